@@ -1,1 +1,2 @@
 //! shardkeep
+pub mod table;
