@@ -1,1 +1,2 @@
 //! shardkeep-server
+pub mod keyspace;

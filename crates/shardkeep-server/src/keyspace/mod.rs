@@ -1,0 +1,3 @@
+//! What the server keeps in a shard.
+
+pub mod record;

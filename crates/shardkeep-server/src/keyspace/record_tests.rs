@@ -1,0 +1,215 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const AT: Option<UnixMillis> = Some(UnixMillis::new(1_700_000_000_000));
+
+#[track_caller]
+fn check(record: &Record, key: &[u8], value: &[u8], expires_at: Option<UnixMillis>) {
+    assert_eq!(record.key(), key);
+    assert_eq!(record.value(), value);
+    assert_eq!(record.expires_at(), expires_at);
+    assert!(record.shape().end() <= record.allocation_size());
+}
+
+#[test]
+fn a_record_is_one_pointer_and_may_be_absent_for_free() {
+    assert_eq!(size_of::<Option<Record>>(), 8);
+}
+
+#[test]
+fn records_take_the_chunks_they_should() {
+    for (key, value, expires_at, expected) in [
+        (0, 0, None, 32),
+        (7, 8, None, 32),
+        (7, 9, None, 48),
+        (14, 64, None, 96),
+        (14, 65, None, 96),
+        (14, 66, None, 112),
+        (14, 64, AT, 112),
+    ] {
+        let record = Record::new(&vec![1; key], &vec![2; value], expires_at);
+        assert_eq!(
+            record.allocated_bytes(),
+            expected,
+            "{key} + {value}, {expires_at:?}"
+        );
+    }
+}
+
+#[cfg(all(
+    target_os = "linux",
+    target_env = "gnu",
+    target_pointer_width = "64",
+    not(miri)
+))]
+#[test]
+fn the_account_is_what_glibc_says() {
+    for value_len in (0..2_000).chain([65_000, 100_000]) {
+        let mut record = Record::new(b"key", &vec![1; value_len], None);
+        for _ in 0..2 {
+            // SAFETY: the record's pointer came from malloc and has not been freed.
+            let usable = unsafe { libc::malloc_usable_size(record.0.as_ptr().cast()) };
+            // A chunk may be one step larger where the rest would have been too small to stand
+            // alone.
+            let counted = usable + CHUNK_HEADER_BYTES;
+            let more = counted - record.allocated_bytes();
+            assert!(
+                more <= CHUNK_STEP_BYTES,
+                "{value_len}: {more} more than counted"
+            );
+            record.append(b"more");
+        }
+    }
+}
+
+#[test]
+fn empty_keys_and_values_are_possible() {
+    check(&Record::new(b"", b"", None), b"", b"", None);
+    check(&Record::new(b"", b"", AT), b"", b"", AT);
+}
+
+#[test]
+fn a_value_of_the_same_class_stays_where_it_is() {
+    let mut record = Record::new(b"counter", b"9", AT);
+    let place = record.0;
+    record.set_value(b"10");
+    assert_eq!(record.0, place);
+    record.set(b"1234567", Some(UnixMillis::new(5)));
+    assert_eq!(record.0, place);
+    check(&record, b"counter", b"1234567", Some(UnixMillis::new(5)));
+}
+
+#[test]
+fn appending_moves_seldom() {
+    let mut record = Record::new(b"key", b"", None);
+    let mut expected = Vec::new();
+    let mut moves = 0;
+    for number in 0..if cfg!(miri) { 200 } else { 20_000_u32 } {
+        let size = record.allocation_size();
+        record.append(&number.to_le_bytes());
+        expected.extend(number.to_le_bytes());
+        moves += u32::from(record.allocation_size() != size);
+    }
+    check(&record, b"key", &expected, None);
+    assert!(moves < 20, "{moves}");
+    assert!(record.allocated_bytes() <= 2 * expected.len() + 64);
+}
+
+#[test]
+fn a_roomy_record_gives_its_room_back_when_the_value_gets_small() {
+    let mut record = Record::new(b"key", b"value", AT);
+    record.resize_value(5_000);
+    assert_eq!(&record.value()[..6], b"value\0");
+    record.set_value(b"small");
+    assert_eq!(record.allocated_bytes(), 48);
+    check(&record, b"key", b"small", AT);
+}
+
+#[test]
+fn the_expiry_comes_goes_and_changes() {
+    let mut record = Record::new(b"key", b"value", None);
+    for expires_at in [None, AT, AT, Some(UnixMillis::new(7)), None, None] {
+        record.set_expires_at(expires_at);
+        check(&record, b"key", b"value", expires_at);
+    }
+}
+
+#[test]
+fn debug_shows_the_key_and_hides_the_value() {
+    let shown = format!("{:?}", Record::new(b"k\xff", b"secret", None));
+    assert!(
+        shown.contains("k\\\\xff") && !shown.contains("secret"),
+        "{shown}"
+    );
+}
+
+#[test]
+fn records_travel_between_threads() {
+    fn assert_send_and_sync<T: Send + Sync>() {}
+    assert_send_and_sync::<Record>();
+}
+
+#[test]
+#[should_panic(expected = "a value of 536870913 bytes")]
+fn a_value_beyond_the_limit_is_a_bug_of_the_caller() {
+    Record::new(b"key", b"value", None).resize_value(STRING_BYTES_MAX + 1);
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    SetValue(Vec<u8>),
+    Set(Vec<u8>, Option<u64>),
+    SetExpiresAt(Option<u64>),
+    Append(Vec<u8>),
+    Resize(usize),
+    Overwrite(u8),
+}
+
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..20),
+        prop::collection::vec(any::<u8>(), 0..300),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let expiry = prop::option::of(1..u64::MAX);
+    prop_oneof![
+        bytes().prop_map(Step::SetValue),
+        (bytes(), expiry.clone()).prop_map(|(value, at)| Step::Set(value, at)),
+        expiry.prop_map(Step::SetExpiresAt),
+        bytes().prop_map(Step::Append),
+        (0..500_usize).prop_map(Step::Resize),
+        any::<u8>().prop_map(Step::Overwrite),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: if cfg!(miri) { 12 } else { 256 },
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn a_record_holds_what_a_struct_of_three_would(
+        key in bytes(),
+        first in bytes(),
+        steps in prop::collection::vec(step(), 1..40),
+    ) {
+        let mut record = Record::new(&key, &first, None);
+        let mut value = first;
+        let mut expires_at = None;
+        for step in steps {
+            match step {
+                Step::SetValue(new) => {
+                    record.set_value(&new);
+                    value = new;
+                }
+                Step::Set(new, at) => {
+                    expires_at = at.map(UnixMillis::new);
+                    record.set(&new, expires_at);
+                    value = new;
+                }
+                Step::SetExpiresAt(at) => {
+                    expires_at = at.map(UnixMillis::new);
+                    record.set_expires_at(expires_at);
+                }
+                Step::Append(more) => {
+                    record.append(&more);
+                    value.extend(more);
+                }
+                Step::Resize(len) => {
+                    record.resize_value(len);
+                    value.resize(len, 0);
+                }
+                Step::Overwrite(byte) => {
+                    record.value_mut().fill(byte);
+                    value.fill(byte);
+                }
+            }
+            check(&record, &key, &value, expires_at);
+        }
+    }
+}
