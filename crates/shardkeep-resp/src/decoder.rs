@@ -1,7 +1,7 @@
 //! Bytes to requests: where the arguments of each request lie.
 //!
-//! Owns no bytes and no socket, and never looks at what an argument means (an HTTP line is an inline
-//! request like any other; refusing it is the server's business).
+//! Owns no bytes and no socket, and never looks at what an argument means (an HTTP line is an
+//! inline request like any other; refusing it is the server's business).
 //!
 //! 1. The result depends only on the bytes, never on how they were split into calls.
 //! 2. Work is linear in the bytes received: what was scanned is not scanned again (save for the six
@@ -125,7 +125,8 @@ enum Bulks {
 }
 
 impl Decoder {
-    /// A decoder at the start of a connection. `limits` apply until [`set_limits`](Self::set_limits).
+    /// A decoder at the start of a connection, under `limits` until
+    /// [`set_limits`](Self::set_limits).
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         Self {
@@ -152,8 +153,8 @@ impl Decoder {
     /// the current frame: the same ones as in the last call, and those that came since.
     ///
     /// When the request is complete, appends the spans of its arguments to `spans`; else leaves
-    /// `spans` alone. Quoted words of an inline request are unescaped in place, which is why `input`
-    /// is mutable; the bytes of a request must not be decoded twice.
+    /// `spans` alone. Quoted words of an inline request are unescaped in place, which is why
+    /// `input` is mutable; the bytes of a request must not be decoded twice.
     ///
     /// Never blocks, and allocates only when `spans` is full or a request arrives in pieces.
     ///
@@ -462,4 +463,4 @@ fn find_line(line: &[u8], scanned: usize, max: usize) -> Line {
 
 #[cfg(test)]
 #[path = "decoder_tests.rs"]
-mod tests;
+pub(crate) mod tests;

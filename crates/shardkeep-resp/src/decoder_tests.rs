@@ -1,11 +1,14 @@
 use super::*;
 
+/// The requests found, and the error that ended the connection.
+pub(crate) type Decoded = (Vec<Vec<Vec<u8>>>, Option<ProtocolError>);
+
 /// What a connection gets out of `bytes` that arrive in pieces of `piece` bytes.
 pub(crate) fn decode_in_pieces(
     bytes: &[u8],
     limits: Limits,
     mut piece: impl FnMut() -> usize,
-) -> (Vec<Vec<Vec<u8>>>, Option<ProtocolError>) {
+) -> Decoded {
     let (mut decoder, mut spans) = (Decoder::new(limits), Vec::new());
     let (mut input, mut requests) = (Vec::new(), Vec::new());
     let mut unread = bytes;
@@ -249,7 +252,7 @@ fn every_limit_holds_on_both_sides() {
         refused_frame,
     );
     check(
-        b"1234567890123456\r\n",
+        b"123456789012345\r\n",
         SMALL,
         &[&[b"123456789012345"]],
         None,

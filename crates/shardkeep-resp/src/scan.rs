@@ -127,8 +127,9 @@ impl ReplyScanner {
                 self.scanned = end - self.at;
                 self.check_size(end + 2)?;
                 match input.get(end + 1) {
+                    _ if end == self.at => Err(ReplyError::Malformed { at: end }),
                     None => Ok(None),
-                    Some(b'\n') if end > self.at => Ok(Some(end)),
+                    Some(b'\n') => Ok(Some(end)),
                     Some(_) => Err(ReplyError::Malformed { at: end }),
                 }
             }

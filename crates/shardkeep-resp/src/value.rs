@@ -4,8 +4,8 @@
 //! scanner alone.
 //!
 //! 1. A value is built only from a whole reply, so memory follows bytes received.
-//! 2. Building needs no recursion, and the depth is bounded by [`REPLY_DEPTH_MAX`], so that dropping
-//!    and comparing cannot exhaust the stack either.
+//! 2. Building needs no recursion, and the depth is bounded by [`REPLY_DEPTH_MAX`], so that
+//!    dropping and comparing cannot exhaust the stack either.
 //!
 //! [`REPLY_DEPTH_MAX`]: crate::REPLY_DEPTH_MAX
 
@@ -270,3 +270,7 @@ fn text(marker: u8, bytes: &[u8], at: usize) -> Result<Value, ReplyError> {
         (_, text) => Value::Bulk(text.to_vec()),
     })
 }
+
+#[cfg(test)]
+#[path = "value_tests.rs"]
+mod tests;
