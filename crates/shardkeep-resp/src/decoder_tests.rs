@@ -9,7 +9,9 @@ pub(crate) fn decode_in_pieces(
     limits: Limits,
     mut piece: impl FnMut() -> usize,
 ) -> Decoded {
-    let (mut decoder, mut spans) = (Decoder::new(limits), Vec::new());
+    // Spans of an earlier request, which the caller has not used yet.
+    let earlier = [Span { start: 1, len: 2 }; 2];
+    let (mut decoder, mut spans) = (Decoder::new(limits), earlier.to_vec());
     let (mut input, mut requests) = (Vec::new(), Vec::new());
     let mut unread = bytes;
     while !unread.is_empty() {
@@ -17,20 +19,23 @@ pub(crate) fn decode_in_pieces(
         input.extend_from_slice(now);
         unread = later;
         loop {
-            spans.clear();
-            match decoder.decode(&mut input, &mut spans) {
+            spans.truncate(earlier.len());
+            let step = decoder.decode(&mut input, &mut spans);
+            assert_eq!(spans[..earlier.len()], earlier);
+            let new = &spans[earlier.len()..];
+            match step {
                 Ok(Step::Request { consumed }) => {
                     assert!(!decoder.in_frame());
-                    requests.push(spans.iter().map(|span| span.of(&input).to_vec()).collect());
+                    requests.push(new.iter().map(|span| span.of(&input).to_vec()).collect());
                     input.drain(..consumed);
                 }
                 Ok(Step::NeedMore { more }) => {
-                    assert!(more >= 1 && spans.is_empty());
+                    assert!(more >= 1 && new.is_empty());
                     assert_eq!(decoder.in_frame(), !input.is_empty());
                     break;
                 }
                 Err(error) => {
-                    assert!(spans.is_empty());
+                    assert!(new.is_empty());
                     assert_eq!(decoder.decode(&mut input, &mut spans), Err(error));
                     return (requests, Some(error));
                 }
@@ -158,6 +163,18 @@ fn bad_bulk_lengths_are_refused() {
     ];
     for bytes in table {
         refuses(bytes, ProtocolError::InvalidBulkLength);
+    }
+}
+
+#[test]
+fn a_short_length_with_a_leading_zero_is_refused() {
+    for header in ["*01", "*001", "*00"] {
+        let bytes = format!("{header}\r\n$4\r\nPING\r\n");
+        refuses(bytes.as_bytes(), ProtocolError::InvalidArrayLength);
+    }
+    for header in ["$04", "$004", "$00"] {
+        let bytes = format!("*1\r\n{header}\r\nPING\r\nPING\r\n");
+        refuses(bytes.as_bytes(), ProtocolError::InvalidBulkLength);
     }
 }
 
@@ -338,6 +355,31 @@ fn a_caller_that_loses_bytes_gets_no_panic() {
             let _first = decoder.decode(&mut bytes.to_vec(), &mut spans);
             let _second = decoder.decode(&mut bytes[..kept].to_vec(), &mut spans);
             let _third = decoder.decode(&mut b"\r\n\r\n".repeat(5), &mut spans);
+        }
+    }
+}
+
+#[test]
+fn what_was_scanned_is_not_looked_at_again() {
+    // A peer cannot do this; the caller can, and it shows what is read twice.
+    let table: [(&[u8], usize, &[u8]); 3] = [
+        (b"word word", 9, b"\n"),
+        (b"*000000002", 10, b"\r\n"),
+        (b"*3\r\n$4\r\nSETX\r\n$12345\r\nv", 14, b"\r\n"),
+    ];
+    for (start, scanned, line_end) in table {
+        let (mut decoder, mut spans) = (Decoder::new(Limits::default()), Vec::new());
+        let mut input = start.to_vec();
+        let first = decoder.decode(&mut input, &mut spans);
+        assert!(matches!(first, Ok(Step::NeedMore { .. })));
+        input[..scanned].fill(b'\n');
+        input.extend_from_slice(line_end);
+        let second = decoder.decode(&mut input, &mut spans);
+        match second {
+            Ok(Step::Request { consumed }) => assert_eq!(consumed, start.len() + line_end.len()),
+            // Found the end of the line behind what was scanned, and only then judged the line.
+            Err(error) => assert_eq!((start[1], error), (b'0', ProtocolError::InvalidArrayLength)),
+            Ok(Step::NeedMore { more }) => assert_eq!(more, 12_345 + 2 - 3),
         }
     }
 }

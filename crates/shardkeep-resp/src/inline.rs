@@ -179,6 +179,7 @@ mod tests {
     #[test]
     fn a_quote_inside_a_word_continues_it_and_its_end_ends_it() {
         check(br#"foo"b r" x"#, Some(&[b"foob r", b"x"]));
+        check(b"fo'b r' x", Some(&[b"fob r", b"x"]));
         check(br#"foo"b"r"#, None);
     }
 

@@ -5,9 +5,6 @@
 
 use std::io::Write;
 
-/// Longest decimal `i64`: a sign and nineteen digits.
-const I64_BYTES_MAX: usize = 20;
-
 /// Reads a decimal integer with the strictness of Redis: no sign but one `-`, no leading zeros, no
 /// `-0`, no blanks, no overflow.
 ///
@@ -26,7 +23,7 @@ pub fn parse_i64(text: &[u8]) -> Option<i64> {
         [b'-', digits @ ..] => (true, digits),
         digits => (false, digits),
     };
-    if text.len() > I64_BYTES_MAX || !matches!(digits.first(), Some(b'1'..=b'9')) {
+    if !matches!(digits.first(), Some(b'1'..=b'9')) {
         return None;
     }
     let mut magnitude: u64 = 0;

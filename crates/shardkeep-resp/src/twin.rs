@@ -375,3 +375,19 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn lines_are_split_as_the_naive_machine_splits_them(
+        line in "[ab ab\t\x0b\r\"'\\\\nx41]{0,14}",
+    ) {
+        let (mut bytes, mut spans) = (line.clone().into_bytes(), Vec::new());
+        let words = match crate::inline::split(&mut bytes, &mut spans) {
+            Ok(()) => Some(spans.iter().map(|span| span.of(&bytes).to_vec()).collect::<Vec<_>>()),
+            Err(_) => None,
+        };
+        prop_assert_eq!(words, naive_words(line.as_bytes()));
+    }
+}

@@ -43,6 +43,8 @@ pub(crate) fn same_as_redis() -> Vec<Case> {
             b"*2\r\n$4\r\nECHO\r\n$4\r\n\r\n\0\xff\r\n",
             b"$4\r\n\r\n\0\xff\r\n",
         ),
+        refused("*01\r\n$4\r\nPING\r\n", multibulk),
+        refused("*1\r\n$04\r\nPING\r\n", bulk),
         case("*2147483648", ""),
         case("*1048576\r\n", ""),
         case("*1\r\n$536870912\r\n", ""),
