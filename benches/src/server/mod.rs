@@ -1,0 +1,288 @@
+//! Servers under test: started by us on a free port, stopped when dropped.
+//!
+//! 1. A server is ready when it says so in its own log; nothing is polled and nothing is guessed.
+//! 2. No server outlives the value that stands for it.
+
+use std::io::{BufRead as _, BufReader, Read};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use clap::{Args, ValueEnum};
+use crossbeam_channel::{Receiver, bounded};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::threads;
+
+pub(crate) mod echo;
+pub(crate) mod process;
+
+/// Longest start of an empty server.
+const START_MAX: Duration = Duration::from_secs(10);
+/// Longest stop before it is killed; a server that has drained has nothing to do.
+const STOP_MAX: Duration = Duration::from_secs(5);
+/// Connections a server is told to allow: those of the largest command here, and room.
+const CLIENTS_MAX: &str = "20000";
+/// Lines of a server's log kept for the message when it does not start.
+const LOG_LINES_MAX: usize = 64;
+
+/// The servers by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ServerName {
+    /// This project's server
+    Shardkeep,
+    /// `redis-server`, found by PATH, without persistence
+    Redis,
+    /// Parses nothing and answers a constant: the limit of TCP on this machine
+    Echo,
+}
+
+impl ServerName {
+    /// As written on the command line.
+    pub(crate) const fn label(self) -> &'static str {
+        match self {
+            Self::Shardkeep => "shardkeep",
+            Self::Redis => "redis",
+            Self::Echo => "echo",
+        }
+    }
+
+    /// Whether it keeps what it is told; one that does not cannot be loaded, or asked for values.
+    pub(crate) const fn stores(self) -> bool {
+        match self {
+            Self::Shardkeep | Self::Redis => true,
+            Self::Echo => false,
+        }
+    }
+
+    /// What stands in the log line that says it accepts connections.
+    const fn ready_text(self) -> &'static str {
+        match self {
+            Self::Shardkeep | Self::Echo => "ready: listening on ",
+            Self::Redis => "Ready to accept connections",
+        }
+    }
+}
+
+/// How to find and start servers.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Launch {
+    /// The shardkeep server's binary [default: `shardkeep` beside this program]
+    #[arg(long, value_name = "PATH")]
+    shardkeep: Option<PathBuf>,
+    /// One more argument for `shardkeep serve`; may be repeated
+    #[arg(long, value_name = "ARG", allow_hyphen_values = true)]
+    shardkeep_arg: Vec<String>,
+    /// Threads of the echo server [default: the cores of this machine]
+    #[arg(long, value_name = "N")]
+    echo_threads: Option<usize>,
+}
+
+/// A running server.
+#[derive(Debug)]
+pub(crate) struct Server {
+    name: ServerName,
+    address: SocketAddr,
+    pid: u32,
+    child: Child,
+    /// Disconnects when the server has closed its log, that is, when it has ended.
+    log: Receiver<String>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Launch {
+    /// Starts a server and waits until it is ready.
+    ///
+    /// # Errors
+    /// The program is missing, ends, or is not ready within [`START_MAX`]; the message has what
+    /// it said.
+    pub(crate) fn start(&self, name: ServerName) -> Result<Server> {
+        let (mut command, known_address) = self.command(name)?;
+        command.stdin(Stdio::null());
+        match name {
+            ServerName::Redis => command.stdout(Stdio::piped()).stderr(Stdio::null()),
+            ServerName::Shardkeep | ServerName::Echo => {
+                command.stdout(Stdio::null()).stderr(Stdio::piped())
+            }
+        };
+        let program = command.get_program().to_owned();
+        let mut child = command
+            .spawn()
+            .with_context(|| format!("start {}", program.to_string_lossy()))?;
+        let pid = child.id();
+        let output: Box<dyn Read + Send> = match (child.stdout.take(), child.stderr.take()) {
+            (Some(stdout), _) => Box::new(stdout),
+            (None, Some(stderr)) => Box::new(stderr),
+            (None, None) => bail!("{} has no log", name.label()),
+        };
+        let (lines, log) = bounded(LOG_LINES_MAX);
+        let reader = threads::spawn("server-log", move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                // A full channel is a log nobody needs any more: what comes later is dropped, but
+                // read, so that the server never waits for us.
+                let _kept = lines.try_send(line);
+            }
+        })?;
+        let unknown = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+        let address = known_address.unwrap_or(unknown);
+        let mut server = Server {
+            name,
+            address,
+            pid,
+            child,
+            log,
+            reader: Some(reader),
+        };
+        server.wait_until_ready()?;
+        Ok(server)
+    }
+
+    fn command(&self, name: ServerName) -> Result<(Command, Option<SocketAddr>)> {
+        let own = std::env::current_exe().context("find this program")?;
+        match name {
+            ServerName::Shardkeep => {
+                let program = self
+                    .shardkeep
+                    .clone()
+                    .unwrap_or_else(|| own.with_file_name("shardkeep"));
+                if !program.is_file() {
+                    bail!(
+                        "{} is missing: build it (cargo build --release), name it (--shardkeep \
+                         PATH), or leave it out (--servers redis,echo)",
+                        program.display()
+                    );
+                }
+                let mut command = Command::new(program);
+                command.args([
+                    "serve",
+                    "--bind",
+                    "127.0.0.1:0",
+                    "--max-clients",
+                    CLIENTS_MAX,
+                ]);
+                command.args(&self.shardkeep_arg);
+                Ok((command, None))
+            }
+            ServerName::Redis => {
+                let address = free_address()?;
+                let mut command = Command::new("redis-server");
+                command.args(["--port", &address.port().to_string(), "--bind", "127.0.0.1"]);
+                command.args(["--save", "", "--appendonly", "no", "--daemonize", "no"]);
+                command.args(["--loglevel", "notice", "--maxclients", CLIENTS_MAX]);
+                Ok((command, Some(address)))
+            }
+            ServerName::Echo => {
+                let mut command = Command::new(own);
+                command.arg("echo");
+                if let Some(count) = self.echo_threads {
+                    command.args(["--threads", &count.to_string()]);
+                }
+                Ok((command, None))
+            }
+        }
+    }
+}
+
+/// A port nobody uses now. Another process may take it before the server does; then the server
+/// ends at once and says why.
+fn free_address() -> Result<SocketAddr> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("find a free port")?;
+    Ok(listener.local_addr()?)
+}
+
+/// The address a log line announces after `text`.
+fn announced(line: &str, text: &str) -> Option<SocketAddr> {
+    line.split_once(text)?
+        .1
+        .split_whitespace()
+        .next()?
+        .parse()
+        .ok()
+}
+
+impl Server {
+    /// Which server it is.
+    pub(crate) const fn name(&self) -> ServerName {
+        self.name
+    }
+
+    /// Where it listens.
+    pub(crate) const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its process.
+    pub(crate) const fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    fn wait_until_ready(&mut self) -> Result<()> {
+        let deadline = crossbeam_channel::after(START_MAX);
+        let text = self.name.ready_text();
+        let mut said = String::new();
+        loop {
+            crossbeam_channel::select! {
+                recv(self.log) -> line => {
+                    let Ok(line) = line else { break };
+                    if line.contains(text) {
+                        // The port of ours is chosen by the server, that of others by us.
+                        if let Some(address) = announced(&line, text) {
+                            self.address = address;
+                        }
+                        if self.address.port() == 0 {
+                            return Err(anyhow!("no address in {line:?}"));
+                        }
+                        return Ok(());
+                    }
+                    said.push_str(&line);
+                    said.push('\n');
+                }
+                recv(deadline) -> _at => break,
+            }
+        }
+        Err(anyhow!(
+            "{} did not become ready within {START_MAX:?}:\n{said}",
+            self.name.label()
+        ))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) {
+            // It may have ended by itself; then there is nothing to signal.
+            let _signalled = kill_process(pid, Signal::TERM);
+        }
+        let deadline = crossbeam_channel::after(STOP_MAX);
+        loop {
+            crossbeam_channel::select! {
+                recv(self.log) -> line => if line.is_err() { break },
+                recv(deadline) -> _at => {
+                    let _killed = self.child.kill();
+                    break;
+                }
+            }
+        }
+        let _status = self.child.wait();
+        if let Some(reader) = self.reader.take() {
+            let _joined = reader.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_is_read_from_the_ready_line() {
+        let text = ServerName::Shardkeep.ready_text();
+        let address = announced("ready: listening on 127.0.0.1:4711", text);
+        assert_eq!(address, Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 4711))));
+        assert_eq!(announced("12:00 * Ready to accept connections", text), None);
+        assert_eq!(announced("ready: listening on nowhere", text), None);
+    }
+}
