@@ -1,1 +1,105 @@
-//! shardkeep-core
+//! Who may touch a shard, and when.
+//!
+//! A [`Keep`] is a set of shards, each a private map ([`State`]) with exactly one owner at any
+//! moment. Ownership moves: an idle shard lies on its *desk*, and whoever has work *borrows* it,
+//! works, and puts it back. Where the desk is empty somebody is at work with the shard; then the work
+//! goes into the shard's bounded *mailbox*, and whoever holds the shard serves the mailbox before
+//! putting it back. Nobody waits for a lock, and there is no async runtime: threads, two swaps, and
+//! bounded queues.
+//!
+//! This crate knows no keys, no files and no sockets. `shardkeep` builds the store on it.
+//!
+//! Layers; upper ones use lower ones and never the reverse:
+//!
+//! ```text
+//! facade      keep                    opens, borrows, mails, drains, joins
+//! threads     owner                   the doorbell loop: long service, tending, rebuilding
+//! hand-over   shared service acquire  posting and borrowing; serving mail; several shards at once
+//!             desk mailbox loan mail doorbell ticket
+//! pure        batch group             what waits and when it is due; a batch by shard
+//! vocabulary  limits config error clock deadline cancel stats work
+//! ```
+//!
+//! Invariants:
+//!
+//! 1. A shard is on its desk, in exactly one loan, or lost and being rebuilt.
+//! 2. Every queue has a bound with a name; every wait has a deadline or an event that must come.
+//! 3. The holder of a shard never blocks; a transaction waits for a *higher* shard, by its deadline.
+//! 4. A refused work was never applied; a lost one may have been.
+//! 5. `unsafe` is in the desk alone.
+//!
+//! ```
+//! use std::time::Duration;
+//! use shardkeep_core::{Borrowed, Call, Config, Deadline, Keep, NoTransaction, Outcome, State, Work};
+//!
+//! #[derive(Default)]
+//! struct Count(u64);
+//! struct Add(u64);
+//!
+//! impl State for Count {
+//!     type Work = Add;
+//!     type Transaction = NoTransaction;
+//! }
+//! impl Work<Count> for Add {
+//!     fn deadline(&self) -> Deadline { Deadline::after(Duration::from_secs(1)) }
+//!     fn begin(&mut self) -> bool { true }
+//!     fn run(&mut self, count: &mut Count) { count.0 += self.0; }
+//!     fn settle(self, _: Outcome) {}
+//!     fn is_write(&self) -> bool { true }
+//! }
+//!
+//! let keep = Keep::open(Config::default(), |_| Count::default(), |_| {})?;
+//! match keep.borrow(0) {
+//!     Borrowed::Loan(mut loan) => loan.change(|count| count.0 += 2),
+//!     Borrowed::Away => {
+//!         let call = Call::by(Deadline::after(Duration::from_secs(1)));
+//!         keep.post(0, Add(2), &call).map_err(|(_, refused)| refused)?;
+//!     }
+//!     Borrowed::Closed => unreachable!("nobody has closed it"),
+//! }
+//! let report = keep.close(Deadline::after(Duration::from_secs(1)));
+//! assert!(report.is_clean());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod acquire;
+mod batch;
+mod cancel;
+pub mod clock;
+mod config;
+mod deadline;
+mod desk;
+mod doorbell;
+mod error;
+#[cfg_attr(
+    not(any(shuttle, loom)),
+    expect(unreachable_pub, reason = "public for the explorers")
+)]
+mod fault;
+pub mod group;
+mod keep;
+pub mod limits;
+mod loan;
+mod mail;
+mod mailbox;
+mod owner;
+mod service;
+mod shared;
+mod stats;
+mod sync;
+mod ticket;
+mod work;
+
+pub use cancel::CancelToken;
+pub use config::{Config, Handover, Overload};
+pub use deadline::{Call, Deadline};
+pub use error::{Error, Lost, OpenError, Refused};
+#[cfg(any(shuttle, loom))]
+pub use fault::{Fault, plant};
+pub use keep::{Borrowed, CloseReport, Keep};
+pub use loan::{Loan, Loans};
+pub use shared::{Event, Shared};
+pub use stats::{RefusedStats, ShardStats};
+pub use sync::Wake;
+pub use ticket::Ticket;
+pub use work::{NoTransaction, Outcome, State, Tended, Transaction, Work};

@@ -1,0 +1,191 @@
+//! Several shards at once: borrowed in ascending order, so that nobody waits in a circle.
+//!
+//! Where a desk is empty the request "hand me the map" goes into the mailbox, and the holder passes
+//! the loan itself into the requester's ticket.
+//!
+//! 1. A requester waits only for a shard above all those it holds.
+//! 2. What was handed to a requester that has given up comes back: one transition of the ticket
+//!    decides.
+
+use std::sync::Arc;
+
+use crate::clock;
+use crate::deadline::Call;
+use crate::error::{Error, Refused};
+use crate::limits;
+use crate::loan::{Loan, Loans};
+use crate::mail::{HandMe, Mail};
+use crate::service::Served;
+use crate::shared::{Posting, Shared};
+use crate::sync::Wake;
+use crate::ticket::Ticket;
+use crate::work::State;
+
+/// An attempt to get several shards, step by step and without blocking.
+pub(crate) struct Acquisition<S: State> {
+    shared: Arc<Shared<S>>,
+    shards: Vec<usize>,
+    loans: Vec<Loan<S>>,
+    asked: Option<Arc<Ticket<Loan<S>>>>,
+    call: Call,
+    /// Woken when a step is possible again; without it the caller waits on the ticket.
+    wake: Option<Arc<dyn Wake>>,
+}
+
+pub(crate) enum Step {
+    /// All are in hand.
+    Ready,
+    /// A holder was asked; nothing to do before it answers.
+    Waiting,
+    /// It cannot be.
+    Failed(Error),
+}
+
+impl<S: State> Acquisition<S> {
+    /// # Panics
+    /// When `shards` is not ascending, or names a shard that does not exist.
+    pub(crate) fn new(
+        shared: Arc<Shared<S>>,
+        shards: Vec<usize>,
+        call: Call,
+        wake: Option<Arc<dyn Wake>>,
+    ) -> Self {
+        assert!(
+            shards.windows(2).all(|pair| pair[0] < pair[1]),
+            "shards must be ascending"
+        );
+        assert!(
+            shards.last().is_none_or(|&last| last < shared.shards()),
+            "no such shard"
+        );
+        let loans = Vec::with_capacity(shards.len());
+        Self {
+            shared,
+            shards,
+            loans,
+            asked: None,
+            call,
+            wake,
+        }
+    }
+
+    pub(crate) fn call(&self) -> &Call {
+        &self.call
+    }
+
+    /// Goes as far as it can without waiting.
+    pub(crate) fn step(&mut self) -> Step {
+        loop {
+            if let Some(ticket) = self.asked.take() {
+                match ticket.take() {
+                    Some(Ok(loan)) => match self.take_in(loan) {
+                        Ok(()) => continue,
+                        Err(error) => return Step::Failed(error),
+                    },
+                    Some(Err(error)) => return Step::Failed(error),
+                    None => {
+                        self.asked = Some(ticket);
+                        return Step::Waiting;
+                    }
+                }
+            }
+            let Some(&index) = self.shards.get(self.loans.len()) else {
+                return Step::Ready;
+            };
+            match self.borrow(index) {
+                Ok(true) => {}
+                Ok(false) => match self.ask(index) {
+                    Ok(true) => {}
+                    Ok(false) => return Step::Waiting,
+                    Err(refused) => return Step::Failed(refused.into()),
+                },
+                Err(error) => return Step::Failed(error),
+            }
+        }
+    }
+
+    /// Takes the shard off its desk if it lies there; mail that waits comes first.
+    fn borrow(&mut self, index: usize) -> Result<bool, Error> {
+        let shared = Arc::clone(&self.shared);
+        let Some(mut loan) = shared.borrow_soon(index) else {
+            return Ok(false);
+        };
+        if shared.desk(index).has_mail() {
+            match loan.serve(limits::SERVICE_WORKS_MAX) {
+                Served::Empty(served) => loan = served,
+                Served::Bound(served) => {
+                    shared.hand_to_owner(served);
+                    return Ok(false);
+                }
+                Served::Away => return Ok(false),
+            }
+        }
+        self.take_in(loan.travel())?;
+        Ok(true)
+    }
+
+    fn take_in(&mut self, loan: Loan<S>) -> Result<(), Error> {
+        if loan.shard().closed {
+            return Err(Refused::Closed.into());
+        }
+        self.loans.push(loan);
+        Ok(())
+    }
+
+    /// Mails the request; `false` when the mailbox is full and the wake-up is registered there.
+    fn ask(&mut self, index: usize) -> Result<bool, Refused> {
+        let ticket = match &self.wake {
+            Some(wake) => Ticket::waking(index, Arc::clone(wake)),
+            None => Ticket::new(index),
+        };
+        let request = HandMe::new(Arc::clone(&ticket), self.call.deadline, clock::now());
+        let posting = match &self.wake {
+            Some(wake) => Posting::Register(wake),
+            None => Posting::Wait(&self.call),
+        };
+        match self.shared.send(index, Mail::HandMe(request), &posting) {
+            Ok(()) => {
+                self.asked = Some(ticket);
+                Ok(true)
+            }
+            Err((_, Refused::MailboxFull { .. })) if self.wake.is_some() => Ok(false),
+            Err((_, refused)) => {
+                self.shared.beside(index).counters.refused(&refused);
+                Err(refused)
+            }
+        }
+    }
+
+    /// Gets them all, waiting where it must: until the call ends.
+    pub(crate) fn wait(mut self) -> Result<Loans<S>, Error> {
+        loop {
+            match self.step() {
+                Step::Ready => return Ok(self.into_loans()),
+                Step::Failed(error) => return Err(error),
+                Step::Waiting => {
+                    let Some(ticket) = self.asked.take() else {
+                        unreachable!("a step waits for a ticket it has asked for")
+                    };
+                    let index = self.shards[self.loans.len()];
+                    let mailbox = &self.shared.beside(index).mailbox;
+                    let loan = ticket.wait(&self.call, || mailbox.depth())?;
+                    self.take_in(loan)?;
+                }
+            }
+        }
+    }
+
+    pub(crate) fn into_loans(mut self) -> Loans<S> {
+        Loans::new(std::mem::take(&mut self.loans))
+    }
+}
+
+impl<S: State> Drop for Acquisition<S> {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.asked.take() {
+            // A loan that arrived in the meantime is dropped, which returns it.
+            drop(ticket.abandon(Refused::Cancelled));
+        }
+        drop(Loans::new(std::mem::take(&mut self.loans)));
+    }
+}

@@ -1,0 +1,63 @@
+//! When a wait ends: an absolute moment, and the caller's own revocation.
+
+use std::time::{Duration, Instant};
+
+use crate::cancel::CancelToken;
+use crate::clock;
+
+/// The moment until which a caller waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Deadline(Instant);
+
+/// A timeout beyond this is as good as none, and adding it to an `Instant` could overflow.
+const TIMEOUT_MAX: Duration = Duration::from_secs(365 * 24 * 3_600);
+
+impl Deadline {
+    /// The moment `timeout` from now (at most a year).
+    #[must_use]
+    pub fn after(timeout: Duration) -> Self {
+        Self(clock::now() + timeout.min(TIMEOUT_MAX))
+    }
+
+    /// The moment itself.
+    #[must_use]
+    pub fn instant(self) -> Instant {
+        self.0
+    }
+
+    /// Whether it lies behind.
+    #[must_use]
+    pub fn has_passed(self, now: Instant) -> bool {
+        self.0 <= now
+    }
+}
+
+impl From<Instant> for Deadline {
+    fn from(instant: Instant) -> Self {
+        Self(instant)
+    }
+}
+
+/// How long a call may take, and what revokes it.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Until when the caller waits.
+    pub deadline: Deadline,
+    /// Revokes the call as long as its work has not begun.
+    pub cancel: Option<CancelToken>,
+}
+
+impl Call {
+    /// A call that ends by `deadline` and cannot be revoked.
+    #[must_use]
+    pub fn by(deadline: Deadline) -> Self {
+        Self {
+            deadline,
+            cancel: None,
+        }
+    }
+
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.cancel.as_ref().is_some_and(CancelToken::is_cancelled)
+    }
+}

@@ -1,0 +1,212 @@
+//! Errors by what the caller may do next: *refused* was certainly not applied, *lost* may have been.
+
+use std::fmt;
+
+/// The work was certainly not applied. Trying again is safe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Refused {
+    /// The mailbox of the shard had no place (and the caller asked not to wait, or waited in vain).
+    MailboxFull {
+        /// The shard whose mailbox is full.
+        shard: usize,
+        /// Works waiting in it.
+        depth: usize,
+    },
+    /// The deadline passed before the work began.
+    DeadlinePassed {
+        /// The shard it waited for.
+        shard: usize,
+        /// Works waiting in its mailbox when the caller gave up.
+        depth: usize,
+    },
+    /// The caller's cancel token was used before the work began.
+    Cancelled,
+    /// The shard is in somebody's hands, and the caller asked neither to mail nor to wait.
+    Busy {
+        /// The shard that was not on its desk.
+        shard: usize,
+    },
+    /// The store is draining: it finishes what it has admitted and admits nothing new.
+    Draining,
+    /// The store is closed.
+    Closed,
+    /// The shard was lost to a panic while the work waited; it had not begun.
+    ShardLost {
+        /// The shard that was lost.
+        shard: usize,
+    },
+    /// A limit of the store stands against it.
+    OverLimit {
+        /// The name of the limit.
+        limit: &'static str,
+        /// What it allows.
+        allowed: u64,
+        /// What the work would have needed.
+        needed: u64,
+    },
+    /// The store was called from inside a closure that it was running itself.
+    Reentrant,
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MailboxFull { shard, depth } => {
+                write!(
+                    f,
+                    "refused: mailbox of shard {shard} is full ({depth} works)"
+                )
+            }
+            Self::DeadlinePassed { shard, depth } => write!(
+                f,
+                "refused: deadline passed before the work began on shard {shard} ({depth} works \
+                 waiting)"
+            ),
+            Self::Cancelled => write!(f, "refused: cancelled by the caller before the work began"),
+            Self::Busy { shard } => write!(f, "refused: shard {shard} is in other hands"),
+            Self::Draining => write!(f, "refused: the store is draining"),
+            Self::Closed => write!(f, "refused: the store is closed"),
+            Self::ShardLost { shard } => {
+                write!(f, "refused: shard {shard} was lost before the work began")
+            }
+            Self::OverLimit {
+                limit,
+                allowed,
+                needed,
+            } => {
+                write!(
+                    f,
+                    "refused: {limit} allows {allowed}, {needed} would be needed"
+                )
+            }
+            Self::Reentrant => {
+                write!(
+                    f,
+                    "refused: the store was called from inside one of its own closures"
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// The work may have been applied, or not. Only looking again can tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Lost {
+    /// The deadline passed after the work had begun.
+    DeadlinePassed {
+        /// The shard it ran on.
+        shard: usize,
+    },
+    /// The shard died of a panic while the work was under way.
+    ShardLost {
+        /// The shard that was lost.
+        shard: usize,
+    },
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DeadlinePassed { shard } => {
+                write!(
+                    f,
+                    "lost: deadline passed while the work ran on shard {shard}"
+                )
+            }
+            Self::ShardLost { shard } => {
+                write!(f, "lost: shard {shard} died while the work was under way")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Lost {}
+
+/// Why a call has no result.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// Certainly not applied.
+    Refused(Refused),
+    /// Outcome unknown.
+    Lost(Lost),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(refused) => refused.fmt(f),
+            Self::Lost(lost) => lost.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Refused(refused) => Some(refused),
+            Self::Lost(lost) => Some(lost),
+        }
+    }
+}
+
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+impl From<Lost> for Error {
+    fn from(lost: Lost) -> Self {
+        Self::Lost(lost)
+    }
+}
+
+/// Why a store did not open.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// A setting is outside of what is allowed.
+    Setting {
+        /// Its name.
+        name: &'static str,
+        /// What was asked for.
+        value: u64,
+        /// What is allowed, in words.
+        allowed: &'static str,
+    },
+    /// The operating system gave no thread.
+    Thread {
+        /// The thread that could not be started.
+        name: String,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Setting {
+                name,
+                value,
+                allowed,
+            } => {
+                write!(f, "{name} = {value} is not possible: allowed is {allowed}")
+            }
+            Self::Thread { name, .. } => write!(f, "thread {name} could not be started"),
+        }
+    }
+}
+
+impl std::error::Error for OpenError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Setting { .. } => None,
+            Self::Thread { source, .. } => Some(source),
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Faults that the proof of the hand-over plants on purpose, to show that it would notice them.
+//!
+//! Only the explorers' builds (`--cfg shuttle`, `--cfg loom`) can plant one; everywhere else
+//! [`is_planted`] is the constant `false` and the branches behind it are not compiled.
+
+/// One way to get the hand-over wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Fault {
+    /// The holder empties the mailbox first and clears the flag afterwards.
+    ClearedAfterEmptying = 1,
+    /// The holder stops at its bound of service and leaves the flag cleared.
+    StoppedWithFlagCleared,
+    /// The poster looks whether the shard is on its desk before it swaps it out.
+    LookBeforeBorrow,
+    /// The holder does not look at the flag after it has put the shard back.
+    NoSecondLook,
+    /// The shard is put back by a store.
+    ReturnByStore,
+    /// The flag is set by a store.
+    FlagByStore,
+    /// A borrower that reaches the bound of service does its own work before the rest of the mail.
+    OwnWorkFirst,
+    /// A loan that is dropped on its way is forgotten instead of returned.
+    DroppedInTransit,
+    /// Mail that reaches a closed shard is left lying.
+    LateMailIgnored,
+}
+
+#[cfg(not(any(shuttle, loom)))]
+#[inline(always)]
+pub(crate) const fn is_planted(_: Fault) -> bool {
+    false
+}
+
+#[cfg(any(shuttle, loom))]
+mod planted {
+    use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
+
+    use super::Fault;
+
+    static PLANTED: AtomicU8 = AtomicU8::new(0);
+
+    /// Plants `fault`, or none, in every keep of this process.
+    pub fn plant(fault: Option<Fault>) {
+        PLANTED.store(fault.map_or(0, |fault| fault as u8), SeqCst);
+    }
+
+    pub(crate) fn is_planted(fault: Fault) -> bool {
+        PLANTED.load(SeqCst) == fault as u8
+    }
+}
+
+#[cfg(any(shuttle, loom))]
+pub(crate) use planted::is_planted;
+#[cfg(any(shuttle, loom))]
+pub use planted::plant;

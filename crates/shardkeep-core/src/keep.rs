@@ -1,0 +1,417 @@
+//! Opens, borrows, mails, drains, joins.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::acquire::Acquisition;
+use crate::clock;
+use crate::config::{Config, Handover};
+use crate::deadline::{Call, Deadline};
+use crate::error::{Error, OpenError, Refused};
+use crate::fault::{Fault, is_planted};
+use crate::limits;
+use crate::loan::{Loan, Loans};
+use crate::owner::Owner;
+use crate::service::Served;
+use crate::shared::{Event, Phase, Posting, Shared};
+use crate::stats::ShardStats;
+use crate::sync::{AtomicUsize, Mutex, Waiter, thread};
+use crate::work::State;
+
+/// A set of shards with their owner threads.
+///
+/// Dropping it closes it, waiting at most [`limits::DROP_DEADLINE`].
+pub struct Keep<S: State> {
+    shared: Arc<Shared<S>>,
+    owners: Mutex<Vec<thread::JoinHandle>>,
+    gone: Arc<Gone>,
+}
+
+/// Counts owner threads out, so that a close can wait for them by a deadline.
+struct Gone {
+    left: AtomicUsize,
+    waiter: Waiter,
+}
+
+struct CountOut(Arc<Gone>);
+
+impl Drop for CountOut {
+    fn drop(&mut self) {
+        self.0
+            .left
+            .fetch_sub(1, std::sync::atomic::Ordering::AcqRel);
+        self.0.waiter.wake();
+    }
+}
+
+/// What came of an attempt to borrow for one's own work.
+pub enum Borrowed<'k, S: State> {
+    /// The shard is in hand and all mail before this work is served.
+    Loan(Loan<S, &'k Shared<S>>),
+    /// It is away, or (in [`Handover::Mail`]) not to be borrowed: mail the work.
+    Away,
+    /// The shard is closed: the work is refused.
+    Closed,
+}
+
+/// What a close found and left.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct CloseReport {
+    /// Mailed works served or refused while draining.
+    pub drained: u64,
+    /// Shards that did not come back by the deadline. Zero means that nothing was left running.
+    pub shards_away: usize,
+    /// Owner threads that had not ended by the deadline.
+    pub owners_left: usize,
+    /// Works posted to this keep in all.
+    pub mailed: u64,
+    /// Works refused in all.
+    pub refused: u64,
+    /// Works lost in all.
+    pub lost: u64,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl CloseReport {
+    /// Whether everything that was admitted was finished and every thread joined.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.shards_away == 0 && self.owners_left == 0
+    }
+}
+
+impl<S: State> Keep<S> {
+    /// Opens a keep: makes its shards with `make(shard)` and starts its owner threads. `events` is
+    /// called on the thread that notices, and must not block.
+    ///
+    /// # Errors
+    /// A setting outside of its limits, or a thread that could not be started.
+    pub fn open(
+        config: Config,
+        make: impl Fn(usize) -> S + Send + Sync + 'static,
+        events: impl Fn(Event) + Send + Sync + 'static,
+    ) -> Result<Self, OpenError> {
+        config.check()?;
+        let shared = Shared::new(config, Box::new(make), Box::new(events));
+        let gone = Arc::new(Gone {
+            left: AtomicUsize::new(0),
+            waiter: Waiter::new(),
+        });
+        let keep = Self {
+            shared,
+            owners: Mutex::new(Vec::new()),
+            gone,
+        };
+        for number in 0..keep.shared.config.owners {
+            keep.start_owner(number)?;
+        }
+        Ok(keep)
+    }
+
+    fn start_owner(&self, number: usize) -> Result<(), OpenError> {
+        let name = format!("{}-owner-{number}", self.shared.config.name);
+        let owner = Owner::new(Arc::clone(&self.shared), number);
+        self.gone
+            .left
+            .fetch_add(1, std::sync::atomic::Ordering::AcqRel);
+        let count_out = CountOut(Arc::clone(&self.gone));
+        let run = move || {
+            let _count_out = count_out;
+            owner.run();
+        };
+        let handle = thread::spawn(name.clone(), run)
+            .map_err(|source| OpenError::Thread { name, source })?;
+        self.owners.lock().push(handle);
+        Ok(())
+    }
+
+    /// Shards of this keep.
+    #[must_use]
+    #[inline]
+    pub fn shards(&self) -> usize {
+        self.shared.shards()
+    }
+
+    /// The settings it was opened with.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.shared.config
+    }
+
+    /// Takes shard `index` off its desk for one's own work, after serving the mail that waits there.
+    /// Spins for less than a microsecond; never sleeps.
+    #[inline]
+    pub fn borrow(&self, index: usize) -> Borrowed<'_, S> {
+        if self.shared.config.handover == Handover::Mail {
+            return self.unborrowed(index);
+        }
+        let Some(loan) = self.shared.borrow_soon(index) else {
+            return self.unborrowed(index);
+        };
+        if self.shared.desk(index).has_mail() {
+            return self.serve_first(loan);
+        }
+        if loan.shard().closed {
+            return Borrowed::Closed;
+        }
+        Borrowed::Loan(loan)
+    }
+
+    #[cold]
+    fn unborrowed(&self, _: usize) -> Borrowed<'_, S> {
+        if self.shared.is_stopping() {
+            Borrowed::Closed
+        } else {
+            Borrowed::Away
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn serve_first<'k>(&'k self, loan: Loan<S, &'k Shared<S>>) -> Borrowed<'k, S> {
+        match loan.serve(limits::SERVICE_WORKS_MAX) {
+            Served::Empty(loan) if loan.shard().closed => Borrowed::Closed,
+            Served::Empty(loan) => Borrowed::Loan(loan),
+            Served::Bound(loan) if is_planted(Fault::OwnWorkFirst) => Borrowed::Loan(loan),
+            Served::Bound(loan) => {
+                self.shared.hand_to_owner(loan);
+                Borrowed::Away
+            }
+            Served::Away => Borrowed::Away,
+        }
+    }
+
+    /// Whether shard `index` seems to be on its desk: a hint for those with other things to do.
+    #[must_use]
+    #[inline]
+    pub fn looks_idle(&self, index: usize) -> bool {
+        !self.shared.desk(index).looks_empty()
+    }
+
+    /// Mails a work to shard `index`. Blocks only while the mailbox is full, until the call ends
+    /// (not at all with [`Overload::Reject`](crate::Overload::Reject)). The work is settled later,
+    /// by whoever holds the shard.
+    ///
+    /// # Errors
+    /// Why it was refused, and the work itself.
+    pub fn post(&self, index: usize, work: S::Work, call: &Call) -> Result<(), (S::Work, Refused)> {
+        self.shared.post(index, work, &Posting::Wait(call))
+    }
+
+    /// Mails a work without ever waiting, into a reserved place
+    /// ([`Config::reserved_places`]): for a poster with at most one work out for each shard.
+    ///
+    /// # Errors
+    /// Why it was refused, and the work itself.
+    pub fn post_reserved(&self, index: usize, work: S::Work) -> Result<(), (S::Work, Refused)> {
+        self.shared.post(index, work, &Posting::Reserved)
+    }
+
+    /// Works waiting in the mailbox of shard `index`.
+    #[must_use]
+    pub fn depth(&self, index: usize) -> usize {
+        self.shared.beside(index).mailbox.depth()
+    }
+
+    /// Gets all of `shards` (ascending) in hand, waiting where they are away, until the call ends.
+    ///
+    /// # Errors
+    /// *Refused*, with nothing held, when the call ends first or the keep closes.
+    ///
+    /// # Panics
+    /// When `shards` is not ascending or names a shard that does not exist.
+    pub fn acquire(&self, shards: &[usize], call: Call) -> Result<Loans<S>, Error> {
+        match self.shared.phase() {
+            Phase::Open => {}
+            Phase::Draining => return Err(Refused::Draining.into()),
+            Phase::Closed => return Err(Refused::Closed.into()),
+        }
+        Acquisition::new(Arc::clone(&self.shared), shards.to_vec(), call, None).wait()
+    }
+
+    /// Gets all of `shards` (ascending) in hand if none of them is away. Never waits and never
+    /// mails.
+    ///
+    /// # Errors
+    /// [`Refused::Busy`] names the first shard that is away.
+    ///
+    /// # Panics
+    /// When `shards` is not ascending.
+    pub fn try_acquire(&self, shards: &[usize]) -> Result<Loans<S>, Refused> {
+        assert!(
+            shards.windows(2).all(|pair| pair[0] < pair[1]),
+            "shards must be ascending"
+        );
+        let mut loans = Vec::with_capacity(shards.len());
+        for &shard in shards {
+            let Some(mut loan) = self.shared.borrow_soon(shard) else {
+                drop(Loans::new(loans));
+                return Err(self.count_refused(shard, Refused::Busy { shard }));
+            };
+            if self.shared.desk(shard).has_mail() {
+                loan = match loan.serve(limits::SERVICE_WORKS_MAX) {
+                    Served::Empty(loan) => loan,
+                    Served::Bound(loan) => {
+                        self.shared.hand_to_owner(loan);
+                        drop(Loans::new(loans));
+                        return Err(self.count_refused(shard, Refused::Busy { shard }));
+                    }
+                    Served::Away => {
+                        drop(Loans::new(loans));
+                        return Err(self.count_refused(shard, Refused::Busy { shard }));
+                    }
+                };
+            }
+            if loan.shard().closed {
+                return Err(Refused::Closed);
+            }
+            loans.push(loan.travel());
+        }
+        Ok(Loans::new(loans))
+    }
+
+    fn count_refused(&self, shard: usize, why: Refused) -> Refused {
+        self.shared.beside(shard).counters.refused(&why);
+        why
+    }
+
+    /// Sends a transaction to an owner thread, which gets its shards in hand without blocking, runs
+    /// it, and settles it. For those who must never wait. Bounded by
+    /// [`limits::TRANSACTIONS_DEFAULT`] in each owner's queue.
+    ///
+    /// # Errors
+    /// Why it was refused, and the transaction itself.
+    ///
+    /// # Panics
+    /// When its shards are not ascending.
+    pub fn send_transaction(
+        &self,
+        transaction: S::Transaction,
+    ) -> Result<(), (S::Transaction, Refused)> {
+        self.shared.send_transaction(transaction)
+    }
+
+    /// What each shard has seen.
+    #[must_use]
+    pub fn stats(&self) -> Vec<ShardStats> {
+        (0..self.shards())
+            .map(|index| self.shard_stats(index))
+            .collect()
+    }
+
+    /// What one shard has seen.
+    #[must_use]
+    pub fn shard_stats(&self, index: usize) -> ShardStats {
+        let beside = self.shared.beside(index);
+        beside
+            .counters
+            .snapshot(index, self.shared.borrowed(index), beside.mailbox.depth())
+    }
+
+    /// Stops admitting, finishes what was admitted, closes every shard, ends and joins the owners.
+    ///
+    /// Blocks until that is done or `deadline` passes; each shard in other hands is waited for by
+    /// that deadline. A second close reports that there was nothing left to do.
+    pub fn close(&self, deadline: Deadline) -> CloseReport {
+        let began = clock::now();
+        self.shared.enter(Phase::Draining);
+        let mut drained = 0;
+        let mut shards_away = 0;
+        for index in 0..self.shards() {
+            match self.close_shard(index, deadline) {
+                Some(served) => drained += served,
+                None => shards_away += 1,
+            }
+        }
+        self.shared.enter(Phase::Closed);
+        if shards_away > 0 {
+            // Whoever returns one of them looks at its flag, and closes it then.
+            (0..self.shards()).for_each(|index| self.shared.nudge(index));
+        }
+        self.shared
+            .ports
+            .iter()
+            .for_each(|port| port.doorbell.ring());
+        let owners_left = self.join_owners(deadline);
+        let stats = self.stats();
+        CloseReport {
+            drained,
+            shards_away,
+            owners_left,
+            mailed: stats.iter().map(|shard| shard.mailed).sum(),
+            refused: stats.iter().map(|shard| shard.refused.sum()).sum(),
+            lost: stats.iter().map(|shard| shard.works_lost).sum(),
+            took: clock::now().saturating_duration_since(began),
+        }
+    }
+
+    /// Serves what is left on one shard and marks it closed; `None` when it did not come back.
+    fn close_shard(&self, index: usize, deadline: Deadline) -> Option<u64> {
+        let beside = self.shared.beside(index);
+        let before = beside.counters.served_for_others.get();
+        loop {
+            let call = Call::by(deadline);
+            let mut loan =
+                match Acquisition::new(Arc::clone(&self.shared), vec![index], call, None).wait() {
+                    Ok(loans) => loans.into_only(),
+                    // Closed before: by an earlier close.
+                    Err(Error::Refused(Refused::Closed)) => return Some(0),
+                    // It died while it was waited for: its owner brings it back.
+                    Err(Error::Refused(Refused::ShardLost { .. })) => continue,
+                    Err(Error::Refused(_) | Error::Lost(_)) => return None,
+                };
+            loan = match loan.serve(limits::OWNER_SERVICE_WORKS_MAX) {
+                Served::Empty(loan) => loan,
+                Served::Bound(loan) => {
+                    drop(loan);
+                    continue;
+                }
+                Served::Away => continue,
+            };
+            // `serve` has cleared the flag by a read-modify-write: a poster that sets it from now on
+            // sees that the keep is draining, and serves the closed shard itself.
+            loan.shard_mut().closed = true;
+            return Some(beside.counters.served_for_others.get() - before);
+        }
+    }
+
+    fn join_owners(&self, deadline: Deadline) -> usize {
+        let me = thread::current_id();
+        let handles = std::mem::take(&mut *self.owners.lock());
+        // The last handle can be dropped on an owner thread, by a value's own drop: it cannot join
+        // itself, and ends right after.
+        let (own, others): (Vec<_>, Vec<_>) = handles
+            .into_iter()
+            .partition(|handle| thread::id_of(handle) == me);
+        if others.is_empty() {
+            return 0;
+        }
+        loop {
+            let left = self.gone.left.load(std::sync::atomic::Ordering::Acquire);
+            if left <= own.len() {
+                break;
+            }
+            if deadline.has_passed(clock::now()) {
+                return left - own.len();
+            }
+            // Woken by each owner that ends; ends by the deadline.
+            self.gone.waiter.wait_until(Some(deadline.instant()));
+        }
+        for handle in others {
+            // It has counted itself out as its last act, so this does not wait for anything. An
+            // owner that ended by a panic has nothing left to say.
+            drop(handle.join());
+        }
+        0
+    }
+}
+
+impl<S: State> Drop for Keep<S> {
+    fn drop(&mut self) {
+        if !self.owners.lock().is_empty() {
+            self.close(Deadline::after(limits::DROP_DEADLINE));
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! A shard in somebody's hands, as a value.
+//!
+//! 1. A shard is on its desk, in exactly one loan, or lost and being rebuilt.
+//! 2. A loan that is dropped anywhere returns its shard; if a change was under way, it reports the
+//!    shard lost instead. So unwinding, a closed channel or a thread that ends never loses one
+//!    silently, and a half-changed map is never used again.
+//! 3. The holder of a loan does not block (transactions wait for *higher* shards, by a deadline).
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use crate::batch::Batch;
+use crate::fault::{Fault, is_planted};
+use crate::mail::Posted;
+use crate::shared::Shared;
+use crate::work::State;
+
+/// One partition: the private map, and what travels with it.
+pub(crate) struct Shard<S: State> {
+    pub(crate) state: S,
+    /// Whoever borrows a closed shard refuses.
+    pub(crate) closed: bool,
+    /// Its owner knows that it wants tending.
+    pub(crate) tending: bool,
+    pub(crate) batch: Batch<Posted<S>>,
+}
+
+/// The exclusive right to one shard, and the duty to return it.
+///
+/// Dropping it returns the shard and serves what was mailed in the meantime (a bounded number of
+/// works; the rest goes to the shard's owner).
+pub struct Loan<S: State, R: Deref<Target = Shared<S>> = Arc<Shared<S>>> {
+    shared: R,
+    shard: Option<Box<Shard<S>>>,
+    index: usize,
+    changing: bool,
+}
+
+impl<S: State, R: Deref<Target = Shared<S>>> Loan<S, R> {
+    #[inline]
+    pub(crate) fn new(shared: R, index: usize, shard: Box<Shard<S>>) -> Self {
+        Self {
+            shared,
+            shard: Some(shard),
+            index,
+            changing: false,
+        }
+    }
+
+    /// The shard's number.
+    #[must_use]
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    #[inline]
+    pub(crate) fn shared(&self) -> &Shared<S> {
+        &self.shared
+    }
+
+    #[inline]
+    pub(crate) fn shard(&self) -> &Shard<S> {
+        match &self.shard {
+            Some(shard) => shard,
+            None => unreachable!("a loan holds its shard until it is dropped or passed on"),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn shard_mut(&mut self) -> &mut Shard<S> {
+        match &mut self.shard {
+            Some(shard) => shard,
+            None => unreachable!("a loan holds its shard until it is dropped or passed on"),
+        }
+    }
+
+    /// Looks at the map. A panic in `look` harms nobody: nothing is being changed.
+    #[inline]
+    pub fn look<T>(&self, look: impl FnOnce(&S) -> T) -> T {
+        look(&self.shard().state)
+    }
+
+    /// Changes the map. A panic in `change` loses the shard.
+    #[inline]
+    pub fn change<T>(&mut self, change: impl FnOnce(&mut S) -> T) -> T {
+        self.changing = true;
+        let result = change(&mut self.shard_mut().state);
+        self.changing = false;
+        result
+    }
+
+    /// From here on a panic loses the shard, until [`Loan::end_change`].
+    pub(crate) fn begin_change(&mut self) {
+        self.changing = true;
+    }
+
+    pub(crate) fn end_change(&mut self) {
+        self.changing = false;
+    }
+
+    /// The same loan under another reference to the keep.
+    fn rehome<Q: Deref<Target = Shared<S>>>(mut self, shared: Q) -> Loan<S, Q> {
+        let shard = self.shard.take();
+        Loan {
+            shared,
+            shard,
+            index: self.index,
+            changing: self.changing,
+        }
+    }
+
+    /// A loan that can travel.
+    pub(crate) fn travel(self) -> Loan<S> {
+        let shared = self.shared.arc();
+        self.rehome(shared)
+    }
+
+    /// Puts the shard back without looking for mail: the caller looks.
+    #[inline]
+    pub(crate) fn put_back(mut self) {
+        if let Some(shard) = self.shard.take() {
+            self.shared.put(self.index, shard);
+        }
+    }
+
+    /// Gives the shard up as lost.
+    pub(crate) fn lose(mut self) {
+        if let Some(shard) = self.shard.take() {
+            self.shared.report_lost(self.index, shard);
+        }
+    }
+}
+
+impl<S: State, R: Deref<Target = Shared<S>>> Drop for Loan<S, R> {
+    #[inline]
+    fn drop(&mut self) {
+        let Some(shard) = self.shard.take() else {
+            return;
+        };
+        if self.changing {
+            self.shared.report_lost(self.index, shard);
+        } else if is_planted(Fault::DroppedInTransit) && std::any::type_name::<R>().contains("Arc")
+        {
+            std::mem::forget(shard);
+        } else {
+            self.shared.put(self.index, shard);
+            self.shared.look_again(self.index);
+        }
+    }
+}
+
+/// The shards of one transaction, all in hand, in ascending order.
+pub struct Loans<S: State> {
+    loans: Vec<Loan<S>>,
+}
+
+impl<S: State> Loans<S> {
+    pub(crate) fn new(loans: Vec<Loan<S>>) -> Self {
+        debug_assert!(loans.windows(2).all(|pair| pair[0].index < pair[1].index));
+        Self { loans }
+    }
+
+    /// The loan of shard `index`.
+    ///
+    /// # Panics
+    /// When the transaction did not ask for that shard.
+    pub fn shard(&mut self, index: usize) -> &mut Loan<S> {
+        match self.loans.binary_search_by_key(&index, Loan::index) {
+            Ok(at) => &mut self.loans[at],
+            Err(_) => panic!("shard {index} is not part of this transaction"),
+        }
+    }
+
+    /// All of them.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Loan<S>> {
+        self.loans.iter_mut()
+    }
+
+    /// How many they are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.loans.len()
+    }
+
+    /// The only one of them.
+    pub(crate) fn into_only(mut self) -> Loan<S> {
+        match (self.loans.pop(), self.loans.is_empty()) {
+            (Some(loan), true) => loan,
+            (_, _) => unreachable!("exactly one shard was asked for"),
+        }
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.loans.is_empty()
+    }
+
+    /// Changes several maps as one: a panic in `change` loses every shard held, because nobody can
+    /// tell how far it came.
+    pub fn change<T>(&mut self, change: impl FnOnce(&mut Self) -> T) -> T {
+        self.loans.iter_mut().for_each(Loan::begin_change);
+        let result = change(self);
+        self.loans.iter_mut().for_each(Loan::end_change);
+        result
+    }
+
+    /// The state of shard `index`, inside of [`Loans::change`].
+    ///
+    /// # Panics
+    /// When the transaction did not ask for that shard.
+    pub fn state(&mut self, index: usize) -> &mut S {
+        &mut self.shard(index).shard_mut().state
+    }
+}
+
+impl<S: State> Drop for Loans<S> {
+    /// Returns all of them before serving mail for any: nobody waits for one shard while this thread
+    /// serves another.
+    fn drop(&mut self) {
+        let mut returned = Vec::with_capacity(self.loans.len());
+        for loan in self.loans.drain(..) {
+            if loan.changing {
+                loan.lose();
+            } else {
+                returned.push((Arc::clone(&loan.shared), loan.index));
+                loan.put_back();
+            }
+        }
+        for (shared, index) in returned {
+            shared.look_again(index);
+        }
+    }
+}

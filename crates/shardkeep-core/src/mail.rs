@@ -1,0 +1,124 @@
+//! What lies in a mailbox: a work, or the request for the map itself.
+//!
+//! 1. Mail that is dropped anywhere settles what it carries as *refused*, so nobody waits for it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::deadline::Deadline;
+use crate::error::{Error, Refused};
+use crate::loan::Loan;
+use crate::ticket::Ticket;
+use crate::work::{Outcome, State, Work};
+
+pub(crate) enum Mail<S: State> {
+    Work(Posted<S>),
+    HandMe(HandMe<S>),
+}
+
+/// A work on its way.
+pub(crate) struct Posted<S: State> {
+    work: Option<S::Work>,
+    pub(crate) posted_at: Instant,
+}
+
+impl<S: State> Posted<S> {
+    pub(crate) fn new(work: S::Work, posted_at: Instant) -> Self {
+        Self {
+            work: Some(work),
+            posted_at,
+        }
+    }
+
+    /// Claims the work, or says why it must not run.
+    pub(crate) fn claim(
+        &mut self,
+        shard: usize,
+        depth: usize,
+        now: Instant,
+    ) -> Result<(), Refused> {
+        let Some(work) = &mut self.work else {
+            return Err(Refused::Cancelled);
+        };
+        if work.deadline().has_passed(now) {
+            return Err(Refused::DeadlinePassed { shard, depth });
+        }
+        if work.begin() {
+            Ok(())
+        } else {
+            Err(Refused::Cancelled)
+        }
+    }
+
+    pub(crate) fn is_write(&self) -> bool {
+        self.work.as_ref().is_some_and(Work::is_write)
+    }
+
+    pub(crate) fn run(&mut self, state: &mut S) {
+        if let Some(work) = &mut self.work {
+            work.run(state);
+        }
+    }
+
+    pub(crate) fn settle(mut self, outcome: Outcome) {
+        if let Some(work) = self.work.take() {
+            work.settle(outcome);
+        }
+    }
+
+    /// Takes the work back out of mail that was not posted.
+    pub(crate) fn into_work(mut self) -> Option<S::Work> {
+        self.work.take()
+    }
+}
+
+impl<S: State> Drop for Posted<S> {
+    fn drop(&mut self) {
+        if let Some(work) = self.work.take() {
+            work.settle(Outcome::Refused(Refused::Closed));
+        }
+    }
+}
+
+/// The request of a transaction or a closure to be handed the map.
+pub(crate) struct HandMe<S: State> {
+    ticket: Option<Arc<Ticket<Loan<S>>>>,
+    pub(crate) deadline: Deadline,
+    pub(crate) posted_at: Instant,
+}
+
+impl<S: State> HandMe<S> {
+    pub(crate) fn new(ticket: Arc<Ticket<Loan<S>>>, deadline: Deadline, now: Instant) -> Self {
+        Self {
+            ticket: Some(ticket),
+            deadline,
+            posted_at: now,
+        }
+    }
+
+    /// Passes the loan on; it comes back when the requester has given up.
+    pub(crate) fn give(mut self, loan: Loan<S>) -> Result<(), Loan<S>> {
+        let Some(ticket) = self.ticket.take() else {
+            return Err(loan);
+        };
+        match ticket.settle(Ok(loan)) {
+            Ok(()) | Err(Err(_)) => Ok(()),
+            Err(Ok(loan)) => Err(loan),
+        }
+    }
+
+    pub(crate) fn refuse(mut self, why: Refused) {
+        if let Some(ticket) = self.ticket.take() {
+            // An abandoned ticket gives the refusal back: its requester has been told already.
+            drop(ticket.settle(Err(Error::Refused(why))));
+        }
+    }
+}
+
+impl<S: State> Drop for HandMe<S> {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            drop(ticket.settle(Err(Refused::Closed.into())));
+        }
+    }
+}

@@ -1,0 +1,342 @@
+//! The thread responsible for some shards.
+//!
+//! In `Handover::Lend` it mostly sleeps: it goes on where a passing holder reached its bound, tends
+//! shards that asked for it, rebuilds lost ones and carries transactions for those who must not
+//! wait. In `Handover::Mail` it serves all their mail as well.
+//!
+//! 1. One blocking call: the doorbell.
+//! 2. Everything that wakes it is published before the doorbell is rung.
+//! 3. Each tick serves a bounded number of mails for each shard, so no shard starves another.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::acquire::{Acquisition, Step};
+use crate::clock;
+use crate::deadline::Call;
+use crate::doorbell::Doorbell;
+use crate::error::{Error, Lost, Refused};
+use crate::limits;
+use crate::loan::{Loan, Shard};
+use crate::mail::Mail;
+use crate::service::{Served, settle};
+use crate::shared::{Event, Shared};
+use crate::sync::Wake;
+use crate::sync::channel::Queue;
+use crate::work::{Outcome, State, Tended, Transaction};
+
+/// What others reach an owner by. Every queue holds a place for each item that can exist.
+pub(crate) struct Port<S: State> {
+    pub(crate) doorbell: Arc<Doorbell>,
+    /// One place for each of its shards.
+    pub(crate) handovers: Queue<Loan<S>>,
+    /// One place for each of its shards.
+    pub(crate) losses: Queue<(usize, Box<Shard<S>>)>,
+    /// Bounded by `TRANSACTIONS_DEFAULT`, or one place for each reserved poster if they are more.
+    pub(crate) transactions: Queue<S::Transaction>,
+}
+
+impl<S: State> Port<S> {
+    pub(crate) fn new(shards: usize, reserved: usize) -> Self {
+        Self {
+            doorbell: Arc::new(Doorbell::new()),
+            handovers: Queue::bounded(shards),
+            losses: Queue::bounded(shards),
+            transactions: Queue::bounded(reserved.max(limits::TRANSACTIONS_DEFAULT)),
+        }
+    }
+}
+
+pub(crate) struct Owner<S: State> {
+    shared: Arc<Shared<S>>,
+    number: usize,
+    /// Shards whose mail exceeds a tick.
+    in_hand: Vec<Loan<S>>,
+    pending: VecDeque<Pending<S>>,
+    tending: Vec<usize>,
+    tend_at: Option<Instant>,
+    /// Lost shards whose state could not be made yet.
+    unmade: Vec<usize>,
+}
+
+struct Pending<S: State> {
+    transaction: S::Transaction,
+    acquisition: Acquisition<S>,
+}
+
+impl<S: State> Owner<S> {
+    pub(crate) fn new(shared: Arc<Shared<S>>, number: usize) -> Self {
+        Self {
+            shared,
+            number,
+            in_hand: Vec::new(),
+            pending: VecDeque::new(),
+            tending: Vec::new(),
+            tend_at: None,
+            unmade: Vec::new(),
+        }
+    }
+
+    /// Runs until the keep is closed.
+    pub(crate) fn run(mut self) {
+        let doorbell = Arc::clone(&self.port().doorbell);
+        loop {
+            doorbell.answer();
+            let busy = self.tick();
+            if busy {
+                continue;
+            }
+            if self.shared.is_stopping() {
+                return self.finish();
+            }
+            doorbell.sleep(self.next_duty());
+        }
+    }
+
+    fn port(&self) -> &Port<S> {
+        &self.shared.ports[self.number]
+    }
+
+    fn my_shards(&self) -> impl Iterator<Item = usize> + use<S> {
+        (self.number..self.shared.shards()).step_by(self.shared.config.owners)
+    }
+
+    /// One pass over all duties; says whether there is more to do at once.
+    fn tick(&mut self) -> bool {
+        let mut busy = self.rebuild_lost();
+        while let Some(loan) = self.port().handovers.try_recv() {
+            self.in_hand.push(loan);
+        }
+        busy |= self.serve_in_hand();
+        busy |= self.attend();
+        busy |= self.carry_transactions();
+        self.tend();
+        busy
+    }
+
+    fn serve_in_hand(&mut self) -> bool {
+        for loan in std::mem::take(&mut self.in_hand) {
+            match loan.serve(limits::OWNER_SERVICE_WORKS_MAX) {
+                // Its drop returns the shard and looks again.
+                Served::Empty(loan) => drop(loan),
+                Served::Bound(loan) => self.in_hand.push(loan),
+                Served::Away => {}
+            }
+        }
+        !self.in_hand.is_empty()
+    }
+
+    /// Serves own shards whose flag is up and that lie on their desks.
+    fn attend(&mut self) -> bool {
+        let mut busy = false;
+        let shared = Arc::clone(&self.shared);
+        for index in self.my_shards() {
+            if !shared.desk(index).has_mail() {
+                continue;
+            }
+            // Away: whoever has it looks again, and rings where it may not serve.
+            let Some(loan) = shared.try_borrow(index) else {
+                continue;
+            };
+            match loan.serve(limits::OWNER_SERVICE_WORKS_MAX) {
+                Served::Empty(loan) => {
+                    loan.put_back();
+                    busy |= shared.desk(index).has_mail();
+                }
+                Served::Bound(loan) => {
+                    self.in_hand.push(loan.travel());
+                    busy = true;
+                }
+                Served::Away => busy = true,
+            }
+        }
+        busy
+    }
+
+    fn rebuild_lost(&mut self) -> bool {
+        let mut busy = false;
+        while let Some((index, shard)) = self.port().losses.try_recv() {
+            self.shared.beside(index).counters.lost.add(1);
+            // Gathered writes were claimed and are lost with the map; dropping it may panic again.
+            drop(catch_unwind(AssertUnwindSafe(|| drop(shard))));
+            self.refuse_mail(index);
+            self.shared.tell(Event::ShardLost { shard: index });
+            self.unmade.push(index);
+            busy = true;
+        }
+        for index in std::mem::take(&mut self.unmade) {
+            match catch_unwind(AssertUnwindSafe(|| self.shared.fresh(index))) {
+                Ok(shard) => {
+                    self.shared.put(index, shard);
+                    self.shared.look_again(index);
+                }
+                Err(_) => {
+                    self.shared.tell(Event::RebuildFailed { shard: index });
+                    self.refuse_mail(index);
+                    self.unmade.push(index);
+                }
+            }
+        }
+        busy
+    }
+
+    /// Refuses what waits for a lost shard: it had not begun.
+    fn refuse_mail(&self, index: usize) {
+        let beside = self.shared.beside(index);
+        self.shared.desk(index).clear_mail();
+        let why = Refused::ShardLost { shard: index };
+        let mut taken = 0;
+        while let Some(mail) = beside.mailbox.take() {
+            taken += 1;
+            beside.counters.refused(&why);
+            match mail {
+                Mail::Work(posted) => settle(posted, Outcome::Refused(why.clone())),
+                Mail::HandMe(request) => request.refuse(why.clone()),
+            }
+        }
+        beside.mailbox.give_back(taken);
+    }
+
+    fn carry_transactions(&mut self) -> bool {
+        while self.pending.len() < limits::TRANSACTIONS_DEFAULT {
+            let Some(transaction) = self.port().transactions.try_recv() else {
+                break;
+            };
+            let wake: Arc<dyn Wake> = Arc::clone(&self.port().doorbell) as Arc<dyn Wake>;
+            let call = Call::by(transaction.deadline());
+            let shards = transaction.shards().to_vec();
+            let acquisition = Acquisition::new(Arc::clone(&self.shared), shards, call, Some(wake));
+            self.pending.push_back(Pending {
+                transaction,
+                acquisition,
+            });
+        }
+        let now = clock::now();
+        let mut waiting = VecDeque::with_capacity(self.pending.len());
+        let mut busy = false;
+        while let Some(mut pending) = self.pending.pop_front() {
+            match pending.acquisition.step() {
+                Step::Ready => {
+                    pending.run(now);
+                    busy = true;
+                }
+                Step::Failed(error) => pending.end(error),
+                Step::Waiting if pending.acquisition.call().deadline.has_passed(now) => {
+                    let shard = pending.transaction.shards().first().copied().unwrap_or(0);
+                    pending.end(Refused::DeadlinePassed { shard, depth: 0 }.into());
+                }
+                Step::Waiting => waiting.push_back(pending),
+            }
+        }
+        self.pending = waiting;
+        busy
+    }
+
+    fn tend(&mut self) {
+        for index in self.my_shards() {
+            let wants = &self.shared.beside(index).wants_tending;
+            if wants.load(std::sync::atomic::Ordering::Relaxed)
+                && wants.swap(false, std::sync::atomic::Ordering::AcqRel)
+                && !self.tending.contains(&index)
+            {
+                self.tending.push(index);
+            }
+        }
+        if self.tending.is_empty() {
+            self.tend_at = None;
+            return;
+        }
+        let now = clock::now();
+        if *self.tend_at.get_or_insert(now + limits::TEND_INTERVAL) > now {
+            return;
+        }
+        self.tend_at = Some(now + limits::TEND_INTERVAL);
+        let shared = Arc::clone(&self.shared);
+        self.tending.retain(|&index| tend_shard(&shared, index));
+    }
+
+    fn next_duty(&self) -> Option<Instant> {
+        let deadlines = self
+            .pending
+            .iter()
+            .map(|p| p.acquisition.call().deadline.instant());
+        let retry = (!self.unmade.is_empty()).then(|| clock::now() + limits::TEND_INTERVAL);
+        deadlines.chain(self.tend_at).chain(retry).min()
+    }
+
+    fn finish(&mut self) {
+        for pending in std::mem::take(&mut self.pending) {
+            pending.end(Refused::Closed.into());
+        }
+        while let Some(transaction) = self.port().transactions.try_recv() {
+            end::<S>(transaction, Outcome::Refused(Refused::Closed));
+        }
+        self.in_hand.clear();
+        self.shared.take_back_handovers(self.port());
+    }
+}
+
+impl<S: State> Pending<S> {
+    fn run(self, now: Instant) {
+        let Self {
+            mut transaction,
+            acquisition,
+        } = self;
+        let shard = transaction.shards().first().copied().unwrap_or(0);
+        let mut loans = acquisition.into_loans();
+        if transaction.deadline().has_passed(now) {
+            let why = Refused::DeadlinePassed { shard, depth: 0 };
+            return end::<S>(transaction, Outcome::Refused(why));
+        }
+        if !transaction.begin() {
+            return end::<S>(transaction, Outcome::Refused(Refused::Cancelled));
+        }
+        let ran = catch_unwind(AssertUnwindSafe(|| {
+            loans.change(|loans| transaction.run(loans));
+        }));
+        // Returned (or reported lost) before the reply goes out.
+        drop(loans);
+        let outcome = match ran {
+            Ok(()) => Outcome::Done,
+            Err(_) => Outcome::Lost(Lost::ShardLost { shard }),
+        };
+        end::<S>(transaction, outcome);
+    }
+
+    fn end(self, error: Error) {
+        drop(self.acquisition);
+        let outcome = match error {
+            Error::Refused(refused) => Outcome::Refused(refused),
+            Error::Lost(lost) => Outcome::Lost(lost),
+        };
+        end::<S>(self.transaction, outcome);
+    }
+}
+
+/// Delivers an outcome; a panic in the user's `settle` must not end the owner.
+fn end<S: State>(transaction: S::Transaction, outcome: Outcome) {
+    drop(catch_unwind(AssertUnwindSafe(|| {
+        transaction.settle(outcome)
+    })));
+}
+
+/// Some slices of tending; says whether the shard still wants it.
+fn tend_shard<S: State>(shared: &Shared<S>, index: usize) -> bool {
+    let Some(mut loan) = shared.try_borrow(index) else {
+        return true;
+    };
+    for _ in 0..limits::TEND_SLICES_MAX {
+        let slice = catch_unwind(AssertUnwindSafe(|| loan.change(State::tend)));
+        match slice {
+            Ok(Tended::More) => {}
+            Ok(Tended::Done) => break,
+            // The drop of the loan reports the shard lost.
+            Err(_) => return false,
+        }
+    }
+    let wants = loan.look(State::wants_tending);
+    loan.shard_mut().tending = wants;
+    wants
+}

@@ -1,0 +1,251 @@
+//! Serving mail: what the holder of a shard does for others, within a bound.
+//!
+//! 1. The flag is cleared before the mailbox is emptied.
+//! 2. Whoever stops before the mailbox is empty sets the flag again before parting with the shard.
+//! 3. Works of one mailbox run in the order in which they were posted.
+//! 4. Gathered writes are applied before anybody else gets the shard in hand for itself.
+
+use std::ops::Deref;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+use crate::clock;
+use crate::config::Handover;
+use crate::error::{Lost, Refused};
+use crate::fault::{Fault, is_planted};
+use crate::loan::Loan;
+use crate::mail::{HandMe, Mail, Posted};
+use crate::shared::Shared;
+use crate::work::{Outcome, State};
+
+/// How service ended, and where the shard is now.
+pub(crate) enum Served<L> {
+    /// The mailbox was found empty; the shard is still in hand.
+    Empty(L),
+    /// The bound was reached; the flag is set and the shard is still in hand.
+    Bound(L),
+    /// The shard was passed on to somebody who asked for it, or lost to a panic.
+    Away,
+}
+
+/// Whether the shard is still fit for use after a work.
+#[derive(PartialEq, Eq)]
+enum Fit {
+    Yes,
+    No,
+}
+
+impl<S: State, R: Deref<Target = Shared<S>>> Loan<S, R> {
+    /// Serves at most `bound` mails, oldest first.
+    pub(crate) fn serve(mut self, bound: usize) -> Served<Self> {
+        let index = self.index();
+        if !is_planted(Fault::ClearedAfterEmptying) {
+            self.shared().desk(index).clear_mail();
+        }
+        if self.shared().is_stopping() {
+            // It came back after the keep had been closed without it.
+            self.shard_mut().closed = true;
+        }
+        let now = clock::now();
+        let mut taken = 0;
+        for _ in 0..bound {
+            let Some(mail) = self.shared().beside(index).mailbox.take() else {
+                return self.served_all(taken);
+            };
+            taken += 1;
+            match mail {
+                Mail::Work(posted) => {
+                    if self.serve_work(posted, now) == Fit::No {
+                        return self.served_away(taken);
+                    }
+                }
+                Mail::HandMe(request) => {
+                    self.shared().beside(index).mailbox.give_back(taken);
+                    taken = 0;
+                    match self.serve_request(request, now) {
+                        Some(loan) => self = loan,
+                        None => return Served::Away,
+                    }
+                }
+            }
+        }
+        self.stopped_at_bound(taken)
+    }
+
+    fn served_all(mut self, taken: usize) -> Served<Self> {
+        let index = self.index();
+        self.shared().beside(index).mailbox.give_back(taken);
+        if is_planted(Fault::ClearedAfterEmptying) {
+            self.shared().desk(index).clear_mail();
+        }
+        // No other writer is about: waiting for company would only add latency.
+        if self.apply_batch() == Fit::No {
+            self.lose();
+            return Served::Away;
+        }
+        Served::Empty(self)
+    }
+
+    fn served_away(self, taken: usize) -> Served<Self> {
+        self.shared().beside(self.index()).mailbox.give_back(taken);
+        self.lose();
+        Served::Away
+    }
+
+    fn stopped_at_bound(self, taken: usize) -> Served<Self> {
+        let index = self.index();
+        self.shared().beside(index).mailbox.give_back(taken);
+        if !is_planted(Fault::StoppedWithFlagCleared) {
+            self.shared().desk(index).set_mail();
+        }
+        Served::Bound(self)
+    }
+
+    fn serve_work(&mut self, mut posted: Posted<S>, now: Instant) -> Fit {
+        let index = self.index();
+        if self.shard().closed {
+            if is_planted(Fault::LateMailIgnored) {
+                std::mem::forget(posted);
+                return Fit::Yes;
+            }
+            self.refuse(posted, Refused::Closed);
+            return Fit::Yes;
+        }
+        let depth = self.shared().beside(index).mailbox.depth();
+        if let Err(why) = posted.claim(index, depth, now) {
+            self.refuse(posted, why);
+            return Fit::Yes;
+        }
+        let counters = &self.shared().beside(index).counters;
+        counters.served_for_others.add(1);
+        counters.waited(now.saturating_duration_since(posted.posted_at));
+        if self.shared().config.handover == Handover::Mail
+            && self.shard().batch.gathers()
+            && posted.is_write()
+        {
+            let now = clock::now();
+            self.shard_mut().batch.push(posted, now);
+            return if self.shard().batch.is_due(now) {
+                self.apply_batch()
+            } else {
+                Fit::Yes
+            };
+        }
+        self.run(posted)
+    }
+
+    fn refuse(&self, posted: Posted<S>, why: Refused) {
+        self.shared().beside(self.index()).counters.refused(&why);
+        settle(posted, Outcome::Refused(why));
+    }
+
+    fn run(&mut self, mut posted: Posted<S>) -> Fit {
+        let index = self.index();
+        self.begin_change();
+        let state = &mut self.shard_mut().state;
+        // A panic leaves `changing` set, so the map is never used again.
+        match catch_unwind(AssertUnwindSafe(|| posted.run(state))) {
+            Ok(()) => {
+                self.end_change();
+                settle(posted, Outcome::Done);
+                Fit::Yes
+            }
+            Err(_) => {
+                self.shared().beside(index).counters.works_lost.add(1);
+                settle(posted, Outcome::Lost(Lost::ShardLost { shard: index }));
+                Fit::No
+            }
+        }
+    }
+
+    /// Applies the gathered writes in one go and releases their replies.
+    fn apply_batch(&mut self) -> Fit {
+        if self.shard().batch.is_empty() {
+            return Fit::Yes;
+        }
+        let index = self.index();
+        let mut writes = Vec::new();
+        self.shard_mut().batch.take(&mut writes);
+        let counters = &self.shared().beside(index).counters;
+        counters.batches.add(1);
+        counters.batch_writes.add(writes.len() as u64);
+        counters.batch_writes_max.at_least(writes.len() as u64);
+        self.begin_change();
+        let state = &mut self.shard_mut().state;
+        let applied = catch_unwind(AssertUnwindSafe(|| {
+            for posted in &mut writes {
+                posted.run(state);
+            }
+        }));
+        let outcome = match applied {
+            Ok(()) => {
+                self.end_change();
+                Outcome::Done
+            }
+            // All were claimed, and the map they were written to is gone.
+            Err(_) => Outcome::Lost(Lost::ShardLost { shard: index }),
+        };
+        if let Outcome::Lost(_) = outcome {
+            self.shared()
+                .beside(index)
+                .counters
+                .works_lost
+                .add(writes.len() as u64);
+        }
+        let fit = if outcome == Outcome::Done {
+            Fit::Yes
+        } else {
+            Fit::No
+        };
+        for posted in writes {
+            settle(posted, outcome.clone());
+        }
+        fit
+    }
+
+    /// Passes the shard on, unless the requester must not have it any more.
+    fn serve_request(mut self, request: HandMe<S>, now: Instant) -> Option<Self> {
+        let index = self.index();
+        if self.apply_batch() == Fit::No {
+            request.refuse(Refused::ShardLost { shard: index });
+            self.lose();
+            return None;
+        }
+        let counters = &self.shared().beside(index).counters;
+        if self.shard().closed {
+            counters.refused(&Refused::Closed);
+            request.refuse(Refused::Closed);
+            return Some(self);
+        }
+        if request.deadline.has_passed(now) {
+            let depth = self.shared().beside(index).mailbox.depth();
+            let why = Refused::DeadlinePassed {
+                shard: index,
+                depth,
+            };
+            counters.refused(&why);
+            request.refuse(why);
+            return Some(self);
+        }
+        counters.lent_by_mail.add(1);
+        counters.waited(now.saturating_duration_since(request.posted_at));
+        // The mailbox may hold more: whoever gets the shard must look.
+        self.shared().desk(index).set_mail();
+        let shared = self.shared().arc();
+        match request.give(self.travel()) {
+            Ok(()) => None,
+            Err(loan) => {
+                // The requester gave up: keep the map, and go on here.
+                drop(loan);
+                shared.attend(index);
+                None
+            }
+        }
+    }
+}
+
+/// Delivers an outcome. A panic in the user's `settle` ends there: the shard is fine, and the mail
+/// behind must still be served.
+pub(crate) fn settle<S: State>(posted: Posted<S>, outcome: Outcome) {
+    drop(catch_unwind(AssertUnwindSafe(|| posted.settle(outcome))));
+}

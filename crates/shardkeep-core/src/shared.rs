@@ -1,0 +1,402 @@
+//! What callers and owners of one keep share: desks, mailboxes, doorbells. Posting and borrowing.
+//!
+//! 1. Posting is: send, set the flag, *then* borrow (lend) or ring (mail).
+//! 2. Returning is: put back, *then* look at the flag.
+//! 3. A poster that was told "posted" will be settled: by a holder, by the owner, or by whoever
+//!    borrows the shard after it was closed.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::{Arc, Weak};
+
+use crossbeam_utils::CachePadded;
+
+use crate::batch::Batch;
+use crate::clock;
+use crate::config::{Config, Handover, Overload};
+use crate::deadline::Call;
+use crate::desk::Desk;
+use crate::error::Refused;
+use crate::fault::{Fault, is_planted};
+use crate::limits;
+use crate::loan::{Loan, Shard};
+use crate::mail::{Mail, Posted};
+use crate::mailbox::{Mailbox, Place};
+use crate::owner::Port;
+use crate::service::Served;
+use crate::stats::{HolderCount, ShardCounters};
+use crate::sync::{AtomicBool, AtomicU8, SPIN_ROUNDS, Wake, spin_loop};
+use crate::work::{State, Transaction};
+
+/// What is said to the callback of a keep.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// A panic while the shard was held: its map was dropped, it starts again empty.
+    ShardLost {
+        /// The shard.
+        shard: usize,
+    },
+    /// The state of a lost shard could not be made again; its owner goes on trying, and refuses its
+    /// mail meanwhile.
+    RebuildFailed {
+        /// The shard.
+        shard: usize,
+    },
+}
+
+pub(crate) type Events = Box<dyn Fn(Event) + Send + Sync>;
+pub(crate) type Make<S> = Box<dyn Fn(usize) -> S + Send + Sync>;
+
+/// The hot part of a shard's place: one cache line that moves with the shard.
+struct Place0<S: State> {
+    desk: Desk<Shard<S>>,
+    borrowed: HolderCount,
+}
+
+/// What lies beside a desk.
+pub(crate) struct Beside<S: State> {
+    pub(crate) mailbox: Mailbox<Mail<S>>,
+    pub(crate) counters: ShardCounters,
+    /// Asks the owner to tend the shard.
+    pub(crate) wants_tending: AtomicBool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Phase {
+    Open = 0,
+    Draining = 1,
+    Closed = 2,
+}
+
+/// Desks, mailboxes and doorbells of one keep.
+pub struct Shared<S: State> {
+    places: Box<[CachePadded<Place0<S>>]>,
+    beside: Box<[CachePadded<Beside<S>>]>,
+    pub(crate) ports: Box<[Port<S>]>,
+    pub(crate) config: Config,
+    pub(crate) make: Make<S>,
+    events: Events,
+    phase: AtomicU8,
+    me: Weak<Self>,
+}
+
+impl<S: State> Shared<S> {
+    pub(crate) fn new(config: Config, make: Make<S>, events: Events) -> Arc<Self> {
+        let places = (0..config.shards).map(|_| {
+            CachePadded::new(Place0 {
+                desk: Desk::empty(),
+                borrowed: HolderCount::default(),
+            })
+        });
+        let beside = (0..config.shards).map(|shard| {
+            CachePadded::new(Beside {
+                mailbox: Mailbox::new(shard, config.mailbox_works, config.reserved_places),
+                counters: ShardCounters::default(),
+                wants_tending: AtomicBool::new(false),
+            })
+        });
+        let per_owner = config.shards.div_ceil(config.owners);
+        let ports = (0..config.owners).map(|_| Port::new(per_owner, config.reserved_places));
+        let (places, beside, ports) = (places.collect(), beside.collect(), ports.collect());
+        let phase = AtomicU8::new(Phase::Open as u8);
+        let shared = Arc::new_cyclic(|me| Self {
+            places,
+            beside,
+            ports,
+            config,
+            make,
+            events,
+            phase,
+            me: Weak::clone(me),
+        });
+        for index in 0..shared.shards() {
+            shared.places[index].desk.put(shared.fresh(index));
+        }
+        shared
+    }
+
+    pub(crate) fn fresh(&self, index: usize) -> Box<Shard<S>> {
+        Box::new(Shard {
+            state: (self.make)(index),
+            closed: false,
+            tending: false,
+            batch: Batch::new(self.config.write_window),
+        })
+    }
+
+    pub(crate) fn arc(&self) -> Arc<Self> {
+        match self.me.upgrade() {
+            Some(shared) => shared,
+            None => unreachable!("a loan keeps its keep alive"),
+        }
+    }
+
+    /// Shards of this keep.
+    #[must_use]
+    pub fn shards(&self) -> usize {
+        self.places.len()
+    }
+
+    pub(crate) fn owner_of(&self, index: usize) -> &Port<S> {
+        &self.ports[index % self.ports.len()]
+    }
+
+    pub(crate) fn beside(&self, index: usize) -> &Beside<S> {
+        &self.beside[index]
+    }
+
+    pub(crate) fn desk(&self, index: usize) -> &Desk<Shard<S>> {
+        &self.places[index].desk
+    }
+
+    pub(crate) fn borrowed(&self, index: usize) -> u64 {
+        self.places[index].borrowed.get()
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        match self.phase.load(SeqCst) {
+            0 => Phase::Open,
+            1 => Phase::Draining,
+            _ => Phase::Closed,
+        }
+    }
+
+    /// Moves on to `phase`, unless it lies behind already; says which phase it was.
+    pub(crate) fn enter(&self, phase: Phase) -> Phase {
+        let before = self.phase();
+        self.phase.fetch_max(phase as u8, SeqCst);
+        before
+    }
+
+    /// Takes the shard off its desk if it lies there.
+    #[inline]
+    pub(crate) fn try_borrow(&self, index: usize) -> Option<Loan<S, &Self>> {
+        let place = &self.places[index];
+        if is_planted(Fault::LookBeforeBorrow) && place.desk.looks_empty() {
+            return None;
+        }
+        let shard = place.desk.borrow()?;
+        place.borrowed.add(1);
+        Some(Loan::new(self, index, shard))
+    }
+
+    /// As [`Shared::try_borrow`], with a brief spin: most holders are gone in 0.1 to 0.5 us.
+    #[inline]
+    pub(crate) fn borrow_soon(&self, index: usize) -> Option<Loan<S, &Self>> {
+        match self.try_borrow(index) {
+            Some(loan) => Some(loan),
+            None => self.spin(index),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn spin(&self, index: usize) -> Option<Loan<S, &Self>> {
+        let desk = self.desk(index);
+        for _ in 0..SPIN_ROUNDS {
+            spin_loop();
+            if !desk.looks_empty()
+                && let Some(loan) = self.try_borrow(index)
+            {
+                return Some(loan);
+            }
+        }
+        None
+    }
+
+    #[inline]
+    pub(crate) fn put(&self, index: usize, mut shard: Box<Shard<S>>) {
+        if !shard.tending && shard.state.wants_tending() {
+            shard.tending = true;
+            self.ask_for_tending(index);
+        }
+        self.desk(index).put(shard);
+    }
+
+    #[cold]
+    fn ask_for_tending(&self, index: usize) {
+        self.beside(index).wants_tending.store(true, SeqCst);
+        self.owner_of(index).doorbell.ring();
+    }
+
+    /// The second look, owed by whoever has just put a shard back.
+    #[inline]
+    pub(crate) fn look_again(&self, index: usize) {
+        if self.desk(index).has_mail() && !is_planted(Fault::NoSecondLook) {
+            self.attend(index);
+        }
+    }
+
+    /// Somebody must serve the mail of `index`: this thread if it may, else the owner.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn attend(&self, index: usize) {
+        if self.config.handover == Handover::Mail && self.phase() == Phase::Open
+            || std::thread::panicking()
+        {
+            self.owner_of(index).doorbell.ring();
+            return;
+        }
+        while self.desk(index).has_mail() {
+            // Not on its desk: whoever has it looks again after putting it back.
+            let Some(loan) = self.try_borrow(index) else {
+                return;
+            };
+            match loan.serve(limits::SERVICE_WORKS_MAX) {
+                Served::Empty(loan) => loan.put_back(),
+                // The owners have ended, and on a closed shard serving is refusing: go on here.
+                Served::Bound(loan) if self.is_stopping() => loan.put_back(),
+                Served::Bound(loan) => return self.hand_to_owner(loan),
+                Served::Away => return,
+            }
+        }
+    }
+
+    /// Makes whoever holds the shard, or else this thread, look at it as at one with mail.
+    pub(crate) fn nudge(&self, index: usize) {
+        self.desk(index).set_mail();
+        self.attend(index);
+    }
+
+    /// The bound of service is reached: the owner goes on.
+    pub(crate) fn hand_to_owner(&self, loan: Loan<S, &Self>) {
+        let index = loan.index();
+        self.beside(index).counters.handed_to_owner.add(1);
+        let port = self.owner_of(index);
+        // There is a place for each shard, and a shard is in one loan: never full.
+        if let Err(loan) = port.handovers.try_send(loan.travel()) {
+            loan.put_back();
+        }
+        port.doorbell.ring();
+        // The owner may have ended just before: one of the two sees the other.
+        if self.is_stopping() {
+            self.take_back_handovers(port);
+        }
+    }
+
+    /// Puts shards back that nobody will go on with, because the owners have ended.
+    pub(crate) fn take_back_handovers(&self, port: &Port<S>) {
+        while let Some(loan) = port.handovers.try_recv() {
+            drop(loan);
+        }
+    }
+
+    pub(crate) fn tell(&self, event: Event) {
+        // A panic in the user's callback is the user's: the keep goes on.
+        drop(catch_unwind(AssertUnwindSafe(|| (self.events)(event))));
+    }
+
+    /// A shard whose map must not be used again.
+    #[cold]
+    pub(crate) fn report_lost(&self, index: usize, shard: Box<Shard<S>>) {
+        let port = self.owner_of(index);
+        // There is a place for each shard, and it was in one loan: never full.
+        if port.losses.try_send((index, shard)).is_err() {
+            debug_assert!(false, "a shard was lost twice");
+        }
+        port.doorbell.ring();
+    }
+
+    /// Mails a work; it comes back if it was not posted.
+    pub(crate) fn post(
+        &self,
+        index: usize,
+        work: S::Work,
+        how: &Posting<'_>,
+    ) -> Result<(), (S::Work, Refused)> {
+        let phase = self.phase();
+        if phase != Phase::Open {
+            let why = if phase == Phase::Draining {
+                Refused::Draining
+            } else {
+                Refused::Closed
+            };
+            self.beside(index).counters.refused(&why);
+            return Err((work, why));
+        }
+        let mail = Mail::Work(Posted::new(work, clock::now()));
+        match self.send(index, mail, how) {
+            Ok(()) => Ok(()),
+            Err((Mail::Work(posted), why)) => {
+                self.beside(index).counters.refused(&why);
+                match posted.into_work() {
+                    Some(work) => Err((work, why)),
+                    None => unreachable!("mail that was not posted still has its work"),
+                }
+            }
+            Err((Mail::HandMe(_), _)) => unreachable!("what comes back is what was sent"),
+        }
+    }
+
+    pub(crate) fn send(
+        &self,
+        index: usize,
+        mail: Mail<S>,
+        how: &Posting<'_>,
+    ) -> Result<(), (Mail<S>, Refused)> {
+        let beside = self.beside(index);
+        let depth = match how {
+            Posting::Wait(call) if self.config.overload == Overload::Block => {
+                beside.mailbox.post(mail, call)?
+            }
+            Posting::Wait(_) => beside.mailbox.try_post(mail, Place::Open)?,
+            Posting::Reserved => beside.mailbox.try_post(mail, Place::Reserved)?,
+            Posting::Register(wake) => beside.mailbox.post_or_register(mail, wake)?,
+        };
+        beside.counters.mailed.add(1);
+        beside.counters.depth_max.at_least(depth as u64);
+        self.nudge(index);
+        Ok(())
+    }
+
+    /// Sends a transaction to the owner of its first shard; it comes back if there is no place.
+    pub(crate) fn send_transaction(
+        &self,
+        transaction: S::Transaction,
+    ) -> Result<(), (S::Transaction, Refused)> {
+        match self.phase() {
+            Phase::Open => {}
+            Phase::Draining => return Err((transaction, Refused::Draining)),
+            Phase::Closed => return Err((transaction, Refused::Closed)),
+        }
+        let shards = transaction.shards();
+        assert!(
+            shards.windows(2).all(|pair| pair[0] < pair[1]),
+            "shards must be ascending"
+        );
+        let first = shards.first().copied().unwrap_or(0);
+        let port = self.owner_of(first);
+        match port.transactions.try_send(transaction) {
+            Ok(()) => {
+                port.doorbell.ring();
+                Ok(())
+            }
+            Err(transaction) => {
+                let depth = limits::TRANSACTIONS_DEFAULT;
+                Err((
+                    transaction,
+                    Refused::MailboxFull {
+                        shard: first,
+                        depth,
+                    },
+                ))
+            }
+        }
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.phase.load(SeqCst) == Phase::Closed as u8
+    }
+}
+
+/// How a poster meets a full mailbox.
+pub(crate) enum Posting<'c> {
+    /// It waits for a place until the call ends (or is refused, as the keep is set).
+    Wait(&'c Call),
+    /// It never waits, and a place is kept for it.
+    Reserved,
+    /// It never waits, and is woken when a place may be free.
+    Register(&'c Arc<dyn Wake>),
+}
