@@ -65,6 +65,7 @@ pub(crate) struct Connections {
 #[derive(Debug, Serialize)]
 struct Outcome {
     server: &'static str,
+    version: String,
     idle: usize,
     active: usize,
     opened: usize,
@@ -119,7 +120,7 @@ impl Connections {
     }
 
     fn hold(&self, name: ServerName, tape: &Tape) -> Result<Outcome> {
-        let server = self.launch.start(name)?;
+        let server = self.launch.start(name, self.idle + self.active)?;
         load::load(server.address(), self.keys)?;
         let before = resident_bytes(server.pid())?;
         let mut idle = Vec::new();
@@ -147,6 +148,7 @@ impl Connections {
             .count();
         Ok(Outcome {
             server: name.label(),
+            version: server.version().to_owned(),
             idle: self.idle,
             active: self.active,
             opened,

@@ -41,6 +41,7 @@ pub(crate) struct Memory {
 #[derive(Debug, Serialize)]
 struct Outcome {
     server: &'static str,
+    version: String,
     keys: u64,
     key_bytes: usize,
     value_bytes: usize,
@@ -58,13 +59,14 @@ impl Memory {
         let mut outcomes = Vec::new();
         for &name in self.servers.iter().filter(|name| name.stores()) {
             eprintln!("load {}", name.label());
-            let server = self.launch.start(name)?;
+            let server = self.launch.start(name, 0)?;
             let empty_bytes = resident_bytes(server.pid())?;
             load::load(server.address(), self.keys)?;
             let loaded_bytes = resident_bytes(server.pid())?;
             let added = loaded_bytes.saturating_sub(empty_bytes);
             outcomes.push(Outcome {
                 server: name.label(),
+                version: server.version().to_owned(),
                 keys: self.keys,
                 key_bytes: KEY_BYTES,
                 value_bytes: VALUE_BYTES,

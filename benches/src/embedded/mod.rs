@@ -15,7 +15,7 @@ use self::measure::{Plan, Subject};
 use self::workload::{KEYS_MAX, SEQUENCE_OPS, VALUE_BYTES};
 use crate::environment::{Common, cores, describe};
 use crate::figures::{LatencyNs, Spread, latency_histogram};
-use crate::table::{Table, millions, show};
+use crate::table::{Table, millions, optional, show};
 
 pub(crate) mod engines;
 pub(crate) mod measure;
@@ -26,6 +26,9 @@ const BATCH_MAX: usize = 4_096;
 const _: () = assert!(BATCH_MAX < SEQUENCE_OPS);
 /// Most threads: far beyond the cores of any machine this is meant for.
 const THREADS_MAX: usize = 256;
+
+/// What people use where they need a shared map.
+const USUAL: [EngineName; 3] = [EngineName::Striped, EngineName::Dashmap, EngineName::Papaya];
 
 /// Compare maps inside one process.
 ///
@@ -38,9 +41,11 @@ const THREADS_MAX: usize = 256;
 ///   p50 ..  how long one call took, from one histogram over all rounds. With --batch 1 every
 ///           64th call is timed; with larger batches the time is that of a whole batch.
 ///           Each includes about 20 ns for reading the clock.
+///   x ..    operations relative to DashMap, and to the best of striped, dashmap and papaya (what
+///           people use), of those that were measured in this run
 ///   wrong   sampled reads that did not return their key's value. Must be 0.
 ///
-/// Engines without batches (all but striped-grouped and papaya) run a batch as a loop of single
+/// Engines without batches (all but striped-grouped; papaya holds one guard over a batch) run a batch as a loop of single
 /// operations: that is all their interface offers. striped-grouped shows what grouping alone
 /// gains on locks.
 #[derive(Args, Clone, Debug)]
@@ -48,7 +53,7 @@ const THREADS_MAX: usize = 256;
 pub(crate) struct Embedded {
     /// Engines to compare
     #[arg(long, value_enum, value_delimiter = ',',
-          default_values = ["mutex", "striped", "striped-grouped", "dashmap", "papaya"])]
+          default_values = ["mutex", "striped", "striped-tuned", "striped-grouped", "dashmap", "papaya"])]
     engines: Vec<EngineName>,
     /// Keys loaded, and asked for with equal probability
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=KEYS_MAX))]
@@ -203,9 +208,21 @@ impl Embedded {
 
     fn text(&self, outcomes: &[Outcome], threads: usize, batch: usize) -> String {
         let mut table = Table::new([
-            "engine", "shards", "Mop/s", "min", "max", "p50 us", "p99 us", "p99.9 us", "max us",
+            "engine",
+            "shards",
+            "Mop/s",
+            "min",
+            "max",
+            "p50 us",
+            "p99 us",
+            "p99.9 us",
+            "max us",
             "wrong",
+            "x dashmap",
+            "x best",
         ]);
+        let dashmap = best_of(outcomes, &[EngineName::Dashmap]);
+        let usual = best_of(outcomes, &USUAL);
         for outcome in outcomes {
             let micros = |nanos: u64| format!("{:.2}", nanos as f64 / 1_000.0);
             table.row([
@@ -221,6 +238,8 @@ impl Embedded {
                 micros(outcome.latency.p999_ns),
                 micros(outcome.latency.max_ns),
                 outcome.wrong.to_string(),
+                optional(dashmap.map(|other| outcome.ops_per_s / other), 2),
+                optional(usual.map(|other| outcome.ops_per_s / other), 2),
             ]);
         }
         format!(
@@ -244,4 +263,13 @@ impl Candidate {
         self.wrong += round.wrong;
         Ok(())
     }
+}
+
+/// The highest median among the engines named, if any of them was measured.
+fn best_of(outcomes: &[Outcome], names: &[EngineName]) -> Option<f64> {
+    outcomes
+        .iter()
+        .filter(|outcome| names.iter().any(|name| name.label() == outcome.engine))
+        .map(|outcome| outcome.ops_per_s)
+        .max_by(f64::total_cmp)
 }

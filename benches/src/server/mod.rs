@@ -3,6 +3,7 @@
 //! 1. A server is ready when it says so in its own log; nothing is polled and nothing is guessed.
 //! 2. No server outlives the value that stands for it.
 
+use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader, Read};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -24,8 +25,9 @@ pub(crate) mod process;
 const START_MAX: Duration = Duration::from_secs(10);
 /// Longest stop before it is killed; a server that has drained has nothing to do.
 const STOP_MAX: Duration = Duration::from_secs(5);
-/// Connections a server is told to allow: those of the largest command here, and room.
-const CLIENTS_MAX: &str = "20000";
+/// Connections a server is told to allow beside those of the load: loading, and a look from
+/// outside.
+const OTHER_CLIENTS: usize = 64;
 /// Lines of a server's log kept for the message when it does not start.
 const LOG_LINES_MAX: usize = 64;
 
@@ -85,6 +87,7 @@ pub(crate) struct Launch {
 #[derive(Debug)]
 pub(crate) struct Server {
     name: ServerName,
+    version: String,
     address: SocketAddr,
     pid: u32,
     child: Child,
@@ -94,13 +97,13 @@ pub(crate) struct Server {
 }
 
 impl Launch {
-    /// Starts a server and waits until it is ready.
+    /// Starts a server that admits so many clients, and waits until it is ready.
     ///
     /// # Errors
     /// The program is missing, ends, or is not ready within [`START_MAX`]; the message has what
     /// it said.
-    pub(crate) fn start(&self, name: ServerName) -> Result<Server> {
-        let (mut command, known_address) = self.command(name)?;
+    pub(crate) fn start(&self, name: ServerName, clients: usize) -> Result<Server> {
+        let (mut command, known_address) = self.command(name, clients + OTHER_CLIENTS)?;
         command.stdin(Stdio::null());
         match name {
             ServerName::Redis => command.stdout(Stdio::piped()).stderr(Stdio::null()),
@@ -109,6 +112,7 @@ impl Launch {
             }
         };
         let program = command.get_program().to_owned();
+        let version = version(&program);
         let mut child = command
             .spawn()
             .with_context(|| format!("start {}", program.to_string_lossy()))?;
@@ -130,6 +134,7 @@ impl Launch {
         let address = known_address.unwrap_or(unknown);
         let mut server = Server {
             name,
+            version,
             address,
             pid,
             child,
@@ -140,7 +145,8 @@ impl Launch {
         Ok(server)
     }
 
-    fn command(&self, name: ServerName) -> Result<(Command, Option<SocketAddr>)> {
+    fn command(&self, name: ServerName, clients: usize) -> Result<(Command, Option<SocketAddr>)> {
+        let clients = clients.to_string();
         let own = std::env::current_exe().context("find this program")?;
         match name {
             ServerName::Shardkeep => {
@@ -156,13 +162,7 @@ impl Launch {
                     );
                 }
                 let mut command = Command::new(program);
-                command.args([
-                    "serve",
-                    "--bind",
-                    "127.0.0.1:0",
-                    "--max-clients",
-                    CLIENTS_MAX,
-                ]);
+                command.args(["serve", "--bind", "127.0.0.1:0", "--max-clients", &clients]);
                 command.args(&self.shardkeep_arg);
                 Ok((command, None))
             }
@@ -171,7 +171,7 @@ impl Launch {
                 let mut command = Command::new("redis-server");
                 command.args(["--port", &address.port().to_string(), "--bind", "127.0.0.1"]);
                 command.args(["--save", "", "--appendonly", "no", "--daemonize", "no"]);
-                command.args(["--loglevel", "notice", "--maxclients", CLIENTS_MAX]);
+                command.args(["--loglevel", "notice", "--maxclients", &clients]);
                 Ok((command, Some(address)))
             }
             ServerName::Echo => {
@@ -193,6 +193,20 @@ fn free_address() -> Result<SocketAddr> {
     Ok(listener.local_addr()?)
 }
 
+/// The first line a program answers to `--version`; empty if it does not.
+fn version(program: &OsStr) -> String {
+    let output = Command::new(program)
+        .arg("--version")
+        .stdin(Stdio::null())
+        .output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    text.unwrap_or_default()
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .to_owned()
+}
+
 /// The address a log line announces after `text`.
 fn announced(line: &str, text: &str) -> Option<SocketAddr> {
     line.split_once(text)?
@@ -207,6 +221,11 @@ impl Server {
     /// Which server it is.
     pub(crate) const fn name(&self) -> ServerName {
         self.name
+    }
+
+    /// What it says its version is.
+    pub(crate) fn version(&self) -> &str {
+        &self.version
     }
 
     /// Where it listens.

@@ -204,3 +204,102 @@ fn drive(
         counter.store(shared.replies, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::net::{Ipv4Addr, TcpListener};
+
+    use super::super::tape::value_of;
+    use super::*;
+
+    const PIPELINE: usize = 4;
+    /// Replies after which the load is told to stop; a whole number of bundles.
+    const REPLIES: usize = 10 * PIPELINE;
+
+    type Answer = fn(u64) -> Vec<u8>;
+
+    /// Drives one connection against a server whose reply to a key is what `answer` makes of it,
+    /// empty for closing; the server itself ends the load, so no time is involved.
+    fn drive_against(answer: Answer) -> Result<(Histogram<u64>, u64)> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let phase = AtomicU8::new(MEASURE);
+        let counter = AtomicU64::new(0);
+        let tape = Tape::new(1, 100, 0, 64);
+        let load = Load {
+            tape: &tape,
+            check_values: true,
+            connections: 1,
+            pipeline: PIPELINE,
+            threads: 1,
+            warm_up: Duration::ZERO,
+            window: Duration::ZERO,
+            seed: 1,
+        };
+        std::thread::scope(|scope| {
+            let phase = &phase;
+            threads::spawn_scoped(scope, "server", move || {
+                let (stream, _peer) = listener.accept().unwrap();
+                stream.set_nodelay(true).unwrap();
+                let lines = BufReader::new(&stream).lines().map_while(Result::ok);
+                let keys = lines.filter_map(|line| line.strip_prefix("key:")?.parse().ok());
+                for (index, key) in keys.enumerate() {
+                    if index + 1 == REPLIES {
+                        phase.store(STOP, Ordering::Relaxed);
+                    }
+                    let reply = answer(key);
+                    if reply.is_empty() || (&stream).write_all(&reply).is_err() {
+                        return;
+                    }
+                }
+            })
+            .unwrap();
+            let connection = Connection::new(connect(address).unwrap(), 0);
+            drive(load, vec![connection], phase, &counter)
+        })
+    }
+
+    fn value_reply(key: u64) -> Vec<u8> {
+        [b"$64\r\n".as_slice(), &value_of(key), b"\r\n"].concat()
+    }
+
+    #[test]
+    fn every_reply_has_a_latency_and_right_values_are_not_wrong() {
+        let (latencies, wrong) = drive_against(value_reply).unwrap();
+        assert!(
+            latencies.len() >= (REPLIES - PIPELINE) as u64,
+            "{}",
+            latencies.len()
+        );
+        assert_eq!(wrong, 0);
+    }
+
+    #[test]
+    fn another_keys_value_is_counted() {
+        let (_latencies, wrong) = drive_against(|key| value_reply(key + 1)).unwrap();
+        assert!(wrong > 0);
+    }
+
+    #[test]
+    fn an_absence_is_counted_and_the_load_goes_on() {
+        let (latencies, wrong) = drive_against(|_key| b"$-1\r\n".to_vec()).unwrap();
+        assert_eq!(wrong, latencies.len());
+        assert!(wrong >= (REPLIES - PIPELINE) as u64);
+    }
+
+    #[test]
+    fn what_cannot_go_on_is_an_error_that_says_why() {
+        let cases: [(Answer, &str); 2] = [
+            (|_key| Vec::new(), ""),
+            (
+                |_key| b"HTTP/1.1 400\r\n".to_vec(),
+                "not a reply: HTTP/1.1 400",
+            ),
+        ];
+        for (answer, expected) in cases {
+            let error = format!("{:#}", drive_against(answer).unwrap_err());
+            assert!(error.starts_with(expected), "{error}");
+        }
+    }
+}

@@ -10,7 +10,7 @@ use anyhow::{Result, ensure};
 use clap::Args;
 
 use self::generator::Load;
-use self::outcome::{Outcome, Shown};
+use self::outcome::{Outcome, Point, Shown};
 use self::tape::{KEYS_MAX, TAPE_REQUESTS, Tape};
 use crate::environment::{Common, cores, describe};
 use crate::server::process::{pin_to, raise_open_files, resident_bytes};
@@ -146,7 +146,7 @@ impl Wire {
             TAPE_REQUESTS,
         );
         let reads = Tape::new(self.common.seed, self.keys, 0, TAPE_REQUESTS);
-        let servers = self.start()?;
+        let servers = self.start(most)?;
         let mut outcomes = Vec::new();
         for &(connections, pipeline) in &points {
             let mut shown: Vec<Shown> = Vec::new();
@@ -172,8 +172,9 @@ impl Wire {
             }
             let from = outcomes.len();
             for (server, shown) in servers.iter().zip(shown) {
+                let point = self.point(server.name(), connections, pipeline);
                 let rss = resident_bytes(server.pid())?;
-                outcomes.push(Outcome::of(shown, connections, pipeline, rss));
+                outcomes.push(Outcome::of(shown, server.version(), point, rss));
             }
             show(&self.text(&outcomes[from..], connections, pipeline))?;
         }
@@ -184,6 +185,25 @@ impl Wire {
         self.threads.map_or_else(cores, NonZeroUsize::get)
     }
 
+    fn point(&self, server: ServerName, connections: usize, pipeline: usize) -> Point {
+        Point {
+            connections,
+            pipeline,
+            mode: "closed",
+            keys: self.keys,
+            key_bytes: tape::KEY_BYTES,
+            value_bytes: tape::VALUE_BYTES,
+            reads_per_write: if server.stores() {
+                self.reads_per_write
+            } else {
+                0
+            },
+            generator_threads: self.threads().min(connections),
+            pinned: self.pin,
+            window_s: self.window,
+        }
+    }
+
     fn announce(&self, points: usize) {
         let windows = points * self.servers.len() * self.rounds as usize;
         let seconds = windows as f64 * (self.window + self.warm_up);
@@ -191,14 +211,14 @@ impl Wire {
     }
 
     /// Starts and loads the servers; under `--pin` they stay on their core.
-    fn start(&self) -> Result<Vec<Server>> {
+    fn start(&self, clients: usize) -> Result<Vec<Server>> {
         if self.pin {
             pin_to(SERVER_CORE)?;
         }
         let mut servers = Vec::new();
         for &name in &self.servers {
             eprintln!("start {}", name.label());
-            servers.push(self.launch.start(name)?);
+            servers.push(self.launch.start(name, clients)?);
         }
         if self.pin {
             pin_to(GENERATOR_CORE)?;

@@ -30,13 +30,28 @@ struct Round {
     p999_us: f64,
 }
 
+/// What was asked of a server.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct Point {
+    pub(super) connections: usize,
+    pub(super) pipeline: usize,
+    pub(super) mode: &'static str,
+    pub(super) keys: u64,
+    pub(super) key_bytes: usize,
+    pub(super) value_bytes: usize,
+    pub(super) reads_per_write: u32,
+    pub(super) generator_threads: usize,
+    pub(super) pinned: bool,
+    pub(super) window_s: f64,
+}
+
 /// One server at one point.
 #[derive(Debug, Serialize)]
 pub(super) struct Outcome {
     server: &'static str,
-    connections: usize,
-    pipeline: usize,
-    mode: &'static str,
+    version: String,
+    #[serde(flatten)]
+    point: Point,
     ops_per_s: f64,
     ops_per_s_min: f64,
     ops_per_s_max: f64,
@@ -79,14 +94,13 @@ impl Shown {
 
 impl Outcome {
     /// Medians of all rounds; percentiles of all replies.
-    pub(super) fn of(shown: Shown, connections: usize, pipeline: usize, rss_bytes: u64) -> Self {
+    pub(super) fn of(shown: Shown, version: &str, point: Point, rss_bytes: u64) -> Self {
         let spread = |figure: fn(&Round) -> f64| Spread::of(shown.rounds.iter().map(figure));
         let ops = spread(|round| round.ops_per_s);
         Self {
             server: shown.name.label(),
-            connections,
-            pipeline,
-            mode: "closed",
+            version: version.to_owned(),
+            point,
             ops_per_s: ops.median,
             ops_per_s_min: ops.min,
             ops_per_s_max: ops.max,
@@ -183,7 +197,19 @@ mod tests {
             latencies: latency_histogram().unwrap(),
             wrong: 3,
         });
-        Outcome::of(shown, 50, 16, 125_000_000)
+        let point = Point {
+            connections: 50,
+            pipeline: 16,
+            mode: "closed",
+            keys: 1_000,
+            key_bytes: 14,
+            value_bytes: 64,
+            reads_per_write: 10,
+            generator_threads: 2,
+            pinned: false,
+            window_s: 2.0,
+        };
+        Outcome::of(shown, "1.2.3", point, 125_000_000)
     }
 
     #[test]
@@ -206,7 +232,10 @@ mod tests {
         ] {
             assert!(json[field].is_number(), "{field}");
         }
-        assert_eq!(json["server"], "redis");
+        assert_eq!(
+            (&json["server"], &json["mode"]),
+            (&"redis".into(), &"closed".into())
+        );
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod mutex;
 mod papaya;
 mod striped;
 mod striped_grouped;
+mod striped_tuned;
 
 /// A map under test.
 pub(crate) trait Engine: Send + Sync {
@@ -63,9 +64,11 @@ pub(crate) trait Handle {
 pub(crate) enum EngineName {
     /// One `parking_lot` mutex over one std `HashMap` (that is hashbrown)
     Mutex,
-    /// 64 `parking_lot` mutexes, each over a hashbrown table; a key is hashed once
+    /// 64 `parking_lot` mutexes, each over a std `HashMap`: what people write
     Striped,
-    /// The same, but a batch is grouped by stripe and takes each lock once
+    /// 64 `parking_lot` mutexes, each over a hashbrown table, and a key hashed only once
+    StripedTuned,
+    /// striped-tuned, but a batch is grouped by stripe and takes each lock once
     StripedGrouped,
     /// `DashMap` 6
     Dashmap,
@@ -79,6 +82,7 @@ impl EngineName {
         match self {
             Self::Mutex => "mutex",
             Self::Striped => "striped",
+            Self::StripedTuned => "striped-tuned",
             Self::StripedGrouped => "striped-grouped",
             Self::Dashmap => "dashmap",
             Self::Papaya => "papaya",
@@ -88,7 +92,7 @@ impl EngineName {
     /// Whether `--shards` means anything to it.
     pub(crate) const fn has_shards(self) -> bool {
         match self {
-            Self::Striped | Self::StripedGrouped | Self::Dashmap => true,
+            Self::Striped | Self::StripedTuned | Self::StripedGrouped | Self::Dashmap => true,
             Self::Mutex | Self::Papaya => false,
         }
     }
@@ -111,6 +115,7 @@ pub(crate) fn open(name: EngineName, shards: Option<NonZeroUsize>) -> Result<Box
     Ok(match name {
         EngineName::Mutex => Box::new(mutex::MutexMap::open()),
         EngineName::Striped => Box::new(striped::Striped::open(shards)),
+        EngineName::StripedTuned => Box::new(striped_tuned::StripedTuned::open(shards)),
         EngineName::StripedGrouped => Box::new(striped_grouped::StripedGrouped::open(shards)),
         EngineName::Dashmap => Box::new(dashmap::Dash::open(shards)),
         EngineName::Papaya => Box::new(papaya::Papaya::open()),
@@ -154,6 +159,7 @@ mod tests {
         check(&mutex::MutexMap::open());
         for shards in [None, NonZeroUsize::new(2), NonZeroUsize::new(256)] {
             check(&striped::Striped::open(shards));
+            check(&striped_tuned::StripedTuned::open(shards));
             check(&striped_grouped::StripedGrouped::open(shards));
             check(&dashmap::Dash::open(shards));
         }

@@ -1,57 +1,39 @@
 //! Striped locks: what most programs write by hand when one mutex is too slow.
 //!
-//! 1. A key is hashed once; the stripe takes bits below hashbrown's tag (63 to 57), the table
-//!    takes the tag and the low bits.
+//! 1. The stripe takes bits of the hash below hashbrown's tag (63 to 57), which the map inside
+//!    needs; the map hashes the key again, as std's interface has it.
 //! 2. Two stripes never share a cache line.
 
+use std::collections::HashMap;
 use std::num::NonZeroUsize;
 
 use ahash::RandomState;
 use crossbeam_utils::CachePadded;
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
 use parking_lot::Mutex;
 
 use super::{Engine, Handle, hasher};
 use crate::embedded::workload::{Value, digest};
 
 /// The count that comparisons of striped maps usually take.
-const STRIPES: usize = 64;
+pub(super) const STRIPES: usize = 64;
 /// Bits at the top of a hash that hashbrown keeps as a tag.
 const TAG_BITS: u32 = 7;
 
-/// One stripe's table, used under its lock.
-#[derive(Debug, Default)]
-pub(super) struct Stripe(HashTable<(u64, Value)>);
-
-impl Stripe {
-    #[inline]
-    pub(super) fn get(&self, hash: u64, key: u64) -> Option<u64> {
-        self.0
-            .find(hash, |entry| entry.0 == key)
-            .map(|entry| digest(&entry.1))
-    }
-
-    #[inline]
-    pub(super) fn set(&mut self, hash: u64, key: u64, value: &Value, hasher: &RandomState) {
-        match self.0.entry(
-            hash,
-            |entry| entry.0 == key,
-            |entry| hasher.hash_one(entry.0),
-        ) {
-            Entry::Occupied(mut entry) => entry.get_mut().1 = *value,
-            Entry::Vacant(entry) => {
-                entry.insert((key, *value));
-            }
-        }
-    }
+/// Which of `count` stripes, a power of two, a hash belongs to.
+#[inline]
+pub(super) fn stripe_of(hash: u64, count: usize) -> usize {
+    // Two shifts, since one by 64 (a single stripe) is not defined.
+    ((hash << TAG_BITS) >> 1 >> (u64::BITS - 1 - count.trailing_zeros())) as usize
 }
 
-/// Stripes of one map.
+/// A map under its lock, alone on its cache lines.
+type Stripe = CachePadded<Mutex<HashMap<u64, Value, RandomState>>>;
+
+/// Mutexes over std's maps.
 #[derive(Debug)]
 pub(super) struct Striped {
-    pub(super) hasher: RandomState,
-    pub(super) stripes: Box<[CachePadded<Mutex<Stripe>>]>,
+    hasher: RandomState,
+    stripes: Box<[Stripe]>,
 }
 
 impl Striped {
@@ -59,16 +41,16 @@ impl Striped {
     pub(super) fn open(stripes: Option<NonZeroUsize>) -> Self {
         let count = stripes.map_or(STRIPES, NonZeroUsize::get);
         assert!(count.is_power_of_two(), "stripes are chosen by bits");
+        let stripe = || CachePadded::new(Mutex::new(HashMap::with_hasher(hasher())));
         Self {
             hasher: hasher(),
-            stripes: (0..count).map(|_| CachePadded::default()).collect(),
+            stripes: (0..count).map(|_| stripe()).collect(),
         }
     }
 
     #[inline]
-    pub(super) fn stripe_of(&self, hash: u64) -> usize {
-        let bits = self.stripes.len().trailing_zeros();
-        ((hash << TAG_BITS) >> 1 >> (u64::BITS - 1 - bits)) as usize
+    fn stripe(&self, key: u64) -> &Stripe {
+        &self.stripes[stripe_of(self.hasher.hash_one(key), self.stripes.len())]
     }
 }
 
@@ -87,15 +69,11 @@ impl Engine for Striped {
 impl Handle for &Striped {
     #[inline]
     fn get(&mut self, key: u64) -> Option<u64> {
-        let hash = self.hasher.hash_one(key);
-        self.stripes[self.stripe_of(hash)].lock().get(hash, key)
+        self.stripe(key).lock().get(&key).map(digest)
     }
 
     #[inline]
     fn set(&mut self, key: u64, value: &Value) {
-        let hash = self.hasher.hash_one(key);
-        self.stripes[self.stripe_of(hash)]
-            .lock()
-            .set(hash, key, value, &self.hasher);
+        self.stripe(key).lock().insert(key, *value);
     }
 }

@@ -1,4 +1,4 @@
-//! Striped locks whose user groups a batch by stripe: the best a batch can get from locks.
+//! Striped locks, written with care, whose user groups a batch by stripe: the best a batch can get from locks.
 //!
 //! Nobody's map offers this; it is here so that the gain of grouping is not mistaken for the gain
 //! of owning.
@@ -8,18 +8,18 @@
 
 use std::num::NonZeroUsize;
 
-use super::striped::Striped;
+use super::striped_tuned::StripedTuned;
 use super::{Engine, Handle};
 use crate::embedded::workload::{ABSENT, Op, Value, value_of};
 
 /// A striped map with grouped batches.
 #[derive(Debug)]
-pub(super) struct StripedGrouped(Striped);
+pub(super) struct StripedGrouped(StripedTuned);
 
 impl StripedGrouped {
     /// `stripes` is a power of two.
     pub(super) fn open(stripes: Option<NonZeroUsize>) -> Self {
-        Self(Striped::open(stripes))
+        Self(StripedTuned::open(stripes))
     }
 }
 
@@ -43,7 +43,7 @@ impl Engine for StripedGrouped {
 /// One thread's buffers for the counting sort.
 #[derive(Debug)]
 pub(super) struct Grouping<'a> {
-    map: &'a Striped,
+    map: &'a StripedTuned,
     /// The hash of each operation of the batch.
     hashes: Vec<u64>,
     /// Operations by stripe.
