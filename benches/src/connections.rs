@@ -51,7 +51,11 @@ pub(crate) struct Connections {
     #[arg(long, default_value_t = 500, value_parser = in_range(1, CONNECTIONS_MAX))]
     active: usize,
     /// Keys loaded, and asked for with equal probability
-    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(1..=KEYS_MAX))]
+    #[arg(
+        long,
+        default_value_t = 100_000,
+        value_parser = clap::value_parser!(u64).range(1..=KEYS_MAX),
+    )]
     keys: u64,
     /// Seconds the active ones work
     #[arg(long, default_value_t = 3.0, value_parser = seconds)]

@@ -30,7 +30,11 @@ pub(crate) struct Memory {
     #[arg(long, value_enum, value_delimiter = ',', default_values = ["shardkeep", "redis"])]
     servers: Vec<ServerName>,
     /// Keys loaded
-    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=KEYS_MAX))]
+    #[arg(
+        long,
+        default_value_t = 1_000_000,
+        value_parser = clap::value_parser!(u64).range(1..=KEYS_MAX),
+    )]
     keys: u64,
     #[command(flatten)]
     launch: Launch,

@@ -45,18 +45,28 @@ const USUAL: [EngineName; 3] = [EngineName::Striped, EngineName::Dashmap, Engine
 ///           people use), of those that were measured in this run
 ///   wrong   sampled reads that did not return their key's value. Must be 0.
 ///
-/// Engines without batches (all but striped-grouped; papaya holds one guard over a batch) run a batch as a loop of single
-/// operations: that is all their interface offers. striped-grouped shows what grouping alone
-/// gains on locks.
+/// Engines without batches (all but striped-grouped; papaya holds one guard over a batch) run a
+/// batch as a loop of single operations: that is all their interface offers. striped-grouped shows
+/// what grouping alone gains on locks.
 #[derive(Args, Clone, Debug)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Embedded {
     /// Engines to compare
-    #[arg(long, value_enum, value_delimiter = ',',
-          default_values = ["mutex", "striped", "striped-tuned", "striped-grouped", "dashmap", "papaya"])]
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_values = [
+            "mutex", "striped", "striped-tuned", "striped-grouped", "dashmap", "papaya",
+        ]
+    )]
     engines: Vec<EngineName>,
     /// Keys loaded, and asked for with equal probability
-    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=KEYS_MAX))]
+    #[arg(
+        long,
+        default_value_t = 1_000_000,
+        value_parser = clap::value_parser!(u64).range(1..=KEYS_MAX),
+    )]
     keys: u64,
     /// Threads that call at the same time [default: the cores of this machine]
     #[arg(long)]

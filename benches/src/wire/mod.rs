@@ -78,7 +78,11 @@ pub(crate) struct Wire {
     #[arg(long)]
     threads: Option<NonZeroUsize>,
     /// Keys loaded, and asked for with equal probability
-    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=KEYS_MAX))]
+    #[arg(
+        long,
+        default_value_t = 1_000_000,
+        value_parser = clap::value_parser!(u64).range(1..=KEYS_MAX),
+    )]
     keys: u64,
     /// GETs per SET; 0 means no SETs
     #[arg(long, default_value_t = 10)]

@@ -1,4 +1,5 @@
-//! Striped locks, written with care, whose user groups a batch by stripe: the best a batch can get from locks.
+//! Striped locks, written with care, whose user groups a batch by stripe: the best a batch can
+//! get from locks.
 //!
 //! Nobody's map offers this; it is here so that the gain of grouping is not mistaken for the gain
 //! of owning.
