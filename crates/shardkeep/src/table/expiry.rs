@@ -93,7 +93,7 @@ impl<E: Entry> Table<E> {
     #[inline]
     pub(super) fn note_segment_expiry(&mut self, id: usize, expires_at: UnixMillis) {
         if expires_at.get() < self.due[id] {
-            let due = expires_at.get().max(self.notes[id].rests_until);
+            let due = self.due_after_rest(id, expires_at.get());
             self.due[id] = self.due[id].min(due);
             self.earliest_due = self.earliest_due.min(due);
         }
@@ -147,13 +147,8 @@ impl<E: Entry> Table<E> {
         }
 
         let rest = (self.segments[id].len() as u64).saturating_mul(EXPIRY_PAUSE_PER_ENTRY_MILLIS);
-        let rests_until = now.saturating_add(rest);
-        self.notes[id].rests_until = rests_until;
-        self.due[id] = if earliest_left == NEVER {
-            NEVER
-        } else {
-            earliest_left.max(rests_until)
-        };
+        self.notes[id].rests_until = now.saturating_add(rest);
+        self.due[id] = self.due_after_rest(id, earliest_left);
         if self.segments[id].is_empty() {
             self.release_if_large(id);
         }
@@ -161,6 +156,16 @@ impl<E: Entry> Table<E> {
         ExpireSlice {
             removed,
             more_due: self.earliest_due <= now,
+        }
+    }
+
+    /// When segment `id` is due if its first entry expires at `earliest`.
+    #[inline]
+    pub(super) fn due_after_rest(&self, id: usize, earliest: u64) -> u64 {
+        if earliest == NEVER {
+            NEVER
+        } else {
+            earliest.max(self.notes[id].rests_until)
         }
     }
 

@@ -87,9 +87,6 @@ pub struct Table<E> {
 struct SegmentNotes {
     /// Length of the prefix all its hashes share below the shard bits.
     depth: u32,
-    /// It splits when it is full and holds this many; more than the usual maximum once it has
-    /// turned out that no split would part its entries.
-    split_at: usize,
     /// Not to be searched for expired entries before (Unix milliseconds).
     rests_until: u64,
 }
@@ -112,7 +109,6 @@ impl<E: Entry> Table<E> {
             segments: vec![HashTable::new()],
             notes: vec![SegmentNotes {
                 depth: 0,
-                split_at: segment_entries_max,
                 rests_until: 0,
             }],
             due: vec![NEVER],
