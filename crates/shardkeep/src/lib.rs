@@ -1,2 +1,6 @@
-//! shardkeep
+//! The embeddable store.
+mod router;
+pub mod engine;
 pub mod table;
+
+pub use router::Router;

@@ -1,0 +1,10 @@
+//! The untyped engine: for programs that bring their own state and works, as the server does.
+//!
+//! Not a store: it knows no keys. It is the hand-over of `shardkeep-core`, the table and the router,
+//! under one roof, so that such a program depends on this crate alone.
+
+pub use shardkeep_core::{
+    Borrowed, Call, CancelToken, CloseReport, Config, Deadline, Error, Event, Handover, Keep, Loan,
+    Loans, Lost, NoTransaction, OpenError, Outcome, Overload, Refused, RefusedStats, ShardStats,
+    Shared, State, Tended, Ticket, Transaction, Wake, Work, clock, group, limits,
+};
