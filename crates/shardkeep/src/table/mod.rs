@@ -56,7 +56,8 @@ pub use split::SEGMENT_ENTRIES_MAX;
 ///     }
 /// }
 /// fn hash(word: &str) -> u64 {
-///     word.bytes().fold(7, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x9E37_79B9_7F4A_7C15))
+///     let mix = |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+///     word.bytes().fold(7, mix)
 /// }
 ///
 /// let mut table = Table::new(0);
