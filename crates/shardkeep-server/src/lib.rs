@@ -1,2 +1,3 @@
 //! shardkeep-server
+pub mod command;
 pub mod keyspace;

@@ -1,3 +1,329 @@
-//! What the server keeps in a shard.
+//! What the server keeps in a shard: its entries and the accounts about them.
+//!
+//! Only the holder of the shard touches it. No clock (the time comes in), no threads, no commands.
+//! Values are strings so far; other kinds will join in the record's kind, further databases as
+//! further tables beside this one.
+//!
+//! 1. An entry whose time has come is never shown; whoever meets it removes and counts it.
+//! 2. `accounts.memory` is the sum of `allocated_bytes` over all entries, and `accounts.expires`
+//!    the number of entries with an expiry: every change of an entry goes through [`Keyspace`],
+//!    [`Taken`] or [`Free`], which keep them.
+//! 3. The hash that comes with a key is [`hash_key`] of it, with this keyspace's hasher.
 
+mod place;
 pub mod record;
+#[cfg(test)]
+mod tests;
+
+use core::fmt;
+use core::hash::{BuildHasher, Hasher};
+
+use shardkeep::table::{Cursor, Slot, Table, UnixMillis};
+
+pub use place::{Free, Place, Taken};
+use record::Record;
+
+/// The hash of a key: its shard and its place in there follow from it.
+///
+/// ```
+/// use shardkeep_server::keyspace::hash_key;
+///
+/// let hasher = ahash::RandomState::with_seeds(1, 2, 3, 4);
+/// assert_eq!(hash_key(&hasher, b"key"), hash_key(&hasher, b"key"));
+/// ```
+#[inline]
+pub fn hash_key(hasher: &ahash::RandomState, key: &[u8]) -> u64 {
+    let mut state = hasher.build_hasher();
+    state.write(key);
+    state.finish()
+}
+
+/// What happened in a keyspace since it was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Reads that found a value.
+    pub hits: u64,
+    /// Reads that found none.
+    pub misses: u64,
+    /// Entries removed because their time had come.
+    pub expired: u64,
+}
+
+/// Sums over all entries.
+#[derive(Default)]
+struct Accounts {
+    memory: usize,
+    expires: usize,
+    counters: Counters,
+}
+
+impl Accounts {
+    #[inline]
+    fn enter(&mut self, record: &Record) {
+        self.memory += record.allocated_bytes();
+        self.expires += usize::from(record.expires_at().is_some());
+    }
+
+    #[inline]
+    fn leave(&mut self, record: &Record) {
+        self.memory -= record.allocated_bytes();
+        self.expires -= usize::from(record.expires_at().is_some());
+    }
+}
+
+/// The entries of one shard.
+///
+/// # Examples
+///
+/// ```
+/// use shardkeep::table::UnixMillis;
+/// use shardkeep_server::keyspace::{Keyspace, Place, hash_key};
+///
+/// let hasher = ahash::RandomState::with_seeds(1, 2, 3, 4);
+/// let hash = hash_key(&hasher, b"desk");
+/// let mut keyspace = Keyspace::new(0, hasher);
+/// keyspace.set_now(UnixMillis::new(1_000));
+/// keyspace.set(hash, b"desk", b"oak", Some(UnixMillis::new(2_000)));
+/// assert_eq!(keyspace.get(hash, b"desk").map(|record| record.value()), Some(&b"oak"[..]));
+///
+/// keyspace.set_now(UnixMillis::new(2_000));
+/// assert!(keyspace.get(hash, b"desk").is_none());
+/// assert_eq!(keyspace.counters().expired, 1);
+/// ```
+pub struct Keyspace {
+    table: Table<Record>,
+    hasher: ahash::RandomState,
+    shard_bits: u32,
+    now: UnixMillis,
+    accounts: Accounts,
+    /// How often [`Keyspace::random`] was asked; makes the next pick another one.
+    picks: u64,
+}
+
+#[inline]
+fn is_over(record: &Record, now: UnixMillis) -> bool {
+    record.expires_at().is_some_and(|at| at <= now)
+}
+
+impl Keyspace {
+    /// An empty keyspace in a store of 2^`shard_bits` shards. Its time is 1970 until
+    /// [`Keyspace::set_now`].
+    ///
+    /// # Panics
+    ///
+    /// If `shard_bits` is more than [`shardkeep::table::SHARD_BITS_MAX`].
+    pub fn new(shard_bits: u32, hasher: ahash::RandomState) -> Self {
+        Self {
+            table: Table::new(shard_bits),
+            hasher,
+            shard_bits,
+            now: UnixMillis::new(0),
+            accounts: Accounts::default(),
+            picks: 0,
+        }
+    }
+
+    /// Sets the wall-clock time that holds until the next call.
+    #[inline]
+    pub fn set_now(&mut self, now: UnixMillis) {
+        self.now = now;
+    }
+
+    /// The wall-clock time that was set last.
+    #[inline]
+    pub fn now(&self) -> UnixMillis {
+        self.now
+    }
+
+    /// The entry of a key, counted as a hit or a miss.
+    #[inline]
+    pub fn get(&mut self, hash: u64, key: &[u8]) -> Option<&Record> {
+        let Self {
+            table,
+            hasher,
+            now,
+            accounts,
+            ..
+        } = self;
+        let same_key = |record: &Record| record.key() == key;
+        match table.entry(hash, same_key, |record| hash_key(hasher, record.key())) {
+            Slot::Occupied(slot) if !is_over(slot.get(), *now) => {
+                accounts.counters.hits += 1;
+                Some(slot.into_mut())
+            }
+            Slot::Occupied(slot) => {
+                accounts.leave(&slot.remove());
+                accounts.counters.expired += 1;
+                accounts.counters.misses += 1;
+                None
+            }
+            Slot::Vacant(_) => {
+                accounts.counters.misses += 1;
+                None
+            }
+        }
+    }
+
+    /// The place of a key, taken or free, found once and then used; not counted.
+    #[inline]
+    pub fn place<'k>(
+        &'k mut self,
+        hash: u64,
+        key: &[u8],
+    ) -> Place<'k, impl Fn(&Record) -> u64 + use<'k>> {
+        let Self {
+            table,
+            hasher,
+            now,
+            accounts,
+            ..
+        } = self;
+        let hasher = &*hasher;
+        let same_key = |record: &Record| record.key() == key;
+        match table.entry(hash, same_key, |record: &Record| {
+            hash_key(hasher, record.key())
+        }) {
+            Slot::Occupied(slot) if !is_over(slot.get(), *now) => {
+                Place::Taken(Taken::new(slot, accounts))
+            }
+            Slot::Occupied(slot) => Place::Free(Free::over(slot, accounts)),
+            Slot::Vacant(slot) => Place::Free(Free::vacant(slot, accounts)),
+        }
+    }
+
+    /// Counts a read of a key that was made through [`Keyspace::place`].
+    #[inline]
+    pub fn count_read(&mut self, hit: bool) {
+        self.accounts.counters.hits += u64::from(hit);
+        self.accounts.counters.misses += u64::from(!hit);
+    }
+
+    /// Whether there is a value for the key; not counted.
+    #[inline]
+    pub fn contains(&mut self, hash: u64, key: &[u8]) -> bool {
+        matches!(self.place(hash, key), Place::Taken(_))
+    }
+
+    /// Gives the key this value and expiry, whatever it had before. No allocation where the value
+    /// it had was about as large and the expiry is not what is new.
+    ///
+    /// # Panics
+    ///
+    /// If key or value is longer than [`record::STRING_BYTES_MAX`].
+    #[inline]
+    pub fn set(&mut self, hash: u64, key: &[u8], value: &[u8], expires_at: Option<UnixMillis>) {
+        match self.place(hash, key) {
+            Place::Taken(mut taken) => taken.set(value, expires_at),
+            Place::Free(free) => free.insert(key, value, expires_at),
+        }
+    }
+
+    /// Removes the key; whether there was a value to remove.
+    #[inline]
+    pub fn remove(&mut self, hash: u64, key: &[u8]) -> bool {
+        match self.place(hash, key) {
+            Place::Taken(taken) => {
+                taken.remove();
+                true
+            }
+            Place::Free(_) => false,
+        }
+    }
+
+    /// Removes everything. Takes as long as freeing the entries takes.
+    pub fn clear(&mut self) {
+        self.table = Table::new(self.shard_bits);
+        self.accounts.memory = 0;
+        self.accounts.expires = 0;
+    }
+
+    /// Visits the keys of one slice of the keyspace, and returns where to go on: see
+    /// [`Table::scan`] for what a whole walk promises. Skips entries whose time has come.
+    pub fn scan(&self, cursor: Cursor, mut visit: impl FnMut(&Record)) -> Option<Cursor> {
+        self.table.scan(cursor, |record| {
+            if !is_over(record, self.now) {
+                visit(record);
+            }
+        })
+    }
+
+    /// All entries whose time has not come, in no order that means anything.
+    pub fn iter(&self) -> impl Iterator<Item = &Record> {
+        self.table
+            .iter()
+            .filter(|record| !is_over(record, self.now))
+    }
+
+    /// Some entry, each about equally likely. `None` if there are none, or if all of `tries`
+    /// picks met entries whose time has come (which does not remove them).
+    pub fn random(&mut self, tries: u32) -> Option<&Record> {
+        for _ in 0..tries {
+            self.picks += 1;
+            let seed = self.hasher.hash_one(self.picks);
+            // Asked twice because a borrow that is returned lasts for the whole function.
+            let is_good = |record: &&Record| !is_over(record, self.now);
+            if self.table.random(seed).filter(is_good).is_some() {
+                return self.table.random(seed);
+            }
+        }
+        None
+    }
+
+    /// How many entries there are, those included whose time has come while nobody looked.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// Whether there are no entries.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// How many entries have an expiry.
+    #[inline]
+    pub fn expires(&self) -> usize {
+        self.accounts.expires
+    }
+
+    /// Bytes allocated for entries and table, the allocator's overhead on entries included. Costs
+    /// a few additions.
+    #[inline]
+    pub fn memory_bytes(&self) -> usize {
+        self.table.memory_bytes() + self.accounts.memory
+    }
+
+    /// Hits, misses and expirations so far.
+    #[inline]
+    pub fn counters(&self) -> Counters {
+        self.accounts.counters
+    }
+
+    /// Whether [`Keyspace::tend`] may some day have something to do.
+    #[inline]
+    pub fn wants_tending(&self) -> bool {
+        self.accounts.expires > 0
+    }
+
+    /// Removes what has expired from one slice of the keyspace; whether there is more to do now.
+    /// Takes time in proportion to one segment of the table.
+    pub fn tend(&mut self) -> bool {
+        let accounts = &mut self.accounts;
+        let slice = self.table.expire_slice(self.now, |record| {
+            accounts.leave(&record);
+            accounts.counters.expired += 1;
+        });
+        slice.more_due
+    }
+}
+
+impl fmt::Debug for Keyspace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keyspace")
+            .field("table", &self.table)
+            .field("expires", &self.accounts.expires)
+            .field("now", &self.now)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,64 @@
+//! The texts of errors, as Redis words them.
+
+use shardkeep_resp::Reply;
+
+use super::Args;
+
+pub(crate) const SYNTAX: &str = "ERR syntax error";
+pub(crate) const NOT_AN_INTEGER: &str = "ERR value is not an integer or out of range";
+pub(crate) const STRING_TOO_LONG: &str =
+    "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
+
+/// How much of an unknown command's name, and of all its arguments together, an error repeats
+/// (bytes). What Redis repeats.
+const REPEATED_BYTES_MAX: usize = 128;
+
+/// What Redis repeats of a text: C's string functions take a zero byte for its end.
+fn repeated(text: &[u8], bytes_max: usize) -> &[u8] {
+    let end = memchr::memchr(0, text).unwrap_or(text.len());
+    &text[..end.min(bytes_max)]
+}
+
+/// Answers a command that does not exist.
+#[cold]
+pub fn unknown_command(args: Args<'_>, reply: &mut Reply<'_>) {
+    let mut text = b"ERR unknown command '".to_vec();
+    text.extend_from_slice(repeated(args.get(0), REPEATED_BYTES_MAX));
+    text.extend_from_slice(b"', with args beginning with: ");
+    let start = text.len();
+    for arg in args.iter_from(1) {
+        let written = text.len() - start;
+        if written >= REPEATED_BYTES_MAX {
+            break;
+        }
+        text.push(b'\'');
+        text.extend_from_slice(repeated(arg, REPEATED_BYTES_MAX - written));
+        text.extend_from_slice(b"' ");
+    }
+    reply.error_bytes(&text);
+}
+
+/// Answers a subcommand that does not exist, of a command that does.
+#[cold]
+pub(super) fn unknown_subcommand(args: Args<'_>, reply: &mut Reply<'_>) {
+    let mut text = b"ERR unknown subcommand '".to_vec();
+    text.extend_from_slice(repeated(args.get(1), REPEATED_BYTES_MAX));
+    text.extend_from_slice(b"'. Try ");
+    text.extend_from_slice(&args.get(0).to_ascii_uppercase());
+    text.extend_from_slice(b" HELP.");
+    reply.error_bytes(&text);
+}
+
+/// Answers a command with too few or too many arguments; `name` is its name in the table.
+#[cold]
+pub fn wrong_arity(name: &str, reply: &mut Reply<'_>) {
+    reply.error(&format!(
+        "ERR wrong number of arguments for '{name}' command"
+    ));
+}
+
+/// Answers an expiry that is not a time.
+#[cold]
+pub(super) fn invalid_expire_time(name: &str, reply: &mut Reply<'_>) {
+    reply.error(&format!("ERR invalid expire time in '{name}' command"));
+}

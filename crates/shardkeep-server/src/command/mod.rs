@@ -1,0 +1,75 @@
+//! The commands: which there are, and what each does to a keyspace.
+//!
+//! Pure: no sockets, no threads, no clock; a command gets its keyspaces, its arguments and a place
+//! for its reply. One table ([`TABLE`]) drives dispatch, arity, routing, COMMAND and counters.
+//!
+//! 1. A command appends exactly one whole reply.
+//! 2. Its arity has been checked before it runs ([`resolve`]).
+//! 3. It looks only into shards that its route names.
+//! 4. A command that fails has changed nothing.
+
+mod args;
+pub(crate) mod error;
+mod options;
+mod spec;
+mod string;
+mod table;
+#[cfg(test)]
+mod testing;
+
+use shardkeep_resp::Reply;
+
+use crate::keyspace::Keyspace;
+
+pub use args::Args;
+pub use error::{unknown_command, wrong_arity};
+pub use spec::{
+    Action, Categories, CommandSpec, ConnectionCommand, Flags, Group, KeySpec, Keys, OnShard,
+    OnShards, RouteKind,
+};
+pub use table::{CommandId, TABLE, lookup, resolve};
+
+/// The shards a command has in hand.
+///
+/// A command asks only for shards and keys that its route names; what happens if it asks for
+/// another is the implementation's choice (a panic).
+pub trait ShardSet {
+    /// The hash of a key, and the shard it belongs to.
+    fn of(&mut self, key: &[u8]) -> (u64, &mut Keyspace);
+
+    /// The lowest number of a shard in the set. Where the route is the whole store or a cursor,
+    /// all from here to [`ShardSet::last`] are in it.
+    fn first(&self) -> usize;
+
+    /// The highest number of a shard in the set.
+    fn last(&self) -> usize;
+
+    /// The shard with this number.
+    fn shard(&mut self, number: usize) -> &mut Keyspace;
+
+    /// How many shards the store has.
+    fn shards_total(&self) -> usize;
+}
+
+/// How many low bits of a SCAN cursor are the number of a shard.
+pub const CURSOR_SHARD_BITS: u32 = 16;
+
+/// The shard in which the cursor of a SCAN stands. What is no cursor stands in shard 0: the
+/// command itself refuses it.
+///
+/// ```
+/// use shardkeep_server::command::cursor_shard;
+///
+/// assert_eq!(cursor_shard(b"0"), 0);
+/// assert_eq!(cursor_shard(b"65539"), 3);
+/// assert_eq!(cursor_shard(b"what"), 0);
+/// ```
+pub fn cursor_shard(cursor: &[u8]) -> usize {
+    let cursor = options::cursor(cursor).unwrap_or(0);
+    (cursor & ((1 << CURSOR_SHARD_BITS) - 1)) as usize
+}
+
+/// Answers COMMAND and its subcommands.
+pub fn introspect(_args: Args<'_>, reply: &mut Reply<'_>) {
+    reply.array(0);
+}

@@ -1,0 +1,407 @@
+//! What is known of a command without running it.
+//!
+//! Plain data; the words are those that Redis uses in its reply to COMMAND.
+
+use shardkeep_resp::Reply;
+
+use super::{Args, ShardSet};
+use crate::keyspace::Keyspace;
+
+/// Runs a command on the shard of its key, whose hash comes with it.
+pub type OnShard = fn(&mut Keyspace, u64, Args<'_>, &mut Reply<'_>);
+
+/// Runs a command on several shards that are in hand together.
+pub type OnShards = fn(&mut dyn ShardSet, Args<'_>, &mut Reply<'_>);
+
+/// Where a command runs.
+#[derive(Clone, Copy, Debug)]
+pub enum Action {
+    /// On the one shard its key belongs to.
+    Shard(OnShard),
+    /// On all shards its route names, atomically.
+    Shards(OnShards),
+    /// On the connection, without a shard.
+    Connection(ConnectionCommand),
+    /// Nowhere: it only groups its subcommands, which [`super::resolve`] finds.
+    Container,
+}
+
+/// The commands that concern the connection or the server, not the keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "each is the command of its name")]
+pub enum ConnectionCommand {
+    Auth,
+    ClientGetname,
+    ClientId,
+    ClientInfo,
+    ClientList,
+    ClientSetinfo,
+    ClientSetname,
+    /// COMMAND and its subcommands: [`super::introspect`] answers them all.
+    Command,
+    ConfigGet,
+    Echo,
+    Hello,
+    Info,
+    Ping,
+    Quit,
+    Reset,
+    Select,
+    Shutdown,
+    Time,
+}
+
+/// Which shards a command needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RouteKind {
+    /// None.
+    None,
+    /// That of its first key, argument number [`Keys::first`].
+    FirstKey,
+    /// Those of all its keys.
+    AllKeys,
+    /// All.
+    WholeStore,
+    /// From the one that its cursor names ([`super::cursor_shard`]) up to the last.
+    Cursor,
+}
+
+/// Which arguments are keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keys {
+    /// Number of the first key; 0 if there are none.
+    pub first: i32,
+    /// Number of the last key; counted from the end (-1) if negative.
+    pub last: i32,
+    /// From one key to the next.
+    pub step: i32,
+}
+
+impl Keys {
+    /// No keys.
+    pub const NONE: Self = Self::new(0, 0, 0);
+
+    /// Keys from `first` to `last`, `step` arguments apart.
+    pub const fn new(first: i32, last: i32, step: i32) -> Self {
+        Self { first, last, step }
+    }
+
+    /// The keys among the arguments; none where the last one lies outside.
+    #[inline]
+    pub fn of<'a>(self, args: Args<'a>) -> impl Iterator<Item = &'a [u8]> {
+        let first = usize::try_from(self.first).unwrap_or(0);
+        let last = match usize::try_from(self.last) {
+            Ok(last) => last,
+            Err(_) => args.len().saturating_sub(self.last.unsigned_abs() as usize),
+        };
+        let step = usize::try_from(self.step).unwrap_or(0).max(1);
+        let keys = if first == 0 || last >= args.len() {
+            0
+        } else {
+            (last + 1).saturating_sub(first).div_ceil(step)
+        };
+        args.iter_from(first).step_by(step).take(keys)
+    }
+}
+
+/// One way in which a command uses some of its arguments as keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeySpec {
+    /// What is particular about it, or nothing.
+    pub note: &'static str,
+    /// How the keys are used.
+    pub flags: &'static [&'static str],
+    /// Number of the first key.
+    pub begin: i32,
+    /// The last key, counted from the first, or from the end if negative.
+    pub last: i32,
+    /// From one key to the next.
+    pub step: i32,
+}
+
+macro_rules! bit_set {
+    ($(#[$doc:meta])* $name:ident { $($bit:ident = $at:literal, $text:literal;)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct $name(u32);
+
+        impl $name {
+            /// None of them.
+            pub const NONE: Self = Self(0);
+            $(
+                #[doc = concat!("`", $text, "`")]
+                pub const $bit: Self = Self(1 << $at);
+            )*
+            /// Each with the word Redis has for it, in the order in which Redis lists them.
+            const WORDS: &[(Self, &str)] = &[$((Self::$bit, $text)),*];
+
+            /// These and those.
+            pub const fn and(self, other: Self) -> Self {
+                Self(self.0 | other.0)
+            }
+
+            /// Whether all of `other` are among these.
+            #[inline]
+            pub const fn contains(self, other: Self) -> bool {
+                self.0 & other.0 == other.0
+            }
+
+            /// The words for these.
+            pub fn words(self) -> impl Iterator<Item = &'static str> + Clone {
+                Self::WORDS
+                    .iter()
+                    .filter(move |(bit, _)| self.contains(*bit))
+                    .map(|(_, word)| *word)
+            }
+        }
+    };
+}
+
+bit_set! {
+    /// What a command is and when it may run.
+    Flags {
+        WRITE = 0, "write";
+        READONLY = 1, "readonly";
+        DENYOOM = 2, "denyoom";
+        ADMIN = 3, "admin";
+        NOSCRIPT = 4, "noscript";
+        LOADING = 5, "loading";
+        STALE = 6, "stale";
+        FAST = 7, "fast";
+        NO_AUTH = 8, "no_auth";
+        NO_MULTI = 9, "no_multi";
+        ALLOW_BUSY = 10, "allow_busy";
+    }
+}
+
+bit_set! {
+    /// The categories by which access may be granted.
+    Categories {
+        KEYSPACE = 0, "@keyspace";
+        READ = 1, "@read";
+        WRITE = 2, "@write";
+        STRING = 3, "@string";
+        ADMIN = 4, "@admin";
+        FAST = 5, "@fast";
+        SLOW = 6, "@slow";
+        DANGEROUS = 7, "@dangerous";
+        CONNECTION = 8, "@connection";
+    }
+}
+
+/// Under which heading a command is documented.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// Commands on strings.
+    String,
+    /// Commands on keys, whatever their values.
+    Generic,
+    /// Commands on the connection.
+    Connection,
+    /// Commands on the server.
+    Server,
+}
+
+impl Group {
+    /// The word Redis has for it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::String => "string",
+            Self::Generic => "generic",
+            Self::Connection => "connection",
+            Self::Server => "server",
+        }
+    }
+}
+
+/// One command, or one subcommand (`object|encoding`).
+#[derive(Clone, Copy, Debug)]
+pub struct CommandSpec {
+    /// In lower case; a subcommand's follows that of its container and `|`.
+    pub name: &'static str,
+    /// How many arguments it takes, its name included; at least so many if negative.
+    pub arity: i32,
+    /// What it is and when it may run.
+    pub flags: Flags,
+    /// Beyond those that follow from the flags.
+    pub categories: Categories,
+    /// Which arguments are keys.
+    pub keys: Keys,
+    /// How the keys are used.
+    pub key_specs: &'static [KeySpec],
+    /// Which shards it needs.
+    pub route: RouteKind,
+    /// Where it runs.
+    pub action: Action,
+    /// Hints for clients and proxies.
+    pub tips: &'static [&'static str],
+    /// Where it is documented.
+    pub group: Group,
+    /// The version of Redis that brought it.
+    pub since: &'static str,
+    /// What it costs.
+    pub complexity: &'static str,
+    /// What it does.
+    pub summary: &'static str,
+}
+
+impl CommandSpec {
+    /// A command without keys that runs on the connection.
+    pub(super) const fn connection(
+        name: &'static str,
+        arity: i32,
+        flags: Flags,
+        command: ConnectionCommand,
+    ) -> Self {
+        Self::new(name, arity, flags, Action::Connection(command)).in_group(Group::Connection)
+    }
+
+    /// A name that only groups its subcommands.
+    pub(super) const fn container(name: &'static str, group: Group) -> Self {
+        Self::new(name, -2, Flags::NONE, Action::Container).in_group(group)
+    }
+
+    /// A command on one key.
+    pub(super) const fn on_key(
+        name: &'static str,
+        arity: i32,
+        flags: Flags,
+        run: OnShard,
+        key_specs: &'static [KeySpec],
+    ) -> Self {
+        let mut spec = Self::new(name, arity, flags, Action::Shard(run));
+        spec.route = RouteKind::FirstKey;
+        spec.with_keys(key_specs)
+    }
+
+    /// A command on several keys.
+    pub(super) const fn on_keys(
+        name: &'static str,
+        arity: i32,
+        flags: Flags,
+        run: OnShards,
+        key_specs: &'static [KeySpec],
+    ) -> Self {
+        let mut spec = Self::new(name, arity, flags, Action::Shards(run));
+        spec.route = RouteKind::AllKeys;
+        spec.with_keys(key_specs)
+    }
+
+    /// A command on the store.
+    pub(super) const fn on_store(
+        name: &'static str,
+        arity: i32,
+        flags: Flags,
+        run: OnShards,
+        route: RouteKind,
+    ) -> Self {
+        let mut spec = Self::new(name, arity, flags, Action::Shards(run));
+        spec.route = route;
+        spec
+    }
+
+    const fn new(name: &'static str, arity: i32, flags: Flags, action: Action) -> Self {
+        Self {
+            name,
+            arity,
+            flags,
+            categories: Categories::NONE,
+            keys: Keys::NONE,
+            key_specs: &[],
+            route: RouteKind::None,
+            action,
+            tips: &[],
+            group: Group::Generic,
+            since: "1.0.0",
+            complexity: "O(1)",
+            summary: "",
+        }
+    }
+
+    /// The range that covers all key specs; they follow one another.
+    const fn with_keys(mut self, key_specs: &'static [KeySpec]) -> Self {
+        let (first, last) = (key_specs[0], key_specs[key_specs.len() - 1]);
+        let end = if last.last < 0 {
+            last.last
+        } else {
+            last.begin + last.last
+        };
+        self.keys = Keys::new(first.begin, end, first.step);
+        self.key_specs = key_specs;
+        self
+    }
+
+    pub(super) const fn in_group(mut self, group: Group) -> Self {
+        self.group = group;
+        self
+    }
+
+    pub(super) const fn in_categories(mut self, categories: Categories) -> Self {
+        self.categories = categories;
+        self
+    }
+
+    pub(super) const fn tips(mut self, tips: &'static [&'static str]) -> Self {
+        self.tips = tips;
+        self
+    }
+
+    pub(super) const fn about(
+        mut self,
+        since: &'static str,
+        complexity: &'static str,
+        summary: &'static str,
+    ) -> Self {
+        self.since = since;
+        self.complexity = complexity;
+        self.summary = summary;
+        self
+    }
+
+    /// Whether it only groups subcommands, or has some beside being a command itself.
+    #[inline]
+    pub const fn has_subcommands(&self) -> bool {
+        matches!(
+            self.action,
+            Action::Container | Action::Connection(ConnectionCommand::Command)
+        ) && !self.is_subcommand()
+    }
+
+    /// Whether it is a subcommand.
+    pub const fn is_subcommand(&self) -> bool {
+        let mut at = 0;
+        while at < self.name.len() {
+            if self.name.as_bytes()[at] == b'|' {
+                return true;
+            }
+            at += 1;
+        }
+        false
+    }
+
+    /// Whether it takes this many arguments, its name included.
+    #[inline]
+    pub const fn accepts(&self, args: usize) -> bool {
+        let least = self.arity.unsigned_abs() as usize;
+        args == least || (self.arity < 0 && args > least)
+    }
+
+    /// All categories it is in.
+    pub const fn all_categories(&self) -> Categories {
+        let mut all = self.categories;
+        if self.flags.contains(Flags::WRITE) {
+            all = all.and(Categories::WRITE);
+        }
+        if self.flags.contains(Flags::READONLY) {
+            all = all.and(Categories::READ);
+        }
+        if self.flags.contains(Flags::ADMIN) {
+            all = all.and(Categories::ADMIN).and(Categories::DANGEROUS);
+        }
+        if self.flags.contains(Flags::FAST) {
+            all.and(Categories::FAST)
+        } else {
+            all.and(Categories::SLOW)
+        }
+    }
+}

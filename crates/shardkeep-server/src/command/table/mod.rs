@@ -1,0 +1,249 @@
+//! The table of all commands, and finding one in it.
+//!
+//! The entries themselves lie in one file per group. Subcommands follow their container.
+//!
+//! 1. Names of commands are lower case letters, at most [`NAME_BYTES_MAX`] of them; the search
+//!    rests on it, and it is checked when this is compiled.
+//! 2. No two entries have the same name.
+
+mod connection;
+mod string;
+
+use shardkeep_resp::Reply;
+
+use super::{Args, CommandSpec, error};
+
+/// Number of a command: its index in [`TABLE`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CommandId(pub u16);
+
+impl CommandId {
+    /// The index of the command's entry in [`TABLE`].
+    #[inline]
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    /// The command's entry.
+    #[inline]
+    pub fn spec(self) -> &'static CommandSpec {
+        &TABLE[self.index()]
+    }
+}
+
+const PARTS: [&[CommandSpec]; 2] = [&string::SPECS, &connection::SPECS];
+
+const COMMANDS: usize = {
+    let mut count = 0;
+    let mut part = 0;
+    while part < PARTS.len() {
+        count += PARTS[part].len();
+        part += 1;
+    }
+    count
+};
+
+/// All commands and subcommands.
+pub static TABLE: &[CommandSpec] = &ENTRIES;
+
+static ENTRIES: [CommandSpec; COMMANDS] = {
+    let mut entries = [PARTS[0][0]; COMMANDS];
+    let (mut part, mut at) = (0, 0);
+    while part < PARTS.len() {
+        let mut entry = 0;
+        while entry < PARTS[part].len() {
+            entries[at] = PARTS[part][entry];
+            entry += 1;
+            at += 1;
+        }
+        part += 1;
+    }
+    entries
+};
+
+/// Longest name of a command (bytes): two words hold it.
+const NAME_BYTES_MAX: usize = 16;
+
+/// A name of a command, in lower case, in two words: its first and its last bytes, which together
+/// are all of it. Only letters become other letters by this, so with the length it is exact.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct PackedName {
+    head: u64,
+    tail: u64,
+    len: usize,
+}
+
+/// Sets the bit that makes ASCII letters lower case in each byte.
+const LOWER_CASE: u64 = 0x2020_2020_2020_2020;
+
+#[inline]
+const fn pack(name: &[u8]) -> Option<PackedName> {
+    let (head, tail) =
+        if let (Some(head), Some(tail)) = (name.first_chunk::<8>(), name.last_chunk::<8>()) {
+            if name.len() > NAME_BYTES_MAX {
+                return None;
+            }
+            (u64::from_le_bytes(*head), u64::from_le_bytes(*tail))
+        } else if let (Some(head), Some(tail)) = (name.first_chunk::<4>(), name.last_chunk::<4>()) {
+            (
+                u32::from_le_bytes(*head) as u64,
+                u32::from_le_bytes(*tail) as u64,
+            )
+        } else if let (Some(head), Some(tail)) = (name.first_chunk::<2>(), name.last_chunk::<2>()) {
+            (
+                u16::from_le_bytes(*head) as u64,
+                u16::from_le_bytes(*tail) as u64,
+            )
+        } else {
+            return None;
+        };
+    Some(PackedName {
+        head: head | LOWER_CASE,
+        tail: tail | LOWER_CASE,
+        len: name.len(),
+    })
+}
+
+/// Places in the index, a power of two; enough that most names are found at first sight.
+const PLACES: usize = 512;
+const _: () = assert!(PLACES.is_power_of_two() && COMMANDS * 4 <= PLACES);
+
+/// In the index: no command here.
+const NOBODY: u8 = u8::MAX;
+const _: () = assert!(COMMANDS < NOBODY as usize);
+
+impl PackedName {
+    const NONE: Self = Self {
+        head: 0,
+        tail: 0,
+        len: 0,
+    };
+
+    #[inline]
+    const fn place(self) -> usize {
+        let mixed = (self.head ^ self.tail.rotate_left(29) ^ self.len as u64)
+            .wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        (mixed >> (64 - PLACES.trailing_zeros())) as usize
+    }
+
+    #[inline]
+    const fn is(self, other: Self) -> bool {
+        self.head == other.head && self.tail == other.tail && self.len == other.len
+    }
+}
+
+struct Index {
+    names: [PackedName; COMMANDS],
+    places: [u8; PLACES],
+}
+
+static INDEX: Index = {
+    let mut index = Index {
+        names: [PackedName::NONE; COMMANDS],
+        places: [NOBODY; PLACES],
+    };
+    let mut at = 0;
+    while at < COMMANDS {
+        if !ENTRIES[at].is_subcommand() {
+            let name = ENTRIES[at].name.as_bytes();
+            let mut byte = 0;
+            while byte < name.len() {
+                assert!(name[byte].is_ascii_lowercase(), "a name is letters only");
+                byte += 1;
+            }
+            let Some(packed) = pack(name) else {
+                panic!("a name has 2 to 16 letters");
+            };
+            let mut place = packed.place();
+            while index.places[place] != NOBODY {
+                assert!(
+                    !index.names[index.places[place] as usize].is(packed),
+                    "names differ"
+                );
+                place = (place + 1) % PLACES;
+            }
+            index.names[at] = packed;
+            index.places[place] = at as u8;
+        }
+        at += 1;
+    }
+    index
+};
+
+/// The command with this name, in any case of letters; not subcommands, see [`resolve`].
+///
+/// ```
+/// use shardkeep_server::command::lookup;
+///
+/// assert_eq!(lookup(b"GeT").map(|(_, spec)| spec.name), Some("get"));
+/// assert!(lookup(b"gets").is_none());
+/// ```
+#[inline]
+pub fn lookup(name: &[u8]) -> Option<(CommandId, &'static CommandSpec)> {
+    let packed = pack(name)?;
+    let mut place = packed.place();
+    loop {
+        let at = INDEX.places[place];
+        if at == NOBODY {
+            return None;
+        }
+        if INDEX.names[at as usize].is(packed) {
+            return Some((CommandId(u16::from(at)), &ENTRIES[at as usize]));
+        }
+        place = (place + 1) % PLACES;
+    }
+}
+
+/// The subcommands of a command, with their numbers.
+pub(super) fn subcommands(
+    id: CommandId,
+) -> impl Iterator<Item = (CommandId, &'static CommandSpec)> + Clone {
+    (id.0 + 1..)
+        .zip(&ENTRIES[id.index() + 1..])
+        .take_while(|(_, spec)| spec.is_subcommand())
+        .map(|(id, spec)| (CommandId(id), spec))
+}
+
+/// The subcommand of this name (without its container's).
+pub(super) fn subcommand(id: CommandId, name: &[u8]) -> Option<(CommandId, &'static CommandSpec)> {
+    let prefix = id.spec().name.len() + 1;
+    subcommands(id).find(|(_, spec)| spec.name.as_bytes()[prefix..].eq_ignore_ascii_case(name))
+}
+
+/// The command or subcommand that these arguments call, if they may: it exists and their number
+/// is right. Otherwise the error is answered.
+///
+/// ```
+/// use shardkeep_resp::{Protocol, Reply, Span};
+/// use shardkeep_server::command::{Args, resolve};
+///
+/// let mut out = Vec::new();
+/// let spans = [Span { start: 0, len: 3 }];
+/// assert!(resolve(Args::new(b"GET", &spans), &mut Reply::new(&mut out, Protocol::Resp2)).is_none());
+/// assert_eq!(out, b"-ERR wrong number of arguments for 'get' command\r\n");
+/// ```
+///
+/// # Panics
+///
+/// If there is no argument at all.
+#[inline]
+pub fn resolve(args: Args<'_>, reply: &mut Reply<'_>) -> Option<(CommandId, &'static CommandSpec)> {
+    let Some((mut id, mut spec)) = lookup(args.get(0)) else {
+        error::unknown_command(args, reply);
+        return None;
+    };
+    if args.len() > 1 && spec.has_subcommands() {
+        match subcommand(id, args.get(1)) {
+            Some(found) => (id, spec) = found,
+            None => {
+                error::unknown_subcommand(args, reply);
+                return None;
+            }
+        }
+    }
+    if !spec.accepts(args.len()) {
+        error::wrong_arity(spec.name, reply);
+        return None;
+    }
+    Some((id, spec))
+}

@@ -1,0 +1,181 @@
+//! The place of one key: a value to read, change or remove, or room for one.
+//!
+//! Not a look-up: [`super::Keyspace::place`] makes them.
+//!
+//! 1. Every change of a record passes here between two entries in the accounts.
+//! 2. A free place that holds a record whose time has come gets rid of it, used or not.
+
+use shardkeep::table::{OccupiedSlot, UnixMillis, VacantSlot};
+
+use super::Accounts;
+use super::record::Record;
+
+/// What is in the place of a key.
+pub enum Place<'k, R: Fn(&Record) -> u64> {
+    /// A value whose time has not come.
+    Taken(Taken<'k>),
+    /// Nothing.
+    Free(Free<'k, R>),
+}
+
+/// A value in its place.
+pub struct Taken<'k> {
+    slot: OccupiedSlot<'k, Record>,
+    accounts: &'k mut Accounts,
+}
+
+impl<'k> Taken<'k> {
+    #[inline]
+    pub(super) fn new(slot: OccupiedSlot<'k, Record>, accounts: &'k mut Accounts) -> Self {
+        Self { slot, accounts }
+    }
+
+    /// The entry.
+    #[inline]
+    pub fn record(&self) -> &Record {
+        self.slot.get()
+    }
+
+    /// The value.
+    #[inline]
+    pub fn value(&self) -> &[u8] {
+        self.slot.get().value()
+    }
+
+    /// The value, to be changed without changing its length.
+    #[inline]
+    pub fn value_mut(&mut self) -> &mut [u8] {
+        self.slot.get_mut().value_mut()
+    }
+
+    /// When it expires; `None` is never.
+    #[inline]
+    pub fn expires_at(&self) -> Option<UnixMillis> {
+        self.slot.get().expires_at()
+    }
+
+    /// Replaces value and expiry.
+    ///
+    /// # Panics
+    ///
+    /// If the value is longer than [`super::record::STRING_BYTES_MAX`].
+    #[inline]
+    pub fn set(&mut self, value: &[u8], expires_at: Option<UnixMillis>) {
+        self.change(|record| record.set(value, expires_at));
+        self.slot.note_expiry(expires_at);
+    }
+
+    /// Replaces the value and keeps the expiry.
+    ///
+    /// # Panics
+    ///
+    /// If the value is longer than [`super::record::STRING_BYTES_MAX`].
+    #[inline]
+    pub fn set_value(&mut self, value: &[u8]) {
+        self.change(|record| record.set_value(value));
+    }
+
+    /// Replaces the expiry and keeps the value.
+    #[inline]
+    pub fn set_expires_at(&mut self, expires_at: Option<UnixMillis>) {
+        self.change(|record| record.set_expires_at(expires_at));
+        self.slot.note_expiry(expires_at);
+    }
+
+    /// Adds bytes at the end of the value.
+    ///
+    /// # Panics
+    ///
+    /// If the value gets longer than [`super::record::STRING_BYTES_MAX`].
+    pub fn append(&mut self, bytes: &[u8]) {
+        self.change(|record| record.append(bytes));
+    }
+
+    /// Makes the value `len` bytes long, cut off or filled up with zeroes.
+    ///
+    /// # Panics
+    ///
+    /// If `len` is more than [`super::record::STRING_BYTES_MAX`].
+    pub fn resize_value(&mut self, len: usize) {
+        self.change(|record| record.resize_value(len));
+    }
+
+    /// Takes the entry out.
+    #[inline]
+    pub fn remove(self) -> Record {
+        let Self { slot, accounts } = self;
+        let record = slot.remove();
+        accounts.leave(&record);
+        record
+    }
+
+    #[inline]
+    fn change(&mut self, change: impl FnOnce(&mut Record)) {
+        let record = self.slot.get_mut();
+        self.accounts.leave(record);
+        change(record);
+        self.accounts.enter(record);
+    }
+}
+
+/// Room for a value.
+pub struct Free<'k, R: Fn(&Record) -> u64> {
+    /// `None` once it has been used.
+    room: Option<Room<'k, R>>,
+    accounts: &'k mut Accounts,
+}
+
+enum Room<'k, R> {
+    Vacant(VacantSlot<'k, Record, R>),
+    /// Taken by a record whose time has come.
+    Over(OccupiedSlot<'k, Record>),
+}
+
+impl<'k, R: Fn(&Record) -> u64> Free<'k, R> {
+    #[inline]
+    pub(super) fn vacant(slot: VacantSlot<'k, Record, R>, accounts: &'k mut Accounts) -> Self {
+        Self {
+            room: Some(Room::Vacant(slot)),
+            accounts,
+        }
+    }
+
+    #[inline]
+    pub(super) fn over(slot: OccupiedSlot<'k, Record>, accounts: &'k mut Accounts) -> Self {
+        Self {
+            room: Some(Room::Over(slot)),
+            accounts,
+        }
+    }
+
+    /// Puts an entry here; `key` must be the one that was looked for.
+    ///
+    /// # Panics
+    ///
+    /// If key or value is longer than [`super::record::STRING_BYTES_MAX`].
+    #[inline]
+    pub fn insert(mut self, key: &[u8], value: &[u8], expires_at: Option<UnixMillis>) {
+        let record = Record::new(key, value, expires_at);
+        self.accounts.enter(&record);
+        match self.room.take() {
+            Some(Room::Vacant(slot)) => {
+                slot.insert(record);
+            }
+            Some(Room::Over(mut slot)) => {
+                self.accounts.leave(&slot.replace(record));
+                self.accounts.counters.expired += 1;
+            }
+            None => unreachable!("a free place is used once"),
+        }
+    }
+}
+
+impl<R: Fn(&Record) -> u64> Drop for Free<'_, R> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(Room::Over(slot)) = self.room.take() {
+            self.accounts.leave(&slot.remove());
+            self.accounts.counters.expired += 1;
+        }
+    }
+}
