@@ -28,8 +28,17 @@ pub(crate) struct Acquisition<S: State> {
     loans: Vec<Loan<S>>,
     asked: Option<Arc<Ticket<Loan<S>>>>,
     call: Call,
-    /// Woken when a step is possible again; without it the caller waits on the ticket.
-    wake: Option<Arc<dyn Wake>>,
+    patience: Patience,
+}
+
+/// How a requester waits.
+pub(crate) enum Patience {
+    /// On its ticket; for a place in a full mailbox as the keep's overload setting says.
+    Sleep,
+    /// On its ticket; for a place too, whatever the setting: closing is not load.
+    Insist,
+    /// Not at all: this is woken when a step is possible again.
+    Woken(Arc<dyn Wake>),
 }
 
 pub(crate) enum Step {
@@ -48,7 +57,7 @@ impl<S: State> Acquisition<S> {
         shared: Arc<Shared<S>>,
         shards: Vec<usize>,
         call: Call,
-        wake: Option<Arc<dyn Wake>>,
+        patience: Patience,
     ) -> Self {
         assert!(
             shards.windows(2).all(|pair| pair[0] < pair[1]),
@@ -65,7 +74,7 @@ impl<S: State> Acquisition<S> {
             loans,
             asked: None,
             call,
-            wake,
+            patience,
         }
     }
 
@@ -134,21 +143,23 @@ impl<S: State> Acquisition<S> {
 
     /// Mails the request; `false` when the mailbox is full and the wake-up is registered there.
     fn ask(&mut self, index: usize) -> Result<bool, Refused> {
-        let ticket = match &self.wake {
-            Some(wake) => Ticket::waking(index, Arc::clone(wake)),
-            None => Ticket::new(index),
+        let (ticket, posting) = match &self.patience {
+            Patience::Sleep => (Ticket::new(index), Posting::Wait(&self.call)),
+            Patience::Insist => (Ticket::new(index), Posting::Insist(&self.call)),
+            Patience::Woken(wake) => (
+                Ticket::waking(index, Arc::clone(wake)),
+                Posting::Register(wake),
+            ),
         };
         let request = HandMe::new(Arc::clone(&ticket), self.call.deadline, clock::now());
-        let posting = match &self.wake {
-            Some(wake) => Posting::Register(wake),
-            None => Posting::Wait(&self.call),
-        };
         match self.shared.send(index, Mail::HandMe(request), &posting) {
             Ok(()) => {
                 self.asked = Some(ticket);
                 Ok(true)
             }
-            Err((_, Refused::MailboxFull { .. })) if self.wake.is_some() => Ok(false),
+            Err((_, Refused::MailboxFull { .. })) if matches!(posting, Posting::Register(_)) => {
+                Ok(false)
+            }
             Err((_, refused)) => {
                 self.shared.beside(index).counters.refused(&refused);
                 Err(refused)

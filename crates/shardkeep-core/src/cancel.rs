@@ -39,7 +39,8 @@ impl CancelToken {
     /// Revokes; for good, and without blocking. Work that has begun is not stopped.
     pub fn cancel(&self) {
         self.0.cancelled.store(true, SeqCst);
-        for waiter in std::mem::take(&mut *self.0.waiters.lock()) {
+        let waiters = std::mem::take(&mut *self.0.waiters.lock());
+        for waiter in waiters {
             waiter.wake();
         }
     }

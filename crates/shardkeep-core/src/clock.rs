@@ -2,6 +2,7 @@
 //!
 //! Decisions take `now` as an argument; only the threads that carry them out ask here.
 
+#[cfg(not(shuttle))]
 use std::time::Instant;
 
 /// The present, for deadlines and windows. Wall-clock time is not this crate's business.

@@ -26,12 +26,13 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::fault::{Fault, is_planted};
 use crate::sync::desk::{AtomicBool, AtomicPtr};
 
-pub(crate) struct Desk<T> {
+/// Whatever lies here may leave on another thread than it came from, hence `Send`.
+pub(crate) struct Desk<T: Send> {
     slot: AtomicPtr<T>,
     mail: AtomicBool,
 }
 
-impl<T> Desk<T> {
+impl<T: Send> Desk<T> {
     pub(crate) fn empty() -> Self {
         Self {
             slot: AtomicPtr::new(ptr::null_mut()),
@@ -47,7 +48,8 @@ impl<T> Desk<T> {
             return None;
         }
         // SAFETY: non-null pointers in the slot come from `Box::into_raw` in `put`, and the swap
-        // took this one out, so this is the only Box made from it (invariant 1).
+        // took this one out, so this is the only Box made from it (invariant 1). `T: Send`, so it
+        // may continue on this thread.
         Some(unsafe { Box::from_raw(taken) })
     }
 
@@ -97,7 +99,7 @@ impl<T> Desk<T> {
     }
 }
 
-impl<T> Drop for Desk<T> {
+impl<T: Send> Drop for Desk<T> {
     fn drop(&mut self) {
         drop(self.borrow());
     }

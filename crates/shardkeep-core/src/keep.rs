@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::acquire::Acquisition;
+use crate::acquire::{Acquisition, Patience};
 use crate::clock;
 use crate::config::{Config, Handover};
 use crate::deadline::{Call, Deadline};
@@ -223,19 +223,18 @@ impl<S: State> Keep<S> {
     /// # Panics
     /// When `shards` is not ascending or names a shard that does not exist.
     pub fn acquire(&self, shards: &[usize], call: Call) -> Result<Loans<S>, Error> {
-        match self.shared.phase() {
-            Phase::Open => {}
-            Phase::Draining => return Err(Refused::Draining.into()),
-            Phase::Closed => return Err(Refused::Closed.into()),
+        if let Some(why) = self.shared.admits_nothing() {
+            return Err(why.into());
         }
-        Acquisition::new(Arc::clone(&self.shared), shards.to_vec(), call, None).wait()
+        let shared = Arc::clone(&self.shared);
+        Acquisition::new(shared, shards.to_vec(), call, Patience::Sleep).wait()
     }
 
     /// Gets all of `shards` (ascending) in hand if none of them is away. Never waits and never
     /// mails.
     ///
     /// # Errors
-    /// [`Refused::Busy`] names the first shard that is away.
+    /// [`Refused::Busy`] names the first shard that is away; or the keep is draining or closed.
     ///
     /// # Panics
     /// When `shards` is not ascending.
@@ -244,6 +243,9 @@ impl<S: State> Keep<S> {
             shards.windows(2).all(|pair| pair[0] < pair[1]),
             "shards must be ascending"
         );
+        if let Some(why) = self.shared.admits_nothing() {
+            return Err(why);
+        }
         let mut loans = Vec::with_capacity(shards.len());
         for &shard in shards {
             let Some(mut loan) = self.shared.borrow_soon(shard) else {
@@ -310,13 +312,39 @@ impl<S: State> Keep<S> {
             .snapshot(index, self.shared.borrowed(index), beside.mailbox.depth())
     }
 
-    /// Stops admitting, finishes what was admitted, closes every shard, ends and joins the owners.
+    /// Stops admitting, finishes what was admitted (mail, and transactions sent to an owner), closes
+    /// every shard, ends and joins the owners. [`Keep::borrow`] works until its shard is closed.
     ///
     /// Blocks until that is done or `deadline` passes; each shard in other hands is waited for by
-    /// that deadline. A second close reports that there was nothing left to do.
+    /// that deadline, and closed by whoever returns it later. The owner threads get
+    /// [`limits::JOIN_GRACE`] beyond it. A second close only waits for what is still there. Called
+    /// on an owner thread (from inside a work), it waits for no shard, and not for that thread.
     pub fn close(&self, deadline: Deadline) -> CloseReport {
         let began = clock::now();
-        self.shared.enter(Phase::Draining);
+        let (drained, shards_away) = match self.shared.enter(Phase::Draining) {
+            Phase::Open | Phase::Draining => self.close_shards(deadline),
+            Phase::Closed => (0, self.shared.shards_away()),
+        };
+        let owners_left = self.join_owners(deadline);
+        let stats = self.stats();
+        CloseReport {
+            drained,
+            shards_away,
+            owners_left,
+            mailed: stats.iter().map(|shard| shard.mailed).sum(),
+            refused: stats.iter().map(|shard| shard.refused.sum()).sum(),
+            lost: stats.iter().map(|shard| shard.works_lost).sum(),
+            took: clock::now().saturating_duration_since(began),
+        }
+    }
+
+    fn close_shards(&self, deadline: Deadline) -> (u64, usize) {
+        // An owner that waited here would wait for what it has in its own hands.
+        let deadline = match self.is_owner_thread() {
+            true => Deadline::from(clock::now()),
+            false => deadline,
+        };
+        self.shared.finish_transactions(deadline);
         let mut drained = 0;
         let mut shards_away = 0;
         for index in 0..self.shards() {
@@ -334,17 +362,13 @@ impl<S: State> Keep<S> {
             .ports
             .iter()
             .for_each(|port| port.doorbell.ring());
-        let owners_left = self.join_owners(deadline);
-        let stats = self.stats();
-        CloseReport {
-            drained,
-            shards_away,
-            owners_left,
-            mailed: stats.iter().map(|shard| shard.mailed).sum(),
-            refused: stats.iter().map(|shard| shard.refused.sum()).sum(),
-            lost: stats.iter().map(|shard| shard.works_lost).sum(),
-            took: clock::now().saturating_duration_since(began),
-        }
+        (drained, shards_away)
+    }
+
+    fn is_owner_thread(&self) -> bool {
+        let me = thread::current_id();
+        let owners = self.owners.lock();
+        owners.iter().any(|handle| thread::id_of(handle) == me)
     }
 
     /// Serves what is left on one shard and marks it closed; `None` when it did not come back.
@@ -353,8 +377,9 @@ impl<S: State> Keep<S> {
         let before = beside.counters.served_for_others.get();
         loop {
             let call = Call::by(deadline);
+            let shared = Arc::clone(&self.shared);
             let mut loan =
-                match Acquisition::new(Arc::clone(&self.shared), vec![index], call, None).wait() {
+                match Acquisition::new(shared, vec![index], call, Patience::Insist).wait() {
                     Ok(loans) => loans.into_only(),
                     // Closed before: by an earlier close.
                     Err(Error::Refused(Refused::Closed)) => return Some(0),
@@ -378,28 +403,30 @@ impl<S: State> Keep<S> {
     }
 
     fn join_owners(&self, deadline: Deadline) -> usize {
-        let me = thread::current_id();
-        let handles = std::mem::take(&mut *self.owners.lock());
         // The last handle can be dropped on an owner thread, by a value's own drop: it cannot join
         // itself, and ends right after.
-        let (own, others): (Vec<_>, Vec<_>) = handles
-            .into_iter()
-            .partition(|handle| thread::id_of(handle) == me);
-        if others.is_empty() {
-            return 0;
-        }
+        let own = usize::from(self.is_owner_thread());
+        let deadline = deadline.max(Deadline::after(limits::JOIN_GRACE));
         loop {
             let left = self.gone.left.load(std::sync::atomic::Ordering::Acquire);
-            if left <= own.len() {
+            if left <= own {
                 break;
             }
             if deadline.has_passed(clock::now()) {
-                return left - own.len();
+                // The handles stay, for the next close or the drop.
+                return left - own;
             }
             // Woken by each owner that ends; ends by the deadline.
             self.gone.waiter.wait_until(Some(deadline.instant()));
         }
-        for handle in others {
+        // Another close may be waiting too, and a wake-up is for one.
+        self.gone.waiter.wake();
+        let me = thread::current_id();
+        let handles = std::mem::take(&mut *self.owners.lock());
+        for handle in handles {
+            if thread::id_of(&handle) == me {
+                continue;
+            }
             // It has counted itself out as its last act, so this does not wait for anything. An
             // owner that ended by a panic has nothing left to say.
             drop(handle.join());

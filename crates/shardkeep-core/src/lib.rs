@@ -15,6 +15,7 @@
 //! facade      keep                    opens, borrows, mails, drains, joins
 //! threads     owner                   the doorbell loop: long service, tending, rebuilding
 //! hand-over   shared service acquire  posting and borrowing; serving mail; several shards at once
+//!             lost                    what becomes of a lost shard and its mail
 //!             desk mailbox loan mail doorbell ticket
 //! pure        batch group             what waits and when it is due; a batch by shard
 //! vocabulary  limits config error clock deadline cancel stats work
@@ -80,6 +81,7 @@ pub mod group;
 mod keep;
 pub mod limits;
 mod loan;
+mod lost;
 mod mail;
 mod mailbox;
 mod owner;

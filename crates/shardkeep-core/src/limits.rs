@@ -23,13 +23,19 @@ pub const MAILBOX_WORKS_MAX: usize = 1 << 20;
 
 /// Works a passing holder serves for others before it hands the shard to its owner. At 0.1 to
 /// 1 us a work a caller is captured for some tens of microseconds at most.
-pub const SERVICE_WORKS_MAX: usize = 64;
+///
+/// (The schedule explorer's build has a smaller one, so that short schedules reach it.)
+pub const SERVICE_WORKS_MAX: usize = if cfg!(shuttle) { 2 } else { 64 };
+
+/// Times a caller that has returned a shard takes it up again because new mail came meanwhile;
+/// after that the shard's owner serves. Without it a caller would stay as long as others post.
+pub const SERVICE_ROUNDS_MAX: usize = if cfg!(shuttle) { 2 } else { 8 };
 
 /// Works an owner serves on one shard before it looks at its other shards and duties.
-pub const OWNER_SERVICE_WORKS_MAX: usize = 256;
+pub const OWNER_SERVICE_WORKS_MAX: usize = if cfg!(shuttle) { 3 } else { 256 };
 
 /// Writes that one open batch holds at most; a fuller one is due at once.
-pub const BATCH_WRITES_MAX: usize = 512;
+pub const BATCH_WRITES_MAX: usize = if cfg!(shuttle) { 2 } else { 512 };
 
 /// How often an owner tends a shard that asked for it (expiry): a compromise between memory held by
 /// dead entries and wake-ups of an idle process.
@@ -40,10 +46,15 @@ pub const TEND_SLICES_MAX: usize = 4;
 
 /// Works under way on one owner for several shards at once; one place per poster is what the
 /// server asks for.
-pub const TRANSACTIONS_DEFAULT: usize = 64;
+pub const TRANSACTIONS_DEFAULT: usize = if cfg!(shuttle) { 2 } else { 64 };
 
 /// How long a store that is dropped without being closed waits for its own threads.
 pub const DROP_DEADLINE: Duration = Duration::from_secs(10);
+
+/// How long a close waits for its owner threads when waiting for a shard has used up its deadline.
+/// They end by themselves as soon as the keep is closed, whoever still holds a shard; this is time
+/// for a busy machine to run them.
+pub const JOIN_GRACE: Duration = Duration::from_millis(500);
 
 const _: () = assert!(SERVICE_WORKS_MAX <= OWNER_SERVICE_WORKS_MAX);
 const _: () = assert!(BATCH_WRITES_MAX <= MAILBOX_WORKS_DEFAULT);

@@ -33,7 +33,9 @@ pub struct Loan<S: State, R: Deref<Target = Shared<S>> = Arc<Shared<S>>> {
     shared: R,
     shard: Option<Box<Shard<S>>>,
     index: usize,
-    changing: bool,
+    /// Changes under way, one inside the other. A panic leaves its change counted for good, so the
+    /// map is never used again, not even by somebody who has caught the panic.
+    changing: u32,
 }
 
 impl<S: State, R: Deref<Target = Shared<S>>> Loan<S, R> {
@@ -43,7 +45,7 @@ impl<S: State, R: Deref<Target = Shared<S>>> Loan<S, R> {
             shared,
             shard: Some(shard),
             index,
-            changing: false,
+            changing: 0,
         }
     }
 
@@ -54,7 +56,7 @@ impl<S: State, R: Deref<Target = Shared<S>>> Loan<S, R> {
     }
 
     #[inline]
-    pub(crate) fn shared(&self) -> &Shared<S> {
+    pub(crate) fn shared(&self) -> &R {
         &self.shared
     }
 
@@ -83,23 +85,26 @@ impl<S: State, R: Deref<Target = Shared<S>>> Loan<S, R> {
     /// Changes the map. A panic in `change` loses the shard.
     #[inline]
     pub fn change<T>(&mut self, change: impl FnOnce(&mut S) -> T) -> T {
-        self.changing = true;
+        self.begin_change();
         let result = change(&mut self.shard_mut().state);
-        self.changing = false;
+        self.end_change();
         result
     }
 
     /// From here on a panic loses the shard, until [`Loan::end_change`].
+    #[inline]
     pub(crate) fn begin_change(&mut self) {
-        self.changing = true;
+        self.changing += 1;
     }
 
+    #[inline]
     pub(crate) fn end_change(&mut self) {
-        self.changing = false;
+        debug_assert!(self.changing > 0);
+        self.changing -= 1;
     }
 
     /// The same loan under another reference to the keep.
-    fn rehome<Q: Deref<Target = Shared<S>>>(mut self, shared: Q) -> Loan<S, Q> {
+    pub(crate) fn rehome<Q: Deref<Target = Shared<S>>>(mut self, shared: Q) -> Loan<S, Q> {
         let shard = self.shard.take();
         Loan {
             shared,
@@ -137,7 +142,7 @@ impl<S: State, R: Deref<Target = Shared<S>>> Drop for Loan<S, R> {
         let Some(shard) = self.shard.take() else {
             return;
         };
-        if self.changing {
+        if self.changing > 0 {
             self.shared.report_lost(self.index, shard);
         } else if is_planted(Fault::DroppedInTransit) && std::any::type_name::<R>().contains("Arc")
         {
@@ -220,7 +225,7 @@ impl<S: State> Drop for Loans<S> {
     fn drop(&mut self) {
         let mut returned = Vec::with_capacity(self.loans.len());
         for loan in self.loans.drain(..) {
-            if loan.changing {
+            if loan.changing > 0 {
                 loan.lose();
             } else {
                 returned.push((Arc::clone(&loan.shared), loan.index));

@@ -2,6 +2,7 @@
 //!
 //! 1. Mail that is dropped anywhere settles what it carries as *refused*, so nobody waits for it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -75,7 +76,11 @@ impl<S: State> Posted<S> {
 impl<S: State> Drop for Posted<S> {
     fn drop(&mut self) {
         if let Some(work) = self.work.take() {
-            work.settle(Outcome::Refused(Refused::Closed));
+            // Dropped with a queue that nobody empties any more: a panic in here would end whoever
+            // drops it.
+            drop(catch_unwind(AssertUnwindSafe(|| {
+                work.settle(Outcome::Refused(Refused::Closed));
+            })));
         }
     }
 }

@@ -2,11 +2,15 @@
 //!
 //! Places are counted before anything is sent, so the channel behind the door is never found full.
 //!
-//! 1. `depth` counts the places taken: posters take one before they send, holders give them back
-//!    after they received. `depth <= works + reserved`.
+//! 1. `depth` counts the places taken: posters take one before they send, a holder gives it back
+//!    once it has received, and before the work is settled: whoever has its reply has its place.
+//!    `depth <= works + reserved`.
 //! 2. No lost wake-up at a full door. A waiting poster writes itself down, *then* asks for a place
-//!    again; a holder gives places back, *then* looks who waits. All four are sequentially
+//!    again; a holder gives the place back, *then* looks who waits. All four are sequentially
 //!    consistent, so one of them sees the other.
+//! 3. Each place given back wakes one sleeping poster, which takes it, or passes the wake-up on, or
+//!    found that another took it. Those who registered without sleeping are all woken beside it:
+//!    they may have lost interest, and must not swallow the wake-up of a poster that sleeps.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -27,7 +31,15 @@ pub(crate) struct Mailbox<M> {
     /// Places beyond them, for posters that never wait.
     reserved: usize,
     someone_waits: AtomicBool,
-    waiting: Mutex<VecDeque<Arc<dyn Wake>>>,
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    /// Asleep until they get a place.
+    posters: VecDeque<Arc<dyn Wake>>,
+    /// Doorbells, each at most once.
+    registered: Vec<Arc<dyn Wake>>,
 }
 
 /// Who asks for a place.
@@ -48,7 +60,7 @@ impl<M> Mailbox<M> {
             works,
             reserved,
             someone_waits: AtomicBool::new(false),
-            waiting: Mutex::new(VecDeque::new()),
+            waiting: Mutex::new(Waiting::default()),
         }
     }
 
@@ -56,10 +68,15 @@ impl<M> Mailbox<M> {
         self.depth.load(Relaxed)
     }
 
+    /// Mails that can wait here at once.
+    pub(crate) fn places(&self) -> usize {
+        self.works + self.reserved
+    }
+
     fn take_place(&self, place: Place) -> bool {
         let bound = match place {
             Place::Open => self.works,
-            Place::Reserved => self.works + self.reserved,
+            Place::Reserved => self.places(),
         };
         let one_more = |depth| (depth < bound).then_some(depth + 1);
         self.depth.fetch_update(SeqCst, SeqCst, one_more).is_ok()
@@ -103,7 +120,7 @@ impl<M> Mailbox<M> {
             .as_ref()
             .map(|token| token.register(Arc::clone(&waiter)));
         let refused = loop {
-            self.waiting.lock().push_back(Arc::clone(&waiter));
+            self.waiting.lock().posters.push_back(Arc::clone(&waiter));
             self.someone_waits.store(true, SeqCst);
             if self.take_place(Place::Open) {
                 self.forget(&waiter);
@@ -118,13 +135,13 @@ impl<M> Mailbox<M> {
                     depth: self.depth(),
                 };
             }
-            // Woken by a holder that gave places back or by the cancel token; ends by the deadline.
+            // Woken by a holder that gave a place back or by the cancel token; ends by the deadline.
             sleeper.wait_until(Some(call.deadline.instant()));
             self.forget(&waiter);
         };
         self.forget(&waiter);
         // The place that woke this poster, if one did, goes to the next.
-        self.wake_waiting(1);
+        self.wake_waiting();
         Err((mail, refused))
     }
 
@@ -137,10 +154,15 @@ impl<M> Mailbox<M> {
         if self.take_place(Place::Open) {
             return self.send(mail);
         }
-        self.waiting.lock().push_back(Arc::clone(wake));
+        {
+            let mut waiting = self.waiting.lock();
+            if !waiting.registered.iter().any(|other| is_same(other, wake)) {
+                waiting.registered.push(Arc::clone(wake));
+            }
+        }
         self.someone_waits.store(true, SeqCst);
+        // On success the registration stays, for others behind the same doorbell: a wake-up in vain.
         if self.take_place(Place::Open) {
-            self.forget(wake);
             return self.send(mail);
         }
         Err((mail, self.full()))
@@ -149,36 +171,36 @@ impl<M> Mailbox<M> {
     fn forget(&self, waiter: &Arc<dyn Wake>) {
         self.waiting
             .lock()
+            .posters
             .retain(|waiting| !is_same(waiting, waiter));
     }
 
-    /// Takes the oldest mail. The place stays taken until [`Mailbox::give_back`].
+    /// Takes the oldest mail, and gives its place back.
+    ///
+    /// Where a sender stands between claiming its cell of the channel and filling it, this spins
+    /// until the cell is filled (see the example `try_recv_spin` for how long that is).
     pub(crate) fn take(&self) -> Option<M> {
-        self.queue.try_recv()
+        let mail = self.queue.try_recv()?;
+        self.depth.fetch_sub(1, SeqCst);
+        self.wake_waiting();
+        Some(mail)
     }
 
-    /// Gives back the places of what was taken: once for many.
-    pub(crate) fn give_back(&self, places: usize) {
-        if places == 0 {
-            return;
-        }
-        self.depth.fetch_sub(places, SeqCst);
-        self.wake_waiting(places);
-    }
-
-    fn wake_waiting(&self, places: usize) {
+    fn wake_waiting(&self) {
         if !self.someone_waits.load(SeqCst) {
             return;
         }
-        let mut waiting = self.waiting.lock();
-        for _ in 0..places {
-            match waiting.pop_front() {
-                Some(waiter) => waiter.wake(),
-                None => break,
+        let (poster, registered) = {
+            let mut waiting = self.waiting.lock();
+            let poster = waiting.posters.pop_front();
+            let registered = std::mem::take(&mut waiting.registered);
+            if waiting.posters.is_empty() {
+                self.someone_waits.store(false, SeqCst);
             }
-        }
-        if waiting.is_empty() {
-            self.someone_waits.store(false, SeqCst);
+            (poster, registered)
+        };
+        for wake in poster.into_iter().chain(registered) {
+            wake.wake();
         }
     }
 }
@@ -222,10 +244,52 @@ mod tests {
         std::thread::scope(|scope| {
             let posting = scope.spawn(|| mailbox.post(2, &call).is_ok());
             assert_eq!(mailbox.take(), Some(1));
-            mailbox.give_back(1);
             assert!(posting.join().unwrap());
         });
         assert_eq!(mailbox.take(), Some(2));
+    }
+
+    /// Counts how often it was woken.
+    #[derive(Default)]
+    struct Bell(AtomicUsize);
+
+    impl Wake for Bell {
+        fn wake(&self) {
+            self.0.fetch_add(1, SeqCst);
+        }
+    }
+
+    #[test]
+    fn a_doorbell_that_lost_interest_does_not_swallow_the_wake_up_of_a_poster() {
+        let mailbox = Mailbox::new(0, 1, 0);
+        assert!(mailbox.try_post(1, Place::Open).is_ok());
+        let bell = Arc::new(Bell::default());
+        let wake: Arc<dyn Wake> = Arc::clone(&bell) as Arc<dyn Wake>;
+        for _ in 0..3 {
+            assert!(mailbox.post_or_register(2, &wake).is_err());
+        }
+        let sleeper = Arc::new(Bell::default());
+        let waiter: Arc<dyn Wake> = Arc::clone(&sleeper) as Arc<dyn Wake>;
+        mailbox.waiting.lock().posters.push_back(waiter);
+        assert_eq!(mailbox.take(), Some(1));
+        assert_eq!(bell.0.load(SeqCst), 1, "registered three times, woken once");
+        assert_eq!(
+            sleeper.0.load(SeqCst),
+            1,
+            "the one place wakes the poster too"
+        );
+    }
+
+    #[test]
+    fn whoever_has_its_reply_has_its_place_back() {
+        let mailbox = Mailbox::new(0, 1, 1);
+        assert!(mailbox.try_post(1, Place::Open).is_ok());
+        assert!(mailbox.try_post(2, Place::Reserved).is_ok());
+        assert_eq!(mailbox.take(), Some(1));
+        assert_eq!(mailbox.take(), Some(2));
+        assert_eq!(mailbox.depth(), 0);
+        assert!(mailbox.try_post(3, Place::Open).is_ok());
+        assert!(mailbox.try_post(4, Place::Reserved).is_ok());
     }
 
     #[test]

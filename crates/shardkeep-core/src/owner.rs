@@ -13,15 +13,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::acquire::{Acquisition, Step};
+use crate::acquire::{Acquisition, Patience, Step};
 use crate::clock;
 use crate::deadline::Call;
 use crate::doorbell::Doorbell;
 use crate::error::{Error, Lost, Refused};
 use crate::limits;
 use crate::loan::{Loan, Shard};
-use crate::mail::Mail;
-use crate::service::{Served, settle};
+use crate::service::Served;
 use crate::shared::{Event, Shared};
 use crate::sync::Wake;
 use crate::sync::channel::Queue;
@@ -158,11 +157,7 @@ impl<S: State> Owner<S> {
     fn rebuild_lost(&mut self) -> bool {
         let mut busy = false;
         while let Some((index, shard)) = self.port().losses.try_recv() {
-            self.shared.beside(index).counters.lost.add(1);
-            // Gathered writes were claimed and are lost with the map; dropping it may panic again.
-            drop(catch_unwind(AssertUnwindSafe(|| drop(shard))));
-            self.refuse_mail(index);
-            self.shared.tell(Event::ShardLost { shard: index });
+            self.shared.drop_lost(index, shard);
             self.unmade.push(index);
             busy = true;
         }
@@ -171,32 +166,20 @@ impl<S: State> Owner<S> {
                 Ok(shard) => {
                     self.shared.put(index, shard);
                     self.shared.look_again(index);
+                    // A close that did not find it has left word in the flag, which refusing mail
+                    // has cleared.
+                    if self.shared.is_stopping() {
+                        self.shared.nudge(index);
+                    }
                 }
                 Err(_) => {
                     self.shared.tell(Event::RebuildFailed { shard: index });
-                    self.refuse_mail(index);
+                    self.shared.refuse_mail(index);
                     self.unmade.push(index);
                 }
             }
         }
         busy
-    }
-
-    /// Refuses what waits for a lost shard: it had not begun.
-    fn refuse_mail(&self, index: usize) {
-        let beside = self.shared.beside(index);
-        self.shared.desk(index).clear_mail();
-        let why = Refused::ShardLost { shard: index };
-        let mut taken = 0;
-        while let Some(mail) = beside.mailbox.take() {
-            taken += 1;
-            beside.counters.refused(&why);
-            match mail {
-                Mail::Work(posted) => settle(posted, Outcome::Refused(why.clone())),
-                Mail::HandMe(request) => request.refuse(why.clone()),
-            }
-        }
-        beside.mailbox.give_back(taken);
     }
 
     fn carry_transactions(&mut self) -> bool {
@@ -207,7 +190,8 @@ impl<S: State> Owner<S> {
             let wake: Arc<dyn Wake> = Arc::clone(&self.port().doorbell) as Arc<dyn Wake>;
             let call = Call::by(transaction.deadline());
             let shards = transaction.shards().to_vec();
-            let acquisition = Acquisition::new(Arc::clone(&self.shared), shards, call, Some(wake));
+            let patience = Patience::Woken(wake);
+            let acquisition = Acquisition::new(Arc::clone(&self.shared), shards, call, patience);
             self.pending.push_back(Pending {
                 transaction,
                 acquisition,
@@ -219,13 +203,14 @@ impl<S: State> Owner<S> {
         while let Some(mut pending) = self.pending.pop_front() {
             match pending.acquisition.step() {
                 Step::Ready => {
-                    pending.run(now);
+                    pending.run(&self.shared);
                     busy = true;
                 }
-                Step::Failed(error) => pending.end(error),
+                Step::Failed(error) => pending.end(&self.shared, error),
                 Step::Waiting if pending.acquisition.call().deadline.has_passed(now) => {
                     let shard = pending.transaction.shards().first().copied().unwrap_or(0);
-                    pending.end(Refused::DeadlinePassed { shard, depth: 0 }.into());
+                    let why = Refused::DeadlinePassed { shard, depth: 0 };
+                    pending.end(&self.shared, why.into());
                 }
                 Step::Waiting => waiting.push_back(pending),
             }
@@ -268,30 +253,32 @@ impl<S: State> Owner<S> {
 
     fn finish(&mut self) {
         for pending in std::mem::take(&mut self.pending) {
-            pending.end(Refused::Closed.into());
+            pending.end(&self.shared, Refused::Closed.into());
         }
-        while let Some(transaction) = self.port().transactions.try_recv() {
-            end::<S>(transaction, Outcome::Refused(Refused::Closed));
-        }
+        self.shared.refuse_transactions(self.port());
         self.in_hand.clear();
         self.shared.take_back_handovers(self.port());
+        self.shared.take_losses(self.port());
+        for index in std::mem::take(&mut self.unmade) {
+            self.shared.give_up(index);
+        }
     }
 }
 
 impl<S: State> Pending<S> {
-    fn run(self, now: Instant) {
+    fn run(self, shared: &Shared<S>) {
         let Self {
             mut transaction,
             acquisition,
         } = self;
         let shard = transaction.shards().first().copied().unwrap_or(0);
         let mut loans = acquisition.into_loans();
-        if transaction.deadline().has_passed(now) {
+        if transaction.deadline().has_passed(clock::now()) {
             let why = Refused::DeadlinePassed { shard, depth: 0 };
-            return end::<S>(transaction, Outcome::Refused(why));
+            return shared.end_transaction(transaction, Outcome::Refused(why));
         }
         if !transaction.begin() {
-            return end::<S>(transaction, Outcome::Refused(Refused::Cancelled));
+            return shared.end_transaction(transaction, Outcome::Refused(Refused::Cancelled));
         }
         let ran = catch_unwind(AssertUnwindSafe(|| {
             loans.change(|loans| transaction.run(loans));
@@ -302,24 +289,17 @@ impl<S: State> Pending<S> {
             Ok(()) => Outcome::Done,
             Err(_) => Outcome::Lost(Lost::ShardLost { shard }),
         };
-        end::<S>(transaction, outcome);
+        shared.end_transaction(transaction, outcome);
     }
 
-    fn end(self, error: Error) {
+    fn end(self, shared: &Shared<S>, error: Error) {
         drop(self.acquisition);
         let outcome = match error {
             Error::Refused(refused) => Outcome::Refused(refused),
             Error::Lost(lost) => Outcome::Lost(lost),
         };
-        end::<S>(self.transaction, outcome);
+        shared.end_transaction(self.transaction, outcome);
     }
-}
-
-/// Delivers an outcome; a panic in the user's `settle` must not end the owner.
-fn end<S: State>(transaction: S::Transaction, outcome: Outcome) {
-    drop(catch_unwind(AssertUnwindSafe(|| {
-        transaction.settle(outcome)
-    })));
 }
 
 /// Some slices of tending; says whether the shard still wants it.

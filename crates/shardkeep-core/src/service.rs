@@ -5,10 +5,6 @@
 //! 3. Works of one mailbox run in the order in which they were posted.
 //! 4. Gathered writes are applied before anybody else gets the shard in hand for itself.
 
-use std::ops::Deref;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Instant;
-
 use crate::clock;
 use crate::config::Handover;
 use crate::error::{Lost, Refused};
@@ -17,6 +13,8 @@ use crate::loan::Loan;
 use crate::mail::{HandMe, Mail, Posted};
 use crate::shared::Shared;
 use crate::work::{Outcome, State};
+use std::ops::Deref;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// How service ended, and where the shard is now.
 pub(crate) enum Served<L> {
@@ -35,7 +33,7 @@ enum Fit {
     No,
 }
 
-impl<S: State, R: Deref<Target = Shared<S>>> Loan<S, R> {
+impl<S: State, R: Deref<Target = Shared<S>> + Clone> Loan<S, R> {
     /// Serves at most `bound` mails, oldest first.
     pub(crate) fn serve(mut self, bound: usize) -> Served<Self> {
         let index = self.index();
@@ -46,35 +44,28 @@ impl<S: State, R: Deref<Target = Shared<S>>> Loan<S, R> {
             // It came back after the keep had been closed without it.
             self.shard_mut().closed = true;
         }
-        let now = clock::now();
-        let mut taken = 0;
         for _ in 0..bound {
             let Some(mail) = self.shared().beside(index).mailbox.take() else {
-                return self.served_all(taken);
+                return self.served_all();
             };
-            taken += 1;
             match mail {
                 Mail::Work(posted) => {
-                    if self.serve_work(posted, now) == Fit::No {
-                        return self.served_away(taken);
+                    if self.serve_work(posted) == Fit::No {
+                        self.lose();
+                        return Served::Away;
                     }
                 }
-                Mail::HandMe(request) => {
-                    self.shared().beside(index).mailbox.give_back(taken);
-                    taken = 0;
-                    match self.serve_request(request, now) {
-                        Some(loan) => self = loan,
-                        None => return Served::Away,
-                    }
-                }
+                Mail::HandMe(request) => match self.serve_request(request) {
+                    Some(loan) => self = loan,
+                    None => return Served::Away,
+                },
             }
         }
-        self.stopped_at_bound(taken)
+        self.stopped_at_bound()
     }
 
-    fn served_all(mut self, taken: usize) -> Served<Self> {
+    fn served_all(mut self) -> Served<Self> {
         let index = self.index();
-        self.shared().beside(index).mailbox.give_back(taken);
         if is_planted(Fault::ClearedAfterEmptying) {
             self.shared().desk(index).clear_mail();
         }
@@ -86,23 +77,18 @@ impl<S: State, R: Deref<Target = Shared<S>>> Loan<S, R> {
         Served::Empty(self)
     }
 
-    fn served_away(self, taken: usize) -> Served<Self> {
-        self.shared().beside(self.index()).mailbox.give_back(taken);
-        self.lose();
-        Served::Away
-    }
-
-    fn stopped_at_bound(self, taken: usize) -> Served<Self> {
+    fn stopped_at_bound(self) -> Served<Self> {
         let index = self.index();
-        self.shared().beside(index).mailbox.give_back(taken);
         if !is_planted(Fault::StoppedWithFlagCleared) {
             self.shared().desk(index).set_mail();
         }
         Served::Bound(self)
     }
 
-    fn serve_work(&mut self, mut posted: Posted<S>, now: Instant) -> Fit {
+    fn serve_work(&mut self, mut posted: Posted<S>) -> Fit {
         let index = self.index();
+        // Read for each work: the one before may have taken long.
+        let now = clock::now();
         if self.shard().closed {
             if is_planted(Fault::LateMailIgnored) {
                 std::mem::forget(posted);
@@ -111,19 +97,23 @@ impl<S: State, R: Deref<Target = Shared<S>>> Loan<S, R> {
             self.refuse(posted, Refused::Closed);
             return Fit::Yes;
         }
+        let gathered = self.is_gathered(&posted);
+        // What was posted before runs before, gathered or not.
+        if !gathered && self.apply_batch() == Fit::No {
+            self.refuse(posted, Refused::ShardLost { shard: index });
+            return Fit::No;
+        }
         let depth = self.shared().beside(index).mailbox.depth();
-        if let Err(why) = posted.claim(index, depth, now) {
+        // Whoever serves must not fall by what another's work does when it is asked to begin.
+        let claimed = catch_unwind(AssertUnwindSafe(|| posted.claim(index, depth, now)));
+        if let Err(why) = claimed.unwrap_or(Err(Refused::Cancelled)) {
             self.refuse(posted, why);
             return Fit::Yes;
         }
         let counters = &self.shared().beside(index).counters;
         counters.served_for_others.add(1);
         counters.waited(now.saturating_duration_since(posted.posted_at));
-        if self.shared().config.handover == Handover::Mail
-            && self.shard().batch.gathers()
-            && posted.is_write()
-        {
-            let now = clock::now();
+        if gathered {
             self.shard_mut().batch.push(posted, now);
             return if self.shard().batch.is_due(now) {
                 self.apply_batch()
@@ -132,6 +122,12 @@ impl<S: State, R: Deref<Target = Shared<S>>> Loan<S, R> {
             };
         }
         self.run(posted)
+    }
+
+    fn is_gathered(&self, posted: &Posted<S>) -> bool {
+        self.shared().config.handover == Handover::Mail
+            && self.shard().batch.gathers()
+            && posted.is_write()
     }
 
     fn refuse(&self, posted: Posted<S>, why: Refused) {
@@ -204,8 +200,9 @@ impl<S: State, R: Deref<Target = Shared<S>>> Loan<S, R> {
     }
 
     /// Passes the shard on, unless the requester must not have it any more.
-    fn serve_request(mut self, request: HandMe<S>, now: Instant) -> Option<Self> {
+    fn serve_request(mut self, request: HandMe<S>) -> Option<Self> {
         let index = self.index();
+        let now = clock::now();
         if self.apply_batch() == Fit::No {
             request.refuse(Refused::ShardLost { shard: index });
             self.lose();
@@ -231,14 +228,14 @@ impl<S: State, R: Deref<Target = Shared<S>>> Loan<S, R> {
         counters.waited(now.saturating_duration_since(request.posted_at));
         // The mailbox may hold more: whoever gets the shard must look.
         self.shared().desk(index).set_mail();
-        let shared = self.shared().arc();
+        let shared = self.shared().clone();
         match request.give(self.travel()) {
             Ok(()) => None,
             Err(loan) => {
-                // The requester gave up: keep the map, and go on here.
-                drop(loan);
-                shared.attend(index);
-                None
+                // The requester gave up: keep the map, and go on here (not by returning it: a row of
+                // requesters that gave up would recurse).
+                shared.desk(index).clear_mail();
+                Some(loan.rehome(shared))
             }
         }
     }

@@ -14,7 +14,7 @@ use crossbeam_utils::CachePadded;
 use crate::batch::Batch;
 use crate::clock;
 use crate::config::{Config, Handover, Overload};
-use crate::deadline::Call;
+use crate::deadline::{Call, Deadline};
 use crate::desk::Desk;
 use crate::error::Refused;
 use crate::fault::{Fault, is_planted};
@@ -25,8 +25,8 @@ use crate::mailbox::{Mailbox, Place};
 use crate::owner::Port;
 use crate::service::Served;
 use crate::stats::{HolderCount, ShardCounters};
-use crate::sync::{AtomicBool, AtomicU8, SPIN_ROUNDS, Wake, spin_loop};
-use crate::work::{State, Transaction};
+use crate::sync::{AtomicBool, AtomicU8, AtomicUsize, SPIN_ROUNDS, Waiter, Wake, spin_loop};
+use crate::work::{Outcome, State, Transaction};
 
 /// What is said to the callback of a keep.
 #[derive(Clone, Debug)]
@@ -60,6 +60,8 @@ pub(crate) struct Beside<S: State> {
     pub(crate) counters: ShardCounters,
     /// Asks the owner to tend the shard.
     pub(crate) wants_tending: AtomicBool,
+    /// The shard was lost and will not come back, because its owner has ended: who posts refuses.
+    pub(crate) gone: AtomicBool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -68,6 +70,16 @@ pub(crate) enum Phase {
     Open = 0,
     Draining = 1,
     Closed = 2,
+}
+
+impl Phase {
+    fn of(number: u8) -> Self {
+        match number {
+            0 => Self::Open,
+            1 => Self::Draining,
+            _ => Self::Closed,
+        }
+    }
 }
 
 /// Desks, mailboxes and doorbells of one keep.
@@ -79,6 +91,9 @@ pub struct Shared<S: State> {
     pub(crate) make: Make<S>,
     events: Events,
     phase: AtomicU8,
+    /// Transactions sent and not settled; a close waits for them.
+    transactions: AtomicUsize,
+    transactions_ended: Waiter,
     me: Weak<Self>,
 }
 
@@ -95,6 +110,7 @@ impl<S: State> Shared<S> {
                 mailbox: Mailbox::new(shard, config.mailbox_works, config.reserved_places),
                 counters: ShardCounters::default(),
                 wants_tending: AtomicBool::new(false),
+                gone: AtomicBool::new(false),
             })
         });
         let per_owner = config.shards.div_ceil(config.owners);
@@ -109,6 +125,8 @@ impl<S: State> Shared<S> {
             make,
             events,
             phase,
+            transactions: AtomicUsize::new(0),
+            transactions_ended: Waiter::new(),
             me: Weak::clone(me),
         });
         for index in 0..shared.shards() {
@@ -156,18 +174,12 @@ impl<S: State> Shared<S> {
     }
 
     pub(crate) fn phase(&self) -> Phase {
-        match self.phase.load(SeqCst) {
-            0 => Phase::Open,
-            1 => Phase::Draining,
-            _ => Phase::Closed,
-        }
+        Phase::of(self.phase.load(SeqCst))
     }
 
     /// Moves on to `phase`, unless it lies behind already; says which phase it was.
     pub(crate) fn enter(&self, phase: Phase) -> Phase {
-        let before = self.phase();
-        self.phase.fetch_max(phase as u8, SeqCst);
-        before
+        Phase::of(self.phase.fetch_max(phase as u8, SeqCst))
     }
 
     /// Takes the shard off its desk if it lies there.
@@ -233,16 +245,15 @@ impl<S: State> Shared<S> {
     #[cold]
     #[inline(never)]
     pub(crate) fn attend(&self, index: usize) {
-        if self.config.handover == Handover::Mail && self.phase() == Phase::Open
-            || std::thread::panicking()
-        {
-            self.owner_of(index).doorbell.ring();
-            return;
-        }
+        let mut rounds = 0;
         while self.desk(index).has_mail() {
+            if !self.may_serve(rounds) {
+                return self.owner_of(index).doorbell.ring();
+            }
+            rounds += 1;
             // Not on its desk: whoever has it looks again after putting it back.
             let Some(loan) = self.try_borrow(index) else {
-                return;
+                return self.refuse_if_gone(index);
             };
             match loan.serve(limits::SERVICE_WORKS_MAX) {
                 Served::Empty(loan) => loan.put_back(),
@@ -250,6 +261,21 @@ impl<S: State> Shared<S> {
                 Served::Bound(loan) if self.is_stopping() => loan.put_back(),
                 Served::Bound(loan) => return self.hand_to_owner(loan),
                 Served::Away => return,
+            }
+        }
+    }
+
+    /// Whether this thread may serve mail now, after `rounds` of it; if not, the owner does. Asked
+    /// after the flag was seen set, so that whoever closes meanwhile is seen, or sees the flag.
+    fn may_serve(&self, rounds: usize) -> bool {
+        match self.phase() {
+            // The owners have ended; there is nobody else.
+            Phase::Closed => true,
+            Phase::Draining => rounds < limits::SERVICE_ROUNDS_MAX && !std::thread::panicking(),
+            Phase::Open => {
+                self.config.handover == Handover::Lend
+                    && rounds < limits::SERVICE_ROUNDS_MAX
+                    && !std::thread::panicking()
             }
         }
     }
@@ -288,17 +314,6 @@ impl<S: State> Shared<S> {
         drop(catch_unwind(AssertUnwindSafe(|| (self.events)(event))));
     }
 
-    /// A shard whose map must not be used again.
-    #[cold]
-    pub(crate) fn report_lost(&self, index: usize, shard: Box<Shard<S>>) {
-        let port = self.owner_of(index);
-        // There is a place for each shard, and it was in one loan: never full.
-        if port.losses.try_send((index, shard)).is_err() {
-            debug_assert!(false, "a shard was lost twice");
-        }
-        port.doorbell.ring();
-    }
-
     /// Mails a work; it comes back if it was not posted.
     pub(crate) fn post(
         &self,
@@ -306,13 +321,7 @@ impl<S: State> Shared<S> {
         work: S::Work,
         how: &Posting<'_>,
     ) -> Result<(), (S::Work, Refused)> {
-        let phase = self.phase();
-        if phase != Phase::Open {
-            let why = if phase == Phase::Draining {
-                Refused::Draining
-            } else {
-                Refused::Closed
-            };
+        if let Some(why) = self.admits_nothing() {
             self.beside(index).counters.refused(&why);
             return Err((work, why));
         }
@@ -337,15 +346,19 @@ impl<S: State> Shared<S> {
         how: &Posting<'_>,
     ) -> Result<(), (Mail<S>, Refused)> {
         let beside = self.beside(index);
+        let is_work = matches!(mail, Mail::Work(_));
         let depth = match how {
             Posting::Wait(call) if self.config.overload == Overload::Block => {
                 beside.mailbox.post(mail, call)?
             }
+            Posting::Insist(call) => beside.mailbox.post(mail, call)?,
             Posting::Wait(_) => beside.mailbox.try_post(mail, Place::Open)?,
             Posting::Reserved => beside.mailbox.try_post(mail, Place::Reserved)?,
             Posting::Register(wake) => beside.mailbox.post_or_register(mail, wake)?,
         };
-        beside.counters.mailed.add(1);
+        if is_work {
+            beside.counters.mailed.add(1);
+        }
         beside.counters.depth_max.at_least(depth as u64);
         self.nudge(index);
         Ok(())
@@ -356,24 +369,34 @@ impl<S: State> Shared<S> {
         &self,
         transaction: S::Transaction,
     ) -> Result<(), (S::Transaction, Refused)> {
-        match self.phase() {
-            Phase::Open => {}
-            Phase::Draining => return Err((transaction, Refused::Draining)),
-            Phase::Closed => return Err((transaction, Refused::Closed)),
-        }
         let shards = transaction.shards();
         assert!(
             shards.windows(2).all(|pair| pair[0] < pair[1]),
             "shards must be ascending"
         );
+        assert!(
+            shards.last().is_none_or(|&last| last < self.shards()),
+            "no such shard"
+        );
         let first = shards.first().copied().unwrap_or(0);
+        // Counted before the phase is looked at: a close that does not see the count is seen.
+        self.transactions.fetch_add(1, SeqCst);
+        if let Some(why) = self.admits_nothing() {
+            self.count_out_transaction();
+            return Err((transaction, why));
+        }
         let port = self.owner_of(first);
         match port.transactions.try_send(transaction) {
             Ok(()) => {
                 port.doorbell.ring();
+                // The owner may have ended just before: one of the two sees the other.
+                if self.is_stopping() {
+                    self.refuse_transactions(port);
+                }
                 Ok(())
             }
             Err(transaction) => {
+                self.count_out_transaction();
                 let depth = limits::TRANSACTIONS_DEFAULT;
                 Err((
                     transaction,
@@ -386,6 +409,47 @@ impl<S: State> Shared<S> {
         }
     }
 
+    /// Settles a transaction. A panic in the user's `settle` must not end the owner.
+    pub(crate) fn end_transaction(&self, transaction: S::Transaction, outcome: Outcome) {
+        drop(catch_unwind(AssertUnwindSafe(|| {
+            transaction.settle(outcome);
+        })));
+        self.count_out_transaction();
+    }
+
+    fn count_out_transaction(&self) {
+        self.transactions.fetch_sub(1, SeqCst);
+        if self.phase() != Phase::Open {
+            self.transactions_ended.wake();
+        }
+    }
+
+    /// Waits until every transaction that was sent is settled, or `deadline` passes.
+    pub(crate) fn finish_transactions(&self, deadline: Deadline) {
+        while self.transactions.load(SeqCst) > 0 && !deadline.has_passed(clock::now()) {
+            // Woken by each transaction that ends while the keep drains; ends by the deadline.
+            self.transactions_ended.wait_until(Some(deadline.instant()));
+        }
+        // Another close may be waiting too, and a wake-up is for one.
+        self.transactions_ended.wake();
+    }
+
+    /// Refuses the transactions that no owner will carry any more.
+    pub(crate) fn refuse_transactions(&self, port: &Port<S>) {
+        while let Some(transaction) = port.transactions.try_recv() {
+            self.end_transaction(transaction, Outcome::Refused(Refused::Closed));
+        }
+    }
+
+    /// Why nothing new is admitted, if so.
+    pub(crate) fn admits_nothing(&self) -> Option<Refused> {
+        match self.phase() {
+            Phase::Open => None,
+            Phase::Draining => Some(Refused::Draining),
+            Phase::Closed => Some(Refused::Closed),
+        }
+    }
+
     pub(crate) fn is_stopping(&self) -> bool {
         self.phase.load(SeqCst) == Phase::Closed as u8
     }
@@ -395,6 +459,8 @@ impl<S: State> Shared<S> {
 pub(crate) enum Posting<'c> {
     /// It waits for a place until the call ends (or is refused, as the keep is set).
     Wait(&'c Call),
+    /// It waits for a place until the call ends, however the keep is set.
+    Insist(&'c Call),
     /// It never waits, and a place is kept for it.
     Reserved,
     /// It never waits, and is woken when a place may be free.

@@ -10,7 +10,7 @@
 
 #[cfg(shuttle)]
 mod imp {
-    pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicUsize};
+    pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize};
 
     pub(crate) mod desk {
         pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicPtr};

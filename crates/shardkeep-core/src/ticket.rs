@@ -118,8 +118,20 @@ impl<T> Ticket<T> {
         }
     }
 
-    fn has_begun(&self) -> bool {
-        matches!(*self.slot.lock(), Slot::Begun)
+    /// Gives up what has not begun; `None` when it has: it cannot be revoked any more.
+    fn revoke(&self) -> Option<Result<T, Error>> {
+        let mut slot = self.slot.lock();
+        match std::mem::replace(&mut *slot, Slot::Abandoned) {
+            Slot::Settled(result) => {
+                *slot = Slot::Taken;
+                Some(result)
+            }
+            Slot::Begun => {
+                *slot = Slot::Begun;
+                None
+            }
+            Slot::Queued | Slot::Abandoned | Slot::Taken => Some(Err(Refused::Cancelled.into())),
+        }
     }
 }
 
@@ -151,9 +163,12 @@ impl<T: Send + 'static> Ticket<T> {
                     depth: depth(),
                 });
             }
-            // What has begun cannot be revoked: it ends by itself, or by the deadline.
-            if call.is_cancelled() && !self.has_begun() {
-                return self.abandon(Refused::Cancelled);
+            // What has begun cannot be revoked: it ends by itself, or by the deadline. Looking and
+            // giving up are one step: work that begins in between is not lost, it is waited for.
+            if call.is_cancelled()
+                && let Some(result) = self.revoke()
+            {
+                return result;
             }
             // Woken by `settle` or by the cancel token; ends by the deadline.
             self.waiter.wait_until(Some(call.deadline.instant()));

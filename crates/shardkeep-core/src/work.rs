@@ -2,6 +2,8 @@
 //!
 //! 1. A work that was posted is settled exactly once: done, refused or lost.
 //! 2. `run` is called at most once, and only after `begin` said yes.
+//! 3. `run`, `tend` and `settle` may panic; what that means is written beside them. Everything else
+//!    here is a plain answer and must not.
 
 use crate::deadline::Deadline;
 use crate::error::{Lost, Refused};
