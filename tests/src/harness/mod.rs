@@ -1,0 +1,16 @@
+//! Server processes and a client, for tests from outside.
+//!
+//! Not a mock of anything: the server is a process of its own, reached through a socket.
+//!
+//! 1. A server is stopped and reaped when its handle goes.
+//! 2. Ports are chosen by the kernel.
+//! 3. Every wait ends by a deadline, with an error that says what was awaited.
+
+mod client;
+mod process;
+mod procfs;
+
+pub(crate) use client::value;
+pub use client::{Client, Ended, request};
+pub use process::{Launch, ServerProcess, Signal};
+pub use procfs::{open_files, resident_bytes, threads};

@@ -1,0 +1,268 @@
+//! A server as a process.
+//!
+//! 1. The process is killed and reaped when its handle is dropped.
+//! 2. What it writes is read by a thread of its own, so that it never waits for us; the last
+//!    [`LINES_KEPT`] lines are kept.
+//! 3. Readiness is a line that the server writes, never a guess.
+
+use std::collections::VecDeque;
+use std::io::{self, BufRead, BufReader, ErrorKind, Read};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, kill_process, pidfd_open};
+
+pub use rustix::process::Signal;
+
+use super::client::Client;
+use crate::clock::{self, PATIENCE};
+
+/// Lines of a server's output that are kept for a failing test to show.
+const LINES_KEPT: usize = 200;
+
+/// How often a port that somebody else took in the meantime is replaced by another.
+const PORTS_TRIED: usize = 5;
+
+/// What Shardkeep says when it accepts connections; the address follows.
+const SHARDKEEP_READY: &str = "ready: listening on ";
+
+/// What Redis says when it accepts connections.
+const REDIS_READY: &str = "Ready to accept connections";
+
+/// Which server a program is, that is, how it is started and what it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Launch {
+    /// `PROGRAM serve --bind 127.0.0.1:0 ...`
+    Shardkeep,
+    /// `PROGRAM --port ... --databases 1`, without persistence.
+    Redis,
+}
+
+impl Launch {
+    /// By the name of the program.
+    #[must_use]
+    pub fn of(program: &Path) -> Self {
+        let name = program.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with("redis") {
+            Self::Redis
+        } else {
+            Self::Shardkeep
+        }
+    }
+}
+
+/// A running server.
+#[derive(Debug)]
+pub struct ServerProcess {
+    child: Child,
+    address: SocketAddr,
+    lines: Arc<Mutex<VecDeque<String>>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl ServerProcess {
+    /// Starts `program` with `flags` beside what `launch` needs. Blocks until it accepts connections,
+    /// for [`PATIENCE`] at most.
+    ///
+    /// # Errors
+    /// It cannot be started, ends at once, or does not become ready; with what it said.
+    pub fn start(program: &Path, launch: Launch, flags: &[&str]) -> io::Result<Self> {
+        match launch {
+            Launch::Shardkeep => Self::shardkeep(program, flags),
+            Launch::Redis => Self::redis(program, flags),
+        }
+    }
+
+    fn shardkeep(program: &Path, flags: &[&str]) -> io::Result<Self> {
+        let mut command = Command::new(program);
+        command.arg("serve");
+        if !flags.contains(&"--bind") {
+            command.args(["--bind", "127.0.0.1:0"]);
+        }
+        command
+            .args(flags)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        Self::launch(command, SHARDKEEP_READY, None)
+    }
+
+    fn redis(program: &Path, flags: &[&str]) -> io::Result<Self> {
+        let mut last = io::Error::other("no port tried");
+        for _ in 0..PORTS_TRIED {
+            let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
+            let mut command = Command::new(program);
+            command
+                .args(["--port", &address.port().to_string()])
+                .args(["--bind", "127.0.0.1", "--databases", "1"])
+                .args(["--save", "", "--appendonly", "no"])
+                .args(flags)
+                .stdout(Stdio::piped())
+                .stderr(Stdio::null());
+            match Self::launch(command, REDIS_READY, Some(address)) {
+                Ok(server) => return Ok(server),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    fn launch(
+        mut command: Command,
+        ready: &'static str,
+        known: Option<SocketAddr>,
+    ) -> io::Result<Self> {
+        let mut child = command.stdin(Stdio::null()).spawn()?;
+        let output: Box<dyn Read + Send> = match (child.stdout.take(), child.stderr.take()) {
+            (Some(output), _) => Box::new(output),
+            (None, Some(output)) => Box::new(output),
+            (None, None) => return Err(io::Error::other("no output to read")),
+        };
+        let lines = Arc::new(Mutex::new(VecDeque::new()));
+        let (said, heard) = bounded(1);
+        let kept = Arc::clone(&lines);
+        let reader = thread::Builder::new()
+            .name("server-output".to_owned())
+            .spawn(move || keep_lines(output, ready, &kept, said))?;
+        // From here on, dropping `server` kills the process.
+        let mut server = Self {
+            child,
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            lines,
+            reader: Some(reader),
+        };
+        let line = server.await_ready(&heard)?;
+        server.address = match known {
+            Some(address) => address,
+            None => address_in(&line)
+                .ok_or_else(|| io::Error::other(format!("no address in {line:?}")))?,
+        };
+        Ok(server)
+    }
+
+    fn await_ready(&self, heard: &Receiver<String>) -> io::Result<String> {
+        heard.recv_timeout(PATIENCE).map_err(|_| {
+            let said = self.output().join("\n  ");
+            io::Error::other(format!(
+                "the server did not become ready; it said:\n  {said}"
+            ))
+        })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The last lines it wrote.
+    #[must_use]
+    pub fn output(&self) -> Vec<String> {
+        let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        lines.iter().cloned().collect()
+    }
+
+    /// A new connection. Blocks until it is accepted.
+    ///
+    /// # Errors
+    /// Nobody accepts any more.
+    pub fn client(&self) -> io::Result<Client> {
+        Client::connect(self.address)
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn signal(&self, signal: Signal) -> io::Result<()> {
+        Ok(kill_process(self.raw_pid()?, signal)?)
+    }
+
+    /// Waits until the process ends, for `within` at most.
+    ///
+    /// # Errors
+    /// `TimedOut` when it still runs.
+    pub fn wait(&mut self, within: Duration) -> io::Result<ExitStatus> {
+        if let Some(status) = self.child.try_wait()? {
+            return Ok(status);
+        }
+        wait_for_exit(self.raw_pid()?, within)?;
+        self.child.wait()
+    }
+
+    fn raw_pid(&self) -> io::Result<Pid> {
+        i32::try_from(self.pid())
+            .ok()
+            .and_then(Pid::from_raw)
+            .ok_or_else(|| io::Error::other("no such process id"))
+    }
+}
+
+impl Drop for ServerProcess {
+    fn drop(&mut self) {
+        // Fails only when the process has ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+        if let Some(reader) = self.reader.take() {
+            drop(reader.join());
+        }
+    }
+}
+
+fn wait_for_exit(pid: Pid, within: Duration) -> io::Result<()> {
+    let descriptor = pidfd_open(pid, PidfdFlags::empty())?;
+    let deadline = clock::now() + within;
+    while let Some(left) = clock::left(deadline) {
+        let left = Timespec::try_from(left).map_err(io::Error::other)?;
+        let mut polled = [PollFd::new(&descriptor, PollFlags::IN)];
+        match poll(&mut polled, Some(&left)) {
+            Ok(0) => {}
+            Ok(_) => return Ok(()),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(io::Error::new(ErrorKind::TimedOut, "the server still runs"))
+}
+
+fn keep_lines(
+    output: Box<dyn Read + Send>,
+    ready: &str,
+    kept: &Mutex<VecDeque<String>>,
+    said: Sender<String>,
+) {
+    let mut said = Some(said);
+    for line in BufReader::new(output).split(b'\n') {
+        let Ok(line) = line else { return };
+        let line = String::from_utf8_lossy(&line).into_owned();
+        {
+            let mut lines = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            if lines.len() == LINES_KEPT {
+                lines.pop_front();
+            }
+            lines.push_back(line.clone());
+        }
+        if line.contains(ready)
+            && let Some(said) = said.take()
+        {
+            // Nobody listens any more when the start was given up.
+            drop(said.send(line));
+        }
+    }
+}
+
+fn address_in(line: &str) -> Option<SocketAddr> {
+    let (_, rest) = line.split_once(SHARDKEEP_READY)?;
+    rest.split_whitespace().next()?.parse().ok()
+}
