@@ -1,0 +1,75 @@
+//! What a setting may be: every bound with its unit and its reason.
+//!
+//! Bounds of what peers may send lie with the code that meets peers, not here.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+/// Where the server listens unless told otherwise: only this machine, on the port clients expect.
+pub const BIND_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 6379);
+
+/// TCP addresses of one server at most. Each costs a descriptor and a turn of the acceptor; real
+/// machines have a handful.
+pub const BIND_ADDRESSES_MAX: usize = 16;
+
+/// Bytes of a unix socket's path at most: what the kernel's address has room for (108 with the
+/// closing zero).
+pub const SOCKET_PATH_BYTES_MAX: usize = 107;
+
+/// Shards at most. The cursor of SCAN keeps the shard in 16 bits, and routing takes as many from
+/// the hash.
+pub const SHARDS_MAX: usize = 1 << 16;
+
+/// Owner threads at most: more than any machine has cores.
+pub const OWNERS_MAX: usize = 1_024;
+
+/// Reactor threads at most. Every mailbox keeps a place for each of them, so they cost memory per
+/// shard.
+pub const REACTORS_MAX: usize = 1_024;
+
+/// Connections at once unless told otherwise.
+pub const MAX_CLIENTS_DEFAULT: usize = 10_000;
+
+/// Connections at once at most: as many descriptors as a Linux process may have without raising
+/// `fs.nr_open`.
+pub const MAX_CLIENTS_MAX: usize = 1 << 20;
+
+/// Longest time from a command's arrival to its refusal, unless told otherwise. Clients give up
+/// after 5 s; they should hear from us before.
+pub const DEADLINE_DEFAULT: Duration = Duration::from_secs(1);
+
+/// Shortest deadline: below this a thread that merely waits for its core would be refused.
+pub const DEADLINE_MIN: Duration = Duration::from_millis(1);
+
+/// Longest deadline.
+pub const DEADLINE_MAX: Duration = Duration::from_secs(60 * 60);
+
+/// Longest idle time that can be asked for; far from where adding it to a clock overflows.
+pub const IDLE_TIMEOUT_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// How long a drain may take unless told otherwise: under the 30 s after which the supervisors
+/// people use send SIGKILL.
+pub const DRAIN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(25);
+
+/// Longest drain that can be asked for.
+pub const DRAIN_TIMEOUT_MAX: Duration = Duration::from_secs(60 * 60);
+
+/// Longest time writes may be gathered before they are applied. Every waiting writer pays it.
+pub const WRITE_WINDOW_MAX: Duration = Duration::from_secs(1);
+
+/// Bytes of a password at most. AUTH comes over connections that may hold 64 KiB before they are
+/// known; this leaves room for the rest of the command many times over.
+pub const PASSWORD_BYTES_MAX: usize = 4_096;
+
+/// Bytes of a configuration file at most: every setting fits in a few hundred.
+pub const CONFIG_FILE_BYTES_MAX: usize = 1024 * 1024;
+
+/// Characters of somebody's value that an error repeats.
+pub const ECHO_CHARACTERS_MAX: usize = 80;
+
+const _: () = assert!(SHARDS_MAX.is_power_of_two());
+const _: () = assert!(MAX_CLIENTS_DEFAULT <= MAX_CLIENTS_MAX);
+const _: () = assert!(PASSWORD_BYTES_MAX <= CONFIG_FILE_BYTES_MAX);
+const _: () = assert!(DEADLINE_MIN.as_nanos() < DEADLINE_DEFAULT.as_nanos());
+const _: () = assert!(DEADLINE_DEFAULT.as_nanos() <= DEADLINE_MAX.as_nanos());
+const _: () = assert!(DRAIN_TIMEOUT_DEFAULT.as_nanos() <= DRAIN_TIMEOUT_MAX.as_nanos());

@@ -1,0 +1,189 @@
+//! The command line: what `--help` teaches.
+//!
+//! Takes every value as text; what it means, and whether it is allowed, is decided in one place for
+//! flags, environment and file. So a bad value is a bad configuration wherever it stands, and only
+//! an unknown or repeated flag is a usage error.
+
+use clap::{Args, Parser, Subcommand};
+
+use super::origin::{Given, Origin};
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 clean, 1 fatal, 2 usage, 3 drain cut short, 78 bad configuration.";
+
+const AFTER_SERVE_HELP: &str = "\
+Every setting can be given in three places, of which the first wins:
+  a flag                      --max-clients 500
+  the environment             SHARDKEEP_MAX_CLIENTS=500
+  the file named by --config  max_clients = 500
+Then come the defaults. Sizes are bytes or 512mb, 2gb; durations are 500ms, 1s, 2m or plain seconds.
+
+When the server accepts connections it says `ready: listening on ADDR:PORT` on standard error, one
+line for each address. SIGTERM or SIGINT drains it: no new connections, what was read is answered,
+then it exits. A second signal ends it at once.
+
+Exit codes: 0 clean, 1 fatal, 2 usage, 3 drain cut short, 78 bad configuration.
+
+Examples:
+  shardkeep serve
+  shardkeep serve --bind 127.0.0.1:0 --max-memory 512mb
+  shardkeep serve --bind 0.0.0.0:6379 --password-file shardkeep.password
+  shardkeep serve --config shardkeep.toml --print-config";
+
+/// An in-memory key-value store that every Redis client can talk to.
+#[derive(Debug, Parser)]
+#[command(
+    name = "shardkeep",
+    version,
+    arg_required_else_help = true,
+    subcommand_required = true,
+    after_help = AFTER_HELP
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the server until it is told to stop.
+    #[command(allow_negative_numbers = true, after_long_help = AFTER_SERVE_HELP)]
+    Serve(ServeFlags),
+}
+
+/// The flags of `serve`.
+#[derive(Debug, Default, Args)]
+pub(crate) struct ServeFlags {
+    /// Listen on this address; repeat it or separate by commas for several [default: 127.0.0.1:6379].
+    ///
+    /// Port 0 takes any free port. `none` listens on the unix socket only. An address that others
+    /// can reach needs --password-file.
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(crate) bind: Vec<String>,
+
+    /// Listen on a unix socket too [default: none].
+    #[arg(long, value_name = "PATH")]
+    pub(crate) unix_socket: Option<String>,
+
+    /// Parts of the keyspace, a power of two [default: by the number of cores].
+    ///
+    /// Each is in one thread's hands at a time. Many favour single commands, few favour pipelines.
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) shards: Option<String>,
+
+    /// Threads that look after the shards [default: by the number of cores].
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) owners: Option<String>,
+
+    /// Threads that read and answer connections [default: by the number of cores].
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) reactors: Option<String>,
+
+    /// How a shard and its work meet: lend or mail [default: lend].
+    ///
+    /// `lend`: whoever has work takes the idle shard, works and puts it back. `mail`: every command
+    /// travels to the shard's owner; slower, kept for comparison.
+    #[arg(long, value_name = "HOW")]
+    pub(crate) handover: Option<String>,
+
+    /// With mail: gather writes this long before they are applied together [default: 0s].
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) write_window: Option<String>,
+
+    /// Connections at once; one more is refused [default: 10000].
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) max_clients: Option<String>,
+
+    /// Memory of the data; writes beyond it are refused with -OOM [default: 0, no limit].
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) max_memory: Option<String>,
+
+    /// A command that takes longer is answered with an error [default: 1s].
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) deadline: Option<String>,
+
+    /// Close a connection that is silent for so long [default: 0, never].
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) idle_timeout: Option<String>,
+
+    /// Stop at the latest so long after the first signal [default: 25s].
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) drain_timeout: Option<String>,
+
+    /// A file whose first line is the password that clients must give [default: none].
+    #[arg(long, value_name = "PATH")]
+    pub(crate) password_file: Option<String>,
+
+    /// Read settings from this TOML file (also SHARDKEEP_CONFIG).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<String>,
+
+    /// Check the configuration, say so, and exit.
+    #[arg(long, conflicts_with = "print_config")]
+    pub(crate) check_config: bool,
+
+    /// Print the settings in force as TOML, each with where it came from, and exit.
+    #[arg(long)]
+    pub(crate) print_config: bool,
+}
+
+impl ServeFlags {
+    /// The settings among the flags, as they were written.
+    pub(super) fn given(&self) -> Vec<Given> {
+        // Taken apart by name, so that a new flag cannot be forgotten here.
+        let Self {
+            bind,
+            unix_socket,
+            shards,
+            owners,
+            reactors,
+            handover,
+            write_window,
+            max_clients,
+            max_memory,
+            deadline,
+            idle_timeout,
+            drain_timeout,
+            password_file,
+            config: _,
+            check_config: _,
+            print_config: _,
+        } = self;
+        let single = [
+            ("unix_socket", unix_socket),
+            ("shards", shards),
+            ("owners", owners),
+            ("reactors", reactors),
+            ("handover", handover),
+            ("write_window", write_window),
+            ("max_clients", max_clients),
+            ("max_memory", max_memory),
+            ("deadline", deadline),
+            ("idle_timeout", idle_timeout),
+            ("drain_timeout", drain_timeout),
+            ("password_file", password_file),
+        ];
+        let mut given: Vec<_> = single
+            .into_iter()
+            .filter_map(|(key, text)| Some(flag(key, vec![text.clone()?])))
+            .collect();
+        if !bind.is_empty() {
+            given.push(flag("bind", bind.clone()));
+        }
+        given
+    }
+}
+
+/// The configuration file that a flag names.
+pub(super) fn config_given(path: &str) -> Given {
+    flag("config", vec![path.to_owned()])
+}
+
+fn flag(key: &str, texts: Vec<String>) -> Given {
+    Given {
+        key: key.to_owned(),
+        texts,
+        origin: Origin::Flag(key.replace('_', "-")),
+    }
+}

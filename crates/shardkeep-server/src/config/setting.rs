@@ -1,0 +1,248 @@
+//! The settings: one table that drives flags, environment, file, errors and the printed form.
+//!
+//! A row knows how its text is read, what is allowed and how it is shown; it does not know where
+//! the text came from, and never looks at another row (that is `check`'s part).
+//!
+//! 1. What `show` gives, `set` takes and arrives at the same value.
+//! 2. A refused text changes nothing.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::bounds;
+use super::value::{parse_bytes, parse_count, parse_duration, show_bytes, show_duration};
+use super::{Draft, Handover};
+
+/// The word for an empty list of addresses.
+const NONE: &str = "none";
+
+/// One row of the table.
+pub(super) struct Setting {
+    /// The key in the file; with dashes it is the flag, in capitals after the prefix the variable.
+    pub(super) name: &'static str,
+    /// What it may be, for people.
+    pub(super) allowed: fn() -> String,
+    /// Reads one or more texts into the draft; `None` when they are not allowed.
+    pub(super) set: fn(&mut Draft, &[String]) -> Option<()>,
+    /// The value as TOML, or why there is none.
+    pub(super) show: fn(&Draft) -> Result<toml::Value, &'static str>,
+}
+
+/// The row named `name`.
+pub(super) fn find(name: &str) -> Option<&'static Setting> {
+    SETTINGS.iter().find(|setting| setting.name == name)
+}
+
+/// Every setting, in the order in which they are printed.
+pub(super) static SETTINGS: &[Setting] = &[
+    Setting {
+        name: "bind",
+        allowed: || {
+            format!(
+                "up to {} different IP addresses with ports, such as 127.0.0.1:6379 or [::1]:0, \
+                 or none",
+                bounds::BIND_ADDRESSES_MAX
+            )
+        },
+        set: |draft, texts| {
+            draft.settings.bind = addresses(texts)?;
+            Some(())
+        },
+        show: |draft| {
+            let shown = draft.settings.bind.iter();
+            Ok(shown.map(SocketAddr::to_string).collect::<Vec<_>>().into())
+        },
+    },
+    Setting {
+        name: "unix_socket",
+        allowed: || format!("a path of 1 to {} bytes", bounds::SOCKET_PATH_BYTES_MAX),
+        set: |draft, texts| {
+            let path = path(texts).filter(|path| fits_socket(path))?;
+            draft.settings.unix_socket = Some(path);
+            Some(())
+        },
+        show: |draft| show_path(draft.settings.unix_socket.as_ref(), "no unix socket"),
+    },
+    Setting {
+        name: "shards",
+        allowed: || format!("a power of two from 1 to {}", bounds::SHARDS_MAX),
+        set: |draft, texts| {
+            let shards = count(texts, bounds::SHARDS_MAX).filter(|n| n.is_power_of_two())?;
+            draft.settings.shards = Some(shards);
+            Some(())
+        },
+        show: |draft| show_count(draft.settings.shards),
+    },
+    Setting {
+        name: "owners",
+        allowed: || format!("1 to {}, and no more than shards", bounds::OWNERS_MAX),
+        set: |draft, texts| {
+            draft.settings.owners = Some(count(texts, bounds::OWNERS_MAX)?);
+            Some(())
+        },
+        show: |draft| show_count(draft.settings.owners),
+    },
+    Setting {
+        name: "reactors",
+        allowed: || format!("1 to {}", bounds::REACTORS_MAX),
+        set: |draft, texts| {
+            draft.settings.reactors = Some(count(texts, bounds::REACTORS_MAX)?);
+            Some(())
+        },
+        show: |draft| show_count(draft.settings.reactors),
+    },
+    Setting {
+        name: "handover",
+        allowed: || "lend or mail".to_owned(),
+        set: |draft, texts| {
+            let handover = match only(texts)? {
+                "lend" => Handover::Lend,
+                "mail" => Handover::Mail,
+                _ => return None,
+            };
+            draft.settings.handover = handover;
+            Some(())
+        },
+        show: |draft| {
+            Ok(match draft.settings.handover {
+                Handover::Lend => "lend".into(),
+                Handover::Mail => "mail".into(),
+            })
+        },
+    },
+    Setting {
+        name: "write_window",
+        allowed: || durations(Duration::ZERO, bounds::WRITE_WINDOW_MAX),
+        set: |draft, texts| {
+            let window = duration(texts, Duration::ZERO, bounds::WRITE_WINDOW_MAX)?;
+            draft.settings.write_window = window;
+            Some(())
+        },
+        show: |draft| Ok(show_duration(draft.settings.write_window).into()),
+    },
+    Setting {
+        name: "max_clients",
+        allowed: || format!("1 to {}", bounds::MAX_CLIENTS_MAX),
+        set: |draft, texts| {
+            draft.settings.max_clients = count(texts, bounds::MAX_CLIENTS_MAX)?;
+            Some(())
+        },
+        show: |draft| show_count(Some(draft.settings.max_clients)),
+    },
+    Setting {
+        name: "max_memory",
+        allowed: || {
+            "bytes, or a number with a unit such as 512mb or 2gb (k, m, g are decimal; kb, mb, gb \
+             binary); 0 for no limit"
+                .to_owned()
+        },
+        set: |draft, texts| {
+            let bytes = parse_bytes(only(texts)?)?;
+            draft.settings.max_memory = (bytes != 0).then_some(bytes);
+            Some(())
+        },
+        show: |draft| Ok(show_bytes(draft.settings.max_memory.unwrap_or(0)).into()),
+    },
+    Setting {
+        name: "deadline",
+        allowed: || durations(bounds::DEADLINE_MIN, bounds::DEADLINE_MAX),
+        set: |draft, texts| {
+            let deadline = duration(texts, bounds::DEADLINE_MIN, bounds::DEADLINE_MAX)?;
+            draft.settings.deadline = deadline;
+            Some(())
+        },
+        show: |draft| Ok(show_duration(draft.settings.deadline).into()),
+    },
+    Setting {
+        name: "idle_timeout",
+        allowed: || {
+            let range = durations(Duration::ZERO, bounds::IDLE_TIMEOUT_MAX);
+            format!("{range}; 0 for never")
+        },
+        set: |draft, texts| {
+            let idle = duration(texts, Duration::ZERO, bounds::IDLE_TIMEOUT_MAX)?;
+            draft.settings.idle_timeout = (!idle.is_zero()).then_some(idle);
+            Some(())
+        },
+        show: |draft| Ok(show_duration(draft.settings.idle_timeout.unwrap_or_default()).into()),
+    },
+    Setting {
+        name: "drain_timeout",
+        allowed: || durations(Duration::ZERO, bounds::DRAIN_TIMEOUT_MAX),
+        set: |draft, texts| {
+            let cap = duration(texts, Duration::ZERO, bounds::DRAIN_TIMEOUT_MAX)?;
+            draft.settings.drain_timeout = cap;
+            Some(())
+        },
+        show: |draft| Ok(show_duration(draft.settings.drain_timeout).into()),
+    },
+    Setting {
+        name: "password_file",
+        allowed: || "the path of a file whose first line is the password".to_owned(),
+        set: |draft, texts| {
+            draft.password_file = Some(path(texts)?);
+            Some(())
+        },
+        show: |draft| show_path(draft.password_file.as_ref(), "no password"),
+    },
+];
+
+fn only(texts: &[String]) -> Option<&str> {
+    match texts {
+        [text] => Some(text),
+        _ => None,
+    }
+}
+
+fn count(texts: &[String], max: usize) -> Option<usize> {
+    parse_count(only(texts)?).filter(|count| (1..=max).contains(count))
+}
+
+fn duration(texts: &[String], min: Duration, max: Duration) -> Option<Duration> {
+    parse_duration(only(texts)?).filter(|duration| (min..=max).contains(duration))
+}
+
+fn durations(min: Duration, max: Duration) -> String {
+    format!(
+        "a duration from {} to {}, such as 500ms, 1s or 2m (a plain number is seconds)",
+        show_duration(min),
+        show_duration(max)
+    )
+}
+
+fn path(texts: &[String]) -> Option<PathBuf> {
+    let text = only(texts)?;
+    (!text.is_empty() && !text.contains('\0')).then(|| PathBuf::from(text))
+}
+
+fn fits_socket(path: &std::path::Path) -> bool {
+    path.as_os_str().len() <= bounds::SOCKET_PATH_BYTES_MAX
+}
+
+fn addresses(texts: &[String]) -> Option<Vec<SocketAddr>> {
+    let mut addresses = Vec::new();
+    if texts == [NONE] {
+        return Some(addresses);
+    }
+    for text in texts.iter().flat_map(|text| text.split(',')) {
+        let address: SocketAddr = text.trim().parse().ok()?;
+        // Port 0 is a different port each time.
+        let is_new = address.port() == 0 || !addresses.contains(&address);
+        if !is_new || addresses.len() == bounds::BIND_ADDRESSES_MAX {
+            return None;
+        }
+        addresses.push(address);
+    }
+    (!addresses.is_empty()).then_some(addresses)
+}
+
+fn show_path(path: Option<&PathBuf>, absent: &'static str) -> Result<toml::Value, &'static str> {
+    let path = path.ok_or(absent)?;
+    Ok(path.to_string_lossy().into_owned().into())
+}
+
+fn show_count(count: Option<usize>) -> Result<toml::Value, &'static str> {
+    let count = count.ok_or("by the number of cores")?;
+    Ok(i64::try_from(count).unwrap_or(i64::MAX).into())
+}
