@@ -10,9 +10,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::Settings;
 
-/// Files beside connections and reactors: the standard streams, configuration, clocks and random
-/// numbers of the libraries, a core's worth of the acceptor's and the signals' pipes. About 20 in
-/// practice; the rest is for what connects just while another is being refused.
+/// Files beside listeners, connections and reactors: the standard streams, the pipes of signals and
+/// acceptor, the sockets that are accepted only to be refused. About 20 in practice.
 const FILES_RESERVED: u64 = 128;
 
 /// Files of one reactor: its poll, its waker, and two to spare.

@@ -30,6 +30,8 @@ mod tests;
 pub use error::ConfigError;
 pub(crate) use flags::{Cli, Command, ServeFlags};
 pub use origin::Origin;
+#[cfg(test)]
+pub(crate) use outside::Contents;
 pub(crate) use outside::{Machine, Outside};
 pub use secret::Secret;
 

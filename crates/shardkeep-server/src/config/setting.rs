@@ -56,7 +56,12 @@ pub(super) static SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "unix_socket",
-        allowed: || format!("a path of 1 to {} bytes", bounds::SOCKET_PATH_BYTES_MAX),
+        allowed: || {
+            format!(
+                "a path of 1 to {} bytes, in UTF-8",
+                bounds::SOCKET_PATH_BYTES_MAX
+            )
+        },
         set: |draft, texts| {
             let path = path(texts).filter(|path| fits_socket(path))?;
             draft.settings.unix_socket = Some(path);
@@ -179,7 +184,7 @@ pub(super) static SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "password_file",
-        allowed: || "the path of a file whose first line is the password".to_owned(),
+        allowed: || "the path, in UTF-8, of a file whose first line is the password".to_owned(),
         set: |draft, texts| {
             draft.password_file = Some(path(texts)?);
             Some(())
@@ -211,9 +216,11 @@ fn durations(min: Duration, max: Duration) -> String {
     )
 }
 
+/// A path must be Unicode, since the printed form is; what was not has a replacement mark by now.
 fn path(texts: &[String]) -> Option<PathBuf> {
     let text = only(texts)?;
-    (!text.is_empty() && !text.contains('\0')).then(|| PathBuf::from(text))
+    let possible = !text.is_empty() && !text.contains(['\0', char::REPLACEMENT_CHARACTER]);
+    possible.then(|| PathBuf::from(text))
 }
 
 fn fits_socket(path: &std::path::Path) -> bool {

@@ -227,6 +227,11 @@ fn a_bad_variable_is_refused_by_its_name() {
             "gone",
             "config = gone (environment SHARDKEEP_CONFIG) cannot be read",
         ),
+        (
+            "SHARDKEEP_UNIX_SOCKET",
+            "a\u{fffd}",
+            "unix_socket = a\u{fffd} (environment SHARDKEEP_UNIX_SOCKET) is refused; allowed: a path",
+        ),
     ];
     for (name, value, begins) in cases {
         let refusal = refusal("", &nothing().variable(name, value));
