@@ -31,31 +31,30 @@ mod imp {
             Self(shuttle::sync::Mutex::new(value))
         }
 
+        /// Explored threads share one thread of the machine, so a panic in one poisons what another
+        /// holds: poison means nothing here.
         pub(crate) fn lock(&self) -> shuttle::sync::MutexGuard<'_, T> {
-            match self.0.lock() {
-                Ok(guard) => guard,
-                Err(poisoned) => poisoned.into_inner(),
-            }
+            self.0
+                .lock()
+                .unwrap_or_else(shuttle::sync::PoisonError::into_inner)
         }
     }
 
     pub(crate) struct Waiter {
-        woken: shuttle::sync::Mutex<bool>,
+        woken: Mutex<bool>,
         condvar: shuttle::sync::Condvar,
     }
 
     impl Waiter {
         pub(crate) fn new() -> Self {
             Self {
-                woken: shuttle::sync::Mutex::new(false),
+                woken: Mutex::new(false),
                 condvar: shuttle::sync::Condvar::new(),
             }
         }
 
         pub(crate) fn wake(&self) {
-            if let Ok(mut woken) = self.woken.lock() {
-                *woken = true;
-            }
+            *self.woken.lock() = true;
             self.condvar.notify_one();
         }
 
@@ -70,14 +69,12 @@ mod imp {
                 shuttle::thread::yield_now();
                 return;
             }
-            let Ok(mut woken) = self.woken.lock() else {
-                return;
-            };
+            let mut woken = self.woken.lock();
             while !*woken {
-                let Ok(again) = self.condvar.wait(woken) else {
-                    return;
-                };
-                woken = again;
+                woken = self
+                    .condvar
+                    .wait(woken)
+                    .unwrap_or_else(shuttle::sync::PoisonError::into_inner);
             }
             *woken = false;
         }
@@ -87,22 +84,20 @@ mod imp {
         use std::collections::VecDeque;
 
         pub(crate) struct Queue<T> {
-            items: shuttle::sync::Mutex<VecDeque<T>>,
+            items: super::Mutex<VecDeque<T>>,
             capacity: usize,
         }
 
         impl<T> Queue<T> {
             pub(crate) fn bounded(capacity: usize) -> Self {
                 Self {
-                    items: shuttle::sync::Mutex::new(VecDeque::new()),
+                    items: super::Mutex::new(VecDeque::new()),
                     capacity,
                 }
             }
 
             pub(crate) fn try_send(&self, item: T) -> Result<(), T> {
-                let Ok(mut items) = self.items.lock() else {
-                    return Err(item);
-                };
+                let mut items = self.items.lock();
                 if items.len() >= self.capacity {
                     return Err(item);
                 }
@@ -111,7 +106,7 @@ mod imp {
             }
 
             pub(crate) fn try_recv(&self) -> Option<T> {
-                self.items.lock().ok()?.pop_front()
+                self.items.lock().pop_front()
             }
         }
     }
