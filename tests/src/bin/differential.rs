@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use clap::Parser;
 use shardkeep_tests::clock;
-use shardkeep_tests::differential::{Counts, EXPLAINED, Pair, episode, shrink};
-use shardkeep_tests::harness::{Launch, ServerProcess};
+use shardkeep_tests::differential::{Counts, EXPLAINED, PASSWORD, Pair, episode, shrink};
+use shardkeep_tests::harness::{Launch, Scratch, ServerProcess};
 
 /// Commands of one episode: long enough to meet its own results, short enough to shrink.
 const EPISODE_COMMANDS: usize = 400;
@@ -42,12 +42,19 @@ struct Options {
     /// A flag for Shardkeep, such as `--flag=--shards=1`; may be repeated.
     #[arg(long = "flag", allow_hyphen_values = true)]
     flags: Vec<String>,
+    /// Both servers ask for a password.
+    #[arg(long)]
+    guarded: bool,
     /// Different failures to show before giving up.
     #[arg(long, default_value_t = 10)]
     failures: usize,
 }
 
 fn main() -> ExitCode {
+    // Started again by itself, this program is the server: so one build has both.
+    if env::args().nth(1).is_some_and(|command| command == "serve") {
+        return shardkeep_server::cli::main();
+    }
     let options = Options::parse();
     match run(&options) {
         Ok(0) => ExitCode::SUCCESS,
@@ -65,15 +72,24 @@ fn run(options: &Options) -> io::Result<usize> {
         Some(program) => program.clone(),
         None => env::current_exe()?,
     };
-    let flags: Vec<&str> = options.flags.iter().map(String::as_str).collect();
-    let redis = ServerProcess::start(&options.redis, Launch::Redis, &[])?;
-    let ours = ServerProcess::start(&program, Launch::of(&program), &flags)?;
-    let mut pair = Pair::new(redis.address(), ours.address(), ANSWER);
+    let scratch = Scratch::new()?;
+    let password_file = scratch.file("password", PASSWORD)?;
+    let guard = |launch| match launch {
+        _ if !options.guarded => vec![],
+        Launch::Redis => vec!["--requirepass", PASSWORD],
+        Launch::Shardkeep => vec!["--password-file", &password_file],
+    };
+    let launch = Launch::of(&program);
+    let mut flags = guard(launch);
+    flags.extend(options.flags.iter().map(String::as_str));
+    let redis = ServerProcess::start(&options.redis, Launch::Redis, &guard(Launch::Redis))?;
+    let ours = ServerProcess::start(&program, launch, &flags)?;
+    let mut pair = Pair::new(redis.address(), ours.address(), ANSWER).guarded(options.guarded);
     let (mut counts, mut found) = (Counts::default(), Vec::<String>::new());
     let (began, mut number) = (clock::now(), options.episode.unwrap_or(0));
     let mut failing = 0_u64;
     while counts.commands < options.commands && found.len() < options.failures {
-        let played = episode(options.seed, number, EPISODE_COMMANDS);
+        let played = episode(options.seed, number, EPISODE_COMMANDS, options.guarded);
         if let Some(failure) = pair.play(&played, &mut counts)? {
             failing += 1;
             if !found.contains(&failure.signature) {

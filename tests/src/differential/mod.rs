@@ -18,7 +18,7 @@ mod shrink;
 
 pub use compare::Failure;
 pub use explained::{EXPLAINED, Explained};
-pub use generate::episode;
+pub use generate::{PASSWORD, episode};
 pub use request::{Episode, Request, Step};
 pub use run::{Counts, Pair};
 pub use shrink::shrink;

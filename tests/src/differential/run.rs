@@ -9,6 +9,7 @@ use shardkeep_resp::Value;
 
 use super::compare::{Answer, Failure, difference};
 use super::explained::{EXPLAINED, LAST_DIGITS};
+use super::generate::PASSWORD;
 use super::request::{Episode, Request, Step};
 use crate::clock;
 use crate::harness::{Client, value};
@@ -38,6 +39,7 @@ pub struct Pair {
 struct Side {
     address: SocketAddr,
     patience: Duration,
+    guarded: bool,
     clients: Vec<Client>,
 }
 
@@ -48,7 +50,11 @@ impl Side {
             let client = self.connect()?;
             self.clients.push(client);
         }
-        self.clients[0].call(&["FLUSHALL"]).map(drop)
+        let mut admin = self.connect()?;
+        if self.guarded {
+            admin.call(&["AUTH", PASSWORD])?;
+        }
+        admin.call(&["FLUSHALL"]).map(drop)
     }
 
     fn connect(&self) -> io::Result<Client> {
@@ -114,7 +120,10 @@ impl Side {
 }
 
 fn scanned(reply: Value) -> io::Result<(Vec<u8>, Vec<Vec<u8>>)> {
-    let unexpected = |reply: &Value| io::Error::other(format!("SCAN answered {reply:?}"));
+    let unexpected = |reply: &Value| {
+        let text = reply.bytes().map(String::from_utf8_lossy);
+        io::Error::other(format!("SCAN answered {}", text.unwrap_or_default()))
+    };
     match &reply {
         Value::Array(items) => match items.as_slice() {
             [Value::Bulk(cursor), Value::Array(keys)] => {
@@ -135,6 +144,7 @@ impl Pair {
         let side = |address| Side {
             address,
             patience,
+            guarded: false,
             clients: Vec::new(),
         };
         Self {
@@ -143,10 +153,18 @@ impl Pair {
         }
     }
 
+    /// The same servers, which ask for [`PASSWORD`] when they are `guarded`.
+    #[must_use]
+    pub fn guarded(mut self, guarded: bool) -> Self {
+        self.redis.guarded = guarded;
+        self.ours.guarded = guarded;
+        self
+    }
+
     /// The same servers, each answer awaited for `patience`.
     #[must_use]
     pub fn with_patience(&self, patience: Duration) -> Self {
-        Self::new(self.redis.address, self.ours.address, patience)
+        Self::new(self.redis.address, self.ours.address, patience).guarded(self.redis.guarded)
     }
 
     /// Plays `episode` to both, from empty stores, and counts. Blocks until the last answer, or for the
@@ -277,7 +295,8 @@ impl Pair {
         // Redis may repeat a key while its table grows; Shardkeep never does.
         let agrees = match (&redis, &ours) {
             (Ok((redis, _)), Ok((ours, repeated))) => redis == ours && *repeated == 0,
-            _ => false,
+            (Err(redis), Err(ours)) => redis.to_string() == ours.to_string(),
+            (Ok(_), Err(_)) | (Err(_), Ok(_)) => false,
         };
         (!agrees).then(|| {
             let shown = |walk: io::Result<(BTreeSet<Vec<u8>>, usize)>| match walk {

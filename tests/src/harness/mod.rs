@@ -9,8 +9,10 @@
 mod client;
 mod process;
 mod procfs;
+mod scratch;
 
 pub(crate) use client::value;
 pub use client::{Client, Ended, request};
 pub use process::{Launch, ServerProcess, Signal};
 pub use procfs::{open_files, resident_bytes, threads};
+pub use scratch::Scratch;

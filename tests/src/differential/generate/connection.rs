@@ -1,7 +1,7 @@
 //! The connection, the server's tables, and what is no command at all.
 
-use super::Line;
 use super::pool::{integer, key, token, value};
+use super::{Line, PASSWORD};
 use crate::random::Random;
 
 /// The commands both servers have, as the command table is asked about them.
@@ -71,8 +71,8 @@ pub(super) fn line(random: &mut Random) -> Line {
         },
         3..=6 => hello(random),
         7 => match random.below(4) {
-            0 => Line::of("AUTH").push(token(random)),
-            1 => Line::of("AUTH").push("default").push(token(random)),
+            0 => Line::of("AUTH").push(password(random)),
+            1 => Line::of("AUTH").push("default").push(password(random)),
             2 => Line::of("AUTH").push("nobody").push(token(random)),
             _ => Line::of("AUTH").push("a").push("b").push("c"),
         },
@@ -120,6 +120,15 @@ pub(super) fn line(random: &mut Random) -> Line {
     }
 }
 
+/// The password, mostly.
+fn password(random: &mut Random) -> Vec<u8> {
+    if random.percent(70) {
+        PASSWORD.into()
+    } else {
+        token(random)
+    }
+}
+
 fn hello(random: &mut Random) -> Line {
     let line = Line::of("HELLO");
     match random.below(12) {
@@ -133,7 +142,7 @@ fn hello(random: &mut Random) -> Line {
             line.push(version)
                 .option(random, "AUTH")
                 .push(user)
-                .push(value(random))
+                .push(password(random))
         }
         10 => {
             let version = random.one(&["2", "3"]);

@@ -65,9 +65,21 @@ impl Line {
     }
 }
 
-/// The episode of that `number`, with about that many commands.
+/// The password of guarded servers.
+pub const PASSWORD: &str = "correct horse";
+
+/// Most arguments, and longest argument in bytes, that are sent to a guarded server: within what it takes
+/// from strangers, so that no connection ends by surprise. Those limits have tests of their own.
+const GUARDED_ARGS_MAX: usize = 10;
+const GUARDED_ARG_BYTES_MAX: usize = 16_000;
+
+/// Deepest pipeline to a guarded server: Redis closes on a stranger who leaves a kilobyte unread.
+const GUARDED_PIPELINE_MAX: usize = 3;
+
+/// The episode of that `number`, with about that many commands; for servers `guarded` by [`PASSWORD`], or
+/// open ones.
 #[must_use]
-pub fn episode(seed: u64, number: u64, commands: usize) -> Episode {
+pub fn episode(seed: u64, number: u64, commands: usize, guarded: bool) -> Episode {
     let mut random = Random::new(seed ^ number.wrapping_mul(0xd6e8_feb8_6659_fd93));
     random.number();
     let connections = random.between(1, CONNECTIONS_MAX);
@@ -76,6 +88,12 @@ pub fn episode(seed: u64, number: u64, commands: usize) -> Episode {
         steps: Vec::new(),
     };
     for connection in 0..connections {
+        if guarded {
+            let first = any_line(&mut random, guarded);
+            episode.steps.push(single(&mut random, connection, first));
+            let auth = Line::of("AUTH").push(PASSWORD);
+            episode.steps.push(single(&mut random, connection, auth));
+        }
         if random.percent(50) {
             let hello = Line::of("HELLO").push("3");
             episode.steps.push(single(&mut random, connection, hello));
@@ -87,7 +105,7 @@ pub fn episode(seed: u64, number: u64, commands: usize) -> Episode {
         let before = episode.steps.len();
         match random.below(100) {
             0 => walk(&mut random, connection, &mut episode.steps),
-            1 => expired(&mut random, connection, &mut episode.steps),
+            1 => expired(&mut random, connection, guarded, &mut episode.steps),
             2 => {
                 let line = Line::of("RANDOMKEY");
                 episode.steps.push(single(&mut random, connection, line));
@@ -101,7 +119,7 @@ pub fn episode(seed: u64, number: u64, commands: usize) -> Episode {
                 requests: vec![Request::Raw(malformed::bytes(&mut random))],
                 writes: 1,
             }),
-            _ => episode.steps.push(batch(&mut random, connection)),
+            _ => episode.steps.push(batch(&mut random, connection, guarded)),
         }
         let done: usize = episode.steps[before..].iter().map(Step::commands).sum();
         left = left.saturating_sub(done.max(1));
@@ -109,15 +127,24 @@ pub fn episode(seed: u64, number: u64, commands: usize) -> Episode {
     episode
 }
 
-fn batch(random: &mut Random, connection: usize) -> Step {
+fn batch(random: &mut Random, connection: usize, guarded: bool) -> Step {
     let depth = match random.below(10) {
         0..=3 => 1,
         4..=7 => random.between(2, 10),
         _ => random.between(10, PIPELINE_MAX),
     };
+    let depth = if guarded {
+        depth.min(GUARDED_PIPELINE_MAX)
+    } else {
+        depth
+    };
     let mut requests = Vec::with_capacity(depth + 1);
     while requests.len() < depth {
-        let line = any_line(random);
+        let line = any_line(random, guarded);
+        // Redis closes on a stranger with much unread, also when it has only just become one.
+        if guarded && line.is("reset") && !requests.is_empty() {
+            break;
+        }
         // What follows would meet a last digit that may differ; see the table of explained differences.
         let last = line.is("incrbyfloat");
         let look =
@@ -141,7 +168,7 @@ fn batch(random: &mut Random, connection: usize) -> Step {
 }
 
 /// One of all commands.
-fn any_line(random: &mut Random) -> Line {
+fn any_line(random: &mut Random, guarded: bool) -> Line {
     loop {
         let mut line = match random.below(100) {
             0..=46 => strings::line(random),
@@ -151,7 +178,12 @@ fn any_line(random: &mut Random) -> Line {
         if !line.exact && random.percent(MUTATED_PERCENT) {
             mutate(random, &mut line.args);
         }
-        if !expires_soon(&line.args) {
+        let too_much = line.args.len() > GUARDED_ARGS_MAX
+            || line
+                .args
+                .iter()
+                .any(|arg| arg.len() > GUARDED_ARG_BYTES_MAX);
+        if !expires_soon(&line.args) && !(guarded && too_much) {
             return line;
         }
     }
@@ -178,13 +210,13 @@ fn sent(random: &mut Random, mut line: Line) -> Request {
 }
 
 /// A key runs out while both servers wait, and the next command is the first to notice.
-fn expired(random: &mut Random, connection: usize, steps: &mut Vec<Step>) {
+fn expired(random: &mut Random, connection: usize, guarded: bool, steps: &mut Vec<Step>) {
     let key = pool::key(random);
     let soon = Line::of("PEXPIRE").push(key.clone()).push("1");
     steps.push(single(random, connection, soon));
     steps.push(Step::Pass(EXPIRED_AFTER_MS));
     let line = loop {
-        let line = any_line(random);
+        let line = any_line(random, guarded);
         if line.args.get(1) == Some(&key) && !leaves_expired_key(&line.args) {
             break line;
         }
@@ -287,15 +319,15 @@ mod tests {
 
     #[test]
     fn the_same_seed_gives_the_same_episode_and_another_gives_another() {
-        assert_eq!(episode(1, 5, 200), episode(1, 5, 200));
-        assert_ne!(episode(1, 5, 200), episode(1, 6, 200));
-        assert_ne!(episode(1, 5, 200), episode(2, 5, 200));
+        assert_eq!(episode(1, 5, 200, false), episode(1, 5, 200, false));
+        assert_ne!(episode(1, 5, 200, false), episode(1, 6, 200, false));
+        assert_ne!(episode(1, 5, 200, false), episode(2, 5, 200, false));
     }
 
     #[test]
     fn no_generated_command_stops_the_server_or_expires_by_the_clock() {
         for number in 0..50 {
-            for step in episode(3, number, 300).steps {
+            for step in episode(3, number, 300, false).steps {
                 let Step::Batch { requests, .. } = step else {
                     continue;
                 };
@@ -318,7 +350,7 @@ mod tests {
 
     #[test]
     fn an_episode_has_about_as_many_commands_as_asked_for() {
-        let commands = episode(1, 1, 400).commands();
+        let commands = episode(1, 1, 400, false).commands();
         assert!((400..=500).contains(&commands), "{commands}");
     }
 }
