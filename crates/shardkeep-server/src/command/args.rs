@@ -48,6 +48,15 @@ impl<'a> Args<'a> {
         self.spans[number].of(self.input)
     }
 
+    /// The arguments from this number on, as a command of their own.
+    ///
+    /// # Panics
+    ///
+    /// If there are not so many.
+    pub(super) fn from(&self, number: usize) -> Self {
+        Self::new(self.input, &self.spans[number..])
+    }
+
     /// The arguments from this number on; none if there are not so many.
     #[inline]
     pub fn iter_from(&self, number: usize) -> impl Iterator<Item = &'a [u8]> + use<'a> {

@@ -6,6 +6,9 @@ use super::Args;
 
 pub(crate) const SYNTAX: &str = "ERR syntax error";
 pub(crate) const NOT_AN_INTEGER: &str = "ERR value is not an integer or out of range";
+pub(crate) const NOT_A_C_INT: &str =
+    "ERR value is out of range, value must between -2147483648 and 2147483647";
+pub(crate) const NO_SUCH_KEY: &str = "ERR no such key";
 pub(crate) const STRING_TOO_LONG: &str =
     "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
 
@@ -61,4 +64,12 @@ pub fn wrong_arity(name: &str, reply: &mut Reply<'_>) {
 #[cold]
 pub(super) fn invalid_expire_time(name: &str, reply: &mut Reply<'_>) {
     reply.error(&format!("ERR invalid expire time in '{name}' command"));
+}
+
+/// Answers an option that EXPIRE and its like do not have.
+#[cold]
+pub(super) fn unsupported_option(option: &[u8], reply: &mut Reply<'_>) {
+    let mut text = b"ERR Unsupported option ".to_vec();
+    text.extend_from_slice(repeated(option, option.len()));
+    reply.error_bytes(&text);
 }

@@ -9,20 +9,31 @@
 //! 4. A command that fails has changed nothing.
 
 mod args;
+mod bignum;
+mod counter;
 pub(crate) mod error;
+mod expire;
+mod extended;
+mod glob;
+mod introspect;
+mod key;
+mod many;
+mod object;
 mod options;
+mod scan;
+mod set;
 mod spec;
+mod store;
 mod string;
 mod table;
 #[cfg(test)]
 mod testing;
 
-use shardkeep_resp::Reply;
-
 use crate::keyspace::Keyspace;
 
 pub use args::Args;
 pub use error::{unknown_command, wrong_arity};
+pub use introspect::introspect;
 pub use spec::{
     Action, Categories, CommandSpec, ConnectionCommand, Flags, Group, KeySpec, Keys, OnShard,
     OnShards, RouteKind,
@@ -65,11 +76,9 @@ pub const CURSOR_SHARD_BITS: u32 = 16;
 /// assert_eq!(cursor_shard(b"what"), 0);
 /// ```
 pub fn cursor_shard(cursor: &[u8]) -> usize {
-    let cursor = options::cursor(cursor).unwrap_or(0);
-    (cursor & ((1 << CURSOR_SHARD_BITS) - 1)) as usize
+    shard_of_cursor(options::cursor(cursor).unwrap_or(0))
 }
 
-/// Answers COMMAND and its subcommands.
-pub fn introspect(_args: Args<'_>, reply: &mut Reply<'_>) {
-    reply.array(0);
+fn shard_of_cursor(cursor: u64) -> usize {
+    (cursor & ((1 << CURSOR_SHARD_BITS) - 1)) as usize
 }

@@ -37,7 +37,7 @@ pub enum ConnectionCommand {
     ClientList,
     ClientSetinfo,
     ClientSetname,
-    /// COMMAND and its subcommands: [`super::introspect`] answers them all.
+    /// COMMAND with its subcommands, and OBJECT HELP: [`super::introspect`] answers them all.
     Command,
     ConfigGet,
     Echo,
@@ -245,6 +245,17 @@ pub struct CommandSpec {
     pub summary: &'static str,
 }
 
+impl Categories {
+    /// The category of this name, without its `@`.
+    pub fn named(name: &[u8]) -> Option<Self> {
+        let has_name = |word: &str| word.as_bytes()[1..].eq_ignore_ascii_case(name);
+        Self::WORDS
+            .iter()
+            .find(|(_, word)| has_name(word))
+            .map(|(category, _)| *category)
+    }
+}
+
 impl CommandSpec {
     /// A command without keys that runs on the connection.
     pub(super) const fn connection(
@@ -361,10 +372,11 @@ impl CommandSpec {
     /// Whether it only groups subcommands, or has some beside being a command itself.
     #[inline]
     pub const fn has_subcommands(&self) -> bool {
-        matches!(
-            self.action,
-            Action::Container | Action::Connection(ConnectionCommand::Command)
-        ) && !self.is_subcommand()
+        match self.action {
+            Action::Container => true,
+            Action::Connection(ConnectionCommand::Command) => !self.is_subcommand(),
+            Action::Shard(_) | Action::Shards(_) | Action::Connection(_) => false,
+        }
     }
 
     /// Whether it is a subcommand.

@@ -23,6 +23,9 @@ use shardkeep::table::{Cursor, Slot, Table, UnixMillis};
 pub use place::{Free, Place, Taken};
 use record::Record;
 
+/// How many expired entries [`Keyspace::random`] picks before it gives up.
+pub const RANDOM_TRIES_MAX: u32 = 100;
+
 /// The hash of a key: its shard and its place in there follow from it.
 ///
 /// ```
@@ -96,8 +99,8 @@ pub struct Keyspace {
     shard_bits: u32,
     now: UnixMillis,
     accounts: Accounts,
-    /// How often [`Keyspace::random`] was asked; makes the next pick another one.
-    picks: u64,
+    /// How often [`Keyspace::draw`] was asked; makes the next number another one.
+    draws: u64,
 }
 
 #[inline]
@@ -119,7 +122,7 @@ impl Keyspace {
             shard_bits,
             now: UnixMillis::new(0),
             accounts: Accounts::default(),
-            picks: 0,
+            draws: 0,
         }
     }
 
@@ -218,6 +221,15 @@ impl Keyspace {
         }
     }
 
+    /// Puts an entry in, in the place of the one with the same key if there is one. `hash` is that
+    /// of its key.
+    pub fn put(&mut self, hash: u64, record: Record) {
+        match self.place(hash, record.key()) {
+            Place::Taken(mut taken) => taken.replace(record),
+            Place::Free(free) => free.put(record),
+        }
+    }
+
     /// Removes the key; whether there was a value to remove.
     #[inline]
     pub fn remove(&mut self, hash: u64, key: &[u8]) -> bool {
@@ -254,19 +266,25 @@ impl Keyspace {
             .filter(|record| !is_over(record, self.now))
     }
 
-    /// Some entry, each about equally likely. `None` if there are none, or if all of `tries`
-    /// picks met entries whose time has come (which does not remove them).
-    pub fn random(&mut self, tries: u32) -> Option<&Record> {
-        for _ in 0..tries {
-            self.picks += 1;
-            let seed = self.hasher.hash_one(self.picks);
-            // Asked twice because a borrow that is returned lasts for the whole function.
-            let is_good = |record: &&Record| !is_over(record, self.now);
-            if self.table.random(seed).filter(is_good).is_some() {
-                return self.table.random(seed);
-            }
+    /// Some entry, each about equally likely. What was picked although its time has come is
+    /// removed; `None` after [`RANDOM_TRIES_MAX`] of those, or if there are no entries.
+    pub fn random(&mut self) -> Option<&Record> {
+        for _ in 0..RANDOM_TRIES_MAX {
+            let seed = self.draw();
+            let over = match self.table.random(seed) {
+                Some(record) if is_over(record, self.now) => record.key().to_vec(),
+                Some(_) => return self.table.random(seed),
+                None => return None,
+            };
+            self.remove(hash_key(&self.hasher, &over), &over);
         }
         None
+    }
+
+    /// A number that nobody expects, another one each time.
+    pub fn draw(&mut self) -> u64 {
+        self.draws += 1;
+        self.hasher.hash_one(self.draws)
     }
 
     /// How many entries there are, those included whose time has come while nobody looked.

@@ -100,6 +100,12 @@ impl<'k> Taken<'k> {
         self.change(|record| record.resize_value(len));
     }
 
+    /// Puts another entry with the same key in its place.
+    pub(super) fn replace(&mut self, record: Record) {
+        self.accounts.enter(&record);
+        self.accounts.leave(&self.slot.replace(record));
+    }
+
     /// Takes the entry out.
     #[inline]
     pub fn remove(self) -> Record {
@@ -154,8 +160,12 @@ impl<'k, R: Fn(&Record) -> u64> Free<'k, R> {
     ///
     /// If key or value is longer than [`super::record::STRING_BYTES_MAX`].
     #[inline]
-    pub fn insert(mut self, key: &[u8], value: &[u8], expires_at: Option<UnixMillis>) {
-        let record = Record::new(key, value, expires_at);
+    pub fn insert(self, key: &[u8], value: &[u8], expires_at: Option<UnixMillis>) {
+        self.put(Record::new(key, value, expires_at));
+    }
+
+    #[inline]
+    pub(super) fn put(mut self, record: Record) {
         self.accounts.enter(&record);
         match self.room.take() {
             Some(Room::Vacant(slot)) => {

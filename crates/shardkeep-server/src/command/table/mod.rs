@@ -7,6 +7,8 @@
 //! 2. No two entries have the same name.
 
 mod connection;
+mod key;
+mod key_specs;
 mod string;
 
 use shardkeep_resp::Reply;
@@ -31,7 +33,7 @@ impl CommandId {
     }
 }
 
-const PARTS: [&[CommandSpec]; 2] = [&string::SPECS, &connection::SPECS];
+const PARTS: [&[CommandSpec]; 3] = [&string::SPECS, &key::SPECS, &connection::SPECS];
 
 const COMMANDS: usize = {
     let mut count = 0;

@@ -1,0 +1,275 @@
+//! COMMAND: what the table knows, told to clients.
+
+use shardkeep_resp::Reply;
+
+use super::glob::{Case, Glob};
+use super::table::{self, CommandId, TABLE};
+use super::{Args, Categories, CommandSpec, KeySpec, error, object, options};
+
+/// Elements of the reply about one command.
+const ENTRY_ELEMENTS: usize = 10;
+
+/// Answers COMMAND with its subcommands, and OBJECT HELP: all that needs nothing but the table.
+/// The arguments have passed [`super::resolve`].
+pub fn introspect(args: Args<'_>, reply: &mut Reply<'_>) {
+    if options::is(args.get(0), "object") {
+        object::help(reply);
+    } else if args.len() == 1 {
+        info_of_all(reply);
+    } else {
+        let does = |subcommand| options::is(args.get(1), subcommand);
+        if does("count") {
+            reply.integer(commands().count() as i64);
+        } else if does("docs") {
+            docs(args, reply);
+        } else if does("getkeys") {
+            getkeys(args, reply);
+        } else if does("info") {
+            info(args, reply);
+        } else if does("list") {
+            list(args, reply);
+        } else {
+            help(reply);
+        }
+    }
+}
+
+fn numbered() -> impl Iterator<Item = (CommandId, &'static CommandSpec)> + Clone {
+    (0..).map(CommandId).zip(TABLE)
+}
+
+/// All commands, without subcommands.
+fn commands() -> impl Iterator<Item = (CommandId, &'static CommandSpec)> + Clone {
+    numbered().filter(|(_, spec)| !spec.is_subcommand())
+}
+
+/// The command of this name, or the subcommand if the name is `container|subcommand`.
+fn named(name: &[u8]) -> Option<(CommandId, &'static CommandSpec)> {
+    match memchr::memchr(b'|', name) {
+        Some(bar) => {
+            let (id, _) = table::lookup(&name[..bar])?;
+            table::subcommand(id, &name[bar + 1..])
+        }
+        None => table::lookup(name),
+    }
+}
+
+fn subcommands(
+    (id, spec): (CommandId, &'static CommandSpec),
+) -> impl Iterator<Item = (CommandId, &'static CommandSpec)> + Clone {
+    let has = spec.has_subcommands();
+    table::subcommands(id).take_while(move |_| has)
+}
+
+fn info_of_all(reply: &mut Reply<'_>) {
+    reply.array(commands().count());
+    for command in commands() {
+        entry(command, reply);
+    }
+}
+
+/// COMMAND INFO [name ...]
+fn info(args: Args<'_>, reply: &mut Reply<'_>) {
+    if args.len() == 2 {
+        info_of_all(reply);
+        return;
+    }
+    reply.array(args.len() - 2);
+    for name in args.iter_from(2) {
+        match named(name) {
+            Some(command) => entry(command, reply),
+            None => reply.null(),
+        }
+    }
+}
+
+fn entry(command: (CommandId, &'static CommandSpec), reply: &mut Reply<'_>) {
+    let (_, spec) = command;
+    reply.array(ENTRY_ELEMENTS);
+    reply.bulk(spec.name.as_bytes());
+    reply.integer(i64::from(spec.arity));
+    words(spec.flags.words(), reply);
+    for number in [spec.keys.first, spec.keys.last, spec.keys.step] {
+        reply.integer(i64::from(number));
+    }
+    words(spec.all_categories().words(), reply);
+    reply.set(spec.tips.len());
+    for tip in spec.tips {
+        reply.bulk(tip.as_bytes());
+    }
+    reply.set(spec.key_specs.len());
+    for key_spec in spec.key_specs {
+        key_spec_entry(key_spec, reply);
+    }
+    let subcommands = subcommands(command);
+    reply.set(subcommands.clone().count());
+    for subcommand in subcommands {
+        entry(subcommand, reply);
+    }
+}
+
+fn words(words: impl Iterator<Item = &'static str> + Clone, reply: &mut Reply<'_>) {
+    reply.set(words.clone().count());
+    for word in words {
+        reply.simple(word);
+    }
+}
+
+fn key_spec_entry(key_spec: &KeySpec, reply: &mut Reply<'_>) {
+    reply.map(if key_spec.note.is_empty() { 3 } else { 4 });
+    if !key_spec.note.is_empty() {
+        reply.bulk(b"notes");
+        reply.bulk(key_spec.note.as_bytes());
+    }
+    reply.bulk(b"flags");
+    words(key_spec.flags.iter().copied(), reply);
+    let search: [(&str, &[(&str, i32)]); 2] = [
+        ("index", &[("index", key_spec.begin)]),
+        (
+            "range",
+            &[
+                ("lastkey", key_spec.last),
+                ("keystep", key_spec.step),
+                ("limit", 0),
+            ],
+        ),
+    ];
+    for (step, (kind, numbers)) in ["begin_search", "find_keys"].into_iter().zip(search) {
+        reply.bulk(step.as_bytes());
+        reply.map(2);
+        reply.bulk(b"type");
+        reply.bulk(kind.as_bytes());
+        reply.bulk(b"spec");
+        reply.map(numbers.len());
+        for (name, number) in numbers {
+            reply.bulk(name.as_bytes());
+            reply.integer(i64::from(*number));
+        }
+    }
+}
+
+/// COMMAND DOCS [name ...]
+fn docs(args: Args<'_>, reply: &mut Reply<'_>) {
+    if args.len() == 2 {
+        reply.map(commands().count());
+        for command in commands() {
+            doc(command, reply);
+        }
+        return;
+    }
+    let found = args.iter_from(2).filter_map(named);
+    reply.map(found.count());
+    for command in args.iter_from(2).filter_map(named) {
+        doc(command, reply);
+    }
+}
+
+/// A name and what is documented under it.
+fn doc(command: (CommandId, &'static CommandSpec), reply: &mut Reply<'_>) {
+    let (_, spec) = command;
+    let facts = [
+        ("summary", spec.summary),
+        ("since", spec.since),
+        ("group", spec.group.word()),
+        ("complexity", spec.complexity),
+    ];
+    reply.bulk(spec.name.as_bytes());
+    let subcommands = subcommands(command);
+    let count = subcommands.clone().count();
+    reply.map(facts.len() + usize::from(count > 0));
+    for (name, fact) in facts {
+        reply.bulk(name.as_bytes());
+        reply.bulk(fact.as_bytes());
+    }
+    if count > 0 {
+        reply.bulk(b"subcommands");
+        reply.map(count);
+        for subcommand in subcommands {
+            doc(subcommand, reply);
+        }
+    }
+}
+
+/// COMMAND GETKEYS name [arg ...]
+fn getkeys(args: Args<'_>, reply: &mut Reply<'_>) {
+    let called = args.from(2);
+    let found = table::lookup(called.get(0)).and_then(|found| match found {
+        (id, spec) if spec.has_subcommands() && called.len() > 1 => {
+            table::subcommand(id, called.get(1))
+        }
+        found => Some(found),
+    });
+    let Some((_, spec)) = found else {
+        reply.error("ERR Invalid command specified");
+        return;
+    };
+    if spec.key_specs.is_empty() {
+        reply.error("ERR The command has no key arguments");
+    } else if !spec.accepts(called.len()) {
+        reply.error("ERR Invalid number of arguments specified for command");
+    } else {
+        reply.array(spec.keys.of(called).count());
+        for key in spec.keys.of(called) {
+            reply.bulk(key);
+        }
+    }
+}
+
+/// COMMAND LIST [FILTERBY (MODULE name | ACLCAT category | PATTERN pattern)]
+fn list(args: Args<'_>, reply: &mut Reply<'_>) {
+    if args.len() == 2 {
+        names(|_| true, reply);
+        return;
+    }
+    if args.len() != 5 || !options::is(args.get(2), "filterby") {
+        reply.error(error::SYNTAX);
+        return;
+    }
+    let (kind, wanted) = (args.get(3), args.get(4));
+    if options::is(kind, "module") {
+        names(|_| false, reply);
+    } else if options::is(kind, "aclcat") {
+        let category = Categories::named(wanted);
+        let is_in = |spec: &CommandSpec| {
+            category.is_some_and(|category| spec.all_categories().contains(category))
+        };
+        names(is_in, reply);
+    } else if options::is(kind, "pattern") {
+        let glob = Glob::new(wanted, Case::Ignored);
+        names(|spec| glob.matches(spec.name.as_bytes()), reply);
+    } else {
+        reply.error(error::SYNTAX);
+    }
+}
+
+fn names(wanted: impl Fn(&CommandSpec) -> bool, reply: &mut Reply<'_>) {
+    let names = TABLE.iter().filter(|spec| wanted(spec));
+    reply.array(names.clone().count());
+    for spec in names {
+        reply.bulk(spec.name.as_bytes());
+    }
+}
+
+fn help(reply: &mut Reply<'_>) {
+    let lines = [
+        "COMMAND [<subcommand> [<arg> ...]], where the subcommand is one of",
+        "(none)",
+        "    What is known of every command.",
+        "COUNT",
+        "    How many commands there are.",
+        "DOCS [<command> ...]",
+        "    The documentation of these commands, or of all.",
+        "GETKEYS <command> [<arg> ...]",
+        "    Which arguments of a command are keys.",
+        "INFO [<command> ...]",
+        "    What is known of these commands, or of all.",
+        "LIST [FILTERBY ACLCAT <category> | PATTERN <pattern> | MODULE <name>]",
+        "    The names of all commands, or of those that match.",
+        "HELP",
+        "    This text.",
+    ];
+    reply.array(lines.len());
+    for line in lines {
+        reply.simple(line);
+    }
+}

@@ -1,0 +1,153 @@
+//! Keys, whatever their values: removing, counting, renaming, copying.
+
+use shardkeep_resp::{Reply, parse_i64};
+
+use super::{Args, ShardSet, error, options};
+use crate::keyspace::record::Record;
+use crate::keyspace::{Keyspace, Place};
+
+/// What TYPE and SCAN call a string, the only kind of value so far.
+pub(super) const STRING: &str = "string";
+
+/// DEL key [key ...] and UNLINK
+pub(super) fn del(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<'_>) {
+    count(shards, args, reply, |keyspace, hash, key| {
+        keyspace.remove(hash, key)
+    });
+}
+
+/// EXISTS key [key ...] and TOUCH: a key that is named twice counts twice.
+pub(super) fn exists(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<'_>) {
+    count(shards, args, reply, |keyspace, hash, key| {
+        keyspace.get(hash, key).is_some()
+    });
+}
+
+/// Answers for how many of the keys `does` is true.
+fn count(
+    shards: &mut dyn ShardSet,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+    does: impl Fn(&mut Keyspace, u64, &[u8]) -> bool,
+) {
+    let mut count = 0;
+    for key in args.iter_from(1) {
+        let (hash, keyspace) = shards.of(key);
+        count += i64::from(does(keyspace, hash, key));
+    }
+    reply.integer(count);
+}
+
+/// TYPE key
+pub(super) fn type_of(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
+    match keyspace.get(hash, args.get(1)) {
+        Some(_) => reply.simple(STRING),
+        None => reply.simple("none"),
+    }
+}
+
+/// RENAME key newkey
+pub(super) fn rename(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<'_>) {
+    match move_entry(shards, args, Target::Any) {
+        Moved::NoSuchKey => reply.error(error::NO_SUCH_KEY),
+        Moved::Done | Moved::SameKey | Moved::TargetTaken => reply.ok(),
+    }
+}
+
+/// RENAMENX key newkey
+pub(super) fn renamenx(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<'_>) {
+    match move_entry(shards, args, Target::Free) {
+        Moved::NoSuchKey => reply.error(error::NO_SUCH_KEY),
+        Moved::SameKey | Moved::TargetTaken => reply.integer(0),
+        Moved::Done => reply.integer(1),
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Target {
+    Any,
+    Free,
+}
+
+enum Moved {
+    Done,
+    NoSuchKey,
+    SameKey,
+    TargetTaken,
+}
+
+/// Moves the entry of the first key to the second, expiry and all.
+fn move_entry(shards: &mut dyn ShardSet, args: Args<'_>, target: Target) -> Moved {
+    let (from, to) = (args.get(1), args.get(2));
+    let (from_hash, keyspace) = shards.of(from);
+    if !keyspace.contains(from_hash, from) {
+        return Moved::NoSuchKey;
+    }
+    if from == to {
+        return Moved::SameKey;
+    }
+    let (to_hash, keyspace) = shards.of(to);
+    if target == Target::Free && keyspace.contains(to_hash, to) {
+        return Moved::TargetTaken;
+    }
+    let (from_hash, keyspace) = shards.of(from);
+    let old = match keyspace.place(from_hash, from) {
+        Place::Taken(taken) => taken.remove(),
+        Place::Free(_) => return Moved::NoSuchKey,
+    };
+    let (to_hash, keyspace) = shards.of(to);
+    keyspace.put(to_hash, Record::new(to, old.value(), old.expires_at()));
+    Moved::Done
+}
+
+/// COPY source destination [DB number] [REPLACE]
+pub(super) fn copy(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<'_>) {
+    let (from, to) = (args.get(1), args.get(2));
+    let Some(replaces) = copy_options(args, reply) else {
+        return;
+    };
+    if from == to {
+        reply.error("ERR source and destination objects are the same");
+        return;
+    }
+    let (hash, keyspace) = shards.of(from);
+    let copied = keyspace
+        .get(hash, from)
+        .map(|record| Record::new(to, record.value(), record.expires_at()));
+    let (hash, keyspace) = shards.of(to);
+    let done = match copied {
+        Some(copied) if replaces || !keyspace.contains(hash, to) => {
+            keyspace.put(hash, copied);
+            true
+        }
+        Some(_) | None => false,
+    };
+    reply.integer(i64::from(done));
+}
+
+/// Whether REPLACE is among the options; `None` if they are wrong, which is answered.
+fn copy_options(args: Args<'_>, reply: &mut Reply<'_>) -> Option<bool> {
+    let mut replaces = false;
+    let mut rest = args.iter_from(3);
+    while let Some(option) = rest.next() {
+        if options::is(option, "replace") {
+            replaces = true;
+            continue;
+        }
+        let database = match rest.next() {
+            Some(database) if options::is(option, "db") => database,
+            Some(_) | None => {
+                reply.error(error::SYNTAX);
+                return None;
+            }
+        };
+        match parse_i64(database).map(i32::try_from) {
+            None => reply.error(error::NOT_AN_INTEGER),
+            Some(Err(_)) => reply.error(error::NOT_A_C_INT),
+            Some(Ok(0)) => continue,
+            Some(Ok(_)) => reply.error("ERR DB index is out of range"),
+        }
+        return None;
+    }
+    Some(replaces)
+}

@@ -1,0 +1,80 @@
+//! What is known about a value beside the value.
+//!
+//! Encodings are told as Redis would have chosen for the same bytes; nothing is stored that way.
+
+use shardkeep_resp::{Reply, parse_i64};
+
+use super::Args;
+use crate::keyspace::Keyspace;
+
+/// Redis keeps strings up to this length (bytes) together with their header.
+const EMBEDDED_BYTES_MAX: usize = 44;
+
+/// Redis shares the integers below this one among all values.
+const SHARED_INTEGERS: i64 = 10_000;
+
+/// What Redis answers for how often a shared value is used.
+const SHARED_REFERENCES: i64 = i32::MAX as i64;
+
+/// OBJECT ENCODING key
+pub(super) fn encoding(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
+    match keyspace.get(hash, args.get(2)) {
+        Some(record) if parse_i64(record.value()).is_some() => reply.bulk(b"int"),
+        Some(record) if record.value().len() <= EMBEDDED_BYTES_MAX => reply.bulk(b"embstr"),
+        Some(_) => reply.bulk(b"raw"),
+        None => reply.null(),
+    }
+}
+
+/// OBJECT REFCOUNT key
+pub(super) fn refcount(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
+    match keyspace.get(hash, args.get(2)) {
+        Some(record) => {
+            let number = parse_i64(record.value());
+            let is_shared = number.is_some_and(|number| (0..SHARED_INTEGERS).contains(&number));
+            reply.integer(if is_shared { SHARED_REFERENCES } else { 1 });
+        }
+        None => reply.null(),
+    }
+}
+
+/// OBJECT IDLETIME key: 0, as access times are not kept.
+pub(super) fn idletime(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
+    match keyspace.get(hash, args.get(2)) {
+        Some(_) => reply.integer(0),
+        None => reply.null(),
+    }
+}
+
+/// OBJECT FREQ key: refused, as access frequencies are not kept.
+pub(super) fn freq(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
+    match keyspace.get(hash, args.get(2)) {
+        Some(_) => reply.error(
+            "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please \
+             note that when switching between policies at runtime LRU and LFU data will take \
+             some time to adjust.",
+        ),
+        None => reply.null(),
+    }
+}
+
+/// OBJECT HELP
+pub(super) fn help(reply: &mut Reply<'_>) {
+    let lines = [
+        "OBJECT <subcommand> <key>, where the subcommand is one of",
+        "ENCODING",
+        "    How Redis would store such a value: int, embstr or raw.",
+        "FREQ",
+        "    How often the key is used; not kept.",
+        "IDLETIME",
+        "    Seconds since the key was last used; not kept, always 0.",
+        "REFCOUNT",
+        "    How many references Redis would hold to such a value.",
+        "HELP",
+        "    This text.",
+    ];
+    reply.array(lines.len());
+    for line in lines {
+        reply.simple(line);
+    }
+}

@@ -1,0 +1,59 @@
+//! The store as a whole: its size, some key, everything gone.
+
+use shardkeep_resp::Reply;
+
+use super::{Args, ShardSet, error, options};
+
+/// DBSIZE
+pub(super) fn dbsize(shards: &mut dyn ShardSet, _args: Args<'_>, reply: &mut Reply<'_>) {
+    reply.integer(entries(shards) as i64);
+}
+
+fn entries(shards: &mut dyn ShardSet) -> usize {
+    (shards.first()..=shards.last())
+        .map(|number| shards.shard(number).len())
+        .sum()
+}
+
+/// FLUSHALL [ASYNC | SYNC] and FLUSHDB, in either case before the reply.
+pub(super) fn flush(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<'_>) {
+    let is_mode = |mode: &[u8]| options::is(mode, "async") || options::is(mode, "sync");
+    if args.len() > 2 || !args.iter_from(1).all(is_mode) {
+        reply.error(error::SYNTAX);
+        return;
+    }
+    for number in shards.first()..=shards.last() {
+        shards.shard(number).clear();
+    }
+    reply.ok();
+}
+
+/// RANDOMKEY: a shard by its share of the entries, then an entry of it.
+pub(super) fn randomkey(shards: &mut dyn ShardSet, _args: Args<'_>, reply: &mut Reply<'_>) {
+    let first = shards.first();
+    // A shard may turn out to hold only what has expired; each round then removes some of it.
+    for _ in 0..ROUNDS_MAX {
+        let entries = entries(shards) as u64;
+        if entries == 0 {
+            break;
+        }
+        let mut pick = shards.shard(first).draw() % entries;
+        for number in first..=shards.last() {
+            let keyspace = shards.shard(number);
+            let here = keyspace.len() as u64;
+            if pick < here {
+                if let Some(record) = keyspace.random() {
+                    reply.bulk(record.key());
+                    return;
+                }
+                break;
+            }
+            pick -= here;
+        }
+    }
+    reply.null();
+}
+
+/// How often RANDOMKEY picks a shard before it gives up. Each round that fails has removed up to
+/// [`crate::keyspace::RANDOM_TRIES_MAX`] expired entries.
+const ROUNDS_MAX: u32 = 16;

@@ -1,0 +1,63 @@
+//! The ways in which commands use their keys.
+
+use super::super::KeySpec;
+
+type Flags = &'static [&'static str];
+
+/// The key is argument `begin`.
+const fn one(begin: i32, flags: Flags) -> KeySpec {
+    KeySpec {
+        note: "",
+        flags,
+        begin,
+        last: 0,
+        step: 1,
+    }
+}
+
+/// Every `step`th argument is a key.
+const fn every(step: i32, flags: Flags) -> KeySpec {
+    KeySpec {
+        last: -1,
+        step,
+        ..one(1, flags)
+    }
+}
+
+const fn noted(note: &'static str, key_spec: KeySpec) -> KeySpec {
+    KeySpec { note, ..key_spec }
+}
+
+pub(super) const READ: &[KeySpec] = &[one(1, &["RO", "access"])];
+pub(super) const INSPECT: &[KeySpec] = &[one(1, &["RO"])];
+pub(super) const INSPECT_SECOND: &[KeySpec] = &[one(2, &["RO"])];
+pub(super) const CHANGE: &[KeySpec] = &[one(1, &["RW", "update"])];
+pub(super) const READ_CHANGE: &[KeySpec] = &[one(1, &["RW", "access", "update"])];
+pub(super) const READ_REMOVE: &[KeySpec] = &[one(1, &["RW", "access", "delete"])];
+pub(super) const ADD: &[KeySpec] = &[one(1, &["RW", "insert"])];
+pub(super) const CREATE: &[KeySpec] = &[one(1, &["OW", "insert"])];
+pub(super) const REPLACE: &[KeySpec] = &[one(1, &["OW", "update"])];
+pub(super) const SET: &[KeySpec] = &[noted(
+    "RW and ACCESS due to the optional `GET` argument",
+    one(1, &["RW", "access", "update", "variable_flags"]),
+)];
+pub(super) const GETEX: &[KeySpec] = &[noted(
+    "RW and UPDATE because it changes the TTL",
+    one(1, &["RW", "access", "update"]),
+)];
+
+pub(super) const READ_ALL: &[KeySpec] = &[every(1, &["RO", "access"])];
+pub(super) const INSPECT_ALL: &[KeySpec] = &[every(1, &["RO"])];
+pub(super) const REMOVE_ALL: &[KeySpec] = &[every(1, &["RM", "delete"])];
+pub(super) const REPLACE_PAIRS: &[KeySpec] = &[every(2, &["OW", "update"])];
+pub(super) const CREATE_PAIRS: &[KeySpec] = &[every(2, &["OW", "insert"])];
+
+pub(super) const RENAME: &[KeySpec] = &[
+    one(1, &["RW", "access", "delete"]),
+    one(2, &["OW", "update"]),
+];
+pub(super) const RENAMENX: &[KeySpec] = &[
+    one(1, &["RW", "access", "delete"]),
+    one(2, &["OW", "insert"]),
+];
+pub(super) const COPY: &[KeySpec] = &[one(1, &["RO", "access"]), one(2, &["OW", "update"])];
