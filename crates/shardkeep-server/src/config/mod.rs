@@ -253,9 +253,10 @@ impl Resolved {
                 origin: bind_origin(),
             });
         }
-        if let (Some(owners), Some(shards)) = (settings.owners, settings.shards)
-            && owners > shards
-        {
+        let shards = settings
+            .shards
+            .unwrap_or_else(|| shardkeep::engine::Config::default().shards);
+        if let Some(owners) = settings.owners.filter(|owners| *owners > shards) {
             return Err(ConfigError::Value {
                 name: "owners",
                 value: owners.to_string(),
