@@ -43,6 +43,9 @@ impl<T: Send> Desk<T> {
     /// Takes what lies on the desk. The caller becomes its only owner.
     #[inline]
     pub(crate) fn borrow(&self) -> Option<Box<T>> {
+        if is_planted(Fault::LookBeforeBorrow) && self.looks_empty() {
+            return None;
+        }
         let taken = self.slot.swap(ptr::null_mut(), AcqRel);
         if taken.is_null() {
             return None;

@@ -11,7 +11,8 @@ pub enum Fault {
     ClearedAfterEmptying = 1,
     /// The holder stops at its bound of service and leaves the flag cleared.
     StoppedWithFlagCleared,
-    /// The poster looks whether the shard is on its desk before it swaps it out.
+    /// The poster looks whether the shard is on its desk before it swaps it out. (Harmless where
+    /// memory is sequentially consistent, so only the memory model's checker can notice it.)
     LookBeforeBorrow,
     /// The holder does not look at the flag after it has put the shard back.
     NoSecondLook,

@@ -233,8 +233,8 @@ impl<S: State, R: Deref<Target = Shared<S>> + Clone> Loan<S, R> {
             Ok(()) => None,
             Err(loan) => {
                 // The requester gave up: keep the map, and go on here (not by returning it: a row of
-                // requesters that gave up would recurse).
-                shared.desk(index).clear_mail();
+                // requesters that gave up would recurse). The flag stays set: it may by now be the
+                // word of a close that did not find the shard.
                 Some(loan.rehome(shared))
             }
         }

@@ -167,8 +167,7 @@ fn each_planted_fault_is_noticed() {
     silence_panics();
     let planted = [
         (Fault::ClearedAfterEmptying, "a_burst_is_served_in_order"),
-        (Fault::StoppedWithFlagCleared, "a_burst_is_served_in_order"),
-        (Fault::LookBeforeBorrow, "two_callers_meet_at_one_shard"),
+        (Fault::StoppedWithFlagCleared, "closing_gives_up_on_a_shard"),
         (Fault::NoSecondLook, "two_callers_meet_at_one_shard"),
         (Fault::OwnWorkFirst, "a_burst_is_served_in_order"),
         (

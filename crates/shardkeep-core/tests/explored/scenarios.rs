@@ -286,12 +286,15 @@ fn closing_meets_transactions() {
 
 /// A shard that does not come back in time is closed by whoever returns it.
 fn closing_gives_up_on_a_shard() {
-    let world = World::open(small(Handover::Lend, 2, 2));
+    let world = World::open(small(Handover::Lend, 2, 6));
     let loans = world
         .keep
         .acquire(&[0], by(never()))
         .expect("an idle shard");
     let mut poster = world.caller(0);
+    // More than its holder serves at once.
+    poster.post(0, What::Add, &by(never()));
+    poster.post(0, What::Add, &by(never()));
     poster.post(0, What::Add, &by(never()));
     let keep = Arc::clone(&world.keep);
     let threads = vec![
