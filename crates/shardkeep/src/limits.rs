@@ -1,0 +1,24 @@
+//! Every bound of the store, with its unit and its reason.
+
+use std::time::Duration;
+
+/// How long a call may wait unless the store was told otherwise. Far above anything a healthy
+/// store needs, and below the 5 s after which most callers' own callers give up.
+pub const DEADLINE_DEFAULT: Duration = Duration::from_secs(1);
+
+/// Operations of one batch that run under one loan, in operations: some 20 us of work; then the
+/// shard goes back to its desk for a moment, so that a huge batch starves nobody.
+pub const GROUP_OPS_MAX: usize = 512;
+
+/// Rounds in which a batch passes over a shard that is away, before it mails what is left for it.
+pub const BATCH_ROUNDS: usize = 3;
+
+/// Loads under way in one shard, in keys. Each has a caller that runs it, so more would mean more
+/// threads than any machine runs well.
+pub const FLIGHTS_MAX: usize = 1_024;
+
+/// Keys of one transaction. It holds all their shards at once; a program that wants more wants to
+/// divide its work.
+pub const TRANSACTION_KEYS_MAX: usize = 65_536;
+
+const _: () = assert!(BATCH_ROUNDS >= 1 && GROUP_OPS_MAX >= 1);

@@ -1,0 +1,494 @@
+//! Batches: many operations on many keys, each shard visited once.
+//!
+//! A batch is grouped by shard and visits its shards from a rotating start, one loan at a time; a
+//! shard that is away is passed over and tried again after the others; what is left is mailed, one
+//! work for each shard, and only then waited for.
+//!
+//! 1. Operations on one key keep their order; across shards there is none, and a batch as a whole is
+//!    not atomic.
+//! 2. Every operation gets exactly one reply, in its own place.
+//! 3. What is kept apart stays small: an operation is 8 bytes, a hash and a key; values lie elsewhere,
+//!    since most operations have none.
+
+use std::sync::Arc;
+
+use shardkeep_core::group::Groups;
+use shardkeep_core::{Borrowed, Call, Error, Handover, Keep, Loan, Refused, Shared, Ticket};
+
+use crate::mail::{Load, LoadTicket, Mailed, Op, Step};
+use crate::reply::{Expires, Insert, Inserted, Insertion, Reply, When};
+use crate::state::ShardState;
+use crate::store::Store;
+use crate::{Key, Value, limits};
+
+/// One operation of a batch: what to do, and where its key (or its insertion) lies.
+#[derive(Clone, Copy)]
+enum Todo {
+    Get(u32),
+    Contains(u32),
+    Remove(u32),
+    Insert(u32),
+}
+
+/// The operations of a batch.
+struct Batch<K, V> {
+    hashes: Vec<u64>,
+    todo: Vec<Todo>,
+    /// Keys of everything but inserts.
+    keys: Vec<K>,
+    /// Taken out when they are carried out or mailed.
+    insertions: Vec<Option<Insertion<K, V>>>,
+}
+
+/// A group of which something is left to do.
+#[derive(Clone, Copy)]
+struct Left {
+    group: u32,
+    /// How many of its operations are done.
+    done: u32,
+}
+
+/// A part of a group that was mailed.
+struct Sent<K, V> {
+    ticket: LoadTicket<K, V>,
+    group: u32,
+    from: u32,
+    to: u32,
+}
+
+/// A batch of operations, to be filled, run, and used again.
+///
+/// Its buffers stay from run to run: in steady state a run allocates nothing (unless a shard is
+/// away and operations must be mailed). Running is as many visits as there are shards concerned,
+/// instead of one for each operation; that is what makes batches fast.
+///
+/// Made by [`Store::pipeline`].
+///
+/// ```
+/// use shardkeep::{Reply, Store};
+///
+/// let store = Store::open()?;
+/// let mut pipeline = store.pipeline();
+/// pipeline.insert("a", 1).insert("b", 2).get("a").remove("b").get("b");
+/// assert_eq!(
+///     pipeline.run(),
+///     [
+///         Reply::Value(None),
+///         Reply::Value(None),
+///         Reply::Value(Some(1)),
+///         Reply::Value(Some(2)),
+///         Reply::Value(None),
+///     ]
+/// );
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Pipeline<K: Key, V: Value> {
+    store: Store<K, V>,
+    batch: Batch<K, V>,
+    replies: Vec<Reply<V>>,
+    groups: Groups,
+    left: Vec<Left>,
+    sent: Vec<Sent<K, V>>,
+    /// Buffers of earlier mails.
+    spare: Vec<Vec<Step<K, V>>>,
+    /// Where the next visit begins.
+    turn: usize,
+    /// The batch was run: the next operation begins a new one.
+    ran: bool,
+}
+
+impl<K: Key, V: Value> Store<K, V> {
+    /// An empty batch for this store, to be filled and run, again and again.
+    #[must_use]
+    pub fn pipeline(&self) -> Pipeline<K, V> {
+        let groups = Groups::new(self.inner.router.shards());
+        Pipeline {
+            store: self.clone(),
+            batch: Batch {
+                hashes: Vec::new(),
+                todo: Vec::new(),
+                keys: Vec::new(),
+                insertions: Vec::new(),
+            },
+            replies: Vec::new(),
+            // Different threads should begin at different shards.
+            turn: std::ptr::from_ref(&groups).addr() >> 4,
+            groups,
+            left: Vec::new(),
+            sent: Vec::new(),
+            spare: Vec::new(),
+            ran: false,
+        }
+    }
+
+    /// Reads many keys, each shard visited once. Answers in the order of the keys; each for itself,
+    /// not all at one moment.
+    ///
+    /// ```
+    /// let store = shardkeep::Store::open()?;
+    /// store.insert(1, "one")?;
+    /// let found: Result<Vec<_>, _> = store.get_many([1, 2]).into_iter().collect();
+    /// assert_eq!(found?, [Some("one"), None]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn get_many(&self, keys: impl IntoIterator<Item = K>) -> Vec<Result<Option<V>, Error>> {
+        let mut pipeline = self.pipeline();
+        for key in keys {
+            pipeline.get(key);
+        }
+        pipeline.into_values()
+    }
+
+    /// Inserts many entries, each shard visited once. Answers with the old values, in the order of
+    /// the entries; each entry is inserted or refused for itself.
+    ///
+    /// ```
+    /// let store = shardkeep::Store::open()?;
+    /// let old: Result<Vec<_>, _> = store.insert_many([(1, "one"), (2, "two")]).into_iter().collect();
+    /// assert_eq!(old?, [None, None]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn insert_many(
+        &self,
+        entries: impl IntoIterator<Item = (K, V)>,
+    ) -> Vec<Result<Option<V>, Error>> {
+        let mut pipeline = self.pipeline();
+        for (key, value) in entries {
+            pipeline.insert(key, value);
+        }
+        pipeline.into_values()
+    }
+}
+
+impl<K: Key, V: Value> Pipeline<K, V> {
+    /// Adds: the value of a key, cloned.
+    #[inline]
+    pub fn get(&mut self, key: K) -> &mut Self {
+        self.push_key(key, Todo::Get)
+    }
+
+    /// Adds: whether a key is there.
+    #[inline]
+    pub fn contains(&mut self, key: K) -> &mut Self {
+        self.push_key(key, Todo::Contains)
+    }
+
+    /// Adds: remove a key.
+    #[inline]
+    pub fn remove(&mut self, key: K) -> &mut Self {
+        self.push_key(key, Todo::Remove)
+    }
+
+    /// Adds: insert or overwrite, without expiry.
+    #[inline]
+    pub fn insert(&mut self, key: K, value: V) -> &mut Self {
+        self.push_insertion(Insertion {
+            key,
+            value,
+            expires: Expires::At(None),
+            when: When::Always,
+        })
+    }
+
+    /// Adds: insert as `how` says. A time to live counts from now, not from the run.
+    pub fn insert_with(&mut self, key: K, value: V, how: Insert) -> &mut Self {
+        let insertion = self.store.inner.insertion(key, value, how);
+        self.push_insertion(insertion)
+    }
+
+    /// Operations waiting to be run.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        if self.ran { 0 } else { self.batch.todo.len() }
+    }
+
+    /// Whether no operation waits to be run.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Forgets all operations and replies; the buffers stay.
+    pub fn clear(&mut self) {
+        self.ran = false;
+        self.batch.hashes.clear();
+        self.batch.todo.clear();
+        self.batch.keys.clear();
+        self.batch.insertions.clear();
+        self.replies.clear();
+    }
+
+    #[inline]
+    fn push_key(&mut self, key: K, todo: fn(u32) -> Todo) -> &mut Self {
+        if self.ran {
+            self.clear();
+        }
+        let batch = &mut self.batch;
+        batch.hashes.push(self.store.inner.router.hash(&key));
+        batch.todo.push(todo(batch.keys.len() as u32));
+        batch.keys.push(key);
+        self
+    }
+
+    #[inline]
+    fn push_insertion(&mut self, insertion: Insertion<K, V>) -> &mut Self {
+        if self.ran {
+            self.clear();
+        }
+        let batch = &mut self.batch;
+        batch
+            .hashes
+            .push(self.store.inner.router.hash(&insertion.key));
+        batch.todo.push(Todo::Insert(batch.insertions.len() as u32));
+        batch.insertions.push(Some(insertion));
+        self
+    }
+
+    /// Runs the operations; one reply for each, in their order. The next operation added begins a
+    /// new batch.
+    ///
+    /// Blocks like a single call, and not longer than one deadline in all; every operation that has
+    /// no result by then says so in its own reply.
+    ///
+    /// # Panics
+    /// With a panic of a key's or a value's own code, which leaves the batch partly done.
+    pub fn run(&mut self) -> &[Reply<V>] {
+        if self.ran {
+            self.clear();
+        }
+        self.ran = true;
+        assert!(
+            u32::try_from(self.batch.todo.len()).is_ok(),
+            "a batch counts its operations in 32 bits"
+        );
+        let ops = self.batch.todo.len();
+        self.replies.resize_with(ops, || Reply::Flag(false));
+        if let Err(refused) = self.store.admit() {
+            self.replies.fill(Reply::Failed(refused.into()));
+            return &self.replies;
+        }
+        let router = &self.store.inner.router;
+        let shards = self.batch.hashes.iter().map(|&hash| router.shard(hash));
+        self.groups.build(shards);
+        self.left.clear();
+        self.turn = self.turn.wrapping_add(1);
+        let handover = self.store.inner.keep.config().handover;
+        match handover {
+            Handover::Lend => {
+                self.visit_all();
+                for _ in 1..limits::BATCH_ROUNDS {
+                    if self.left.is_empty() {
+                        return &self.replies;
+                    }
+                    self.visit_left();
+                }
+            }
+            Handover::Mail => {
+                let groups = 0..self.groups.len() as u32;
+                self.left
+                    .extend(groups.map(|group| Left { group, done: 0 }));
+            }
+        }
+        if !self.left.is_empty() {
+            self.mail_left();
+        }
+        &self.replies
+    }
+
+    fn visit_all(&mut self) {
+        let groups = self.groups.len();
+        if groups == 0 {
+            return;
+        }
+        let start = self.turn % groups;
+        for group in (start..groups).chain(0..start) {
+            let left = Left {
+                group: group as u32,
+                done: 0,
+            };
+            if let Some(left) = self.visit(left) {
+                self.left.push(left);
+            }
+        }
+    }
+
+    fn visit_left(&mut self) {
+        for _ in 0..self.left.len() {
+            let left = self.left.remove(0);
+            if let Some(left) = self.visit(left) {
+                self.left.push(left);
+            }
+        }
+    }
+
+    /// Carries out what is left of a group while its shard can be borrowed; what then is left.
+    #[inline]
+    fn visit(&mut self, mut left: Left) -> Option<Left> {
+        let group = self.groups.group(left.group as usize);
+        loop {
+            let rest = &group.members[left.done as usize..];
+            let now = &rest[..rest.len().min(limits::GROUP_OPS_MAX)];
+            match &mut self.store.inner.keep.borrow(group.shard) {
+                Borrowed::Loan(loan) => self.batch.run_group(now, loan, &mut self.replies),
+                Borrowed::Away => return Some(left),
+                Borrowed::Closed => {
+                    fail(&mut self.replies, rest, &Refused::Closed.into());
+                    return None;
+                }
+            }
+            if now.len() == rest.len() {
+                return None;
+            }
+            left.done += now.len() as u32;
+        }
+    }
+
+    /// Mails what is left, a work for each group (or more, if it is long), then waits for all.
+    #[cold]
+    #[inline(never)]
+    fn mail_left(&mut self) {
+        let call = self.store.call();
+        for left in std::mem::take(&mut self.left) {
+            let group = self.groups.group(left.group as usize);
+            let (mut from, end) = (left.done as usize, group.members.len());
+            while from < end {
+                let to = end.min(from + limits::GROUP_OPS_MAX);
+                let mut steps = self.spare.pop().unwrap_or_default();
+                let members = &group.members[from..to];
+                steps.extend(members.iter().map(|&at| self.batch.step(at)));
+                match post(&self.store.inner.keep, group.shard, steps, &call) {
+                    Ok(ticket) => self.sent.push(Sent {
+                        ticket,
+                        group: left.group,
+                        from: from as u32,
+                        to: to as u32,
+                    }),
+                    Err(refused) => {
+                        // What follows it in its shard must not overtake it.
+                        fail(&mut self.replies, &group.members[from..], &refused.into());
+                        break;
+                    }
+                }
+                from = to;
+            }
+        }
+        for sent in std::mem::take(&mut self.sent) {
+            let group = self.groups.group(sent.group as usize);
+            let members = &group.members[sent.from as usize..sent.to as usize];
+            let keep = &self.store.inner.keep;
+            match sent.ticket.wait(&call, || keep.depth(group.shard)) {
+                Ok(Load::Many(mut steps)) => {
+                    for (step, &at) in steps.iter_mut().zip(members) {
+                        if let Some(reply) = step.reply.take() {
+                            self.replies[at as usize] = reply;
+                        }
+                    }
+                    steps.clear();
+                    self.spare.push(steps);
+                }
+                Ok(Load::One(_)) => unreachable!("what comes back is what was sent"),
+                Err(error) => fail(&mut self.replies, members, &error),
+            }
+        }
+    }
+
+    fn into_values(mut self) -> Vec<Result<Option<V>, Error>> {
+        self.run();
+        self.replies.into_iter().map(Reply::into_value).collect()
+    }
+}
+
+impl<K: Key, V: Value> Batch<K, V> {
+    /// Carries out one group with its shard in hand.
+    #[inline]
+    fn run_group(
+        &mut self,
+        members: &[u32],
+        loan: &mut Loan<ShardState<K, V>, &Shared<ShardState<K, V>>>,
+        replies: &mut [Reply<V>],
+    ) {
+        if members.len() > 1 {
+            loan.look(|state| {
+                for &at in members {
+                    state.touch(self.hashes[at as usize]);
+                }
+            });
+        }
+        for &at in members {
+            let at = at as usize;
+            let hash = self.hashes[at];
+            replies[at] = match self.todo[at] {
+                Todo::Get(key) => {
+                    let key = &self.keys[key as usize];
+                    Reply::Value(loan.look(|state| state.get(hash, key)))
+                }
+                Todo::Insert(at) => match self.insertions[at as usize].take() {
+                    Some(insertion) => insert(loan, hash, insertion),
+                    None => Reply::Kept,
+                },
+                Todo::Contains(key) => {
+                    let key = &self.keys[key as usize];
+                    Reply::Flag(loan.look(|state| state.contains(hash, key)))
+                }
+                Todo::Remove(key) => {
+                    let key = &self.keys[key as usize];
+                    let removed = loan.change(|state| state.remove(hash, key));
+                    Reply::Value(removed.map(|entry| entry.value))
+                }
+            };
+        }
+    }
+
+    /// One operation, made ready to travel.
+    fn step(&mut self, at: u32) -> Step<K, V> {
+        let key = |key: u32| self.keys[key as usize].clone();
+        let op = match self.todo[at as usize] {
+            Todo::Get(at) => Op::Get(key(at)),
+            Todo::Contains(at) => Op::Contains(key(at)),
+            Todo::Remove(at) => Op::Remove(key(at)),
+            Todo::Insert(at) => Op::Insert(self.insertions[at as usize].take()),
+        };
+        Step {
+            hash: self.hashes[at as usize],
+            op,
+            reply: None,
+        }
+    }
+}
+
+#[inline]
+fn insert<K: Key, V: Value>(
+    loan: &mut Loan<ShardState<K, V>, &Shared<ShardState<K, V>>>,
+    hash: u64,
+    insertion: Insertion<K, V>,
+) -> Reply<V> {
+    match loan.change(|state| state.insert(hash, insertion)) {
+        Ok(Inserted::Stored(old)) => Reply::Value(old),
+        Ok(Inserted::Kept) => Reply::Kept,
+        Err(refused) => Reply::Failed(refused.into()),
+    }
+}
+
+fn post<K: Key, V: Value>(
+    keep: &Keep<ShardState<K, V>>,
+    shard: usize,
+    steps: Vec<Step<K, V>>,
+    call: &Call,
+) -> Result<LoadTicket<K, V>, Refused> {
+    let ticket = Ticket::new(shard);
+    let work = Mailed {
+        load: Load::Many(steps),
+        ticket: Arc::clone(&ticket),
+        deadline: call.deadline,
+    };
+    match keep.post(shard, work, call) {
+        Ok(()) => Ok(ticket),
+        Err((_, refused)) => Err(refused),
+    }
+}
+
+fn fail<V: Clone>(replies: &mut [Reply<V>], members: &[u32], error: &Error) {
+    for &at in members {
+        replies[at as usize] = Reply::Failed(error.clone());
+    }
+}

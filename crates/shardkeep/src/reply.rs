@@ -1,0 +1,172 @@
+//! What operations ask for and what they answer: plain values.
+
+use std::time::Duration;
+
+use shardkeep_core::Error;
+
+use crate::table::UnixMillis;
+
+/// How an entry is to be inserted.
+///
+/// ```
+/// use std::time::Duration;
+/// use shardkeep::{Insert, Inserted, Store};
+///
+/// let store = Store::open()?;
+/// let once = Insert::new().if_absent().ttl(Duration::from_secs(30));
+/// assert_eq!(store.insert_with("lock", 1, once)?, Inserted::Stored(None));
+/// assert_eq!(store.insert_with("lock", 2, once)?, Inserted::Kept);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Insert {
+    pub(crate) ttl: NewTtl,
+    pub(crate) when: When,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) enum NewTtl {
+    #[default]
+    Never,
+    After(Duration),
+    Keep,
+}
+
+/// The condition of an insert.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum When {
+    #[default]
+    Always,
+    IfAbsent,
+    IfPresent,
+}
+
+impl Insert {
+    /// Inserts in any case; the entry never expires.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            ttl: NewTtl::Never,
+            when: When::Always,
+        }
+    }
+
+    /// The entry expires `ttl` from now, to the millisecond.
+    #[must_use]
+    pub const fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = NewTtl::After(ttl);
+        self
+    }
+
+    /// The entry expires when the one it replaces would have.
+    #[must_use]
+    pub const fn keep_ttl(mut self) -> Self {
+        self.ttl = NewTtl::Keep;
+        self
+    }
+
+    /// Only if the key is absent.
+    #[must_use]
+    pub const fn if_absent(mut self) -> Self {
+        self.when = When::IfAbsent;
+        self
+    }
+
+    /// Only if the key is there.
+    #[must_use]
+    pub const fn if_present(mut self) -> Self {
+        self.when = When::IfPresent;
+        self
+    }
+}
+
+/// When a new entry expires, as its shard is told.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Expires {
+    At(Option<UnixMillis>),
+    Keep,
+}
+
+/// One insert on its way.
+pub(crate) struct Insertion<K, V> {
+    pub(crate) key: K,
+    pub(crate) value: V,
+    pub(crate) expires: Expires,
+    pub(crate) when: When,
+}
+
+/// What became of an insert.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Inserted<V> {
+    /// The new value is in the store; it replaced this one.
+    Stored(Option<V>),
+    /// The condition did not hold: nothing was changed.
+    Kept,
+}
+
+/// The answer to one operation of a [`Pipeline`](crate::Pipeline).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reply<V> {
+    /// The value that was read, replaced or removed, if there was one.
+    Value(Option<V>),
+    /// The answer to a question.
+    Flag(bool),
+    /// An insert whose condition did not hold: nothing was changed.
+    Kept,
+    /// The operation has no result; the error says whether it may have been applied.
+    Failed(Error),
+}
+
+impl<V> Reply<V> {
+    /// The value, if any; [`Reply::Kept`] and a flag have none.
+    ///
+    /// # Errors
+    /// What the operation failed with.
+    pub fn into_value(self) -> Result<Option<V>, Error> {
+        match self {
+            Self::Value(value) => Ok(value),
+            Self::Flag(_) | Self::Kept => Ok(None),
+            Self::Failed(error) => Err(error),
+        }
+    }
+
+    pub(crate) fn into_flag(self) -> Result<bool, Error> {
+        match self {
+            Self::Value(value) => Ok(value.is_some()),
+            Self::Flag(flag) => Ok(flag),
+            Self::Kept => Ok(false),
+            Self::Failed(error) => Err(error),
+        }
+    }
+
+    pub(crate) fn into_inserted(self) -> Result<Inserted<V>, Error> {
+        match self {
+            Self::Value(old) => Ok(Inserted::Stored(old)),
+            Self::Flag(_) | Self::Kept => Ok(Inserted::Kept),
+            Self::Failed(error) => Err(error),
+        }
+    }
+}
+
+/// What [`Store::update`](crate::Store::update) does with an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Update<V> {
+    /// Nothing.
+    Keep,
+    /// Puts this value in its place; its expiry stays as it is, a new entry gets none.
+    Put(V),
+    /// Puts this value in its place; it expires so long from now.
+    PutWithTtl(V, Duration),
+    /// Removes it.
+    Remove,
+}
+
+/// How long an entry has to live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ttl {
+    /// It does not expire.
+    Forever,
+    /// It expires so long from now, to the millisecond.
+    Left(Duration),
+}

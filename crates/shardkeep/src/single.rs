@@ -1,0 +1,214 @@
+//! Single operations with a closure or an expiry: they run on the caller's thread, shard in hand.
+//!
+//! 1. A user's closure only looks; what it decided is done after it has returned. So a closure that
+//!    panics harms nobody but its caller.
+
+use std::borrow::Borrow;
+use std::hash::Hash;
+use std::time::Duration;
+
+use shardkeep_core::{Error, Refused};
+
+use crate::hand::Hand;
+use crate::reply::{Ttl, Update};
+use crate::store::Store;
+use crate::{Key, Value, closure};
+
+impl<K: Key, V: Value> Store<K, V> {
+    /// Reads a value where it lies, without cloning it; `None` where the key is absent.
+    ///
+    /// `read` runs on this thread, with the shard in hand: until it returns nobody else gets at that
+    /// shard, so it should be short. Calling any store from inside of it is
+    /// [`Refused::Reentrant`]. It needs neither `Send` nor `'static`; if it panics, nothing has
+    /// happened.
+    ///
+    /// ```
+    /// let store = shardkeep::Store::open()?;
+    /// store.insert(7, "a long story".to_owned())?;
+    /// assert_eq!(store.read(&7, |story| story.len())?, Some(12));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// See [`Store`].
+    #[inline]
+    pub fn read<Q, R>(&self, key: &Q, read: impl FnOnce(&V) -> R) -> Result<Option<R>, Error>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let (hash, mut hand) = self.hand(key)?;
+        Ok(read_in_hand(&mut hand, hash, key, read))
+    }
+
+    /// As [`Store::read`], but never sleeps.
+    ///
+    /// # Errors
+    /// [`Refused::Busy`] where the shard is in other hands.
+    #[inline]
+    pub fn try_read<Q, R>(&self, key: &Q, read: impl FnOnce(&V) -> R) -> Result<Option<R>, Refused>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let (hash, mut hand) = self.try_hand(key)?;
+        Ok(read_in_hand(&mut hand, hash, key, read))
+    }
+
+    /// Looks at the value of a key and decides in one step what becomes of it. Returns the value
+    /// that was replaced or removed.
+    ///
+    /// `decide` runs as in [`Store::read`]: on this thread, with the shard in hand, and what it
+    /// returns is done afterwards; if it panics, nothing has happened.
+    ///
+    /// ```
+    /// use shardkeep::{Store, Update};
+    ///
+    /// let store = Store::open()?;
+    /// for _ in 0..3 {
+    ///     store.update("visits", |count| Update::Put(count.map_or(1, |count| count + 1)))?;
+    /// }
+    /// assert_eq!(store.get("visits")?, Some(3));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Store::insert`].
+    pub fn update<Q>(
+        &self,
+        key: &Q,
+        decide: impl FnOnce(Option<&V>) -> Update<V>,
+    ) -> Result<Option<V>, Error>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        let (hash, mut hand) = self.hand(key)?;
+        Ok(self.update_in_hand(&mut hand, hash, key, decide)?)
+    }
+
+    /// As [`Store::update`], but never sleeps.
+    ///
+    /// # Errors
+    /// [`Refused::Busy`] where the shard is in other hands, and as [`Store::insert`].
+    pub fn try_update<Q>(
+        &self,
+        key: &Q,
+        decide: impl FnOnce(Option<&V>) -> Update<V>,
+    ) -> Result<Option<V>, Refused>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        let (hash, mut hand) = self.try_hand(key)?;
+        self.update_in_hand(&mut hand, hash, key, decide)
+    }
+
+    fn update_in_hand<Q>(
+        &self,
+        hand: &mut Hand<'_, K, V>,
+        hash: u64,
+        key: &Q,
+        decide: impl FnOnce(Option<&V>) -> Update<V>,
+    ) -> Result<Option<V>, Refused>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        let (update, expires) = hand.look(|state| {
+            let entry = state.find(hash, key);
+            let update = closure::run(|| decide(entry.map(|entry| &entry.value)));
+            (update, entry.and_then(|entry| entry.expires))
+        });
+        let (value, expires) = match update {
+            Update::Keep => return Ok(None),
+            Update::Remove => {
+                let removed = hand.change(|state| state.remove(hash, key));
+                return Ok(removed.map(|entry| entry.value));
+            }
+            Update::Put(value) => (value, expires),
+            Update::PutWithTtl(value, ttl) => (value, Some(self.inner.after(ttl))),
+        };
+        let key = key.to_owned();
+        hand.change(|state| state.put(hash, key, value, expires))
+    }
+
+    /// How long a key has to live; `None` where it is absent.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use shardkeep::{Store, Ttl};
+    ///
+    /// let store = Store::open()?;
+    /// store.insert("session", 1)?;
+    /// assert_eq!(store.ttl("session")?, Some(Ttl::Forever));
+    /// assert!(store.expire("session", Duration::from_secs(60))?);
+    /// assert!(matches!(store.ttl("session")?, Some(Ttl::Left(_))));
+    /// assert!(store.persist("session")?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// See [`Store`].
+    pub fn ttl<Q>(&self, key: &Q) -> Result<Option<Ttl>, Error>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let (hash, mut hand) = self.hand(key)?;
+        let expires = hand.look(|state| state.find(hash, key).map(|entry| entry.expires));
+        Ok(expires.map(|expires| match expires {
+            None => Ttl::Forever,
+            Some(at) => {
+                let left = at.get().saturating_sub(self.inner.clock.now().get());
+                Ttl::Left(Duration::from_millis(left))
+            }
+        }))
+    }
+
+    /// Lets a key expire `ttl` from now; says whether it was there.
+    ///
+    /// # Errors
+    /// See [`Store`].
+    pub fn expire<Q>(&self, key: &Q, ttl: Duration) -> Result<bool, Error>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let (hash, mut hand) = self.hand(key)?;
+        let at = self.inner.after(ttl);
+        let before = hand.change(|state| state.set_expiry(hash, key, Some(at)));
+        Ok(before.is_some())
+    }
+
+    /// Takes the expiry of a key away; says whether it had one.
+    ///
+    /// # Errors
+    /// See [`Store`].
+    pub fn persist<Q>(&self, key: &Q) -> Result<bool, Error>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let (hash, mut hand) = self.hand(key)?;
+        let before = hand.change(|state| state.set_expiry(hash, key, None));
+        Ok(before.flatten().is_some())
+    }
+}
+
+#[inline]
+fn read_in_hand<K: Key, V: Value, Q, R>(
+    hand: &mut Hand<'_, K, V>,
+    hash: u64,
+    key: &Q,
+    read: impl FnOnce(&V) -> R,
+) -> Option<R>
+where
+    K: Borrow<Q>,
+    Q: Hash + Eq + ?Sized,
+{
+    hand.look(|state| {
+        let entry = state.find(hash, key)?;
+        Some(closure::run(|| read(&entry.value)))
+    })
+}

@@ -1,0 +1,484 @@
+//! The store: single operations on one key.
+//!
+//! An idle shard is borrowed, used and put back on the caller's own thread; what finds its shard
+//! away is mailed to it, and the caller waits for the reply.
+//!
+//! 1. A call hashes its key once.
+//! 2. On an idle shard a plain get or insert allocates nothing, reads no clock (unless the entry has
+//!    an expiry) and executes no atomic read-modify-write but the two swaps of the desk.
+//! 3. No call is let in on a thread that is inside of a closure holding a shard.
+//! 4. A loan is looked at where it was made, never moved: a move through memory would make each
+//!    operation wait for the cache misses of the one before (a load that spans two stores still on
+//!    their way cannot be served from them), five times slower on a large map.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::hash::Hash;
+use std::sync::Arc;
+use std::time::Duration;
+
+use shardkeep_core::{
+    Borrowed, Call, CancelToken, CloseReport, Deadline, Error, Keep, Refused, ShardStats, Ticket,
+};
+
+use crate::builder::Builder;
+use crate::clock::Clock;
+use crate::hand::{self, Hand};
+use crate::mail::{Load, Mailed, Op, Step};
+use crate::reply::{Expires, Insert, Inserted, Insertion, NewTtl, Reply, When};
+use crate::router::Router;
+use crate::state::ShardState;
+use crate::table::UnixMillis;
+use crate::{Key, Value, closure};
+
+/// What all handles of one store share.
+pub(crate) struct Inner<K: Key, V: Value> {
+    pub(crate) keep: Keep<ShardState<K, V>>,
+    pub(crate) router: Router,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Segments of other than the usual size, in entries.
+    pub(crate) segment_entries: Option<usize>,
+}
+
+/// A key-value store inside of this process.
+///
+/// A handle: cloning it is one atomic increment, all clones are one store, and the last one to go
+/// closes it (waiting for its threads 10 s at most). Each handle carries how long its calls may wait
+/// ([`Store::with_deadline`], 1 s by default) and what revokes them ([`Store::with_cancel`]).
+///
+/// # What blocks, and until when
+/// A call on an idle shard does not block. One that finds its shard in other hands spins for less
+/// than a microsecond, then mails itself to the shard and sleeps until whoever holds the shard has
+/// served it, or the deadline passes, or the call is cancelled. The `try_` calls do not sleep.
+///
+/// # Errors
+/// Every call can be *refused* (certainly not applied) or *lost* (may have been applied, or not); see
+/// [`Error`]. The methods below only say what is special about theirs.
+///
+/// # Panics
+/// The `Hash`, `Eq`, `Clone` and `Drop` of keys and values run while a shard is held. One that
+/// panics there while the map is being changed loses that shard: its entries are gone, works on it
+/// are refused or lost, and it begins again empty. Closures panic harmlessly, see each.
+///
+/// ```
+/// use shardkeep::Store;
+///
+/// let store = Store::open()?;
+/// store.insert("desk".to_owned(), 1)?;
+/// assert_eq!(store.get("desk")?, Some(1));
+/// assert_eq!(store.remove("desk")?, Some(1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Store<K: Key, V: Value> {
+    pub(crate) inner: Arc<Inner<K, V>>,
+    pub(crate) timeout: Duration,
+    pub(crate) cancel: Option<CancelToken>,
+}
+
+impl<K: Key, V: Value> Clone for Store<K, V> {
+    fn clone(&self) -> Self {
+        Self {
+            inner: Arc::clone(&self.inner),
+            timeout: self.timeout,
+            cancel: self.cancel.clone(),
+        }
+    }
+}
+
+impl<K: Key, V: Value> fmt::Debug for Store<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("name", &self.inner.keep.config().name)
+            .field("shards", &self.inner.keep.shards())
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<K: Key, V: Value> Store<K, V> {
+    /// Opens a store with the default settings.
+    ///
+    /// # Errors
+    /// A thread could not be started.
+    pub fn open() -> Result<Self, shardkeep_core::OpenError> {
+        Self::builder().open()
+    }
+
+    /// Settings, to begin with the defaults.
+    #[must_use]
+    pub fn builder() -> Builder<K, V> {
+        Builder::new()
+    }
+
+    /// The same store with another limit to how long a call of this handle waits, beginning anew
+    /// with each call. Cheap, but not free (an atomic increment): make one and keep it.
+    ///
+    /// ```
+    /// # let store = shardkeep::Store::<u32, u32>::open()?;
+    /// let patient = store.with_deadline(std::time::Duration::from_secs(30));
+    /// patient.insert(1, 1)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn with_deadline(&self, timeout: Duration) -> Self {
+        Self {
+            timeout,
+            ..self.clone()
+        }
+    }
+
+    /// The same store, whose calls through this handle `token` revokes: those that wait and have not
+    /// begun, and all later ones.
+    ///
+    /// ```
+    /// use shardkeep::{CancelToken, Error, Refused, Store};
+    ///
+    /// let store = Store::open()?;
+    /// let token = CancelToken::new();
+    /// let revocable = store.with_cancel(token.clone());
+    /// revocable.insert(1, 1)?;
+    /// token.cancel();
+    /// assert_eq!(revocable.get(&1), Err(Error::Refused(Refused::Cancelled)));
+    /// assert_eq!(store.get(&1)?, Some(1));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn with_cancel(&self, token: CancelToken) -> Self {
+        Self {
+            cancel: Some(token),
+            ..self.clone()
+        }
+    }
+
+    /// The value of a key, cloned while the shard is held. A panic in `clone` harms nobody.
+    ///
+    /// # Errors
+    /// See [`Store`].
+    #[inline]
+    pub fn get<Q>(&self, key: &Q) -> Result<Option<V>, Error>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        self.admit()?;
+        let (hash, shard) = self.place(key);
+        match &self.inner.keep.borrow(shard) {
+            Borrowed::Loan(loan) => Ok(loan.look(|state| state.get(hash, key))),
+            Borrowed::Away => self
+                .mail(shard, hash, Op::Get(key.to_owned()))?
+                .into_value(),
+            Borrowed::Closed => Err(Refused::Closed.into()),
+        }
+    }
+
+    /// As [`Store::get`], but never sleeps.
+    ///
+    /// # Errors
+    /// [`Refused::Busy`] where the shard is in other hands.
+    #[inline]
+    pub fn try_get<Q>(&self, key: &Q) -> Result<Option<V>, Refused>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let (hash, mut hand) = self.try_hand(key)?;
+        Ok(hand.look(|state| state.get(hash, key)))
+    }
+
+    /// Whether a key is there.
+    ///
+    /// # Errors
+    /// See [`Store`].
+    #[inline]
+    pub fn contains<Q>(&self, key: &Q) -> Result<bool, Error>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        self.admit()?;
+        let (hash, shard) = self.place(key);
+        match &self.inner.keep.borrow(shard) {
+            Borrowed::Loan(loan) => Ok(loan.look(|state| state.contains(hash, key))),
+            Borrowed::Away => {
+                let op = Op::Contains(key.to_owned());
+                self.mail(shard, hash, op)?.into_flag()
+            }
+            Borrowed::Closed => Err(Refused::Closed.into()),
+        }
+    }
+
+    /// As [`Store::contains`], but never sleeps.
+    ///
+    /// # Errors
+    /// [`Refused::Busy`] where the shard is in other hands.
+    #[inline]
+    pub fn try_contains<Q>(&self, key: &Q) -> Result<bool, Refused>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let (hash, mut hand) = self.try_hand(key)?;
+        Ok(hand.look(|state| state.contains(hash, key)))
+    }
+
+    /// Inserts or overwrites; the entry does not expire. Returns the old value.
+    ///
+    /// # Errors
+    /// [`Refused::OverLimit`] where the shard's share of the maximum weight is used up; see
+    /// [`Store`] for the others.
+    #[inline]
+    pub fn insert(&self, key: K, value: V) -> Result<Option<V>, Error> {
+        self.put(key, value, None)
+    }
+
+    /// Inserts or overwrites; the entry expires `ttl` from now (wall clock, to the millisecond).
+    /// Returns the old value.
+    ///
+    /// # Errors
+    /// As [`Store::insert`].
+    pub fn insert_with_ttl(&self, key: K, value: V, ttl: Duration) -> Result<Option<V>, Error> {
+        self.put(key, value, Some(self.inner.after(ttl)))
+    }
+
+    #[inline]
+    fn put(&self, key: K, value: V, expires: Option<UnixMillis>) -> Result<Option<V>, Error> {
+        self.admit()?;
+        let (hash, shard) = self.place(&key);
+        match &mut self.inner.keep.borrow(shard) {
+            Borrowed::Loan(loan) => Ok(loan.change(|state| state.put(hash, key, value, expires))?),
+            Borrowed::Away => {
+                let insertion = Insertion {
+                    key,
+                    value,
+                    expires: Expires::At(expires),
+                    when: When::Always,
+                };
+                let op = Op::Insert(Some(insertion));
+                self.mail(shard, hash, op)?.into_value()
+            }
+            Borrowed::Closed => Err(Refused::Closed.into()),
+        }
+    }
+
+    /// As [`Store::insert`], but never sleeps.
+    ///
+    /// # Errors
+    /// [`Refused::Busy`] where the shard is in other hands, and as [`Store::insert`].
+    #[inline]
+    pub fn try_insert(&self, key: K, value: V) -> Result<Option<V>, Refused> {
+        let (hash, mut hand) = self.try_hand(&key)?;
+        hand.change(|state| state.put(hash, key, value, None))
+    }
+
+    /// Inserts as `how` says: with an expiry, under a condition.
+    ///
+    /// # Errors
+    /// As [`Store::insert`].
+    pub fn insert_with(&self, key: K, value: V, how: Insert) -> Result<Inserted<V>, Error> {
+        self.admit()?;
+        let (hash, shard) = self.place(&key);
+        let insertion = self.inner.insertion(key, value, how);
+        match &mut self.inner.keep.borrow(shard) {
+            Borrowed::Loan(loan) => Ok(loan.change(|state| state.insert(hash, insertion))?),
+            Borrowed::Away => {
+                let op = Op::Insert(Some(insertion));
+                self.mail(shard, hash, op)?.into_inserted()
+            }
+            Borrowed::Closed => Err(Refused::Closed.into()),
+        }
+    }
+
+    /// Inserts only where the key is absent, without expiry; says whether it did.
+    ///
+    /// # Errors
+    /// As [`Store::insert`].
+    pub fn insert_if_absent(&self, key: K, value: V) -> Result<bool, Error> {
+        let inserted = self.insert_with(key, value, Insert::new().if_absent())?;
+        Ok(matches!(inserted, Inserted::Stored(_)))
+    }
+
+    /// Overwrites only where the key is there, without expiry; returns the old value, and `None`
+    /// where nothing was done.
+    ///
+    /// # Errors
+    /// As [`Store::insert`].
+    pub fn insert_if_present(&self, key: K, value: V) -> Result<Option<V>, Error> {
+        match self.insert_with(key, value, Insert::new().if_present())? {
+            Inserted::Stored(old) => Ok(old),
+            Inserted::Kept => Ok(None),
+        }
+    }
+
+    /// Removes a key and returns its value.
+    ///
+    /// # Errors
+    /// See [`Store`].
+    #[inline]
+    pub fn remove<Q>(&self, key: &Q) -> Result<Option<V>, Error>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        self.admit()?;
+        let (hash, shard) = self.place(key);
+        match &mut self.inner.keep.borrow(shard) {
+            Borrowed::Loan(loan) => {
+                let removed = loan.change(|state| state.remove(hash, key));
+                Ok(removed.map(|entry| entry.value))
+            }
+            Borrowed::Away => {
+                let op = Op::Remove(key.to_owned());
+                self.mail(shard, hash, op)?.into_value()
+            }
+            Borrowed::Closed => Err(Refused::Closed.into()),
+        }
+    }
+
+    /// As [`Store::remove`], but never sleeps.
+    ///
+    /// # Errors
+    /// [`Refused::Busy`] where the shard is in other hands.
+    #[inline]
+    pub fn try_remove<Q>(&self, key: &Q) -> Result<Option<V>, Refused>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let (hash, mut hand) = self.try_hand(key)?;
+        let removed = hand.change(|state| state.remove(hash, key));
+        drop(hand);
+        Ok(removed.map(|entry| entry.value))
+    }
+
+    /// What each shard has seen, without borrowing any.
+    ///
+    /// ```
+    /// # let store = shardkeep::Store::open()?;
+    /// store.insert(1, 1)?;
+    /// let borrowed: u64 = store.stats().iter().map(|shard| shard.borrowed).sum();
+    /// assert_eq!(borrowed, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn stats(&self) -> Vec<ShardStats> {
+        self.inner.keep.stats()
+    }
+
+    /// Closes the store for all its handles: admits nothing new, finishes what was mailed, ends and
+    /// joins its threads. Blocks until that is done or `timeout` has passed; what closures still hold
+    /// then is reported, and closed when it comes back.
+    ///
+    /// The entries go when the last handle does. Must not be called from inside of a closure that
+    /// holds a shard: it would wait for that shard until `timeout`.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use shardkeep::{Error, Refused, Store};
+    ///
+    /// let store = Store::<u8, u8>::open()?;
+    /// assert!(store.close(Duration::from_secs(5)).is_clean());
+    /// assert_eq!(store.get(&1), Err(Error::Refused(Refused::Closed)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn close(&self, timeout: Duration) -> CloseReport {
+        self.inner.keep.close(Deadline::after(timeout))
+    }
+
+    /// Hash and shard of a key.
+    #[inline]
+    pub(crate) fn place<Q: Hash + ?Sized>(&self, key: &Q) -> (u64, usize) {
+        let hash = self.inner.router.hash(key);
+        (hash, self.inner.router.shard(hash))
+    }
+
+    /// Lets a call in, unless it comes from inside of a closure or is revoked.
+    #[inline]
+    pub(crate) fn admit(&self) -> Result<(), Refused> {
+        if closure::is_running() {
+            return Err(Refused::Reentrant);
+        }
+        match &self.cancel {
+            Some(token) if token.is_cancelled() => Err(Refused::Cancelled),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// When a call that begins now must end.
+    pub(crate) fn call(&self) -> Call {
+        Call {
+            deadline: Deadline::after(self.timeout),
+            cancel: self.cancel.clone(),
+        }
+    }
+
+    /// Gets the shard of a key in hand, on this thread.
+    #[inline]
+    pub(crate) fn hand<Q: Hash + ?Sized>(&self, key: &Q) -> Result<(u64, Hand<'_, K, V>), Error> {
+        self.admit()?;
+        let (hash, shard) = self.place(key);
+        let hand = hand::get(&self.inner.keep, shard, || self.call())?;
+        Ok((hash, hand))
+    }
+
+    /// As [`Store::hand`], if nobody else has it.
+    #[inline]
+    pub(crate) fn try_hand<Q: Hash + ?Sized>(
+        &self,
+        key: &Q,
+    ) -> Result<(u64, Hand<'_, K, V>), Refused> {
+        self.admit()?;
+        let (hash, shard) = self.place(key);
+        Ok((hash, hand::try_get(&self.inner.keep, shard)?))
+    }
+
+    /// Mails one operation and waits for its reply.
+    #[cold]
+    #[inline(never)]
+    fn mail(&self, shard: usize, hash: u64, op: Op<K, V>) -> Result<Reply<V>, Error> {
+        let call = self.call();
+        let ticket = Ticket::new(shard);
+        let step = Step {
+            hash,
+            op,
+            reply: None,
+        };
+        let work = Mailed {
+            load: Load::One(step),
+            ticket: Arc::clone(&ticket),
+            deadline: call.deadline,
+        };
+        let keep = &self.inner.keep;
+        keep.post(shard, work, &call)
+            .map_err(|(_, refused)| refused)?;
+        match ticket.wait(&call, || keep.depth(shard))? {
+            Load::One(Step {
+                reply: Some(reply), ..
+            }) => Ok(reply),
+            Load::One(Step { reply: None, .. }) | Load::Many(_) => {
+                unreachable!("a work that is done has its reply")
+            }
+        }
+    }
+}
+
+impl<K: Key, V: Value> Inner<K, V> {
+    /// The moment `ttl` from now.
+    pub(crate) fn after(&self, ttl: Duration) -> UnixMillis {
+        let ttl = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
+        UnixMillis::new(self.clock.now().get().saturating_add(ttl))
+    }
+
+    pub(crate) fn insertion(&self, key: K, value: V, how: Insert) -> Insertion<K, V> {
+        let expires = match how.ttl {
+            NewTtl::Never => Expires::At(None),
+            NewTtl::After(ttl) => Expires::At(Some(self.after(ttl))),
+            NewTtl::Keep => Expires::Keep,
+        };
+        Insertion {
+            key,
+            value,
+            expires,
+            when: how.when,
+        }
+    }
+}
