@@ -186,7 +186,7 @@ impl ServerProcess {
     /// # Errors
     /// It has ended.
     pub fn signal(&self, signal: Signal) -> io::Result<()> {
-        Ok(kill_process(self.raw_pid()?, signal)?)
+        Ok(kill_process(raw_pid(&self.child)?, signal)?)
     }
 
     /// Waits until the process ends, for `within` at most.
@@ -197,15 +197,8 @@ impl ServerProcess {
         if let Some(status) = self.child.try_wait()? {
             return Ok(status);
         }
-        wait_for_exit(self.raw_pid()?, within)?;
+        wait_for_exit(raw_pid(&self.child)?, within)?;
         self.child.wait()
-    }
-
-    fn raw_pid(&self) -> io::Result<Pid> {
-        i32::try_from(self.pid())
-            .ok()
-            .and_then(Pid::from_raw)
-            .ok_or_else(|| io::Error::other("no such process id"))
     }
 }
 
@@ -218,6 +211,45 @@ impl Drop for ServerProcess {
             drop(reader.join());
         }
     }
+}
+
+/// Runs `program` until it ends by itself: its status, and what it wrote to standard error.
+///
+/// Blocks until then, for `within` at most; then it is killed.
+///
+/// # Errors
+/// It cannot be started, or `TimedOut` when it still runs.
+pub fn run_to_end(
+    program: &Path,
+    args: &[&str],
+    environment: &[(&str, &str)],
+    within: Duration,
+) -> io::Result<(ExitStatus, String)> {
+    let mut child = Command::new(program)
+        .args(args)
+        .envs(environment.iter().copied())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let waited = raw_pid(&child).and_then(|pid| wait_for_exit(pid, within));
+    if waited.is_err() {
+        child.kill()?;
+    }
+    // What a program says before it ends by itself fits into the pipe.
+    let output = child.wait_with_output()?;
+    waited?;
+    Ok((
+        output.status,
+        String::from_utf8_lossy(&output.stderr).into_owned(),
+    ))
+}
+
+fn raw_pid(child: &Child) -> io::Result<Pid> {
+    i32::try_from(child.id())
+        .ok()
+        .and_then(Pid::from_raw)
+        .ok_or_else(|| io::Error::other("no such process id"))
 }
 
 fn wait_for_exit(pid: Pid, within: Duration) -> io::Result<()> {

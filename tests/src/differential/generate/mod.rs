@@ -183,7 +183,8 @@ fn any_line(random: &mut Random, guarded: bool) -> Line {
                 .args
                 .iter()
                 .any(|arg| arg.len() > GUARDED_ARG_BYTES_MAX);
-        if !expires_soon(&line.args) && !(guarded && too_much) {
+        let refused = guarded && too_much;
+        if !refused && !expires_soon(&line.args) {
             return line;
         }
     }

@@ -1,0 +1,208 @@
+//! The end: signals, SHUTDOWN, and what clients are told.
+
+use std::io::ErrorKind;
+use std::thread;
+use std::time::Duration;
+
+use shardkeep_resp::Value;
+use shardkeep_tests::clock::{self, PATIENCE};
+use shardkeep_tests::harness::{Client, ServerProcess, Signal, request};
+
+use crate::support::{ask, repeated, start};
+
+/// Longest that a drain without obstacles takes.
+const QUICK: Duration = Duration::from_secs(5);
+
+/// Waits until nobody accepts any more, that is, until the first signal has been taken.
+fn drains(server: &ServerProcess) {
+    let deadline = clock::now() + PATIENCE;
+    while Client::connect(server.address()).is_ok() {
+        assert!(
+            clock::left(deadline).is_some(),
+            "connections are still accepted"
+        );
+        thread::yield_now();
+    }
+}
+
+/// A client whose unread replies no drain can deliver.
+fn stuck(server: &ServerProcess) -> Client {
+    let mut client = server
+        .client()
+        .unwrap()
+        .with_patience(Duration::from_millis(300));
+    assert_eq!(ask(&mut client, "SETRANGE big 1000000 x"), "1000001");
+    while client.send(&repeated(&["GET", "big"], 100)).is_ok() {}
+    client
+}
+
+#[test]
+fn a_signal_ends_an_idle_server_cleanly() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut server = start(&[]);
+        let mut idle = server.client().unwrap();
+        assert_eq!(ask(&mut idle, "PING"), "PONG");
+        server.signal(signal).unwrap();
+        assert_eq!(
+            server.wait(QUICK).unwrap().code(),
+            Some(0),
+            "{:?}",
+            server.output()
+        );
+        let (rest, _) = idle.rest().unwrap();
+        assert!(rest.is_empty());
+    }
+}
+
+#[test]
+fn what_was_read_before_the_signal_is_answered() {
+    const COMMANDS: usize = 20_000;
+    let mut server = start(&[]);
+    let mut client = server.client().unwrap();
+    client.send(&repeated(&["INCR", "n"], COMMANDS)).unwrap();
+    assert_eq!(client.reply().unwrap(), Value::Integer(1));
+    server.signal(Signal::TERM).unwrap();
+    // A run of results, then perhaps refusals, then the end: never a gap, never half a reply.
+    let (mut done, mut refused) = (1_i64, 0);
+    loop {
+        match client.reply() {
+            Ok(Value::Integer(number)) => {
+                assert_eq!(refused, 0, "a result after a refusal");
+                done += 1;
+                assert_eq!(number, done);
+            }
+            Ok(Value::Error(text)) => {
+                assert!(
+                    text.starts_with(b"DRAINING"),
+                    "{}",
+                    String::from_utf8_lossy(&text)
+                );
+                refused += 1;
+            }
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => {
+                let ends = [ErrorKind::UnexpectedEof, ErrorKind::ConnectionReset];
+                assert!(ends.contains(&error.kind()), "{error}");
+                break;
+            }
+        }
+    }
+    let (partial, _) = client
+        .rest()
+        .unwrap_or((Vec::new(), shardkeep_tests::harness::Ended::Reset));
+    assert!(
+        partial.is_empty(),
+        "half a reply: {}",
+        String::from_utf8_lossy(&partial)
+    );
+    assert_eq!(
+        server.wait(QUICK).unwrap().code(),
+        Some(0),
+        "{:?}",
+        server.output()
+    );
+}
+
+#[test]
+fn a_signal_under_load_ends_cleanly_and_cuts_no_reply() {
+    const CLIENTS: usize = 8;
+    let mut server = start(&[]);
+    thread::scope(|scope| {
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|number| {
+                let mut client = server.client().unwrap();
+                scope.spawn(move || {
+                    let key = format!("k{number}");
+                    let bytes = repeated(&["INCR", &key], 50);
+                    let mut answered = 0_usize;
+                    while client.send(&bytes).is_ok() {
+                        for _ in 0..50 {
+                            match client.reply() {
+                                Ok(Value::Integer(_)) => answered += 1,
+                                Ok(Value::Error(text)) => assert!(text.starts_with(b"DRAINING")),
+                                Ok(other) => panic!("{other:?}"),
+                                Err(error) => {
+                                    assert_ne!(error.kind(), ErrorKind::TimedOut);
+                                    assert_ne!(error.kind(), ErrorKind::InvalidData);
+                                    return answered;
+                                }
+                            }
+                        }
+                    }
+                    answered
+                })
+            })
+            .collect();
+        let mut watcher = server.client().unwrap();
+        while ask(&mut watcher, "GET k0").parse().unwrap_or(0) < 1_000 {}
+        server.signal(Signal::TERM).unwrap();
+        for client in clients {
+            assert!(client.join().unwrap() > 0);
+        }
+    });
+    assert_eq!(
+        server.wait(QUICK).unwrap().code(),
+        Some(0),
+        "{:?}",
+        server.output()
+    );
+}
+
+#[test]
+fn a_second_signal_ends_the_server_at_once() {
+    let mut server = start(&[]);
+    let client = stuck(&server);
+    server.signal(Signal::TERM).unwrap();
+    drains(&server);
+    server.signal(Signal::TERM).unwrap();
+    assert_eq!(
+        server.wait(QUICK).unwrap().code(),
+        Some(3),
+        "{:?}",
+        server.output()
+    );
+    drop(client);
+}
+
+#[test]
+fn a_client_that_does_not_read_cannot_hold_up_the_end_beyond_its_cap() {
+    let mut server = start(&["--drain-timeout", "1s"]);
+    let client = stuck(&server);
+    server.signal(Signal::TERM).unwrap();
+    assert_eq!(
+        server.wait(QUICK).unwrap().code(),
+        Some(3),
+        "{:?}",
+        server.output()
+    );
+    drop(client);
+}
+
+#[test]
+fn shutdown_ends_the_server_cleanly() {
+    for line in ["SHUTDOWN", "SHUTDOWN NOSAVE", "shutdown NOW"] {
+        let mut server = start(&[]);
+        let mut client = server.client().unwrap();
+        let args: Vec<&str> = line.split(' ').collect();
+        client.send(&request(&args)).unwrap();
+        let (reply, _) = client.rest().unwrap();
+        assert!(
+            reply.is_empty(),
+            "{line}: {}",
+            String::from_utf8_lossy(&reply)
+        );
+        assert_eq!(server.wait(QUICK).unwrap().code(), Some(0), "{line}");
+    }
+}
+
+#[test]
+fn shutdown_with_wrong_arguments_ends_nothing() {
+    let server = start(&[]);
+    let mut client = server.client().unwrap();
+    assert_eq!(ask(&mut client, "SHUTDOWN FOO"), "-ERR syntax error");
+    assert_eq!(
+        ask(&mut client, "SHUTDOWN ABORT"),
+        "-ERR No shutdown in progress."
+    );
+    assert_eq!(ask(&mut client, "PING"), "PONG");
+}

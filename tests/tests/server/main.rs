@@ -1,0 +1,23 @@
+//! The server from outside: hostile input, limits, many clients, signals. Each test starts its own.
+
+#[cfg(test)]
+mod support;
+
+#[cfg(test)]
+mod atomicity;
+#[cfg(test)]
+mod configuration;
+#[cfg(test)]
+mod connections;
+#[cfg(test)]
+mod drain;
+#[cfg(test)]
+mod frames;
+#[cfg(test)]
+mod memory;
+#[cfg(test)]
+mod pipelines;
+#[cfg(test)]
+mod sockets;
+#[cfg(test)]
+mod strangers;

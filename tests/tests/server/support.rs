@@ -1,0 +1,59 @@
+//! What the tests of the server share.
+
+use std::path::Path;
+use std::time::Duration;
+
+use shardkeep_resp::Value;
+use shardkeep_tests::harness::{Client, Launch, ServerProcess, request};
+
+/// Longest that a client waits while others misbehave.
+pub(crate) const PROMPT: Duration = Duration::from_secs(3);
+
+/// One mebibyte in bytes.
+pub(crate) const MIB: u64 = 1024 * 1024;
+
+/// The program under test.
+pub(crate) fn program() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_shardkeep-under-test"))
+}
+
+/// The server with `flags`, ready.
+pub(crate) fn start(flags: &[&str]) -> ServerProcess {
+    ServerProcess::start(program(), Launch::Shardkeep, flags).unwrap()
+}
+
+/// What `client` is answered, as text; a bulk and a simple string look alike.
+pub(crate) fn ask(client: &mut Client, line: &str) -> String {
+    let args: Vec<&str> = line.split(' ').collect();
+    shown(&client.call(&args).unwrap())
+}
+
+/// A reply as text.
+pub(crate) fn shown(value: &Value) -> String {
+    match value {
+        Value::Integer(number) => number.to_string(),
+        Value::Error(text) => format!("-{}", String::from_utf8_lossy(text)),
+        Value::Array(items) => {
+            let items: Vec<String> = items.iter().map(shown).collect();
+            format!("[{}]", items.join(" "))
+        }
+        other if other.is_null() => "nil".to_owned(),
+        other => match other.bytes() {
+            Some(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+            None => format!("{other:?}"),
+        },
+    }
+}
+
+/// A new client is served at once.
+pub(crate) fn serves_others(server: &ServerProcess) {
+    let mut other = server.client().unwrap().with_patience(PROMPT);
+    assert_eq!(ask(&mut other, "PING"), "PONG");
+    assert_eq!(ask(&mut other, "SET other client"), "OK");
+    assert_eq!(ask(&mut other, "GET other"), "client");
+}
+
+/// `count` times the same request.
+pub(crate) fn repeated(args: &[&str], count: usize) -> Vec<u8> {
+    request(args).repeat(count)
+}
