@@ -9,6 +9,7 @@ pub mod engine;
 mod flight;
 mod hand;
 pub mod limits;
+mod load;
 mod mail;
 mod pipeline;
 mod prefetch;
@@ -18,10 +19,13 @@ mod single;
 mod state;
 mod store;
 pub mod table;
+mod transaction;
+mod whole;
 
 pub use ahash::RandomState;
 pub use builder::Builder;
 pub use clock::{Clock, SystemClock};
+pub use load::LoadError;
 pub use pipeline::Pipeline;
 pub use reply::{Insert, Inserted, Reply, Ttl, Update};
 pub use router::Router;
@@ -30,6 +34,8 @@ pub use shardkeep_core::{
     RefusedStats, ShardStats,
 };
 pub use store::Store;
+pub use transaction::{KeyNotNamed, Transaction, TransactionError};
+pub use whole::Entries;
 
 /// What a key must be able to do. Implemented for whatever can.
 pub trait Key: Hash + Eq + Clone + Send + 'static {}

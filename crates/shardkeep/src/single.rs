@@ -197,14 +197,15 @@ impl<K: Key, V: Value> Store<K, V> {
 }
 
 #[inline]
-fn read_in_hand<K: Key, V: Value, Q, R>(
+fn read_in_hand<K, V, Q, R>(
     hand: &mut Hand<'_, K, V>,
     hash: u64,
     key: &Q,
     read: impl FnOnce(&V) -> R,
 ) -> Option<R>
 where
-    K: Borrow<Q>,
+    K: Key + Borrow<Q>,
+    V: Value,
     Q: Hash + Eq + ?Sized,
 {
     hand.look(|state| {

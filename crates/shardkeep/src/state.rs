@@ -172,6 +172,25 @@ impl<K: Key, V: Value> ShardState<K, V> {
         Ok(self.is_live(old_expires).then_some(old))
     }
 
+    /// Inserts what [`ShardState::fits`] has let in together with what else is written.
+    pub(crate) fn put_fitting(
+        &mut self,
+        hash: u64,
+        key: K,
+        value: V,
+        expires: Option<UnixMillis>,
+    ) -> Option<V> {
+        let allowed = self.budget.as_mut().map(|budget| {
+            // In the middle of a transaction the sum may be above what it ends at.
+            std::mem::replace(&mut budget.allowed, u64::MAX)
+        });
+        let old = self.put(hash, key, value, expires);
+        if let (Some(budget), Some(allowed)) = (&mut self.budget, allowed) {
+            budget.allowed = allowed;
+        }
+        old.ok().flatten()
+    }
+
     /// Takes the difference that a new value makes from the budget, or refuses.
     #[cold]
     fn charge(&mut self, hash: u64, key: &K, value: &V) -> Result<(), Refused> {
@@ -299,12 +318,13 @@ impl<K: Key, V: Value> ShardState<K, V> {
         Ok(())
     }
 
-    /// Puts an empty table in the place of this one, to be dropped where it holds nobody up.
-    pub(crate) fn take_table(&mut self, empty: Table<Entry<K, V>>) -> Table<Entry<K, V>> {
+    /// Exchanges the table for an empty one; the old one is to be dropped where it holds nobody up.
+    pub(crate) fn swap_table(&mut self, empty: &mut Table<Entry<K, V>>) {
+        debug_assert!(empty.is_empty());
         if let Some(budget) = &mut self.budget {
             budget.used = 0;
         }
-        std::mem::replace(&mut self.table, empty)
+        std::mem::swap(&mut self.table, empty);
     }
 
     /// Clones the live entries of one segment; returns where to go on.

@@ -105,7 +105,6 @@ impl<K: Key, V: Value> Store<K, V> {
     }
 
     /// Settings, to begin with the defaults.
-    #[must_use]
     pub fn builder() -> Builder<K, V> {
         Builder::new()
     }
