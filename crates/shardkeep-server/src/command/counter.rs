@@ -98,3 +98,82 @@ fn add_extended(
     sum.format(text);
     true
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::check;
+
+    const NOT_AN_INTEGER: &str = "-ERR value is not an integer or out of range\r\n";
+    const OVERFLOW: &str = "-ERR increment or decrement would overflow\r\n";
+    const NOT_A_FLOAT: &str = "-ERR value is not a valid float\r\n";
+
+    #[test]
+    fn a_counter_begins_at_nothing_and_keeps_its_expiry() {
+        check(&[
+            ("INCR k", ":1\r\n"),
+            ("EXPIRE k 10", ":1\r\n"),
+            ("INCRBY k 41", ":42\r\n"),
+            ("DECR k", ":41\r\n"),
+            ("DECRBY k -1", ":42\r\n"),
+            ("GET k", "$2\r\n42\r\n"),
+            ("TTL k", ":10\r\n"),
+            ("DECR j", ":-1\r\n"),
+        ]);
+    }
+
+    #[test]
+    fn a_counter_stays_as_it_is_rather_than_overflow() {
+        check(&[
+            ("SET k 9223372036854775807", "+OK\r\n"),
+            ("INCR k", OVERFLOW),
+            ("SET k -9223372036854775808", "+OK\r\n"),
+            ("DECR k", OVERFLOW),
+            (
+                "DECRBY k -9223372036854775808",
+                "-ERR decrement would overflow\r\n",
+            ),
+            ("GET k", "$20\r\n-9223372036854775808\r\n"),
+            ("INCRBY k 9223372036854775808", NOT_AN_INTEGER),
+        ]);
+    }
+
+    #[test]
+    fn what_is_not_spelled_as_an_integer_is_none() {
+        for value in ["''", "a", "1.0", "01", "+1", "\\x201", "1\\x00"] {
+            check(&[
+                (&format!("SET k {value}"), "+OK\r\n"),
+                ("INCR k", NOT_AN_INTEGER),
+            ]);
+        }
+    }
+
+    #[test]
+    fn fractions_are_added_with_64_bits_and_written_without_exponent() {
+        check(&[
+            ("INCRBYFLOAT k 10.5", "$4\r\n10.5\r\n"),
+            ("INCRBYFLOAT k 0.1", "$4\r\n10.6\r\n"),
+            ("INCRBYFLOAT k -10.6", "$1\r\n0\r\n"),
+            ("INCRBYFLOAT k 5.0e3", "$4\r\n5000\r\n"),
+            ("SET k 3.0e3", "+OK\r\n"),
+            ("INCRBYFLOAT k 200", "$4\r\n3200\r\n"),
+            ("INCR k", ":3201\r\n"),
+        ]);
+    }
+
+    #[test]
+    fn what_is_no_number_is_refused() {
+        let infinite = "-ERR increment would produce NaN or Infinity\r\n";
+        check(&[
+            ("SET k v", "+OK\r\n"),
+            ("INCRBYFLOAT k 1", NOT_A_FLOAT),
+            ("INCRBYFLOAT j nan", NOT_A_FLOAT),
+            ("INCRBYFLOAT j \\x201", NOT_A_FLOAT),
+            ("INCRBYFLOAT j 1e5000", NOT_A_FLOAT),
+            ("INCRBYFLOAT j inf", infinite),
+            ("EXISTS j", ":0\r\n"),
+            ("SET k inf", "+OK\r\n"),
+            ("INCRBYFLOAT k -inf", infinite),
+            ("GET k", "$3\r\ninf\r\n"),
+        ]);
+    }
+}

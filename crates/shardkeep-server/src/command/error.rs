@@ -73,3 +73,66 @@ pub(super) fn unsupported_option(option: &[u8], reply: &mut Reply<'_>) {
     text.extend_from_slice(repeated(option, option.len()));
     reply.error_bytes(&text);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::check;
+
+    #[test]
+    fn an_unknown_command_is_told_with_what_it_came_with() {
+        check(&[
+            (
+                "nobody",
+                "-ERR unknown command 'nobody', with args beginning with: \r\n",
+            ),
+            (
+                "NoBody a b",
+                "-ERR unknown command 'NoBody', with args beginning with: 'a' 'b' \r\n",
+            ),
+            (
+                "no\\x00body a\\x00b",
+                "-ERR unknown command 'no', with args beginning with: 'a' \r\n",
+            ),
+        ]);
+    }
+
+    #[test]
+    fn of_an_unknown_command_only_so_much_is_repeated() {
+        let long = "x".repeat(300);
+        let shown = "x".repeat(128);
+        let most = "x".repeat(96);
+        check(&[
+            (
+                &format!("{long} {long} y"),
+                &format!(
+                    "-ERR unknown command '{shown}', with args beginning with: '{shown}' \r\n"
+                ),
+            ),
+            (
+                &format!("nobody {} {long} y", "y".repeat(29)),
+                &format!(
+                    "-ERR unknown command 'nobody', with args beginning with: '{}' '{most}' \r\n",
+                    "y".repeat(29)
+                ),
+            ),
+        ]);
+    }
+
+    #[test]
+    fn a_wrong_number_of_arguments_is_told_with_the_name_in_the_table() {
+        check(&[
+            (
+                "GET",
+                "-ERR wrong number of arguments for 'get' command\r\n",
+            ),
+            (
+                "GeT a b",
+                "-ERR wrong number of arguments for 'get' command\r\n",
+            ),
+            (
+                "MGET",
+                "-ERR wrong number of arguments for 'mget' command\r\n",
+            ),
+        ]);
+    }
+}

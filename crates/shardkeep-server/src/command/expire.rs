@@ -192,3 +192,130 @@ pub(super) fn persist(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply:
     };
     reply.integer(i64::from(done));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{NOW, Store, check};
+
+    #[test]
+    fn an_expiry_is_set_told_and_taken_away() {
+        check(&[
+            ("SET k v", "+OK\r\n"),
+            ("TTL k", ":-1\r\n"),
+            ("EXPIRETIME k", ":-1\r\n"),
+            ("EXPIRE k 100", ":1\r\n"),
+            ("TTL k", ":100\r\n"),
+            ("PTTL k", ":100000\r\n"),
+            ("EXPIRETIME k", ":1700000100\r\n"),
+            ("PEXPIRETIME k", ":1700000100000\r\n"),
+            ("PEXPIRE k 1499", ":1\r\n"),
+            ("TTL k", ":1\r\n"),
+            ("EXPIREAT k 1700000007", ":1\r\n"),
+            ("PTTL k", ":7000\r\n"),
+            ("PEXPIREAT k 1700000001500", ":1\r\n"),
+            ("TTL k", ":2\r\n"),
+            ("PERSIST k", ":1\r\n"),
+            ("PERSIST k", ":0\r\n"),
+            ("TTL k", ":-1\r\n"),
+        ]);
+    }
+
+    #[test]
+    fn a_key_that_is_not_there_has_no_expiry() {
+        check(&[
+            ("EXPIRE k 1", ":0\r\n"),
+            ("TTL k", ":-2\r\n"),
+            ("PEXPIRETIME k", ":-2\r\n"),
+            ("PERSIST k", ":0\r\n"),
+        ]);
+    }
+
+    #[test]
+    fn an_expiry_in_the_past_removes_the_key() {
+        check(&[
+            ("MSET a 1 b 2", "+OK\r\n"),
+            ("EXPIRE a 0", ":1\r\n"),
+            ("PEXPIREAT b -5", ":1\r\n"),
+            ("DBSIZE", ":0\r\n"),
+        ]);
+    }
+
+    #[test]
+    fn an_expiry_may_depend_on_the_old_one() {
+        check(&[
+            ("SET k v", "+OK\r\n"),
+            ("EXPIRE k 10 XX", ":0\r\n"),
+            ("EXPIRE k 10 GT", ":0\r\n"),
+            ("EXPIRE k 10 LT", ":1\r\n"),
+            ("EXPIRE k 20 NX", ":0\r\n"),
+            ("EXPIRE k 10 GT", ":0\r\n"),
+            ("EXPIRE k 20 xx gt", ":1\r\n"),
+            ("EXPIRE k 30 LT", ":0\r\n"),
+            ("TTL k", ":20\r\n"),
+            (
+                "EXPIRE k 1 NX GT",
+                "-ERR NX and XX, GT or LT options at the same time are not compatible\r\n",
+            ),
+            (
+                "EXPIRE k 1 LT GT",
+                "-ERR GT and LT options at the same time are not compatible\r\n",
+            ),
+            ("EXPIRE k 1 soon", "-ERR Unsupported option soon\r\n"),
+        ]);
+    }
+
+    #[test]
+    fn an_expiry_beyond_all_time_is_refused() {
+        let invalid = |name: &str| format!("-ERR invalid expire time in '{name}' command\r\n");
+        check(&[
+            ("EXPIRE k 9223372036854775807", &invalid("expire")),
+            ("EXPIRE k -9223372036854775808", &invalid("expire")),
+            ("PEXPIRE k 9223372036854775807", &invalid("pexpire")),
+            ("EXPIREAT k 9223372036854776", &invalid("expireat")),
+            ("PEXPIREAT k 9223372036854775807", ":0\r\n"),
+            (
+                "EXPIRE k 1.5",
+                "-ERR value is not an integer or out of range\r\n",
+            ),
+        ]);
+    }
+
+    #[test]
+    fn the_farthest_expiry_is_told_without_overflow() {
+        check(&[
+            ("SET k v PXAT 9223372036854775807", "+OK\r\n"),
+            ("PEXPIRETIME k", ":9223372036854775807\r\n"),
+            ("EXPIRETIME k", ":9223372036854776\r\n"),
+        ]);
+    }
+
+    #[test]
+    fn nobody_sees_a_key_whose_time_has_come() {
+        let lines = [
+            ("EXISTS k", ":0\r\n"),
+            ("TYPE k", "+none\r\n"),
+            ("TTL k", ":-2\r\n"),
+            ("INCR k", ":1\r\n"),
+            ("APPEND k v", ":1\r\n"),
+            ("GETEX k PERSIST", "$-1\r\n"),
+            ("SETNX k v", ":1\r\n"),
+            ("KEYS *", "*0\r\n"),
+            ("SCAN 0", "*2\r\n$1\r\n0\r\n*0\r\n"),
+            ("RANDOMKEY", "$-1\r\n"),
+            ("RENAME k j", "-ERR no such key\r\n"),
+            ("RENAMENX j k", ":1\r\n"),
+            ("COPY j k", ":1\r\n"),
+            ("DEL k", ":0\r\n"),
+            ("MSETNX k v", ":1\r\n"),
+            ("SETRANGE k 0 v", ":1\r\n"),
+            ("EXPIRE k 10", ":0\r\n"),
+            ("OBJECT ENCODING k", "$-1\r\n"),
+        ];
+        for line in lines {
+            let mut store = Store::new();
+            store.check(&[("SET k 42 PX 5", "+OK\r\n"), ("SET j 1 PX 50", "+OK\r\n")]);
+            store.set_now(NOW + if line.0.contains('j') { 5 } else { 50 });
+            store.check(&[line]);
+        }
+    }
+}

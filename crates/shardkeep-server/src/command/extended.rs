@@ -324,3 +324,124 @@ fn format_fraction(mantissa: u64, exponent: u32, out: &mut Vec<u8>) {
         out.extend_from_slice(fraction.as_bytes());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn read(text: &str) -> Option<Extended> {
+        Extended::parse(text.as_bytes())
+    }
+
+    fn written(number: Extended) -> String {
+        let mut out = Vec::new();
+        number.format(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn numbers_are_written_as_a_long_double_is() {
+        let table = [
+            ("0", "0"),
+            ("-0", "0"),
+            ("+5", "5"),
+            (".5", "0.5"),
+            ("5.", "5"),
+            ("3.14", "3.14"),
+            ("1e3", "1000"),
+            ("-1.5E-3", "-0.0015"),
+            ("0.1", "0.1"),
+            ("1e-17", "0.00000000000000001"),
+            ("6e-18", "0.00000000000000001"),
+            ("4e-18", "0"),
+            ("-4e-18", "0"),
+            ("123456789.123456789", "123456789.12345678899873747"),
+            ("18446744073709551615", "18446744073709551615"),
+            ("18446744073709551617", "18446744073709551616"),
+            ("1e20", "100000000000000000000"),
+            ("0x1.8p1", "3"),
+            ("0XFFFFFFFFFFFFFFFF8p0", "295147905179352825856"),
+            ("3.6e-4951", "0"),
+        ];
+        for (text, expected) in table {
+            assert_eq!(read(text).map(written).as_deref(), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_largest_number_is_read_and_the_next_one_is_not() {
+        let largest = read("1.18973149535723176502e4932").unwrap();
+        assert_eq!(written(largest).len(), 4_933);
+        assert!(largest.is_finite() && !largest.plus(largest).is_finite());
+        assert_eq!(read("1.2e4932"), None);
+        assert_eq!(read("1e99999999999999999999"), None);
+        assert_eq!(read("1e-4952"), None);
+        assert_eq!(read("0e99999999999999999999"), Some(Extended::ZERO));
+    }
+
+    #[test]
+    fn what_is_no_number_is_not_read() {
+        let table = [
+            "", "-", ".", "e1", "1e", "1e+", "1.2.3", "--1", " 1", "1 ", "1\0", "nan", "0x",
+            "0x.p1", "0x1p", "1p1", "in", "infinit", "1_000",
+        ];
+        for text in table {
+            assert_eq!(read(text), None, "{text}");
+        }
+        assert_eq!(Extended::parse(&[b'1'; TEXT_BYTES_MAX + 1]), None);
+    }
+
+    #[test]
+    fn infinities_add_up_unless_they_contradict() {
+        let (up, down) = (read("inf").unwrap(), read("-Infinity").unwrap());
+        let one = read("1").unwrap();
+        for sum in [up.plus(up), up.plus(down), up.plus(one), one.plus(down)] {
+            assert!(!sum.is_finite());
+        }
+    }
+
+    #[test]
+    fn ties_go_to_the_even_neighbour() {
+        // 2^64 is even, its neighbours are 2 apart.
+        let base = read("18446744073709551616").unwrap();
+        for (summand, sum) in [
+            ("1", "18446744073709551616"),
+            ("1.0000001", "18446744073709551618"),
+            ("3", "18446744073709551620"),
+            ("-0.5", "18446744073709551616"),
+            ("-0.50001", "18446744073709551615"),
+        ] {
+            assert_eq!(written(base.plus(read(summand).unwrap())), sum, "{summand}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn integers_add_up_exactly(one: i64, two: i64) {
+            let sum = i128::from(one) + i128::from(two);
+            prop_assume!(sum.unsigned_abs() < 1 << 64);
+            let added = read(&one.to_string()).unwrap().plus(read(&two.to_string()).unwrap());
+            prop_assert_eq!(written(added), sum.to_string());
+        }
+
+        #[test]
+        fn every_double_is_read_exactly(bits: u64) {
+            let number = f64::from_bits(bits);
+            prop_assume!(number.is_finite() && number.abs() > 1e-300);
+            let read_back = read(&format!("{number:e}")).unwrap();
+            // The shortest spelling of a double says a little more or less than the double: it is
+            // within half of its last bit.
+            let opposite = read(&format!("{:.800}", -number)).unwrap();
+            let rest = read_back.plus(opposite);
+            let size = written(rest).parse::<f64>().unwrap().abs();
+            prop_assert!(size <= number.abs() * f64::EPSILON / 2.0);
+        }
+
+        #[test]
+        fn the_sum_does_not_depend_on_the_order(one in "-?[0-9]{1,25}(\\.[0-9]{1,25})?(e-?[0-9]{1,2})?", two in "-?[0-9]{1,25}(\\.[0-9]{1,25})?(e-?[0-9]{1,2})?") {
+            let (one, two) = (read(&one).unwrap(), read(&two).unwrap());
+            prop_assert_eq!(one.plus(two), two.plus(one));
+        }
+    }
+}

@@ -273,3 +273,112 @@ fn help(reply: &mut Reply<'_>) {
         reply.simple(line);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Store, check};
+
+    #[test]
+    fn command_info_is_what_redis_says() {
+        let get = "*10\r\n$3\r\nget\r\n:2\r\n~2\r\n+readonly\r\n+fast\r\n:1\r\n:1\r\n:1\r\n~3\r\n\
+                   +@read\r\n+@string\r\n+@fast\r\n~0\r\n~1\r\n%3\r\n$5\r\nflags\r\n~2\r\n+RO\r\n\
+                   +access\r\n$12\r\nbegin_search\r\n%2\r\n$4\r\ntype\r\n$5\r\nindex\r\n$4\r\n\
+                   spec\r\n%1\r\n$5\r\nindex\r\n:1\r\n$9\r\nfind_keys\r\n%2\r\n$4\r\ntype\r\n\
+                   $5\r\nrange\r\n$4\r\nspec\r\n%3\r\n$7\r\nlastkey\r\n:0\r\n$7\r\nkeystep\r\n:1\r\n\
+                   $5\r\nlimit\r\n:0\r\n~0\r\n";
+        Store::resp3().check(&[("COMMAND INFO GET nobody", &format!("*2\r\n{get}_\r\n"))]);
+    }
+
+    #[test]
+    fn subcommands_are_listed_under_their_container() {
+        let mut store = Store::new();
+        let reply = store.line("COMMAND INFO object");
+        assert_eq!(reply.matches("$15\r\nobject|encoding").count(), 1);
+        assert!(
+            reply.contains("*5\r\n*10\r\n$15\r\nobject|encoding"),
+            "{reply}"
+        );
+        let alone = store.line("COMMAND INFO object|encoding");
+        assert!(alone.starts_with("*1\r\n*10\r\n$15\r\nobject|encoding\r\n:3\r\n"));
+        let docs = store.line("COMMAND DOCS object");
+        assert!(
+            docs.contains("$11\r\nsubcommands\r\n*10\r\n$15\r\nobject|encoding"),
+            "{docs}"
+        );
+    }
+
+    #[test]
+    fn all_commands_are_as_many_as_are_counted() {
+        let mut store = Store::new();
+        let count = store.line("COMMAND COUNT").replace(':', "*");
+        assert!(store.line("COMMAND").starts_with(&count));
+        assert!(store.line("COMMAND INFO").starts_with(&count));
+        let mut store = Store::resp3();
+        assert!(
+            store
+                .line("COMMAND DOCS")
+                .starts_with(&count.replace('*', "%"))
+        );
+    }
+
+    #[test]
+    fn docs_are_given_for_what_exists() {
+        let mut store = Store::resp3();
+        let reply = store.line("COMMAND DOCS nobody ECHO");
+        assert!(
+            reply.starts_with("%1\r\n$4\r\necho\r\n%4\r\n$7\r\nsummary\r\n"),
+            "{reply}"
+        );
+        store.check(&[("COMMAND DOCS nobody", "%0\r\n")]);
+    }
+
+    #[test]
+    fn keys_are_found_in_other_commands() {
+        check(&[
+            ("COMMAND GETKEYS GET a", "*1\r\n$1\r\na\r\n"),
+            (
+                "COMMAND GETKEYS mset a 1 b 2",
+                "*2\r\n$1\r\na\r\n$1\r\nb\r\n",
+            ),
+            (
+                "COMMAND GETKEYS DEL a b c",
+                "*3\r\n$1\r\na\r\n$1\r\nb\r\n$1\r\nc\r\n",
+            ),
+            ("COMMAND GETKEYS RENAME a b", "*2\r\n$1\r\na\r\n$1\r\nb\r\n"),
+            ("COMMAND GETKEYS OBJECT ENCODING a", "*1\r\n$1\r\na\r\n"),
+            (
+                "COMMAND GETKEYS PING x",
+                "-ERR The command has no key arguments\r\n",
+            ),
+            (
+                "COMMAND GETKEYS nobody x",
+                "-ERR Invalid command specified\r\n",
+            ),
+            (
+                "COMMAND GETKEYS GET a b",
+                "-ERR Invalid number of arguments specified for command\r\n",
+            ),
+        ]);
+    }
+
+    #[test]
+    fn names_are_listed_by_filter() {
+        check(&[
+            (
+                "COMMAND LIST FILTERBY PATTERN GETD*",
+                "*1\r\n$6\r\ngetdel\r\n",
+            ),
+            ("COMMAND LIST FILTERBY MODULE any", "*0\r\n"),
+            ("COMMAND LIST FILTERBY ACLCAT nobody", "*0\r\n"),
+            ("COMMAND LIST FILTERBY NOTHING x", "-ERR syntax error\r\n"),
+            ("COMMAND LIST x", "-ERR syntax error\r\n"),
+        ]);
+        let mut store = Store::new();
+        assert!(store.line("COMMAND LIST").starts_with("*"));
+        assert!(
+            store
+                .line("COMMAND LIST FILTERBY ACLCAT string")
+                .starts_with("*21\r\n")
+        );
+    }
+}

@@ -151,3 +151,85 @@ fn copy_options(args: Args<'_>, reply: &mut Reply<'_>) -> Option<bool> {
     }
     Some(replaces)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::check;
+
+    #[test]
+    fn keys_are_removed_and_counted_each_time_they_are_named() {
+        check(&[
+            ("MSET a 1 b 2 c 3 d 4", "+OK\r\n"),
+            ("EXISTS a a nobody", ":2\r\n"),
+            ("TOUCH a b nobody", ":2\r\n"),
+            ("DEL a a nobody b", ":2\r\n"),
+            ("UNLINK c", ":1\r\n"),
+            ("DBSIZE", ":1\r\n"),
+            ("TYPE d", "+string\r\n"),
+            ("TYPE a", "+none\r\n"),
+        ]);
+    }
+
+    #[test]
+    fn rename_moves_value_and_expiry() {
+        check(&[
+            ("SET a 1 EX 10", "+OK\r\n"),
+            ("SET b 2", "+OK\r\n"),
+            ("RENAME a b", "+OK\r\n"),
+            ("GET b", "$1\r\n1\r\n"),
+            ("TTL b", ":10\r\n"),
+            ("RENAME a b", "-ERR no such key\r\n"),
+            ("RENAME a a", "-ERR no such key\r\n"),
+            ("RENAME b b", "+OK\r\n"),
+            ("DBSIZE", ":1\r\n"),
+        ]);
+    }
+
+    #[test]
+    fn renamenx_moves_only_to_a_free_key() {
+        check(&[
+            ("MSET a 1 b 2", "+OK\r\n"),
+            ("RENAMENX a b", ":0\r\n"),
+            ("RENAMENX a a", ":0\r\n"),
+            ("RENAMENX a c", ":1\r\n"),
+            ("MGET a b c", "*3\r\n$-1\r\n$1\r\n2\r\n$1\r\n1\r\n"),
+            ("RENAMENX a d", "-ERR no such key\r\n"),
+        ]);
+    }
+
+    #[test]
+    fn copy_gives_value_and_expiry_to_another_key_as_well() {
+        check(&[
+            ("SET a 1 EX 10", "+OK\r\n"),
+            ("COPY a b", ":1\r\n"),
+            ("TTL b", ":10\r\n"),
+            ("SET a 2", "+OK\r\n"),
+            ("COPY a b DB 0", ":0\r\n"),
+            ("COPY a b REPLACE", ":1\r\n"),
+            ("GET b", "$1\r\n2\r\n"),
+            ("TTL b", ":-1\r\n"),
+            ("COPY nobody b replace", ":0\r\n"),
+        ]);
+    }
+
+    #[test]
+    fn copy_refuses_what_it_cannot_do() {
+        check(&[
+            (
+                "COPY a a",
+                "-ERR source and destination objects are the same\r\n",
+            ),
+            ("COPY a b DB 1", "-ERR DB index is out of range\r\n"),
+            (
+                "COPY a b DB x",
+                "-ERR value is not an integer or out of range\r\n",
+            ),
+            (
+                "COPY a b DB 9999999999",
+                "-ERR value is out of range, value must between -2147483648 and 2147483647\r\n",
+            ),
+            ("COPY a b DB", "-ERR syntax error\r\n"),
+            ("COPY a b TO", "-ERR syntax error\r\n"),
+        ]);
+    }
+}

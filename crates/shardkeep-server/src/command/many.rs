@@ -56,3 +56,48 @@ fn set_all(shards: &mut dyn ShardSet, args: Args<'_>) {
         keyspace.set(hash, key, value, None);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::check;
+
+    #[test]
+    fn mget_answers_each_key_in_order() {
+        check(&[
+            ("MSET a 1 b 2 c 3", "+OK\r\n"),
+            (
+                "MGET c nobody a a",
+                "*4\r\n$1\r\n3\r\n$-1\r\n$1\r\n1\r\n$1\r\n1\r\n",
+            ),
+        ]);
+    }
+
+    #[test]
+    fn of_two_values_for_one_key_the_last_one_stays() {
+        check(&[("MSET a 1 a 2", "+OK\r\n"), ("GET a", "$1\r\n2\r\n")]);
+    }
+
+    #[test]
+    fn msetnx_sets_all_or_nothing() {
+        check(&[
+            ("MSETNX a 1 b 2", ":1\r\n"),
+            ("MSETNX c 3 b 4", ":0\r\n"),
+            ("MGET a b c", "*3\r\n$1\r\n1\r\n$1\r\n2\r\n$-1\r\n"),
+        ]);
+    }
+
+    #[test]
+    fn a_key_without_a_value_is_refused() {
+        check(&[
+            (
+                "MSET a 1 b",
+                "-ERR wrong number of arguments for 'mset' command\r\n",
+            ),
+            (
+                "MSETNX a 1 b",
+                "-ERR wrong number of arguments for 'msetnx' command\r\n",
+            ),
+            ("DBSIZE", ":0\r\n"),
+        ]);
+    }
+}

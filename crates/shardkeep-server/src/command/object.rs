@@ -78,3 +78,54 @@ pub(super) fn help(reply: &mut Reply<'_>) {
         reply.simple(line);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::check;
+
+    #[test]
+    fn an_encoding_is_told_as_redis_would_have_chosen_it() {
+        let (short, long) = ("x".repeat(44), "x".repeat(45));
+        check(&[
+            (&format!("MSET a 12 b {short} c {long}"), "+OK\r\n"),
+            ("OBJECT ENCODING a", "$3\r\nint\r\n"),
+            ("OBJECT encoding b", "$6\r\nembstr\r\n"),
+            ("object ENCODING c", "$3\r\nraw\r\n"),
+            ("OBJECT ENCODING nobody", "$-1\r\n"),
+            ("OBJECT REFCOUNT a", ":2147483647\r\n"),
+            ("OBJECT REFCOUNT b", ":1\r\n"),
+            ("OBJECT IDLETIME a", ":0\r\n"),
+        ]);
+    }
+
+    #[test]
+    fn frequencies_are_not_kept() {
+        check(&[
+            ("SET k v", "+OK\r\n"),
+            (
+                "OBJECT FREQ k",
+                "-ERR An LFU maxmemory policy is not selected, access frequency not tracked. \
+                 Please note that when switching between policies at runtime LRU and LFU data \
+                 will take some time to adjust.\r\n",
+            ),
+        ]);
+    }
+
+    #[test]
+    fn a_subcommand_is_checked_like_a_command() {
+        check(&[
+            (
+                "OBJECT",
+                "-ERR wrong number of arguments for 'object' command\r\n",
+            ),
+            (
+                "OBJECT ENCODING",
+                "-ERR wrong number of arguments for 'object|encoding' command\r\n",
+            ),
+            (
+                "OBJECT Color k",
+                "-ERR unknown subcommand 'Color'. Try OBJECT HELP.\r\n",
+            ),
+        ]);
+    }
+}

@@ -164,3 +164,112 @@ impl Found {
         (self.keys, self.encoded)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Store, check};
+    use std::collections::HashMap;
+
+    /// How often each key is met on a whole walk.
+    fn walk(
+        store: &mut Store,
+        options: &str,
+        between: impl Fn(&mut Store),
+    ) -> HashMap<String, u32> {
+        let mut met = HashMap::new();
+        let mut cursor = String::from("0");
+        loop {
+            let reply = store.line(&format!("SCAN {cursor} {options}"));
+            let mut lines = reply.split("\r\n");
+            cursor = lines.nth(2).unwrap().to_string();
+            for key in lines.skip(1).skip(1).step_by(2) {
+                *met.entry(key.to_string()).or_default() += 1;
+            }
+            if cursor == "0" {
+                return met;
+            }
+            between(store);
+        }
+    }
+
+    #[test]
+    fn a_small_store_comes_back_in_one_call() {
+        let mut store = Store::new();
+        store.check(&[("MSET a 1 b 2 c 3", "+OK\r\n")]);
+        assert!(store.line("SCAN 0").starts_with("*2\r\n$1\r\n0\r\n*3\r\n"));
+    }
+
+    #[test]
+    fn a_walk_meets_every_key_once_whatever_is_added_meanwhile() {
+        let mut store = Store::new();
+        for number in 0..30_000 {
+            store.check(&[(&format!("SET key:{number} v"), "+OK\r\n")]);
+        }
+        let met = walk(&mut store, "COUNT 1", |store| {
+            let next = store.line("DBSIZE");
+            for number in 0..2_000 {
+                let line = format!("SET {}:{number} v", &next[1..next.len() - 2]);
+                store.check(&[(&line, "+OK\r\n")]);
+            }
+        });
+        for number in 0..30_000 {
+            assert_eq!(met.get(&format!("key:{number}")), Some(&1));
+        }
+    }
+
+    #[test]
+    fn a_walk_may_ask_for_a_pattern_and_a_type() {
+        let mut store = Store::new();
+        store.check(&[("MSET a1 1 a2 2 b1 3", "+OK\r\n")]);
+        assert_eq!(walk(&mut store, "MATCH a* COUNT 1", |_| ()).len(), 2);
+        assert_eq!(walk(&mut store, "type STRING match ?1", |_| ()).len(), 2);
+        assert_eq!(walk(&mut store, "TYPE hash", |_| ()).len(), 0);
+    }
+
+    #[test]
+    fn what_is_no_cursor_is_refused() {
+        for cursor in [
+            "x",
+            "1x",
+            "-",
+            "4",
+            "4294967296",
+            "18446744073709551616",
+            "-1",
+        ] {
+            check(&[(&format!("SCAN {cursor}"), "-ERR invalid cursor\r\n")]);
+        }
+        for cursor in ["0", "3", "65536", "''", "+2"] {
+            check(&[(
+                &format!("SCAN {cursor} COUNT 100"),
+                "*2\r\n$1\r\n0\r\n*0\r\n",
+            )]);
+        }
+    }
+
+    #[test]
+    fn what_is_no_option_is_refused() {
+        check(&[
+            ("SCAN 0 COUNT 0", "-ERR syntax error\r\n"),
+            ("SCAN 0 COUNT", "-ERR syntax error\r\n"),
+            (
+                "SCAN 0 COUNT x",
+                "-ERR value is not an integer or out of range\r\n",
+            ),
+            ("SCAN 0 AFTER 1", "-ERR syntax error\r\n"),
+        ]);
+    }
+
+    #[test]
+    fn keys_gives_all_that_match() {
+        check(&[
+            ("MSET one 1 two 2 \\x00\\xff 3", "+OK\r\n"),
+            ("KEYS o*", "*1\r\n$3\r\none\r\n"),
+            ("KEYS ??", "*1\r\n$2\r\n\\x00\\xff\r\n"),
+            ("KEYS nobody", "*0\r\n"),
+        ]);
+        let mut store = Store::new();
+        store.check(&[("MSET one 1 two 2", "+OK\r\n")]);
+        assert!(store.line("KEYS *").starts_with("*2\r\n"));
+    }
+}

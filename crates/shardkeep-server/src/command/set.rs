@@ -186,3 +186,124 @@ pub(super) fn getset(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: 
     };
     keyspace.count_read(found);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{NOW, Store, check};
+
+    const INVALID: &str = "-ERR invalid expire time in 'set' command\r\n";
+    const SYNTAX: &str = "-ERR syntax error\r\n";
+
+    #[test]
+    fn set_gives_a_key_a_value_and_takes_its_expiry() {
+        check(&[
+            ("SET k v", "+OK\r\n"),
+            ("GET k", "$1\r\nv\r\n"),
+            ("SET k w EX 10", "+OK\r\n"),
+            ("TTL k", ":10\r\n"),
+            ("SET k x", "+OK\r\n"),
+            ("TTL k", ":-1\r\n"),
+        ]);
+    }
+
+    #[test]
+    fn set_may_depend_on_what_is_there() {
+        check(&[
+            ("SET k v XX", "$-1\r\n"),
+            ("SET k v nx", "+OK\r\n"),
+            ("SET k w NX", "$-1\r\n"),
+            ("SET k w xx", "+OK\r\n"),
+            ("GET k", "$1\r\nw\r\n"),
+            ("SET k v NX XX", SYNTAX),
+        ]);
+    }
+
+    #[test]
+    fn set_with_get_answers_the_old_value_whether_it_sets_or_not() {
+        check(&[
+            ("SET k v GET", "$-1\r\n"),
+            ("SET k w GET", "$1\r\nv\r\n"),
+            ("SET k x NX GET", "$1\r\nw\r\n"),
+            ("SET j x XX GET", "$-1\r\n"),
+            ("MGET k j", "*2\r\n$1\r\nw\r\n$-1\r\n"),
+        ]);
+    }
+
+    #[test]
+    fn set_takes_an_expiry_in_four_ways_or_keeps_the_old_one() {
+        check(&[
+            ("SET k v PX 1500", "+OK\r\n"),
+            ("PTTL k", ":1500\r\n"),
+            ("SET k v EXAT 1700000100", "+OK\r\n"),
+            ("TTL k", ":100\r\n"),
+            ("SET k v PXAT 1700000000300", "+OK\r\n"),
+            ("SET k w KEEPTTL", "+OK\r\n"),
+            ("PTTL k", ":300\r\n"),
+            ("GET k", "$1\r\nw\r\n"),
+        ]);
+    }
+
+    #[test]
+    fn set_refuses_an_expiry_that_is_no_time_and_changes_nothing() {
+        check(&[
+            ("SET k v EX 0", INVALID),
+            ("SET k v PX -1", INVALID),
+            ("SET k v EX 9223372036854775807", INVALID),
+            ("SET k v PX 9223372036854775807", INVALID),
+            (
+                "SET k v EX soon",
+                "-ERR value is not an integer or out of range\r\n",
+            ),
+            ("SET k v EX", SYNTAX),
+            ("SET k v EX 1 PX 1", SYNTAX),
+            ("SET k v EX 1 KEEPTTL", SYNTAX),
+            ("SET k v KEEPTTL EX 1", SYNTAX),
+            ("SET k v PERSIST", SYNTAX),
+            ("SET k v soon", SYNTAX),
+            ("EXISTS k", ":0\r\n"),
+            ("SET k v EX 1 EX 2", "+OK\r\n"),
+            ("TTL k", ":2\r\n"),
+        ]);
+    }
+
+    #[test]
+    fn a_value_is_gone_when_its_time_has_come() {
+        let mut store = Store::new();
+        store.check(&[("SET k v PX 100", "+OK\r\n")]);
+        store.set_now(NOW + 99);
+        store.check(&[("GET k", "$1\r\nv\r\n")]);
+        store.set_now(NOW + 100);
+        store.check(&[
+            ("DBSIZE", ":1\r\n"),
+            ("GET k", "$-1\r\n"),
+            ("DBSIZE", ":0\r\n"),
+        ]);
+        store.check(&[("SET k v PX 100", "+OK\r\n")]);
+        store.set_now(NOW + 200);
+        store.check(&[("SET k w XX", "$-1\r\n"), ("SET k w NX GET", "$-1\r\n")]);
+        store.check(&[("GET k", "$1\r\nw\r\n")]);
+    }
+
+    #[test]
+    fn the_older_commands_do_a_part_of_it() {
+        check(&[
+            ("SETNX k v", ":1\r\n"),
+            ("SETNX k w", ":0\r\n"),
+            ("SETEX k 5 w", "+OK\r\n"),
+            ("TTL k", ":5\r\n"),
+            ("PSETEX k 700 x", "+OK\r\n"),
+            ("PTTL k", ":700\r\n"),
+            ("GETSET k y", "$1\r\nx\r\n"),
+            ("TTL k", ":-1\r\n"),
+            ("GETSET j y", "$-1\r\n"),
+            (
+                "SETEX k 0 v",
+                "-ERR invalid expire time in 'setex' command\r\n",
+            ),
+            (
+                "PSETEX k -1 v",
+                "-ERR invalid expire time in 'psetex' command\r\n",
+            ),
+        ]);
+    }
+}

@@ -57,3 +57,47 @@ pub(super) fn randomkey(shards: &mut dyn ShardSet, _args: Args<'_>, reply: &mut 
 /// How often RANDOMKEY picks a shard before it gives up. Each round that fails has removed up to
 /// [`crate::keyspace::RANDOM_TRIES_MAX`] expired entries.
 const ROUNDS_MAX: u32 = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{NOW, Store, check};
+
+    #[test]
+    fn the_store_is_counted_and_emptied_as_a_whole() {
+        for flush in ["FLUSHALL", "flushdb", "FLUSHALL async", "FLUSHDB SYNC"] {
+            check(&[
+                ("MSET a 1 b 2 c 3 d 4 e 5", "+OK\r\n"),
+                ("DBSIZE", ":5\r\n"),
+                ("FLUSHALL NOW", "-ERR syntax error\r\n"),
+                ("FLUSHALL SYNC ASYNC", "-ERR syntax error\r\n"),
+                ("DBSIZE", ":5\r\n"),
+                (flush, "+OK\r\n"),
+                ("DBSIZE", ":0\r\n"),
+                ("RANDOMKEY", "$-1\r\n"),
+                ("EXISTS a b c d e", ":0\r\n"),
+            ]);
+        }
+    }
+
+    #[test]
+    fn every_key_is_the_random_one_some_time() {
+        let mut store = Store::new();
+        store.check(&[("MSET a 1 b 2 c 3 d 4 e 5", "+OK\r\n")]);
+        let mut picked = std::collections::HashSet::new();
+        for _ in 0..500 {
+            picked.insert(store.line("RANDOMKEY"));
+        }
+        assert_eq!(picked.len(), 5, "{picked:?}");
+    }
+
+    #[test]
+    fn what_has_expired_is_not_the_random_key() {
+        let mut store = Store::new();
+        for number in 0..1_000 {
+            store.check(&[(&format!("SET {number} v PX 5"), "+OK\r\n")]);
+        }
+        store.check(&[("SET k v", "+OK\r\n")]);
+        store.set_now(NOW + 5);
+        store.check(&[("RANDOMKEY", "$1\r\nk\r\n"); 20]);
+    }
+}

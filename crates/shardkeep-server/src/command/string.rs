@@ -190,3 +190,102 @@ pub(super) fn setrange(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::check;
+
+    #[test]
+    fn getdel_answers_the_value_and_removes_it() {
+        check(&[
+            ("SET k v", "+OK\r\n"),
+            ("GETDEL k", "$1\r\nv\r\n"),
+            ("GETDEL k", "$-1\r\n"),
+            ("DBSIZE", ":0\r\n"),
+        ]);
+    }
+
+    #[test]
+    fn getex_answers_the_value_and_changes_its_expiry() {
+        check(&[
+            ("SET k v", "+OK\r\n"),
+            ("GETEX k EX 10", "$1\r\nv\r\n"),
+            ("GETEX k", "$1\r\nv\r\n"),
+            ("TTL k", ":10\r\n"),
+            ("GETEX k PERSIST", "$1\r\nv\r\n"),
+            ("TTL k", ":-1\r\n"),
+            ("GETEX k EX 1 PERSIST", "-ERR syntax error\r\n"),
+            ("GETEX k KEEPTTL", "-ERR syntax error\r\n"),
+            (
+                "GETEX k EX 0",
+                "-ERR invalid expire time in 'getex' command\r\n",
+            ),
+            ("GETEX nobody EX 0", "$-1\r\n"),
+            ("GETEX k PXAT 1", "$1\r\nv\r\n"),
+            ("EXISTS k", ":0\r\n"),
+        ]);
+    }
+
+    #[test]
+    fn getrange_counts_from_either_end_and_stays_within() {
+        check(&[
+            ("SET k abcde", "+OK\r\n"),
+            ("GETRANGE k 1 3", "$3\r\nbcd\r\n"),
+            ("GETRANGE k -3 -2", "$2\r\ncd\r\n"),
+            ("SUBSTR k 0 -1", "$5\r\nabcde\r\n"),
+            ("GETRANGE k 3 1", "$0\r\n\r\n"),
+            ("GETRANGE k -1 -3", "$0\r\n\r\n"),
+            ("GETRANGE k -100 1", "$2\r\nab\r\n"),
+            ("GETRANGE k 5 9", "$0\r\n\r\n"),
+            (
+                "GETRANGE k -9223372036854775808 9223372036854775807",
+                "$5\r\nabcde\r\n",
+            ),
+            ("GETRANGE nobody 0 1", "$0\r\n\r\n"),
+            (
+                "GETRANGE k a 1",
+                "-ERR value is not an integer or out of range\r\n",
+            ),
+        ]);
+    }
+
+    #[test]
+    fn append_makes_a_value_longer_and_keeps_its_expiry() {
+        check(&[
+            ("APPEND k ab", ":2\r\n"),
+            ("EXPIRE k 10", ":1\r\n"),
+            ("APPEND k cd", ":4\r\n"),
+            ("GET k", "$4\r\nabcd\r\n"),
+            ("STRLEN k", ":4\r\n"),
+            ("TTL k", ":10\r\n"),
+            ("STRLEN nobody", ":0\r\n"),
+        ]);
+    }
+
+    #[test]
+    fn setrange_overwrites_and_fills_gaps_with_zeroes() {
+        check(&[
+            ("SETRANGE k 2 ab", ":4\r\n"),
+            ("GET k", "$4\r\n\\x00\\x00ab\r\n"),
+            ("SETRANGE k 0 xy", ":4\r\n"),
+            ("SETRANGE k 3 cd", ":5\r\n"),
+            ("GET k", "$5\r\nxyacd\r\n"),
+            ("SETRANGE k 9 ''", ":5\r\n"),
+            ("SETRANGE nobody 9 ''", ":0\r\n"),
+            ("EXISTS nobody", ":0\r\n"),
+        ]);
+    }
+
+    #[test]
+    fn no_string_gets_longer_than_512_mib() {
+        const TOO_LONG: &str = "-ERR string exceeds maximum allowed size (proto-max-bulk-len)\r\n";
+        check(&[
+            ("SETRANGE k 536870912 x", TOO_LONG),
+            ("SETRANGE k 9223372036854775807 x", TOO_LONG),
+            ("SETRANGE k -1 x", "-ERR offset is out of range\r\n"),
+            ("SET k v", "+OK\r\n"),
+            ("SETRANGE k 536870912 x", TOO_LONG),
+            ("GET k", "$1\r\nv\r\n"),
+        ]);
+    }
+}

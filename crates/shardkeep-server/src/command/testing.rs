@@ -80,10 +80,6 @@ impl Store {
         }
     }
 
-    pub(super) fn each(&self) -> impl Iterator<Item = &Keyspace> {
-        self.shards.shards.iter()
-    }
-
     /// The reply to these arguments.
     pub(super) fn call(&mut self, args: &[&[u8]]) -> Vec<u8> {
         let mut spans = Vec::new();

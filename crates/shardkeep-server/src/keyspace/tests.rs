@@ -1,1 +1,216 @@
+use std::collections::HashMap;
 
+use proptest::prelude::*;
+
+use super::*;
+
+const NOW: u64 = 1_000_000;
+
+fn keyspace() -> Keyspace {
+    let mut keyspace = Keyspace::new(2, ahash::RandomState::with_seeds(1, 2, 3, 4));
+    keyspace.set_now(UnixMillis::new(NOW));
+    keyspace
+}
+
+fn hash(keyspace: &Keyspace, key: &[u8]) -> u64 {
+    hash_key(&keyspace.hasher, key)
+}
+
+/// What the accounts say must be what a count of all entries gives.
+#[track_caller]
+fn check_accounts(keyspace: &Keyspace) {
+    let records = || keyspace.table.iter();
+    let memory: usize = records().map(Record::allocated_bytes).sum();
+    assert_eq!(keyspace.accounts.memory, memory);
+    let expires = records().filter(|record| record.expires_at().is_some());
+    assert_eq!(keyspace.expires(), expires.count());
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Get,
+    Set(Vec<u8>, Option<u64>),
+    Put(Vec<u8>, Option<u64>),
+    SetValue(Vec<u8>),
+    SetExpiry(Option<u64>),
+    Append(Vec<u8>),
+    Resize(usize),
+    Remove,
+    LookAway,
+    Pass(u64),
+    Tend,
+    Clear,
+}
+
+fn value() -> impl Strategy<Value = Vec<u8>> {
+    proptest::collection::vec(any::<u8>(), 0..80)
+}
+
+fn life() -> impl Strategy<Value = Option<u64>> {
+    proptest::option::of(1..100_u64)
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => Just(Step::Get),
+        4 => (value(), life()).prop_map(|(value, life)| Step::Set(value, life)),
+        1 => (value(), life()).prop_map(|(value, life)| Step::Put(value, life)),
+        2 => value().prop_map(Step::SetValue),
+        2 => life().prop_map(Step::SetExpiry),
+        2 => value().prop_map(Step::Append),
+        1 => (0..100_usize).prop_map(Step::Resize),
+        2 => Just(Step::Remove),
+        1 => Just(Step::LookAway),
+        3 => (1..30_u64).prop_map(Step::Pass),
+        1 => Just(Step::Tend),
+        1 => Just(Step::Clear),
+    ]
+}
+
+type Model = HashMap<u8, (Vec<u8>, Option<u64>)>;
+
+/// Does the same with a keyspace and a map that forgets at once what expires.
+fn play(steps: &[(u8, Step)]) {
+    let mut keyspace = keyspace();
+    let mut model = Model::new();
+    let mut now = NOW;
+    for (name, step) in steps {
+        let key = [b'k', *name];
+        let hash = hash(&keyspace, &key);
+        let moment = |life: &Option<u64>| life.map(|life| now + life);
+        let unix = |life: &Option<u64>| moment(life).map(UnixMillis::new);
+        let known = model.get_mut(name);
+        match step {
+            Step::Get => {
+                let shown = keyspace.get(hash, &key).map(|record| {
+                    let expires_at = record.expires_at().map(UnixMillis::get);
+                    (record.value().to_vec(), expires_at)
+                });
+                assert_eq!(shown, known.cloned());
+            }
+            Step::Set(value, life) => {
+                keyspace.set(hash, &key, value, unix(life));
+                model.insert(*name, (value.clone(), moment(life)));
+            }
+            Step::Put(value, life) => {
+                keyspace.put(hash, Record::new(&key, value, unix(life)));
+                model.insert(*name, (value.clone(), moment(life)));
+            }
+            Step::SetValue(_) | Step::SetExpiry(_) | Step::Append(_) | Step::Resize(_) => {
+                let place = keyspace.place(hash, &key);
+                assert_eq!(matches!(place, Place::Taken(_)), known.is_some());
+                if let (Place::Taken(mut taken), Some(known)) = (place, known) {
+                    change(&mut taken, known, step, now);
+                }
+            }
+            Step::Remove => {
+                assert_eq!(keyspace.remove(hash, &key), model.remove(name).is_some());
+            }
+            Step::LookAway => drop(keyspace.place(hash, &key)),
+            Step::Pass(millis) => {
+                now += millis;
+                keyspace.set_now(UnixMillis::new(now));
+                model.retain(|_, (_, expires_at)| expires_at.is_none_or(|at| at > now));
+            }
+            Step::Tend => while keyspace.tend() {},
+            Step::Clear => {
+                keyspace.clear();
+                model.clear();
+            }
+        }
+        check_accounts(&keyspace);
+        assert_eq!(keyspace.iter().count(), model.len());
+        assert!(keyspace.len() >= model.len());
+    }
+}
+
+fn change(taken: &mut Taken<'_>, known: &mut (Vec<u8>, Option<u64>), step: &Step, now: u64) {
+    match step {
+        Step::SetValue(value) => {
+            taken.set_value(value);
+            known.0.clone_from(value);
+        }
+        Step::SetExpiry(life) => {
+            known.1 = life.map(|life| now + life);
+            taken.set_expires_at(known.1.map(UnixMillis::new));
+        }
+        Step::Append(bytes) => {
+            taken.append(bytes);
+            known.0.extend_from_slice(bytes);
+        }
+        Step::Resize(len) => {
+            taken.resize_value(*len);
+            known.0.resize(*len, 0);
+        }
+        Step::Get
+        | Step::Set(..)
+        | Step::Put(..)
+        | Step::Remove
+        | Step::LookAway
+        | Step::Pass(_)
+        | Step::Tend
+        | Step::Clear => unreachable!("{step:?} needs no value"),
+    }
+    assert_eq!(taken.value(), known.0);
+}
+
+proptest! {
+    #[test]
+    fn a_keyspace_does_what_a_map_does(steps in proptest::collection::vec((0..6_u8, step()), 0..120)) {
+        play(&steps);
+    }
+}
+
+#[test]
+fn reads_are_counted_as_hits_and_misses_and_writes_are_not() {
+    let mut keyspace = keyspace();
+    let hash = hash(&keyspace, b"k");
+    keyspace.set(hash, b"k", b"v", Some(UnixMillis::new(NOW + 1)));
+    assert!(keyspace.contains(hash, b"k"));
+    assert!(keyspace.get(hash, b"k").is_some());
+    keyspace.set_now(UnixMillis::new(NOW + 1));
+    assert!(keyspace.get(hash, b"k").is_none());
+    assert!(keyspace.get(hash, b"k").is_none());
+    let expected = Counters {
+        hits: 1,
+        misses: 2,
+        expired: 1,
+    };
+    assert_eq!(keyspace.counters(), expected);
+}
+
+#[test]
+fn what_has_expired_is_removed_though_nobody_looks() {
+    let mut keyspace = keyspace();
+    for number in 0..10_000_u32 {
+        let key = number.to_le_bytes();
+        let life = u64::from(number % 2) * 1_000 + 1;
+        let hash = hash(&keyspace, &key);
+        keyspace.set(hash, &key, b"v", Some(UnixMillis::new(NOW + life)));
+    }
+    assert!(keyspace.wants_tending());
+    let mut now = NOW;
+    while keyspace.wants_tending() {
+        assert!(now < NOW + 60_000, "{keyspace:?}");
+        now += 500;
+        keyspace.set_now(UnixMillis::new(now));
+        while keyspace.tend() {}
+        check_accounts(&keyspace);
+    }
+    assert_eq!(keyspace.counters().expired, 10_000);
+    assert!(keyspace.is_empty());
+}
+
+#[test]
+fn an_emptied_keyspace_takes_as_much_memory_as_a_new_one() {
+    let mut keyspace = keyspace();
+    let new = keyspace.memory_bytes();
+    for number in 0..10_000_u32 {
+        let key = number.to_le_bytes();
+        let hash = hash(&keyspace, &key);
+        keyspace.set(hash, &key, b"v", None);
+    }
+    assert!(keyspace.memory_bytes() > new + 10_000 * 8);
+    keyspace.clear();
+    assert_eq!(keyspace.memory_bytes(), new);
+}

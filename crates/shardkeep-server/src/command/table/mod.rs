@@ -249,3 +249,79 @@ pub fn resolve(args: Args<'_>, reply: &mut Reply<'_>) -> Option<(CommandId, &'st
     }
     Some((id, spec))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Action, Flags, Keys, RouteKind};
+    use super::*;
+
+    #[test]
+    fn every_command_is_found_in_any_case_and_nothing_else_is() {
+        for (at, spec) in TABLE.iter().enumerate() {
+            let found = lookup(spec.name.as_bytes()).map(|(id, _)| id.index());
+            assert_eq!(
+                found,
+                (!spec.is_subcommand()).then_some(at),
+                "{}",
+                spec.name
+            );
+            let upper = spec.name.to_ascii_uppercase();
+            assert_eq!(lookup(upper.as_bytes()).map(|(id, _)| id.index()), found);
+            for other in [format!("{}s", spec.name), spec.name[1..].to_string()] {
+                let exists = TABLE.iter().any(|spec| spec.name == other);
+                assert_eq!(lookup(other.as_bytes()).is_some(), exists, "{other}");
+            }
+        }
+        for nobody in [
+            &b""[..],
+            b"g",
+            b"\x07et",
+            b"get\0",
+            b"g\x05t",
+            &[b'x'; 1_000],
+        ] {
+            assert!(lookup(nobody).is_none());
+        }
+    }
+
+    #[test]
+    fn a_subcommand_follows_its_container() {
+        for (at, spec) in TABLE.iter().enumerate() {
+            let Some((container, name)) = spec.name.split_once('|') else {
+                continue;
+            };
+            let (id, container) = lookup(container.as_bytes()).unwrap();
+            assert!(container.has_subcommands(), "{}", container.name);
+            let found = subcommand(id, name.to_ascii_uppercase().as_bytes());
+            assert_eq!(found.map(|(id, _)| id.index()), Some(at));
+        }
+    }
+
+    #[test]
+    fn an_entry_does_not_contradict_itself() {
+        for spec in TABLE {
+            let name = spec.name;
+            let has_keys = spec.keys != Keys::NONE;
+            assert_eq!(has_keys, !spec.key_specs.is_empty(), "{name}");
+            match spec.action {
+                Action::Shard(_) => assert_eq!(spec.route, RouteKind::FirstKey, "{name}"),
+                Action::Shards(_) => {
+                    assert_eq!(has_keys, spec.route == RouteKind::AllKeys, "{name}")
+                }
+                Action::Connection(_) | Action::Container => {
+                    assert_eq!(spec.route, RouteKind::None, "{name}");
+                }
+            }
+            let last = usize::try_from(spec.keys.last).unwrap_or(0);
+            assert!(last < spec.arity.unsigned_abs() as usize, "{name}");
+            assert!(
+                !spec.flags.contains(Flags::READONLY.and(Flags::WRITE)),
+                "{name}"
+            );
+            assert!(
+                !spec.summary.is_empty() && !spec.summary.ends_with('.'),
+                "{name}"
+            );
+        }
+    }
+}
