@@ -62,8 +62,8 @@ impl<K: Key, V: Value> Store<K, V> {
     ///
     /// ```
     /// let store = shardkeep::Store::open()?;
-    /// assert_eq!(store.get_or_insert_with("answer", || 42)?, 42);
-    /// assert_eq!(store.get_or_insert_with("answer", || unreachable!())?, 42);
+    /// assert_eq!(store.get_or_insert_with(&"answer", || 42)?, 42);
+    /// assert_eq!(store.get_or_insert_with(&"answer", || unreachable!())?, 42);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
@@ -93,9 +93,9 @@ impl<K: Key, V: Value> Store<K, V> {
     /// use shardkeep::{LoadError, Store};
     ///
     /// let store = Store::<&str, u16>::open()?;
-    /// let failed = store.get_or_try_insert_with("port", || "x".parse());
+    /// let failed = store.get_or_try_insert_with(&"port", || "x".parse());
     /// assert!(matches!(failed, Err(LoadError::Loader(_))));
-    /// assert_eq!(store.get_or_try_insert_with("port", || "6379".parse())?, 6379);
+    /// assert_eq!(store.get_or_try_insert_with(&"port", || "6379".parse())?, 6379);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///

@@ -66,9 +66,9 @@ impl<K: Key, V: Value> Store<K, V> {
     ///
     /// let store = Store::open()?;
     /// for _ in 0..3 {
-    ///     store.update("visits", |count| Update::Put(count.map_or(1, |count| count + 1)))?;
+    ///     store.update(&"visits", |count| Update::Put(count.map_or(1, |count| count + 1)))?;
     /// }
-    /// assert_eq!(store.get("visits")?, Some(3));
+    /// assert_eq!(store.get(&"visits")?, Some(3));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
@@ -141,10 +141,10 @@ impl<K: Key, V: Value> Store<K, V> {
     ///
     /// let store = Store::open()?;
     /// store.insert("session", 1)?;
-    /// assert_eq!(store.ttl("session")?, Some(Ttl::Forever));
-    /// assert!(store.expire("session", Duration::from_secs(60))?);
-    /// assert!(matches!(store.ttl("session")?, Some(Ttl::Left(_))));
-    /// assert!(store.persist("session")?);
+    /// assert_eq!(store.ttl(&"session")?, Some(Ttl::Forever));
+    /// assert!(store.expire(&"session", Duration::from_secs(60))?);
+    /// assert!(matches!(store.ttl(&"session")?, Some(Ttl::Left(_))));
+    /// assert!(store.persist(&"session")?);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///

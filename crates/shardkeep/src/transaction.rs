@@ -260,12 +260,12 @@ impl<K: Key, V: Value> Store<K, V> {
     /// let store = Store::open()?;
     /// store.insert_many([("alice", 70), ("bob", 30)]);
     /// store.transaction(["alice", "bob"], |tx| {
-    ///     let (alice, bob) = (tx.get("alice")?.copied(), tx.get("bob")?.copied());
-    ///     tx.insert("alice", alice.unwrap_or(0) - 20)?;
-    ///     tx.insert("bob", bob.unwrap_or(0) + 20)?;
+    ///     let (alice, bob) = (tx.get(&"alice")?.copied(), tx.get(&"bob")?.copied());
+    ///     tx.insert(&"alice", alice.unwrap_or(0) - 20)?;
+    ///     tx.insert(&"bob", bob.unwrap_or(0) + 20)?;
     ///     Ok::<(), KeyNotNamed>(())
     /// })?;
-    /// assert_eq!((store.get("alice")?, store.get("bob")?), (Some(50), Some(50)));
+    /// assert_eq!((store.get(&"alice")?, store.get(&"bob")?), (Some(50), Some(50)));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
