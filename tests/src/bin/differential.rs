@@ -45,6 +45,9 @@ struct Options {
     /// Both servers ask for a password.
     #[arg(long)]
     guarded: bool,
+    /// No command as an inline line.
+    #[arg(long)]
+    no_lines: bool,
     /// Different failures to show before giving up.
     #[arg(long, default_value_t = 10)]
     failures: usize,
@@ -89,7 +92,10 @@ fn run(options: &Options) -> io::Result<usize> {
     let (began, mut number) = (clock::now(), options.episode.unwrap_or(0));
     let mut failing = 0_u64;
     while counts.commands < options.commands && found.len() < options.failures {
-        let played = episode(options.seed, number, EPISODE_COMMANDS, options.guarded);
+        let mut played = episode(options.seed, number, EPISODE_COMMANDS, options.guarded);
+        if options.no_lines {
+            played = played.without_lines();
+        }
         if let Some(failure) = pair.play(&played, &mut counts)? {
             failing += 1;
             if !found.contains(&failure.signature) {

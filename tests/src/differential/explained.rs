@@ -13,11 +13,11 @@ const CLOCKS_APART_MS: i64 = 5_000;
 /// The same in seconds.
 const CLOCKS_APART_S: i64 = CLOCKS_APART_MS / 1_000;
 
-/// Largest relative difference between a sum in a `f64` and one in Redis' 80-bit `long double`.
-const FLOAT_ERROR: f64 = 1e-14;
+/// Bytes of an error that are never cut.
+const ECHO_BYTES_MIN: usize = 900;
 
-/// Most commands that are asked about by name at once.
-const NAMED_MAX: usize = 10;
+/// Stands for every command.
+const ANY: &[&str] = &["*"];
 
 /// One difference that is meant.
 pub struct Explained {
@@ -30,9 +30,6 @@ pub struct Explained {
     /// Whether the replies agree in what must agree: Redis' first, then ours.
     pub(crate) agree: fn(&Value, &Value) -> bool,
 }
-
-/// Index of the difference that leaves different values behind.
-pub(crate) const LAST_DIGITS: &str = "last digits of a sum";
 
 /// The whole table.
 pub const EXPLAINED: &[Explained] = &[
@@ -112,14 +109,24 @@ pub const EXPLAINED: &[Explained] = &[
     },
     Explained {
         name: "one step of SCAN",
-        why: "cursors and order are each server's own; whole walks are compared as sets",
+        why: "cursors and order are each server's own, and a cursor that was never given may be refused; \
+              whole walks are compared as sets",
         commands: &["scan"],
-        agree: |redis, ours| is_scan(redis) && is_scan(ours),
+        agree: |redis, ours| {
+            let refused = text(ours).is_some_and(|text| text == "ERR invalid cursor");
+            refused || is_scan(redis) && is_scan(ours)
+        },
     },
     Explained {
         name: "the command table's size and words",
         why: "fewer commands, described in our own words",
         commands: &["command count", "command docs"],
+        agree: same_kind,
+    },
+    Explained {
+        name: "words of HELP",
+        why: "it tells what exists, in our own words",
+        commands: &["object help", "client help", "command help", "config help"],
         agree: same_kind,
     },
     Explained {
@@ -135,12 +142,45 @@ pub const EXPLAINED: &[Explained] = &[
         agree: |redis, ours| redis.is_error() && (!ours.is_error() || wrong_setinfo(ours)),
     },
     Explained {
-        name: LAST_DIGITS,
-        why: "Redis adds in 80 bits, Shardkeep in 64",
-        commands: &["incrbyfloat"],
-        agree: |redis, ours| match (float(redis), float(ours)) {
-            (Some(redis), Some(ours)) => {
-                (redis - ours).abs() <= FLOAT_ERROR * redis.abs().max(ours.abs()).max(1.0)
+        name: "control bytes echoed in errors",
+        why: "written as \\xHH, so that no terminal or log is played with; Redis sends them as they came",
+        commands: ANY,
+        agree: |redis, ours| match (redis, ours) {
+            (Value::Error(redis), Value::Error(ours)) => {
+                let ours = unescaped(ours);
+                *redis == ours || *redis == without_after_nul(&ours)
+            }
+            _ => false,
+        },
+    },
+    Explained {
+        name: "long echoes in errors",
+        why: "an error's text is cut at a kilobyte",
+        commands: ANY,
+        agree: |redis, ours| match (redis, ours) {
+            (Value::Error(redis), Value::Error(ours)) => {
+                redis.len() > ECHO_BYTES_MIN
+                    && ours.len() > ECHO_BYTES_MIN
+                    && redis[..ECHO_BYTES_MIN] == ours[..ECHO_BYTES_MIN]
+            }
+            _ => false,
+        },
+    },
+    Explained {
+        name: "encodings",
+        why: "Redis tells how a value came to be, Shardkeep what it is now: after APPEND, SETRANGE and the like \
+              a short value is still raw in Redis, and a small number not shared",
+        commands: &["object encoding", "object refcount"],
+        agree: |redis, ours| match (redis, ours) {
+            (Value::Integer(1), Value::Integer(shared)) => *shared == i64::from(i32::MAX),
+            (Value::Bulk(redis), Value::Bulk(ours)) => {
+                let pair = (redis.as_slice(), ours.as_slice());
+                [
+                    (&b"raw"[..], &b"embstr"[..]),
+                    (b"raw", b"int"),
+                    (b"embstr", b"int"),
+                ]
+                .contains(&pair)
             }
             _ => false,
         },
@@ -152,7 +192,7 @@ pub(crate) fn explain(args: &[Vec<u8>], redis: &Value, ours: &Value) -> Option<u
     let name = lower(args.first());
     let with_subcommand = format!("{name} {}", lower(args.get(1)));
     EXPLAINED.iter().position(|row| {
-        let asked = |command: &&str| **command == *name || **command == *with_subcommand;
+        let asked = |command: &&str| [name.as_str(), &with_subcommand, ANY[0]].contains(command);
         row.commands.iter().any(asked) && (row.agree)(redis, ours)
     })
 }
@@ -176,13 +216,6 @@ fn number(value: &Value) -> Option<i64> {
 fn numbers(value: &Value) -> Option<Vec<i64>> {
     match value {
         Value::Array(items) => items.iter().map(number).collect(),
-        _ => None,
-    }
-}
-
-fn float(value: &Value) -> Option<f64> {
-    match value {
-        Value::Bulk(_) => text(value)?.parse().ok(),
         _ => None,
     }
 }
@@ -233,17 +266,20 @@ fn is_scan(value: &Value) -> bool {
     }
 }
 
-/// Every command of ours is one of Redis', and described alike but for its subcommands.
+/// Every command of ours is one of Redis', and described alike; in the whole table, whose length differs,
+/// but for its subcommands.
 fn commands_agree(redis: &Value, ours: &Value) -> bool {
     let (Value::Array(redis), Value::Array(ours)) = (redis, ours) else {
         return false;
     };
+    if redis.len() == ours.len() {
+        let same = |(redis, ours): (&Value, &Value)| redis == ours || ours.is_null();
+        return redis.iter().zip(ours).all(same);
+    }
     let described: HashMap<Vec<u8>, &[Value]> = redis.iter().filter_map(description).collect();
-    // Named commands are few, and compared in their order and in full.
-    ours.len() > NAMED_MAX
-        && ours.iter().all(|entry| {
-            description(entry).is_some_and(|(name, entry)| described.get(&name) == Some(&entry))
-        })
+    ours.iter().all(|entry| {
+        description(entry).is_some_and(|(name, entry)| described.get(&name) == Some(&entry))
+    })
 }
 
 /// An entry of the command table by its name, without the subcommands at its end.
@@ -255,6 +291,33 @@ fn description(entry: &Value) -> Option<(Vec<u8>, &[Value])> {
         },
         _ => None,
     }
+}
+
+/// `text` with each `\xHH` as the byte it stands for.
+fn unescaped(text: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&first, after)) = rest.split_first() {
+        let escaped = match rest {
+            [b'\\', b'x', high, low, ..] => str::from_utf8(&[*high, *low])
+                .ok()
+                .and_then(|digits| u8::from_str_radix(digits, 16).ok()),
+            _ => None,
+        };
+        bytes.push(escaped.unwrap_or(first));
+        rest = if escaped.is_some() { &rest[4..] } else { after };
+    }
+    bytes
+}
+
+/// Redis ends an echoed word at its first NUL.
+fn without_after_nul(text: &[u8]) -> Vec<u8> {
+    let mut cut = false;
+    let kept = text.iter().filter(|byte| {
+        cut = (cut || **byte == 0) && **byte != b'\'';
+        !cut
+    });
+    kept.copied().collect()
 }
 
 fn wrong_setinfo(value: &Value) -> bool {
@@ -350,6 +413,26 @@ mod tests {
                 "{command}"
             );
         }
+    }
+
+    #[test]
+    fn an_escaped_echo_is_explained_and_another_text_is_not() {
+        let error = |text: &[u8]| Value::Error(text.to_vec());
+        let redis = error(b"ERR unknown command 'a\x01'");
+        let row = Some("control bytes echoed in errors");
+        assert_eq!(
+            explained("a k", &redis, &error(b"ERR unknown command 'a\\x01'")),
+            row
+        );
+        assert_eq!(
+            explained("a k", &redis, &error(b"ERR unknown command 'b\\x01'")),
+            None
+        );
+        let cut = error(b"ERR option 'a' is wrong");
+        assert_eq!(
+            explained("a k", &cut, &error(b"ERR option 'a\\x00b' is wrong")),
+            row
+        );
     }
 
     #[test]

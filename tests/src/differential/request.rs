@@ -148,6 +148,23 @@ impl Episode {
     }
 }
 
+impl Episode {
+    /// The same, with every command as an array of bulk strings.
+    #[must_use]
+    pub fn without_lines(mut self) -> Self {
+        for step in &mut self.steps {
+            if let Step::Batch { requests, .. } = step {
+                for request in requests {
+                    if let Request::Command { inline, .. } = request {
+                        *inline = false;
+                    }
+                }
+            }
+        }
+        self
+    }
+}
+
 impl Display for Episode {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         self.steps.iter().try_for_each(|step| step.fmt(f))

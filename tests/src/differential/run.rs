@@ -8,7 +8,7 @@ use std::time::Duration;
 use shardkeep_resp::Value;
 
 use super::compare::{Answer, Failure, difference};
-use super::explained::{EXPLAINED, LAST_DIGITS};
+use super::explained::EXPLAINED;
 use super::generate::PASSWORD;
 use super::request::{Episode, Request, Step};
 use crate::clock;
@@ -232,7 +232,7 @@ impl Pair {
                 continue;
             }
             let explained = difference(request, &redis, &ours)
-                .filter(|row| self.still_agrees(connection, *row, request, &redis, &ours));
+                .filter(|_| self.still_agrees(connection, request, &redis, &ours));
             match explained {
                 Some(row) => counts.explained[row] += 1,
                 None => return Ok(Some(Failure::of(step, index, request, &redis, &ours))),
@@ -245,12 +245,11 @@ impl Pair {
     fn still_agrees(
         &mut self,
         connection: usize,
-        row: usize,
         request: &Request,
         redis: &Answer,
         ours: &Answer,
     ) -> bool {
-        let (Answer::Reply(redis), Answer::Reply(ours)) = (redis, ours) else {
+        let (Answer::Reply(_), Answer::Reply(ours)) = (redis, ours) else {
             return false;
         };
         let name = &request.args()[0];
@@ -262,21 +261,7 @@ impl Pair {
             });
             return matches!(exists, Ok(Value::Integer(1)));
         }
-        if EXPLAINED[row].name == LAST_DIGITS {
-            return self.align(connection, &request.args()[1], redis);
-        }
         true
-    }
-
-    /// Gives both servers the value that Redis has, so that one last digit is one difference.
-    fn align(&mut self, connection: usize, key: &[u8], redis: &[u8]) -> bool {
-        let Ok(sum) = value(redis) else {
-            return false;
-        };
-        let sum = sum.bytes().unwrap_or_default();
-        let args = [b"SET", key, sum, b"KEEPTTL"];
-        self.redis.clients[connection].call(&args).is_ok()
-            && self.ours.clients[connection].call(&args).is_ok()
     }
 
     fn walk(
