@@ -13,10 +13,13 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use crossbeam_channel::{Receiver, select};
 
 use crate::config::{Cli, Command, Machine, Outside, Resolved, ServeFlags, Settings};
 use crate::rlimit;
 use crate::say::say;
+use crate::server::{Server, ShutdownCause};
+use crate::signals::{Signal, SignalWatch};
 
 /// How the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +30,8 @@ enum Exit {
     Fatal,
     /// The command line was not understood.
     Usage,
+    /// Stopped before everything that was admitted was done.
+    CutShort,
     /// The configuration was refused: EX_CONFIG of sysexits.h.
     BadConfiguration,
 }
@@ -37,6 +42,7 @@ impl Exit {
             Self::Clean => 0,
             Self::Fatal => 1,
             Self::Usage => 2,
+            Self::CutShort => 3,
             Self::BadConfiguration => 78,
         }
     }
@@ -96,7 +102,7 @@ fn serve(flags: &ServeFlags, outside: &dyn Outside, output: &mut dyn io::Write) 
     } else if flags.check_config {
         print("configuration is valid\n", output)
     } else {
-        match start(&resolved.settings()) {
+        match start(resolved.settings()) {
             Ok(exit) => exit,
             Err(error) => {
                 say(&format!("error: {error}"));
@@ -106,10 +112,64 @@ fn serve(flags: &ServeFlags, outside: &dyn Outside, output: &mut dyn io::Write) 
     }
 }
 
-/// The server itself is not part of this build yet.
-fn start(settings: &Settings) -> Result<Exit, Box<dyn std::error::Error>> {
-    rlimit::raise_open_files(rlimit::needed_for(settings))?;
-    Err("this build can check its configuration, but not serve yet".into())
+/// From the start of the server to its end.
+fn start(settings: Settings) -> Result<Exit, Box<dyn std::error::Error>> {
+    rlimit::raise_open_files(rlimit::needed_for(&settings))?;
+    // Without unwinding, flushing or writing: nothing may keep the second signal waiting.
+    let exit = || signal_hook::low_level::exit(i32::from(Exit::CutShort.code()));
+    let signals = SignalWatch::start(exit)?;
+    let drain_timeout = settings.drain_timeout;
+    let server = Server::start(settings)?;
+    for address in server.addresses() {
+        say(&format!("ready: listening on {address}"));
+    }
+    let end = wait(signals.first(), &server.shutdown_requests());
+    say(&end.to_string());
+    let report = server.drain(drain_timeout);
+    say(&report.to_string());
+    Ok(end.exit(report.is_clean()))
+}
+
+/// Why the server stops.
+#[derive(Debug)]
+enum End {
+    Signal(Signal),
+    Asked(ShutdownCause),
+    /// A thread that this one waits for has died.
+    Abandoned,
+}
+
+impl std::fmt::Display for End {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Signal(signal) => write!(f, "stopping: {}", signal.name()),
+            Self::Asked(cause) => write!(f, "stopping: {cause}"),
+            Self::Abandoned => f.write_str("stopping: a thread of the server has died"),
+        }
+    }
+}
+
+impl End {
+    fn exit(&self, drained_clean: bool) -> Exit {
+        let fatal = match self {
+            Self::Signal(_) => false,
+            Self::Asked(cause) => cause.is_fatal(),
+            Self::Abandoned => true,
+        };
+        match (fatal, drained_clean) {
+            (true, _) => Exit::Fatal,
+            (false, true) => Exit::Clean,
+            (false, false) => Exit::CutShort,
+        }
+    }
+}
+
+/// Waits as long as the server runs: until the first signal, or until the server itself asks.
+fn wait(signals: &Receiver<Signal>, requests: &Receiver<ShutdownCause>) -> End {
+    select! {
+        recv(signals) -> signal => signal.map_or(End::Abandoned, End::Signal),
+        recv(requests) -> cause => cause.map_or(End::Abandoned, End::Asked),
+    }
 }
 
 /// What was asked for, on standard output. A reader that has gone is none of our business.
@@ -124,5 +184,95 @@ fn print(text: &str, output: &mut dyn io::Write) -> Exit {
             say(&format!("error: cannot write to standard output: {error}"));
             Exit::Fatal
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Contents;
+    use crossbeam_channel::bounded;
+    use std::path::Path;
+
+    /// A machine without variables and files.
+    struct Bare;
+
+    impl Outside for Bare {
+        fn variables(&self, _prefix: &str) -> Vec<(String, String)> {
+            Vec::new()
+        }
+
+        fn read(&self, _path: &Path, _bytes_max: usize) -> io::Result<Contents> {
+            Err(io::ErrorKind::NotFound.into())
+        }
+    }
+
+    fn outcome(line: &str) -> (u8, String) {
+        let mut output = Vec::new();
+        let arguments = line.split_whitespace().map(OsString::from);
+        let exit = run(arguments, &Bare, &mut output);
+        (exit.code(), String::from_utf8(output).unwrap())
+    }
+
+    #[test]
+    fn every_way_to_ask_wrongly_has_its_code_and_prints_nothing() {
+        let cases = [
+            ("shardkeep", 2),
+            ("shardkeep dance", 2),
+            ("shardkeep serve --no-such-flag", 2),
+            ("shardkeep serve --shards", 2),
+            ("shardkeep serve --shards 1 --shards 2", 2),
+            ("shardkeep serve --print-config --check-config", 2),
+            ("shardkeep serve --shards 0", 78),
+            ("shardkeep serve --shards 0 --check-config", 78),
+            ("shardkeep serve --bind 0.0.0.0:0 --print-config", 78),
+            ("shardkeep serve --config gone", 78),
+        ];
+        for (line, code) in cases {
+            assert_eq!(outcome(line), (code, String::new()), "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_asked_for_is_printed() {
+        let cases = [
+            (
+                "shardkeep --version",
+                concat!("shardkeep ", env!("CARGO_PKG_VERSION"), "\n"),
+            ),
+            ("shardkeep --help", "An in-memory key-value store"),
+            ("shardkeep serve --help", "Run the server"),
+            ("shardkeep serve --check-config", "configuration is valid\n"),
+            (
+                "shardkeep serve --print-config",
+                "bind = [\"127.0.0.1:6379\"]",
+            ),
+        ];
+        for (line, begins) in cases {
+            let (code, output) = outcome(line);
+            assert_eq!(code, 0, "{line}");
+            assert!(output.starts_with(begins), "{line}: {output}");
+        }
+    }
+
+    #[test]
+    fn a_dead_thread_ends_the_wait_as_fatal() {
+        let (signals, first) = bounded(1);
+        let (_requests, requested) = bounded(1);
+        drop(signals);
+        let end = wait(&first, &requested);
+        assert!(matches!(end, End::Abandoned));
+        assert_eq!(end.exit(true), Exit::Fatal);
+    }
+
+    #[test]
+    fn a_signal_ends_cleanly_if_the_drain_was_clean() {
+        let (signals, first) = bounded(1);
+        let (_requests, requested) = bounded(1);
+        signals.send(Signal::Terminate).unwrap();
+        let end = wait(&first, &requested);
+        assert_eq!(end.to_string(), "stopping: SIGTERM");
+        assert_eq!(end.exit(true), Exit::Clean);
+        assert_eq!(end.exit(false), Exit::CutShort);
     }
 }

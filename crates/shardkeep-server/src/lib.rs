@@ -1,7 +1,33 @@
-//! shardkeep-server
+//! The server: RESP over TCP and Unix sockets, on the store's hand-over.
+//!
+//! A reactor for each core reads its clients' requests, borrows the shards they touch, runs the
+//! commands and writes the replies in request order; what it cannot borrow it mails. Nothing in here
+//! waits for a shard, and no reply waits for another client's.
+//!
+//! ```text
+//! binary      cli                                  config, signals, rlimit, say
+//! threads     server    reactor    acceptor        context: what they share
+//! execution   engine                               works, transactions, reply ports
+//! commands    command   session   info   parameters
+//! state       keyspace                             one shard's records
+//! ```
+
 pub mod cli;
+mod clients;
+mod clock;
 pub mod command;
 pub mod config;
+mod context;
+mod engine;
+mod errors;
+mod info;
 pub mod keyspace;
+pub mod limits;
+mod parameters;
+mod reactor;
 pub mod rlimit;
 mod say;
+pub mod server;
+mod session;
+mod signals;
+mod stats;

@@ -7,7 +7,7 @@
 
 /// Whether letters of either case are the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Case {
+pub(crate) enum Case {
     Matters,
     Ignored,
 }
@@ -24,18 +24,18 @@ impl Case {
 
 /// A pattern, ready to be used many times.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Glob<'p> {
+pub(crate) struct Glob<'p> {
     pattern: &'p [u8],
     case: Case,
 }
 
 impl<'p> Glob<'p> {
-    pub(super) fn new(pattern: &'p [u8], case: Case) -> Self {
+    pub(crate) fn new(pattern: &'p [u8], case: Case) -> Self {
         Self { pattern, case }
     }
 
     /// Whether the whole name matches.
-    pub(super) fn matches(&self, name: &[u8]) -> bool {
+    pub(crate) fn matches(&self, name: &[u8]) -> bool {
         if self.pattern == b"*" {
             return true;
         }

@@ -14,7 +14,7 @@ mod counter;
 pub(crate) mod error;
 mod expire;
 mod extended;
-mod glob;
+pub(crate) mod glob;
 mod introspect;
 mod key;
 mod many;

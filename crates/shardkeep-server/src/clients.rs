@@ -1,0 +1,134 @@
+//! Who is connected: what CLIENT LIST shows, and how many there may be.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, AtomicUsize};
+use std::time::Instant;
+
+use parking_lot::Mutex;
+
+use crate::command::CommandId;
+
+/// What everybody may know of one client. Written by its reactor, once per round at most.
+pub(crate) struct Client {
+    pub(crate) id: u64,
+    pub(crate) address: String,
+    pub(crate) local_address: String,
+    pub(crate) fd: i32,
+    pub(crate) since: Instant,
+    /// Milliseconds after `since` at which it last sent something.
+    pub(crate) active_ms: AtomicU64,
+    /// Index of its last command, one more than it; 0 for none.
+    pub(crate) command: AtomicU16,
+    pub(crate) protocol: AtomicU8,
+    pub(crate) pending_bytes: AtomicUsize,
+    pub(crate) output_bytes: AtomicUsize,
+    pub(crate) no_evict: AtomicBool,
+    pub(crate) no_touch: AtomicBool,
+    pub(crate) labels: Mutex<Labels>,
+}
+
+impl Client {
+    /// Notes what it did last.
+    pub(crate) fn note(
+        &self,
+        now: Instant,
+        command: Option<CommandId>,
+        pending_bytes: usize,
+        output_bytes: usize,
+    ) {
+        let since = now.saturating_duration_since(self.since).as_millis();
+        self.active_ms.store(u64::try_from(since).unwrap_or(u64::MAX), Relaxed);
+        if let Some(CommandId(id)) = command {
+            self.command.store(id + 1, Relaxed);
+        }
+        self.pending_bytes.store(pending_bytes, Relaxed);
+        self.output_bytes.store(output_bytes, Relaxed);
+    }
+}
+
+/// What a client says of itself.
+#[derive(Default)]
+pub(crate) struct Labels {
+    pub(crate) name: String,
+    pub(crate) library: String,
+    pub(crate) library_version: String,
+}
+
+/// All clients of the server.
+pub(crate) struct Clients {
+    max: usize,
+    next_id: AtomicU64,
+    list: Mutex<BTreeMap<u64, Arc<Client>>>,
+    connected: AtomicUsize,
+    pub(crate) accepted_total: AtomicU64,
+    pub(crate) refused_total: AtomicU64,
+}
+
+impl Clients {
+    pub(crate) fn new(max: usize) -> Self {
+        Self {
+            max,
+            next_id: AtomicU64::new(1),
+            list: Mutex::new(BTreeMap::new()),
+            connected: AtomicUsize::new(0),
+            accepted_total: AtomicU64::new(0),
+            refused_total: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn max(&self) -> usize {
+        self.max
+    }
+
+    pub(crate) fn connected(&self) -> usize {
+        self.connected.load(Relaxed)
+    }
+
+    /// Admits one more, unless there are as many as there may be. Called by the acceptor alone.
+    pub(crate) fn admit(
+        &self,
+        peer: Option<SocketAddr>,
+        local: String,
+        fd: i32,
+        now: Instant,
+    ) -> Option<Arc<Client>> {
+        if self.connected() >= self.max {
+            self.refused_total.fetch_add(1, Relaxed);
+            return None;
+        }
+        self.accepted_total.fetch_add(1, Relaxed);
+        self.connected.fetch_add(1, Relaxed);
+        let address = peer.map_or_else(|| format!("{local}:0"), |peer| peer.to_string());
+        let client = Arc::new(Client {
+            id: self.next_id.fetch_add(1, Relaxed),
+            address,
+            local_address: local,
+            fd,
+            since: now,
+            active_ms: AtomicU64::new(0),
+            command: AtomicU16::new(0),
+            protocol: AtomicU8::new(2),
+            pending_bytes: AtomicUsize::new(0),
+            output_bytes: AtomicUsize::new(0),
+            no_evict: AtomicBool::new(false),
+            no_touch: AtomicBool::new(false),
+            labels: Mutex::new(Labels::default()),
+        });
+        self.list.lock().insert(client.id, Arc::clone(&client));
+        Some(client)
+    }
+
+    pub(crate) fn leave(&self, id: u64) {
+        if self.list.lock().remove(&id).is_some() {
+            self.connected.fetch_sub(1, Relaxed);
+        }
+    }
+
+    /// All of them, oldest first.
+    pub(crate) fn all(&self) -> Vec<Arc<Client>> {
+        self.list.lock().values().cloned().collect()
+    }
+}

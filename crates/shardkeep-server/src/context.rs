@@ -1,0 +1,90 @@
+//! What all threads of one server share.
+
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Sender;
+
+use crate::clients::Clients;
+use crate::config::{Secret, Settings};
+use crate::engine::{Gauges, Routes, ServerKeep};
+use crate::limits;
+use crate::server::ShutdownCause;
+use crate::stats::ReactorStats;
+
+pub(crate) struct Context {
+    pub(crate) keep: ServerKeep,
+    pub(crate) routes: Routes,
+    pub(crate) gauges: Arc<Gauges>,
+    pub(crate) clients: Clients,
+    pub(crate) reactors: Vec<Arc<ReactorStats>>,
+    pub(crate) settings: Settings,
+    pub(crate) password: Option<Secret>,
+    pub(crate) deadline: Duration,
+    pub(crate) frame_timeout: Duration,
+    pub(crate) output_timeout: Duration,
+    pub(crate) started: Instant,
+    /// 40 hexadecimal digits, new for each start.
+    pub(crate) run_id: String,
+    /// Port of the first TCP address.
+    pub(crate) port: u16,
+    pub(crate) shutdown: Sender<ShutdownCause>,
+    drain: OnceLock<Instant>,
+    pub(crate) accepting: AtomicBool,
+}
+
+/// The parts of a context that are known when a server starts.
+pub(crate) struct Parts {
+    pub(crate) keep: ServerKeep,
+    pub(crate) routes: Routes,
+    pub(crate) gauges: Arc<Gauges>,
+    pub(crate) reactors: Vec<Arc<ReactorStats>>,
+    pub(crate) settings: Settings,
+    pub(crate) started: Instant,
+    pub(crate) run_id: String,
+    pub(crate) port: u16,
+    pub(crate) shutdown: Sender<ShutdownCause>,
+}
+
+impl Context {
+    pub(crate) fn new(parts: Parts) -> Self {
+        let Parts { keep, routes, gauges, reactors, settings, started, run_id, port, shutdown } =
+            parts;
+        Self {
+            keep,
+            routes,
+            gauges,
+            clients: Clients::new(settings.max_clients),
+            reactors,
+            password: settings.password.clone(),
+            deadline: settings.deadline,
+            frame_timeout: limits::FRAME_TIMEOUT,
+            output_timeout: limits::OUTPUT_TIMEOUT,
+            settings,
+            started,
+            run_id,
+            port,
+            shutdown,
+            drain: OnceLock::new(),
+            accepting: AtomicBool::new(true),
+        }
+    }
+
+    /// Set once the server drains: the moment by which it must have ended.
+    pub(crate) fn draining(&self) -> Option<Instant> {
+        self.drain.get().copied()
+    }
+
+    /// Begins to drain; the first to say so decides until when.
+    pub(crate) fn drain(&self, until: Instant) {
+        self.accepting.store(false, SeqCst);
+        self.drain.get_or_init(|| until);
+    }
+
+    /// Whether writes that need memory are refused.
+    pub(crate) fn is_out_of_memory(&self) -> bool {
+        self.settings.max_memory.is_some_and(|max| self.gauges.memory_bytes() > max)
+    }
+}

@@ -1,0 +1,136 @@
+//! Execution: commands on shards, here or wherever the shard is.
+//!
+//! Knows no sockets. A reactor runs commands on the shards it can borrow; for those it cannot it
+//! packs them into a [`ShardWork`] (one shard) or a [`ShardsWork`] (several), which comes back
+//! through the reactor's [`ReplyPort`].
+
+mod multi;
+mod port;
+mod run;
+mod work;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+
+use ahash::RandomState;
+use crossbeam_utils::CachePadded;
+use shardkeep::Router;
+use shardkeep::engine::{Keep, State, Tended};
+
+pub(crate) use multi::{LoanSet, ShardsWork};
+pub(crate) use port::{Reply, ReplyPort};
+pub(crate) use run::{Item, run_item};
+pub(crate) use work::{Claim, Entry, ShardWork};
+
+use crate::clock;
+use crate::keyspace::{Keyspace, hash_key};
+
+pub(crate) type ServerKeep = Keep<ShardState>;
+
+/// From a key to its hash and shard. Keyed with a random seed for each process, so that nobody
+/// outside can choose keys that collide.
+#[derive(Clone)]
+pub(crate) struct Routes {
+    router: Router,
+    hasher: RandomState,
+}
+
+impl Routes {
+    pub(crate) fn new(shards: usize, hasher: RandomState) -> Self {
+        Self { router: Router::new(shards, hasher.clone()), hasher }
+    }
+
+    pub(crate) fn shards(&self) -> usize {
+        self.router.shards()
+    }
+
+    #[inline]
+    pub(crate) fn hash(&self, key: &[u8]) -> u64 {
+        hash_key(&self.hasher, key)
+    }
+
+    #[inline]
+    pub(crate) fn shard(&self, hash: u64) -> usize {
+        self.router.shard(hash)
+    }
+
+    /// An empty keyspace for one of the shards.
+    pub(crate) fn keyspace(&self) -> Keyspace {
+        Keyspace::new(self.router.bits(), self.hasher.clone())
+    }
+}
+
+/// What a shard of the server holds.
+pub(crate) struct ShardState {
+    pub(crate) keyspace: Keyspace,
+    pub(crate) shard: usize,
+    pub(crate) routes: Routes,
+    gauges: Arc<Gauges>,
+}
+
+/// Figures of one shard that anybody may read at any time. Written by the holder alone.
+#[derive(Default)]
+pub(crate) struct Gauge {
+    pub(crate) keys: AtomicU64,
+    pub(crate) expires: AtomicU64,
+    pub(crate) memory_bytes: AtomicU64,
+    pub(crate) expired: AtomicU64,
+    pub(crate) hits: AtomicU64,
+    pub(crate) misses: AtomicU64,
+}
+
+/// The figures of all shards.
+pub(crate) struct Gauges(Box<[CachePadded<Gauge>]>);
+
+impl Gauges {
+    pub(crate) fn new(shards: usize) -> Self {
+        Self((0..shards).map(|_| CachePadded::new(Gauge::default())).collect())
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Gauge> {
+        self.0.iter().map(|gauge| &**gauge)
+    }
+
+    /// Bytes of all shards: tables, keys and values with the allocator's share.
+    pub(crate) fn memory_bytes(&self) -> u64 {
+        self.iter().map(|gauge| gauge.memory_bytes.load(Relaxed)).sum()
+    }
+}
+
+impl ShardState {
+    pub(crate) fn new(shard: usize, routes: Routes, gauges: Arc<Gauges>) -> Self {
+        Self { keyspace: routes.keyspace(), shard, routes, gauges }
+    }
+
+    /// To be called after a group of commands: figures for INFO and for the memory limit.
+    #[inline]
+    pub(crate) fn publish(&self) {
+        let gauge = &self.gauges.0[self.shard];
+        let keyspace = &self.keyspace;
+        let counters = keyspace.counters();
+        gauge.keys.store(keyspace.len() as u64, Relaxed);
+        gauge.expires.store(keyspace.expires() as u64, Relaxed);
+        gauge.memory_bytes.store(keyspace.memory_bytes() as u64, Relaxed);
+        gauge.expired.store(counters.expired, Relaxed);
+        gauge.hits.store(counters.hits, Relaxed);
+        gauge.misses.store(counters.misses, Relaxed);
+    }
+}
+
+impl State for ShardState {
+    type Work = Box<ShardWork>;
+    type Transaction = Box<ShardsWork>;
+
+    #[inline]
+    fn wants_tending(&self) -> bool {
+        self.keyspace.wants_tending()
+    }
+
+    fn tend(&mut self) -> Tended {
+        self.keyspace.set_now(clock::unix_millis());
+        let more = self.keyspace.tend();
+        self.publish();
+        if more { Tended::More } else { Tended::Done }
+    }
+}

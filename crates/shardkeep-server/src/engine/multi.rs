@@ -1,0 +1,169 @@
+//! One command over several shards, all in hand at once.
+
+use std::sync::Arc;
+
+use shardkeep::engine::{Deadline, Loans, Outcome, Transaction};
+use shardkeep::table::UnixMillis;
+use shardkeep_resp::{Protocol, Reply as Encoder, Span};
+
+use super::port::{Reply, ReplyPort};
+use super::{Claim, Routes, ShardState};
+use crate::clock;
+use crate::command::{Action, Args, CommandSpec, ShardSet};
+use crate::keyspace::Keyspace;
+
+/// The shards of one command, in hand.
+pub(crate) struct LoanSet<'l> {
+    pub(crate) loans: &'l mut Loans<ShardState>,
+    pub(crate) routes: &'l Routes,
+    pub(crate) first: usize,
+    pub(crate) last: usize,
+}
+
+impl LoanSet<'_> {
+    /// Runs `spec` on them; the reply is appended to `out`.
+    pub(crate) fn run(
+        &mut self,
+        spec: &CommandSpec,
+        args: Args<'_>,
+        protocol: Protocol,
+        now: UnixMillis,
+        out: &mut Vec<u8>,
+    ) {
+        for loan in self.loans.iter_mut() {
+            loan.change(|state| state.keyspace.set_now(now));
+        }
+        self.loans.change(|loans| {
+            let mut set = Changing { loans, routes: self.routes, first: self.first, last: self.last };
+            let mut reply = Encoder::new(out, protocol);
+            match &spec.action {
+                Action::Shards(run) => run(&mut set, args, &mut reply),
+                Action::Shard(_) | Action::Connection(_) | Action::Container => {
+                    unreachable!("only commands over several shards come here")
+                }
+            }
+        });
+        for loan in self.loans.iter_mut() {
+            loan.look(ShardState::publish);
+        }
+    }
+}
+
+struct Changing<'l> {
+    loans: &'l mut Loans<ShardState>,
+    routes: &'l Routes,
+    first: usize,
+    last: usize,
+}
+
+impl ShardSet for Changing<'_> {
+    fn of(&mut self, key: &[u8]) -> (u64, &mut Keyspace) {
+        let hash = self.routes.hash(key);
+        (hash, &mut self.loans.state(self.routes.shard(hash)).keyspace)
+    }
+
+    fn first(&self) -> usize {
+        self.first
+    }
+
+    fn last(&self) -> usize {
+        self.last
+    }
+
+    fn shard(&mut self, number: usize) -> &mut Keyspace {
+        &mut self.loans.state(number).keyspace
+    }
+
+    fn shards_total(&self) -> usize {
+        self.routes.shards()
+    }
+}
+
+/// A command over several shards that an owner thread carries, because a reactor never waits.
+pub(crate) struct ShardsWork {
+    pub(crate) spec: &'static CommandSpec,
+    pub(crate) shards: Vec<usize>,
+    bytes: Vec<u8>,
+    spans: Vec<Span>,
+    pub(crate) protocol: Protocol,
+    pub(crate) reply: Vec<u8>,
+    pub(crate) deadline: Deadline,
+    pub(crate) claim: Arc<Claim>,
+    pub(crate) outcome: Outcome,
+    routes: Routes,
+    port: Arc<ReplyPort>,
+}
+
+impl ShardsWork {
+    pub(crate) fn new(
+        spec: &'static CommandSpec,
+        shards: Vec<usize>,
+        args: Args<'_>,
+        protocol: Protocol,
+        deadline: Deadline,
+        routes: Routes,
+        port: Arc<ReplyPort>,
+    ) -> Box<Self> {
+        let mut bytes = Vec::new();
+        let mut spans = Vec::new();
+        for at in 0..args.len() {
+            let arg = args.get(at);
+            // Limits on frames keep both well below 4 GiB.
+            spans.push(Span { start: bytes.len() as u32, len: arg.len() as u32 });
+            bytes.extend_from_slice(arg);
+        }
+        Box::new(Self {
+            spec,
+            shards,
+            bytes,
+            spans,
+            protocol,
+            reply: Vec::new(),
+            deadline,
+            claim: Arc::new(Claim::default()),
+            outcome: Outcome::Done,
+            routes,
+            port,
+        })
+    }
+
+    /// Runs it on loans that its reactor, or an owner, has got.
+    pub(crate) fn run_on(&mut self, loans: &mut Loans<ShardState>) {
+        let (first, last) = match (self.shards.first(), self.shards.last()) {
+            (Some(&first), Some(&last)) => (first, last),
+            (_, _) => unreachable!("a command over shards has at least one"),
+        };
+        let args = Args::new(&self.bytes, &self.spans);
+        LoanSet { loans, routes: &self.routes, first, last }.run(
+            self.spec,
+            args,
+            self.protocol,
+            clock::unix_millis(),
+            &mut self.reply,
+        );
+    }
+}
+
+impl Transaction<ShardState> for Box<ShardsWork> {
+    fn shards(&self) -> &[usize] {
+        &self.shards
+    }
+
+    fn deadline(&self) -> Deadline {
+        self.deadline
+    }
+
+    fn begin(&mut self) -> bool {
+        self.claim.begin()
+    }
+
+    fn run(&mut self, loans: &mut Loans<ShardState>) {
+        self.run_on(loans);
+    }
+
+    fn settle(mut self, outcome: Outcome) {
+        self.outcome = outcome;
+        let port = Arc::clone(&self.port);
+        port.send(Reply::Shards(self));
+    }
+}

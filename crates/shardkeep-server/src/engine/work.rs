@@ -1,0 +1,175 @@
+//! Commands for one shard that travel to it, and come back with their replies.
+//!
+//! 1. Everything a work needs is its own: argument bytes are copied in, replies come back inside, and
+//!    the buffers are used again for the next.
+//! 2. One claim decides between the reactor that gives up and the holder that begins.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU8;
+use std::sync::atomic::Ordering::{AcqRel, Acquire};
+
+use shardkeep::engine::{Deadline, Outcome, Work};
+use shardkeep::table::UnixMillis;
+use shardkeep_resp::{Protocol, Span};
+
+use super::port::{Reply, ReplyPort};
+use super::run::{Item, run_item};
+use super::ShardState;
+use crate::clock;
+use crate::command::{Args, CommandSpec, Flags};
+
+const QUEUED: u8 = 0;
+const BEGUN: u8 = 1;
+const ABANDONED: u8 = 2;
+
+/// Who came first: the reactor that gives up, or the holder that begins.
+#[derive(Default)]
+pub(crate) struct Claim(AtomicU8);
+
+impl Claim {
+    pub(crate) fn begin(&self) -> bool {
+        self.0.compare_exchange(QUEUED, BEGUN, AcqRel, Acquire).is_ok()
+    }
+
+    /// `true`: it will not begin. `false`: it has begun.
+    pub(crate) fn abandon(&self) -> bool {
+        self.0.compare_exchange(QUEUED, ABANDONED, AcqRel, Acquire).is_ok()
+    }
+}
+
+/// One command inside of a work.
+pub(crate) struct Entry {
+    pub(crate) spec: &'static CommandSpec,
+    pub(crate) hash: u64,
+    pub(crate) protocol: Protocol,
+    first_span: usize,
+    spans: usize,
+}
+
+/// Commands for one shard, with their buffers and their reply address.
+pub(crate) struct ShardWork {
+    pub(crate) shard: usize,
+    pub(crate) entries: Vec<Entry>,
+    bytes: Vec<u8>,
+    spans: Vec<Span>,
+    pub(crate) replies: Vec<u8>,
+    /// Where each reply ends; as many as entries when the work was done.
+    pub(crate) reply_ends: Vec<usize>,
+    pub(crate) deadline: Deadline,
+    pub(crate) claim: Arc<Claim>,
+    pub(crate) outcome: Outcome,
+    now: UnixMillis,
+    writes: bool,
+    port: Arc<ReplyPort>,
+}
+
+impl ShardWork {
+    pub(crate) fn new(shard: usize, deadline: Deadline, port: Arc<ReplyPort>) -> Box<Self> {
+        Box::new(Self {
+            shard,
+            entries: Vec::new(),
+            bytes: Vec::new(),
+            spans: Vec::new(),
+            replies: Vec::new(),
+            reply_ends: Vec::new(),
+            deadline,
+            claim: Arc::new(Claim::default()),
+            outcome: Outcome::Done,
+            now: clock::unix_millis(),
+            writes: false,
+            port,
+        })
+    }
+
+    /// Makes a work that has come back ready for the next trip.
+    pub(crate) fn reset(&mut self, shard: usize, deadline: Deadline) {
+        self.shard = shard;
+        self.deadline = deadline;
+        self.entries.clear();
+        self.bytes.clear();
+        self.spans.clear();
+        self.replies.clear();
+        self.reply_ends.clear();
+        self.writes = false;
+        self.outcome = Outcome::Done;
+        self.now = clock::unix_millis();
+        match Arc::get_mut(&mut self.claim) {
+            Some(claim) => *claim = Claim::default(),
+            None => self.claim = Arc::new(Claim::default()),
+        }
+    }
+
+    /// Bytes its buffers hold on to.
+    pub(crate) fn capacity(&self) -> usize {
+        self.bytes.capacity() + self.replies.capacity()
+    }
+
+    /// Copies a command in; returns its place.
+    pub(crate) fn push(&mut self, item: &Item<'_>) -> usize {
+        let first_span = self.spans.len();
+        for at in 0..item.args.len() {
+            let arg = item.args.get(at);
+            // Limits on frames keep both well below 4 GiB.
+            let (start, len) = (self.bytes.len() as u32, arg.len() as u32);
+            self.spans.push(Span { start, len });
+            self.bytes.extend_from_slice(arg);
+        }
+        self.writes |= item.spec.flags.contains(Flags::WRITE);
+        self.entries.push(Entry {
+            spec: item.spec,
+            hash: item.hash,
+            protocol: item.protocol,
+            first_span,
+            spans: item.args.len(),
+        });
+        self.entries.len() - 1
+    }
+
+    /// Runs every command. Also used by a reactor that gets the shard in hand after all.
+    pub(crate) fn run_on(&mut self, state: &mut ShardState) {
+        state.keyspace.set_now(self.now);
+        for entry in &self.entries {
+            let spans = &self.spans[entry.first_span..entry.first_span + entry.spans];
+            let item = Item {
+                spec: entry.spec,
+                hash: entry.hash,
+                args: Args::new(&self.bytes, spans),
+                protocol: entry.protocol,
+            };
+            run_item(state, &item, &mut self.replies);
+            self.reply_ends.push(self.replies.len());
+        }
+        state.publish();
+    }
+
+    /// The reply of the `at`-th command, if the work was done.
+    pub(crate) fn reply(&self, at: usize) -> &[u8] {
+        let start = if at == 0 { 0 } else { self.reply_ends[at - 1] };
+        &self.replies[start..self.reply_ends[at]]
+    }
+}
+
+impl Work<ShardState> for Box<ShardWork> {
+    fn deadline(&self) -> Deadline {
+        self.deadline
+    }
+
+    fn begin(&mut self) -> bool {
+        self.claim.begin()
+    }
+
+    fn run(&mut self, state: &mut ShardState) {
+        self.run_on(state);
+    }
+
+    fn settle(mut self, outcome: Outcome) {
+        self.outcome = outcome;
+        let port = Arc::clone(&self.port);
+        port.send(Reply::Shard(self));
+    }
+
+    fn is_write(&self) -> bool {
+        self.writes
+    }
+}
+

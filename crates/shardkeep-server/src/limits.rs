@@ -1,0 +1,63 @@
+//! Every bound of the server, with its unit and its reason.
+
+use std::time::Duration;
+
+/// Bytes read from one connection at a time: a pipeline of some hundred commands, and small enough
+/// that one busy client does not keep the others waiting.
+pub const READ_BYTES: usize = 16 * 1024;
+
+/// Bytes of requests that one round of a reactor works on: every connection's share is read into one
+/// arena, so an idle connection owns no input buffer.
+pub const ARENA_BYTES: usize = 1024 * 1024;
+
+/// Bytes read at a time for a request that is larger than [`READ_BYTES`].
+pub const LARGE_READ_BYTES: usize = 256 * 1024;
+
+/// Commands of one connection in one round; the rest waits for the next, so that others get a turn.
+pub const ROUND_COMMANDS_MAX: usize = 1_024;
+
+/// Rounds between two looks at the sockets: a pipeline full of commands over several shards needs one
+/// for each.
+pub const ROUNDS_MAX: usize = 16;
+
+/// Bytes of replies a client may leave unread before nothing more is read from it.
+pub const OUTPUT_SOFT_BYTES: usize = 1024 * 1024;
+
+/// Bytes of replies one connection may have pending in all: the largest value twice. Commands beyond
+/// are refused and the connection is closed.
+pub const OUTPUT_HARD_BYTES: usize = 1024 * 1024 * 1024;
+
+/// Bytes of input or output held for a client that has not authenticated.
+pub const UNAUTHENTICATED_BYTES: usize = 64 * 1024;
+
+/// A client that leaves more than the soft limit unread for this long is closed.
+pub const OUTPUT_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A client that stops in the middle of a request is closed after this long.
+pub const FRAME_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A client that has been told goodbye is read from for this long, so that its last replies are not
+/// torn by a reset.
+pub const LINGER_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// How often a reactor looks for connections whose time is up.
+pub const SWEEP_INTERVAL: Duration = Duration::from_millis(100);
+
+/// After an error in accept (no descriptors left) the acceptor waits this long.
+pub const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
+
+/// Events taken from the poll at a time.
+pub const EVENTS_MAX: usize = 1_024;
+
+/// Buffers above this are given back to the allocator when they are empty again.
+pub const BUFFER_KEEP_BYTES: usize = 64 * 1024;
+
+/// A client that says nothing is asked whether it is still there after this many seconds.
+pub const KEEPALIVE_SECONDS: u64 = 30;
+
+/// Works kept for reuse by one reactor.
+pub const WORKS_KEEP: usize = 64;
+
+const _: () = assert!(READ_BYTES <= LARGE_READ_BYTES && LARGE_READ_BYTES <= ARENA_BYTES);
+const _: () = assert!(OUTPUT_SOFT_BYTES <= OUTPUT_HARD_BYTES);
+const _: () = assert!(OUTPUT_HARD_BYTES < u32::MAX as usize);

@@ -1,0 +1,50 @@
+//! CONFIG GET: the settings under the names that clients and tools ask for.
+
+use shardkeep_resp::Reply;
+
+use crate::command::Args;
+use crate::command::glob::{Case, Glob};
+
+use crate::context::Context;
+use crate::limits;
+
+/// Answers CONFIG GET with all parameters that match one of the patterns.
+pub(crate) fn get(context: &Context, args: Args<'_>, reply: &mut Reply<'_>) {
+    let all = all(context);
+    let wanted = all.iter().filter(|(name, _)| {
+        args.iter_from(2)
+            .any(|pattern| Glob::new(pattern, Case::Ignored).matches(name.as_bytes()))
+    });
+    let wanted: Vec<_> = wanted.collect();
+    reply.map(wanted.len());
+    for (name, value) in wanted {
+        reply.bulk(name.as_bytes());
+        reply.bulk(value.as_bytes());
+    }
+}
+
+fn all(context: &Context) -> Vec<(&'static str, String)> {
+    let settings = &context.settings;
+    let bind: Vec<String> = settings.bind.iter().map(|at| at.ip().to_string()).collect();
+    let seconds = |time: Option<std::time::Duration>| time.map_or(0, |time| time.as_secs());
+    vec![
+        ("appendfsync", "everysec".into()),
+        ("appendonly", "no".into()),
+        ("bind", bind.join(" ")),
+        ("databases", "1".into()),
+        ("maxclients", context.clients.max().to_string()),
+        ("maxmemory", settings.max_memory.unwrap_or(0).to_string()),
+        ("maxmemory-policy", "noeviction".into()),
+        ("port", context.port.to_string()),
+        ("proto-max-bulk-len", shardkeep_resp::Limits::default().bulk_bytes_max.to_string()),
+        ("replica-read-only", "yes".into()),
+        ("save", String::new()),
+        ("shards", context.routes.shards().to_string()),
+        ("tcp-keepalive", limits::KEEPALIVE_SECONDS.to_string()),
+        ("timeout", seconds(settings.idle_timeout).to_string()),
+        (
+            "unixsocket",
+            settings.unix_socket.as_ref().map_or(String::new(), |at| at.display().to_string()),
+        ),
+    ]
+}

@@ -1,0 +1,322 @@
+//! Commands whose shard was away: works out by mail, and works that wait here for their turn.
+//!
+//! 1. At most one work is out for each shard, and one transaction in all.
+//! 2. What is out or waits is answered by its deadline, one way or the other: *throttled* if it had
+//!    not begun, *lost* if it had.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use shardkeep::engine::{Borrowed, Deadline, Error, Outcome, Refused};
+
+use super::Reactor;
+use super::round::{Answer, From};
+use crate::engine::{Claim, Reply, ShardWork, ShardsWork};
+use crate::errors;
+use crate::limits;
+
+/// Whom a reply is for.
+#[derive(Clone, Copy)]
+pub(crate) struct Recipient {
+    pub(crate) token: usize,
+    pub(crate) generation: u32,
+    pub(crate) slot: usize,
+}
+
+/// A work that has left, or waits to leave.
+struct Trip {
+    recipients: Vec<Recipient>,
+    claim: Arc<Claim>,
+    deadline: Instant,
+    answered: bool,
+}
+
+/// Works and transactions under way or waiting, by shard.
+pub(crate) struct Away {
+    out: Vec<Option<Trip>>,
+    waiting: Vec<Option<(Trip, Box<ShardWork>)>>,
+    /// Shards with a work out or waiting.
+    active: Vec<usize>,
+    transaction: Option<Trip>,
+    transactions_waiting: VecDeque<(Trip, Box<ShardsWork>)>,
+    pool: Vec<Box<ShardWork>>,
+    /// Refused at the door, and not answered yet.
+    turned_back: Vec<(Trip, Refused)>,
+}
+
+impl Away {
+    pub(crate) fn new(shards: usize) -> Self {
+        Self {
+            out: (0..shards).map(|_| None).collect(),
+            waiting: (0..shards).map(|_| None).collect(),
+            active: Vec::new(),
+            transaction: None,
+            transactions_waiting: VecDeque::new(),
+            pool: Vec::new(),
+            turned_back: Vec::new(),
+        }
+    }
+
+    pub(crate) fn waits(&self, shard: usize) -> bool {
+        self.waiting[shard].is_some()
+    }
+
+    pub(crate) fn has_out(&self) -> bool {
+        !self.active.is_empty()
+            || self.transaction.is_some()
+            || !self.transactions_waiting.is_empty()
+    }
+
+    /// When the next of them must be answered.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        let out = self.active.iter().filter_map(|&shard| self.out[shard].as_ref());
+        let waiting = self.active.iter().filter_map(|&shard| self.waiting[shard].as_ref());
+        let transactions = self.transactions_waiting.iter().map(|(trip, _)| trip);
+        out.chain(waiting.map(|(trip, _)| trip))
+            .chain(&self.transaction)
+            .chain(transactions)
+            .filter(|trip| !trip.answered)
+            .map(|trip| trip.deadline)
+            .min()
+    }
+
+    fn settle_activity(&mut self, shard: usize) {
+        if self.out[shard].is_none() && self.waiting[shard].is_none() {
+            self.active.retain(|&active| active != shard);
+        }
+    }
+
+    fn recycle(&mut self, work: Box<ShardWork>) {
+        if self.pool.len() < limits::WORKS_KEEP && work.capacity() <= limits::BUFFER_KEEP_BYTES {
+            self.pool.push(work);
+        }
+    }
+}
+
+impl Reactor {
+    /// Packs a group of the round and sends it after its shard.
+    pub(crate) fn send_group(&mut self, group: usize) {
+        let shard = self.round.groups.group(group).shard;
+        let deadline = self.now + self.context.deadline;
+        let (mut trip, mut work) = match self.away.waiting[shard].take() {
+            Some(waiting) => waiting,
+            None => {
+                let work = match self.away.pool.pop() {
+                    Some(mut work) => {
+                        work.reset(shard, Deadline::from(deadline));
+                        work
+                    }
+                    None => {
+                        ShardWork::new(shard, Deadline::from(deadline), Arc::clone(&self.port))
+                    }
+                };
+                let claim = Arc::clone(&work.claim);
+                (Trip { recipients: vec![], claim, deadline, answered: false }, work)
+            }
+        };
+        for at in 0..self.round.groups.group(group).members.len() {
+            let index = self.round.groups.group(group).members[at] as usize;
+            let command = &self.round.commands[index];
+            let member = &self.round.members[command.member as usize];
+            let Some(Some(connection)) = self.connections.get(member.token) else { continue };
+            let input = match command.from {
+                From::Arena => &self.round.arena[command.base..],
+                From::Connection => &connection.pending[command.base..],
+            };
+            let Some(item) = command.item(input, &self.round.spans) else { continue };
+            work.push(&item);
+            let slot = index - member.first;
+            let (token, generation) = (member.token, connection.generation);
+            trip.recipients.push(Recipient { token, generation, slot });
+            self.round.commands[index].reply = Answer::Travelling;
+        }
+        if !self.away.active.contains(&shard) {
+            self.away.active.push(shard);
+        }
+        self.away.waiting[shard] = Some((trip, work));
+        self.post_waiting(shard);
+    }
+
+    /// Mails what waits for `shard`, unless something is out already.
+    fn post_waiting(&mut self, shard: usize) {
+        if self.away.out[shard].is_some() {
+            return;
+        }
+        let Some((trip, work)) = self.away.waiting[shard].take() else { return };
+        self.stats.mailed.add(1);
+        self.away.out[shard] = Some(trip);
+        if let Err((work, refused)) = self.context.keep.post_reserved(shard, work) {
+            let trip = self.away.out[shard].take();
+            self.away.recycle(work);
+            self.away.settle_activity(shard);
+            if let Some(trip) = trip {
+                self.away.turned_back.push((trip, refused));
+            }
+        }
+    }
+
+    /// Runs what waits for `shard` here, if the shard can be had now.
+    pub(crate) fn run_waiting(&mut self, shard: usize) {
+        let context = Arc::clone(&self.context);
+        let Borrowed::Loan(mut loan) = context.keep.borrow(shard) else { return };
+        let Some((trip, mut work)) = self.away.waiting[shard].take() else { return };
+        let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            loan.change(|state| work.run_on(state));
+            drop(loan);
+        }));
+        if ran.is_err() {
+            self.answer_all(&trip, &errors::lost(shard));
+        } else {
+            self.answer_with(&trip, &work);
+        }
+        self.away.recycle(work);
+        self.away.settle_activity(shard);
+    }
+
+    /// What has come back: answers, and sends what waited behind it.
+    pub(crate) fn take_replies(&mut self) {
+        while let Some(reply) = self.port.try_recv() {
+            match reply {
+                Reply::Shard(work) => self.take_work(work),
+                Reply::Shards(work) => self.take_transaction(&work),
+            }
+        }
+        self.answer_turned_back();
+    }
+
+    fn take_work(&mut self, work: Box<ShardWork>) {
+        let shard = work.shard;
+        if let Some(trip) = self.away.out[shard].take()
+            && !trip.answered
+        {
+            match &work.outcome {
+                Outcome::Done => self.answer_with(&trip, &work),
+                Outcome::Refused(refused) => {
+                    self.answer_all(&trip, &errors::text(&Error::Refused(refused.clone())));
+                }
+                Outcome::Lost(lost) => {
+                    self.stats.lost.add(1);
+                    self.answer_all(&trip, &errors::text(&Error::Lost(lost.clone())));
+                }
+            }
+        }
+        self.away.recycle(work);
+        if self.away.waits(shard) {
+            self.run_waiting(shard);
+            self.post_waiting(shard);
+        }
+        self.away.settle_activity(shard);
+    }
+
+    fn answer_with(&mut self, trip: &Trip, work: &ShardWork) {
+        for (at, to) in trip.recipients.iter().enumerate() {
+            self.fill_slot(to.token, to.generation, to.slot, work.reply(at));
+        }
+    }
+
+    fn answer_all(&mut self, trip: &Trip, text: &str) {
+        let mut reply = Vec::new();
+        errors::encode(text, &mut reply);
+        for to in &trip.recipients {
+            self.fill_slot(to.token, to.generation, to.slot, &reply);
+        }
+    }
+
+    /// Sends a command over several shards to an owner, when it is its turn.
+    pub(crate) fn send_transaction(&mut self, work: Box<ShardsWork>, to: Recipient) {
+        let claim = Arc::clone(&work.claim);
+        let deadline = work.deadline.instant();
+        let trip = Trip { recipients: vec![to], claim, deadline, answered: false };
+        self.away.transactions_waiting.push_back((trip, work));
+        self.next_transaction();
+    }
+
+    fn next_transaction(&mut self) {
+        while self.away.transaction.is_none() {
+            let Some((trip, work)) = self.away.transactions_waiting.pop_front() else { return };
+            self.stats.mailed.add(1);
+            match self.context.keep.send_transaction(work) {
+                Ok(()) => self.away.transaction = Some(trip),
+                Err((_, refused)) => self.away.turned_back.push((trip, refused)),
+            }
+        }
+    }
+
+    /// Answers what was refused at the door. Not while a round is being executed: its connections
+    /// have no place for late replies before it has been delivered.
+    pub(crate) fn answer_turned_back(&mut self) {
+        for (trip, refused) in std::mem::take(&mut self.away.turned_back) {
+            self.answer_all(&trip, &errors::text(&Error::Refused(refused)));
+        }
+    }
+
+    fn take_transaction(&mut self, work: &ShardsWork) {
+        if let Some(trip) = self.away.transaction.take()
+            && !trip.answered
+        {
+            match &work.outcome {
+                Outcome::Done => {
+                    for to in &trip.recipients {
+                        self.fill_slot(to.token, to.generation, to.slot, &work.reply);
+                    }
+                }
+                Outcome::Refused(refused) => {
+                    self.answer_all(&trip, &errors::text(&Error::Refused(refused.clone())));
+                }
+                Outcome::Lost(lost) => {
+                    self.stats.lost.add(1);
+                    self.answer_all(&trip, &errors::text(&Error::Lost(lost.clone())));
+                }
+            }
+        }
+        self.next_transaction();
+    }
+
+    /// Answers everything whose deadline has passed.
+    pub(crate) fn expire_trips(&mut self) {
+        let now = self.now;
+        for shard in self.away.active.clone() {
+            if self.away.waiting[shard].as_ref().is_some_and(|(trip, _)| trip.deadline <= now)
+                && let Some((trip, work)) = self.away.waiting[shard].take()
+            {
+                self.away.recycle(work);
+                self.throttle(&trip, shard);
+            }
+            if let Some(mut trip) = self.away.out[shard].take() {
+                if !trip.answered && trip.deadline <= now {
+                    self.give_up(&mut trip, shard);
+                }
+                self.away.out[shard] = Some(trip);
+            }
+            self.away.settle_activity(shard);
+        }
+        if let Some(mut trip) = self.away.transaction.take() {
+            if !trip.answered && trip.deadline <= now {
+                self.give_up(&mut trip, 0);
+            }
+            self.away.transaction = Some(trip);
+        }
+        while self.away.transactions_waiting.front().is_some_and(|(trip, _)| trip.deadline <= now) {
+            let Some((trip, work)) = self.away.transactions_waiting.pop_front() else { break };
+            self.throttle(&trip, work.shards.first().copied().unwrap_or(0));
+        }
+    }
+
+    /// It is out: whether it was refused or is lost, its claim decides.
+    fn give_up(&mut self, trip: &mut Trip, shard: usize) {
+        trip.answered = true;
+        if trip.claim.abandon() {
+            self.throttle(trip, shard);
+        } else {
+            self.stats.lost.add(1);
+            self.answer_all(trip, &errors::lost(shard));
+        }
+    }
+
+    fn throttle(&mut self, trip: &Trip, shard: usize) {
+        self.stats.throttled.add(1);
+        let text = errors::throttled(shard, self.context.keep.depth(shard));
+        self.answer_all(trip, &text);
+    }
+}

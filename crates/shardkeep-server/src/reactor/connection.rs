@@ -1,0 +1,145 @@
+//! One client: its socket, what it has sent and not yet had served, what it has not yet read.
+//!
+//! 1. `pending` begins at the start of a request.
+//! 2. While `stalled` is set nothing more is decoded: replies leave in request order.
+//! 3. `out[sent..]` is what the socket would not take; while it is longer than the soft limit nothing
+//!    is read.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use shardkeep_resp::{Decoder, Limits, Protocol};
+
+use super::stream::Stream;
+use crate::clients::Client;
+use crate::limits;
+
+pub(crate) struct Connection {
+    pub(crate) stream: Stream,
+    pub(crate) client: Arc<Client>,
+    pub(crate) decoder: Decoder,
+    pub(crate) protocol: Protocol,
+    pub(crate) authenticated: bool,
+    pub(crate) pending: Vec<u8>,
+    pub(crate) out: Vec<u8>,
+    pub(crate) sent: usize,
+    pub(crate) stalled: Option<Box<Stalled>>,
+    pub(crate) life: Life,
+    /// The socket may have more to read.
+    pub(crate) readable: bool,
+    /// Whole requests may be waiting in `pending`.
+    pub(crate) more: bool,
+    /// The peer has said that nothing more will come.
+    pub(crate) peer_done: bool,
+    /// It stands in the reactor's list of those with something to do.
+    pub(crate) queued: bool,
+    pub(crate) active_at: Instant,
+    pub(crate) frame_since: Option<Instant>,
+    pub(crate) over_soft_since: Option<Instant>,
+    /// Tells two connections in one place apart.
+    pub(crate) generation: u32,
+}
+
+/// How far a connection is from its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// It is served.
+    Open,
+    /// Nothing more is decoded; what is pending is sent, then it ends.
+    Finishing,
+    /// All is sent and the end announced; until then what the peer still sends is thrown away.
+    Lingering(Instant),
+}
+
+/// A round whose replies are not all there: some of its commands are on their way.
+pub(crate) struct Stalled {
+    pub(crate) slots: Vec<Slot>,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) missing: usize,
+}
+
+/// Where one reply of a stalled round is.
+#[derive(Clone, Copy)]
+pub(crate) enum Slot {
+    Here { start: usize, end: usize },
+    Missing,
+}
+
+impl Stalled {
+    /// Fills a missing reply; `true` when it was the last.
+    pub(crate) fn fill(&mut self, at: usize, reply: &[u8]) -> bool {
+        let Some(slot @ Slot::Missing) = self.slots.get_mut(at) else { return false };
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(reply);
+        *slot = Slot::Here { start, end: self.bytes.len() };
+        self.missing -= 1;
+        self.missing == 0
+    }
+
+    /// All replies, in order.
+    pub(crate) fn gather(&self, into: &mut Vec<u8>) {
+        for slot in &self.slots {
+            match *slot {
+                Slot::Here { start, end } => into.extend_from_slice(&self.bytes[start..end]),
+                Slot::Missing => unreachable!("gathered before the last reply had come"),
+            }
+        }
+    }
+}
+
+impl Connection {
+    pub(crate) fn new(
+        stream: Stream,
+        client: Arc<Client>,
+        authenticated: bool,
+        generation: u32,
+        now: Instant,
+    ) -> Self {
+        let limits = if authenticated { Limits::default() } else { Limits::unauthenticated() };
+        Self {
+            stream,
+            client,
+            decoder: Decoder::new(limits),
+            protocol: Protocol::Resp2,
+            authenticated,
+            pending: Vec::new(),
+            out: Vec::new(),
+            sent: 0,
+            stalled: None,
+            life: Life::Open,
+            readable: false,
+            more: false,
+            peer_done: false,
+            queued: false,
+            active_at: now,
+            frame_since: None,
+            over_soft_since: None,
+            generation,
+        }
+    }
+
+    pub(crate) fn authenticate(&mut self) {
+        self.authenticated = true;
+        self.decoder.set_limits(Limits::default());
+    }
+
+    pub(crate) fn unsent(&self) -> usize {
+        self.out.len() - self.sent
+    }
+
+    /// Whether it may be given more replies to hold.
+    pub(crate) fn may_read(&self) -> bool {
+        self.unsent() <= limits::OUTPUT_SOFT_BYTES
+    }
+
+    /// Whether a round could do something for it.
+    pub(crate) fn has_work(&self) -> bool {
+        self.stalled.is_none()
+            && self.may_read()
+            && match self.life {
+                Life::Open => self.readable || self.peer_done || self.more,
+                Life::Finishing => self.unsent() == 0,
+                Life::Lingering(_) => self.readable,
+            }
+    }
+}

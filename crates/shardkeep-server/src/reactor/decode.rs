@@ -1,0 +1,381 @@
+//! From bytes to commands: what can be answered at once is, the rest goes into the round.
+//!
+//! 1. A command over several shards runs only when nothing before it in its connection is still to
+//!    be run: it is a barrier there, and there alone.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use shardkeep::engine::{Deadline, Error, Refused};
+use shardkeep_resp::{Reply, Step};
+
+use super::Reactor;
+use super::away::Recipient;
+use super::connection::Life;
+use super::round::{Answer, Command, From, Member};
+use crate::command::{
+    Action, Args, CommandId, CommandSpec, Flags, RouteKind, cursor_shard, resolve,
+};
+use crate::engine::{LoanSet, ShardsWork};
+use crate::errors;
+use crate::limits;
+
+/// What follows from a command for those behind it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flow {
+    Next,
+    /// It must wait until those before it have run; it was not consumed.
+    Barrier,
+    /// It is on its way: those behind it wait for its reply.
+    Stall,
+    /// The connection ends when everything is sent.
+    End,
+    /// The connection ends now, without a word.
+    Hangup,
+}
+
+/// Where a command stands.
+#[derive(Clone, Copy)]
+pub(crate) struct Stand {
+    pub(crate) token: usize,
+    member: usize,
+    from: From,
+    base: usize,
+    first_span: usize,
+}
+
+/// Why decoding stopped.
+struct Stop {
+    at: usize,
+    more: bool,
+    end: bool,
+    hangup: bool,
+}
+
+impl Reactor {
+    /// Decodes `region` of the arena, or of the connection's own buffer. `ended` says that no more
+    /// will come.
+    pub(crate) fn decode(
+        &mut self,
+        token: usize,
+        from: From,
+        region: std::ops::Range<usize>,
+        ended: bool,
+    ) {
+        let Some(Some(connection)) = self.connections.get_mut(token) else { return };
+        let mut buffer = match from {
+            From::Arena => std::mem::take(&mut self.round.arena),
+            From::Connection => std::mem::take(&mut connection.pending),
+        };
+        let mut spans = std::mem::take(&mut self.round.spans);
+        let first = self.round.commands.len();
+        let member = Member {
+            token,
+            first,
+            end: first,
+            reply_bytes: 0,
+            sharded: 0,
+            from,
+            rest: region.clone(),
+        };
+        self.round.members.push(member);
+        let stop = self.decode_all(token, from, &mut buffer[..region.end], region.start, &mut spans);
+        self.round.spans = spans;
+        match from {
+            From::Arena => self.round.arena = buffer,
+            From::Connection => {
+                if let Some(Some(connection)) = self.connections.get_mut(token) {
+                    connection.pending = buffer;
+                }
+            }
+        }
+        self.after_decoding(token, first, stop.at..region.end, &stop, ended);
+    }
+
+    fn decode_all(
+        &mut self,
+        token: usize,
+        from: From,
+        input: &mut [u8],
+        start: usize,
+        spans: &mut Vec<shardkeep_resp::Span>,
+    ) -> Stop {
+        let member = self.round.members.len() - 1;
+        let first = self.round.commands.len();
+        let mut stop = Stop { at: start, more: false, end: false, hangup: false };
+        while self.round.commands.len() - first < limits::ROUND_COMMANDS_MAX {
+            let Some(Some(connection)) = self.connections.get_mut(token) else { return stop };
+            let first_span = spans.len();
+            let consumed = match connection.decoder.decode(&mut input[stop.at..], spans) {
+                Ok(Step::Request { consumed }) => consumed,
+                Ok(Step::NeedMore { .. }) => return stop,
+                Err(error) => {
+                    let protocol = connection.protocol;
+                    let stand = Stand { token, member, from, base: stop.at, first_span };
+                    let reply = self.round.replies.len();
+                    Reply::new(&mut self.round.replies, protocol).protocol_error(error);
+                    self.stats.protocol_errors.add(1);
+                    self.answered(stand, None, reply);
+                    stop.end = true;
+                    return stop;
+                }
+            };
+            let base = stop.at;
+            stop.at += consumed;
+            if spans.len() == first_span {
+                continue;
+            }
+            let args = Args::new(&input[base..stop.at], &spans[first_span..]);
+            let stand = Stand { token, member, from, base, first_span };
+            match self.dispatch(stand, args) {
+                Flow::Next => {}
+                Flow::Barrier => {
+                    spans.truncate(first_span);
+                    stop.at = base;
+                    stop.more = true;
+                    return stop;
+                }
+                Flow::Stall => {
+                    stop.more = true;
+                    return stop;
+                }
+                Flow::End => {
+                    stop.end = true;
+                    return stop;
+                }
+                Flow::Hangup => {
+                    stop.hangup = true;
+                    return stop;
+                }
+            }
+        }
+        stop.more = true;
+        stop
+    }
+
+    fn after_decoding(
+        &mut self,
+        token: usize,
+        first: usize,
+        rest: std::ops::Range<usize>,
+        stop: &Stop,
+        ended: bool,
+    ) {
+        let commands = self.round.commands.len();
+        let last_command = self.round.commands.last().and_then(|command| command.id);
+        if let Some(member) = self.round.members.last_mut() {
+            member.end = commands;
+            member.rest = rest.clone();
+        }
+        let now = self.now;
+        let Some(Some(connection)) = self.connections.get_mut(token) else { return };
+        connection.more = stop.more;
+        if stop.hangup {
+            connection.life = Life::Finishing;
+            connection.peer_done = true;
+        } else if stop.end || ended && !stop.more {
+            connection.life = Life::Finishing;
+        }
+        if commands > first {
+            self.stats.commands.add((commands - first) as u64);
+            connection.active_at = now;
+            connection.client.note(now, last_command, rest.len(), connection.unsent());
+        }
+        if rest.is_empty() || stop.more {
+            connection.frame_since = None;
+        } else {
+            connection.frame_since.get_or_insert(now);
+            if !connection.authenticated && rest.len() > limits::UNAUTHENTICATED_BYTES {
+                connection.life = Life::Finishing;
+            }
+            self.sweep_soon();
+        }
+    }
+
+    fn dispatch(&mut self, stand: Stand, args: Args<'_>) -> Flow {
+        let Some(Some(connection)) = self.connections.get(stand.token) else { return Flow::Hangup };
+        let (protocol, authenticated) = (connection.protocol, connection.authenticated);
+        let start = self.round.replies.len();
+        let Some((id, spec)) =
+            resolve(args, &mut Reply::new(&mut self.round.replies, protocol))
+        else {
+            if is_http(args.get(0)) {
+                self.round.replies.truncate(start);
+                return Flow::Hangup;
+            }
+            if let Some((id, _)) = crate::command::lookup(args.get(0)) {
+                self.stats.command(id).rejected.add(1);
+            }
+            return self.answered(stand, None, start);
+        };
+        if !authenticated && !spec.flags.contains(Flags::NO_AUTH) {
+            return self.reject(stand, id, start, errors::NO_AUTH);
+        }
+        if let Action::Connection(command) = spec.action {
+            self.stats.command(id).calls.add(1);
+            let flow = self.connection_command(stand.token, command, args);
+            self.answered(stand, Some(id), start);
+            return flow;
+        }
+        if self.drain_until.is_some() {
+            self.stats.refused_draining.add(1);
+            return self.reject(stand, id, start, errors::DRAINING);
+        }
+        if spec.flags.contains(Flags::DENYOOM) && self.context.is_out_of_memory() {
+            return self.reject(stand, id, start, errors::OUT_OF_MEMORY);
+        }
+        self.route(stand, id, spec, args)
+    }
+
+    fn route(
+        &mut self,
+        stand: Stand,
+        id: CommandId,
+        spec: &'static CommandSpec,
+        args: Args<'_>,
+    ) -> Flow {
+        let routes = &self.context.routes;
+        let last = routes.shards() - 1;
+        match spec.route {
+            RouteKind::FirstKey => {
+                let hash = routes.hash(args.get(spec.keys.first as usize));
+                let shard = routes.shard(hash);
+                self.push(stand, id, args, hash, shard)
+            }
+            RouteKind::AllKeys => {
+                let mut shards: Vec<usize> =
+                    spec.keys.of(args).map(|key| routes.shard(routes.hash(key))).collect();
+                shards.sort_unstable();
+                shards.dedup();
+                match shards[..] {
+                    // Arguments that name no key: the command itself says what is wrong with them.
+                    [] => self.push(stand, id, args, 0, 0),
+                    [shard] => self.push(stand, id, args, 0, shard),
+                    [..] => self.run_many(stand, id, spec, args, shards),
+                }
+            }
+            RouteKind::WholeStore if last == 0 => self.push(stand, id, args, 0, 0),
+            RouteKind::WholeStore => {
+                self.run_many(stand, id, spec, args, (0..=last).collect())
+            }
+            RouteKind::Cursor => match cursor_shard(args.get(1)).min(last) {
+                shard if shard == last => self.push(stand, id, args, 0, shard),
+                shard => self.run_many(stand, id, spec, args, (shard..=last).collect()),
+            },
+            RouteKind::None => unreachable!("commands without a route run on the connection"),
+        }
+    }
+
+    /// Adds a command for one shard to the round.
+    fn push(
+        &mut self,
+        stand: Stand,
+        id: CommandId,
+        args: Args<'_>,
+        hash: u64,
+        shard: usize,
+    ) -> Flow {
+        self.stats.command(id).calls.add(1);
+        self.round.sharded += 1;
+        self.round.members[stand.member].sharded += 1;
+        self.add(stand, Some(id), args.len(), hash, shard, Answer::NotYet);
+        Flow::Next
+    }
+
+    /// Runs a command over several shards, here if all of them can be had at once.
+    fn run_many(
+        &mut self,
+        stand: Stand,
+        id: CommandId,
+        spec: &'static CommandSpec,
+        args: Args<'_>,
+        shards: Vec<usize>,
+    ) -> Flow {
+        if self.round.members[stand.member].sharded > 0 {
+            return Flow::Barrier;
+        }
+        let Some(Some(connection)) = self.connections.get(stand.token) else { return Flow::Hangup };
+        let (protocol, generation) = (connection.protocol, connection.generation);
+        self.stats.command(id).calls.add(1);
+        let start = self.round.replies.len();
+        match self.context.keep.try_acquire(&shards) {
+            Ok(mut loans) => {
+                let (first, last) = (shards[0], shards[shards.len() - 1]);
+                let wall = self.wall;
+                let routes = &self.context.routes;
+                let replies = &mut self.round.replies;
+                let ran = catch_unwind(AssertUnwindSafe(|| {
+                    LoanSet { loans: &mut loans, routes, first, last }
+                        .run(spec, args, protocol, wall, replies);
+                }));
+                drop(loans);
+                if ran.is_err() {
+                    self.round.replies.truncate(start);
+                    self.stats.lost.add(1);
+                    errors::encode(&errors::lost(first), &mut self.round.replies);
+                }
+                self.answered(stand, Some(id), start)
+            }
+            Err(Refused::Busy { .. }) => {
+                let deadline = Deadline::from(self.now + self.context.deadline);
+                let routes = self.context.routes.clone();
+                let port = std::sync::Arc::clone(&self.port);
+                let work = ShardsWork::new(spec, shards, args, protocol, deadline, routes, port);
+                let slot = self.round.commands.len() - self.round.members[stand.member].first;
+                let answered = self.context.routes.shards();
+                self.add(stand, Some(id), args.len(), 0, answered, Answer::Travelling);
+                self.send_transaction(work, Recipient { token: stand.token, generation, slot });
+                Flow::Stall
+            }
+            Err(refused) => {
+                self.reject(stand, id, start, &errors::text(&Error::Refused(refused)))
+            }
+        }
+    }
+
+    fn reject(&mut self, stand: Stand, id: CommandId, start: usize, text: &str) -> Flow {
+        self.stats.command(id).rejected.add(1);
+        errors::encode(text, &mut self.round.replies);
+        self.answered(stand, None, start)
+    }
+
+    /// A command whose reply is there already, from `start` on.
+    fn answered(&mut self, stand: Stand, id: Option<CommandId>, start: usize) -> Flow {
+        let end = self.round.replies.len();
+        self.round.members[stand.member].reply_bytes += end - start;
+        let none = self.context.routes.shards();
+        self.add(stand, id, 0, 0, none, Answer::Here { start, end });
+        Flow::Next
+    }
+
+    fn add(
+        &mut self,
+        stand: Stand,
+        id: Option<CommandId>,
+        spans: usize,
+        hash: u64,
+        shard: usize,
+        reply: Answer,
+    ) {
+        let protocol = match self.connections.get(stand.token) {
+            Some(Some(connection)) => connection.protocol,
+            Some(None) | None => shardkeep_resp::Protocol::Resp2,
+        };
+        self.round.commands.push(Command {
+            id,
+            member: stand.member as u32,
+            from: stand.from,
+            base: stand.base,
+            first_span: stand.first_span as u32,
+            spans: spans as u32,
+            hash,
+            shard: shard as u32,
+            protocol,
+            reply,
+        });
+    }
+}
+
+/// The first words of a browser, or of somebody who makes one talk to us: nothing of it must run.
+fn is_http(word: &[u8]) -> bool {
+    word.eq_ignore_ascii_case(b"post") || word.eq_ignore_ascii_case(b"host:")
+}

@@ -1,0 +1,222 @@
+//! Writing the replies of a round, in request order.
+
+use std::io;
+
+use super::Reactor;
+use super::connection::{Connection, Life, Slot, Stalled};
+use super::round::{Answer, From};
+use crate::limits;
+
+impl Reactor {
+    /// Delivers what the round has, and puts aside what it could not decode.
+    pub(crate) fn deliver(&mut self) {
+        for at in 0..self.round.members.len() {
+            self.keep_rest(at);
+            self.deliver_member(at);
+        }
+        self.answer_turned_back();
+    }
+
+    /// What was not consumed stays with the connection until the next round.
+    fn keep_rest(&mut self, at: usize) {
+        let member = &self.round.members[at];
+        let Some(Some(connection)) = self.connections.get_mut(member.token) else { return };
+        match member.from {
+            From::Arena => {
+                let rest = &self.round.arena[member.rest.clone()];
+                connection.pending.extend_from_slice(rest);
+            }
+            From::Connection => {
+                connection.pending.drain(..member.rest.start);
+                if connection.pending.is_empty()
+                    && connection.pending.capacity() > limits::BUFFER_KEEP_BYTES
+                {
+                    connection.pending = Vec::new();
+                }
+            }
+        }
+    }
+
+    fn deliver_member(&mut self, at: usize) {
+        let member = &self.round.members[at];
+        let (token, first, end) = (member.token, member.first, member.end);
+        let over = member.reply_bytes > limits::OUTPUT_HARD_BYTES;
+        if over && let Some(Some(connection)) = self.connections.get_mut(token) {
+            connection.life = Life::Finishing;
+        }
+        if first == end {
+            return self.after_delivery(token);
+        }
+        match self.replies_in_one_piece(first, end) {
+            Replies::Piece { start, end } => {
+                let replies = std::mem::take(&mut self.round.replies);
+                self.send(token, &replies[start..end]);
+                self.round.replies = replies;
+            }
+            Replies::Scattered => {
+                let mut gathered = Vec::new();
+                for command in &self.round.commands[first..end] {
+                    if let Answer::Here { start, end } = command.reply {
+                        gathered.extend_from_slice(&self.round.replies[start..end]);
+                    }
+                }
+                self.send(token, &gathered);
+            }
+            Replies::Missing => return self.stall(token, first, end),
+        }
+        self.after_delivery(token);
+    }
+
+    fn replies_in_one_piece(&self, first: usize, end: usize) -> Replies {
+        let commands = &self.round.commands[first..end];
+        let mut piece: Option<(usize, usize)> = None;
+        let mut scattered = false;
+        for command in commands {
+            let Answer::Here { start, end } = command.reply else { return Replies::Missing };
+            piece = match piece {
+                None => Some((start, end)),
+                Some((from, to)) => {
+                    scattered |= to != start;
+                    Some((from, end))
+                }
+            };
+        }
+        match piece {
+            Some((start, end)) if !scattered => Replies::Piece { start, end },
+            Some(_) | None => Replies::Scattered,
+        }
+    }
+
+    fn stall(&mut self, token: usize, first: usize, end: usize) {
+        let Some(Some(connection)) = self.connections.get_mut(token) else { return };
+        let mut stalled = Stalled { slots: Vec::new(), bytes: Vec::new(), missing: 0 };
+        for command in &self.round.commands[first..end] {
+            stalled.slots.push(match command.reply {
+                Answer::Here { start, end } => {
+                    let at = stalled.bytes.len();
+                    stalled.bytes.extend_from_slice(&self.round.replies[start..end]);
+                    Slot::Here { start: at, end: stalled.bytes.len() }
+                }
+                Answer::NotYet | Answer::Travelling => {
+                    stalled.missing += 1;
+                    Slot::Missing
+                }
+            });
+        }
+        connection.stalled = Some(Box::new(stalled));
+    }
+
+    /// A reply that was missing has come.
+    pub(crate) fn fill_slot(&mut self, token: usize, generation: u32, slot: usize, reply: &[u8]) {
+        let Some(Some(connection)) = self.connections.get_mut(token) else { return };
+        if connection.generation != generation {
+            return;
+        }
+        let Some(stalled) = &mut connection.stalled else { return };
+        if !stalled.fill(slot, reply) {
+            return;
+        }
+        let mut gathered = Vec::new();
+        stalled.gather(&mut gathered);
+        connection.stalled = None;
+        self.send(token, &gathered);
+        self.after_delivery(token);
+    }
+
+    /// Sends, or keeps what the socket does not take.
+    pub(crate) fn send(&mut self, token: usize, bytes: &[u8]) {
+        let Some(Some(connection)) = self.connections.get_mut(token) else { return };
+        self.stats.output_bytes.add(bytes.len() as u64);
+        let mut sent = 0;
+        if connection.unsent() == 0 {
+            match write_all(connection, bytes) {
+                Ok(n) => sent = n,
+                Err(_) => return self.broken(token),
+            }
+        }
+        if sent < bytes.len() {
+            connection.out.extend_from_slice(&bytes[sent..]);
+            self.note_output(token);
+        }
+    }
+
+    /// Sends what is kept, as far as the socket takes it.
+    pub(crate) fn flush(&mut self, token: usize) {
+        let Some(Some(connection)) = self.connections.get_mut(token) else { return };
+        let out = std::mem::take(&mut connection.out);
+        let sent = connection.sent;
+        let written = write_all(connection, &out[sent..]);
+        let Some(Some(connection)) = self.connections.get_mut(token) else { return };
+        match written {
+            Ok(n) => {
+                connection.out = out;
+                connection.sent += n;
+            }
+            Err(_) => return self.broken(token),
+        }
+        if connection.unsent() == 0 {
+            connection.sent = 0;
+            connection.out.clear();
+            if connection.out.capacity() > limits::BUFFER_KEEP_BYTES {
+                connection.out = Vec::new();
+            }
+        } else if connection.sent > connection.out.len() / 2 {
+            connection.out.drain(..connection.sent);
+            connection.sent = 0;
+        }
+        self.note_output(token);
+        self.after_delivery(token);
+    }
+
+    fn note_output(&mut self, token: usize) {
+        let now = self.now;
+        let Some(Some(connection)) = self.connections.get_mut(token) else { return };
+        let unsent = connection.unsent();
+        let unauthenticated = !connection.authenticated;
+        if unsent > limits::OUTPUT_HARD_BYTES
+            || unauthenticated && unsent > limits::UNAUTHENTICATED_BYTES
+        {
+            return self.close(token);
+        }
+        if connection.may_read() {
+            connection.over_soft_since = None;
+        } else {
+            connection.over_soft_since.get_or_insert(now);
+            self.sweep_soon();
+        }
+    }
+
+    fn broken(&mut self, token: usize) {
+        self.close(token);
+    }
+
+    fn after_delivery(&mut self, token: usize) {
+        let Some(Some(connection)) = self.connections.get_mut(token) else { return };
+        if connection.life == Life::Finishing {
+            self.finish(token);
+        } else {
+            self.queue(token);
+        }
+    }
+}
+
+enum Replies {
+    Piece { start: usize, end: usize },
+    Scattered,
+    Missing,
+}
+
+/// Writes until all is written or the socket takes no more; says how much went out.
+fn write_all(connection: &mut Connection, bytes: &[u8]) -> io::Result<usize> {
+    let mut sent = 0;
+    while sent < bytes.len() {
+        match connection.stream.write(&bytes[sent..]) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(n) => sent += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(sent)
+}

@@ -1,0 +1,137 @@
+//! Reading from one connection and handing the bytes to the decoder.
+
+use std::io;
+
+use super::connection::{Connection, Life};
+use super::round::From;
+use super::Reactor;
+use crate::limits;
+
+/// What a read brought.
+enum Read {
+    /// This many bytes; the socket may have more.
+    Some(usize),
+    /// This many bytes, and the socket is empty.
+    Last(usize),
+    /// The peer has ended, or the connection is broken.
+    End,
+}
+
+impl Reactor {
+    /// Reads from connection `token` and decodes what it can into the round.
+    pub(crate) fn fill(&mut self, token: usize) {
+        let Some(Some(connection)) = self.connections.get_mut(token) else { return };
+        connection.queued = false;
+        match connection.life {
+            Life::Open if connection.stalled.is_none() && connection.may_read() => {}
+            Life::Open => return,
+            Life::Finishing => return self.finish(token),
+            Life::Lingering(_) => return self.linger(token),
+        }
+        if connection.pending.len() > limits::READ_BYTES {
+            self.fill_large(token);
+        } else {
+            self.fill_arena(token);
+        }
+    }
+
+    /// The usual case: everything goes through the arena, and nothing stays behind.
+    fn fill_arena(&mut self, token: usize) {
+        let Some(Some(connection)) = self.connections.get_mut(token) else { return };
+        let start = self.round.arena_used;
+        let mut end = start + connection.pending.len();
+        self.round.arena[start..end].copy_from_slice(&connection.pending);
+        connection.pending.clear();
+        let mut ended = false;
+        if connection.readable || connection.peer_done {
+            let room = &mut self.round.arena[end..end + limits::READ_BYTES];
+            match read(connection, room) {
+                Read::Some(n) | Read::Last(n) => end += n,
+                Read::End => ended = true,
+            }
+            self.stats.input_bytes.add((end - start) as u64);
+        }
+        self.round.arena_used = end;
+        self.decode(token, From::Arena, start..end, ended);
+    }
+
+    /// A request larger than a read: it grows in the connection's own buffer, by what has arrived.
+    fn fill_large(&mut self, token: usize) {
+        let Some(Some(connection)) = self.connections.get_mut(token) else { return };
+        let mut ended = false;
+        if connection.readable || connection.peer_done {
+            let mut pending = std::mem::take(&mut connection.pending);
+            let before = pending.len();
+            pending.resize(before + limits::LARGE_READ_BYTES, 0);
+            let got = match read(connection, &mut pending[before..]) {
+                Read::Some(n) | Read::Last(n) => n,
+                Read::End => {
+                    ended = true;
+                    0
+                }
+            };
+            pending.truncate(before + got);
+            connection.pending = pending;
+            self.stats.input_bytes.add(got as u64);
+        }
+        let len = connection.pending.len();
+        self.decode(token, From::Connection, 0..len, ended);
+    }
+
+    /// Throws away what a peer still sends to a connection that has said goodbye.
+    fn linger(&mut self, token: usize) {
+        let Some(Some(connection)) = self.connections.get_mut(token) else { return };
+        let start = self.round.arena_used;
+        let room = &mut self.round.arena[start..start + limits::READ_BYTES];
+        if matches!(read(connection, room), Read::End) {
+            return self.close(token);
+        }
+        self.queue(token);
+    }
+
+    /// Everything is sent: announces the end, and lingers for what is still under way.
+    pub(crate) fn finish(&mut self, token: usize) {
+        let Some(Some(connection)) = self.connections.get_mut(token) else { return };
+        if connection.unsent() > 0 || connection.stalled.is_some() {
+            return;
+        }
+        if connection.peer_done {
+            return self.close(token);
+        }
+        connection.stream.end_of_output();
+        connection.life = Life::Lingering(self.now + limits::LINGER_TIMEOUT);
+        connection.pending = Vec::new();
+        connection.readable = true;
+        self.sweep_soon();
+        self.queue(token);
+    }
+}
+
+fn read(connection: &mut Connection, room: &mut [u8]) -> Read {
+    loop {
+        match connection.stream.read(room) {
+            Ok(0) => {
+                connection.readable = false;
+                connection.peer_done = true;
+                return Read::End;
+            }
+            // A short read means that the socket was empty: the next bytes bring a new event. But an
+            // announced end brings none, so it is read up to.
+            Ok(n) if n < room.len() && !connection.peer_done => {
+                connection.readable = false;
+                return Read::Last(n);
+            }
+            Ok(n) => return Read::Some(n),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                connection.readable = false;
+                return Read::Last(0);
+            }
+            Err(_) => {
+                connection.readable = false;
+                connection.peer_done = true;
+                return Read::End;
+            }
+        }
+    }
+}

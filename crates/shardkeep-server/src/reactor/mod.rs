@@ -1,0 +1,274 @@
+//! A reactor: one thread, its sockets, and the shards it borrows.
+//!
+//! It reads what its clients have sent, groups the commands of all of them by shard, borrows each
+//! shard once, runs its commands and writes the replies in request order. It never waits for a
+//! shard: what it cannot borrow gets mail, and the reactor goes on with other connections.
+//!
+//! 1. One blocking call: the poll. It ends by a socket, by the reply port's waker, or by the next
+//!    duty.
+//! 2. At most one work is out for each shard and one transaction in all; later commands for the same
+//!    shard wait here, packed into the next work. So mailboxes keep one place for each reactor, and
+//!    the reply port one for each shard.
+//! 3. Replies of one connection leave in request order; while some are missing nothing more of it is
+//!    decoded.
+
+mod accept;
+mod away;
+mod connection;
+mod decode;
+mod deliver;
+mod execute;
+mod fill;
+mod round;
+mod stream;
+mod sweep;
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Receiver;
+use mio::{Events, Poll, Token};
+use shardkeep::table::UnixMillis;
+
+pub(crate) use accept::{Acceptor, Door, Listener};
+use away::Away;
+pub(crate) use connection::Connection;
+use connection::Life;
+pub(crate) use decode::Flow;
+use round::Round;
+pub(crate) use stream::Stream;
+
+use crate::clients::Client;
+use crate::clock;
+use crate::context::Context;
+use crate::engine::ReplyPort;
+use crate::limits;
+use crate::stats::ReactorStats;
+
+/// The token of the reply port's waker; connections take those below.
+pub(crate) const WAKER: Token = Token(usize::MAX);
+
+/// A new connection on its way to its reactor.
+pub(crate) struct Arrival {
+    pub(crate) stream: Stream,
+    pub(crate) client: Arc<Client>,
+}
+
+pub(crate) struct Reactor {
+    pub(crate) context: Arc<Context>,
+    pub(crate) stats: Arc<ReactorStats>,
+    pub(crate) port: Arc<ReplyPort>,
+    pub(crate) arrivals: Receiver<Arrival>,
+    pub(crate) poll: Poll,
+    pub(crate) connections: Vec<Option<Box<Connection>>>,
+    pub(crate) free: Vec<usize>,
+    pub(crate) generations: u32,
+    /// Connections with something to do.
+    pub(crate) ready: Vec<usize>,
+    pub(crate) round: Round,
+    pub(crate) away: Away,
+    pub(crate) now: Instant,
+    pub(crate) wall: UnixMillis,
+    pub(crate) sweep_at: Option<Instant>,
+    pub(crate) drain_until: Option<Instant>,
+    /// Rotates where a round begins with its shards.
+    pub(crate) turn: usize,
+}
+
+impl Reactor {
+    pub(crate) fn new(
+        context: Arc<Context>,
+        stats: Arc<ReactorStats>,
+        port: Arc<ReplyPort>,
+        arrivals: Receiver<Arrival>,
+        poll: Poll,
+        number: usize,
+    ) -> Self {
+        let shards = context.routes.shards();
+        Self {
+            context,
+            stats,
+            port,
+            arrivals,
+            poll,
+            connections: Vec::new(),
+            free: Vec::new(),
+            generations: 0,
+            ready: Vec::new(),
+            round: Round::new(shards),
+            away: Away::new(shards),
+            now: clock::now(),
+            wall: clock::unix_millis(),
+            sweep_at: None,
+            drain_until: None,
+            turn: number * 7,
+        }
+    }
+
+    /// Runs until the server drains.
+    ///
+    /// # Errors
+    /// When the poll itself fails, which leaves nothing to go on with.
+    pub(crate) fn run(mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(limits::EVENTS_MAX);
+        loop {
+            self.port.answer();
+            self.take_arrivals();
+            self.take_replies();
+            if self.is_drained() {
+                return Ok(());
+            }
+            let timeout = self.poll_timeout();
+            match self.poll.poll(&mut events, timeout) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            }
+            self.now = clock::now();
+            self.wall = clock::unix_millis();
+            for event in &events {
+                if event.token() != WAKER {
+                    self.note(event);
+                }
+            }
+            self.work();
+            self.sweep();
+        }
+    }
+
+    fn poll_timeout(&self) -> Option<Duration> {
+        if !self.ready.is_empty() || !self.port.may_sleep() {
+            return Some(Duration::ZERO);
+        }
+        let duty = [self.sweep_at, self.away.next_deadline(), self.drain_until];
+        let next = duty.into_iter().flatten().min()?;
+        Some(next.saturating_duration_since(clock::now()).max(Duration::from_millis(1)))
+    }
+
+    fn note(&mut self, event: &mio::event::Event) {
+        let Token(token) = event.token();
+        let Some(Some(connection)) = self.connections.get_mut(token) else { return };
+        if event.is_readable() || event.is_read_closed() || event.is_error() {
+            connection.readable = true;
+            connection.peer_done |= event.is_read_closed() || event.is_error();
+        }
+        if event.is_writable() && connection.unsent() > 0 {
+            self.flush(token);
+        }
+        self.queue(token);
+    }
+
+    /// Puts a connection in the list of those with something to do, once.
+    pub(crate) fn queue(&mut self, token: usize) {
+        if let Some(Some(connection)) = self.connections.get_mut(token)
+            && !connection.queued
+            && connection.has_work()
+        {
+            connection.queued = true;
+            self.ready.push(token);
+        }
+    }
+
+    /// Works on whoever is ready. A panic in here, outside of a shard, costs the connections of the
+    /// round and nothing else.
+    fn work(&mut self) {
+        for _ in 0..limits::ROUNDS_MAX {
+            if self.ready.is_empty() {
+                return;
+            }
+            if catch_unwind(AssertUnwindSafe(|| self.round())).is_err() {
+                self.stats.panics.add(1);
+                for at in 0..self.round.members.len() {
+                    self.close(self.round.members[at].token);
+                }
+                self.round.clear();
+            }
+        }
+    }
+
+    fn round(&mut self) {
+        self.round.clear();
+        let mut later = Vec::new();
+        for token in std::mem::take(&mut self.ready) {
+            if self.round.has_room() {
+                self.fill(token);
+            } else {
+                later.push(token);
+            }
+        }
+        self.ready.append(&mut later);
+        self.execute();
+        self.deliver();
+    }
+
+    fn take_arrivals(&mut self) {
+        while let Ok(arrival) = self.arrivals.try_recv() {
+            self.welcome(arrival);
+        }
+    }
+
+    fn welcome(&mut self, arrival: Arrival) {
+        let Arrival { mut stream, client } = arrival;
+        let token = self.free.pop().unwrap_or(self.connections.len());
+        let registered = stream.register(self.poll.registry(), Token(token));
+        if token == self.connections.len() {
+            self.connections.push(None);
+        }
+        if registered.is_err() {
+            self.context.clients.leave(client.id);
+            self.free.push(token);
+            return;
+        }
+        self.generations = self.generations.wrapping_add(1);
+        let open = self.context.password.is_none();
+        let connection = Connection::new(stream, client, open, self.generations, self.now);
+        self.connections[token] = Some(Box::new(connection));
+        self.stats.connections.add(1);
+        if self.sweep_at.is_none() {
+            self.sweep_at = Some(self.now + limits::SWEEP_INTERVAL);
+        }
+        // What arrived before the registration shows up as an event; nothing to do now.
+    }
+
+    pub(crate) fn close(&mut self, token: usize) {
+        let Some(place) = self.connections.get_mut(token) else { return };
+        let Some(mut connection) = place.take() else { return };
+        connection.stream.deregister(self.poll.registry());
+        self.context.clients.leave(connection.client.id);
+        self.free.push(token);
+        self.stats.connections.sub(1);
+    }
+
+    fn is_drained(&mut self) -> bool {
+        let Some(cap) = self.context.draining() else { return false };
+        if self.drain_until.is_none() {
+            self.drain_until = Some(cap);
+            self.begin_drain();
+        }
+        if clock::now() >= cap {
+            for token in 0..self.connections.len() {
+                self.close(token);
+            }
+        }
+        self.free.len() == self.connections.len() && !self.away.has_out()
+    }
+
+    /// Serves everybody once more, and says goodbye: commands that come from now on are refused.
+    fn begin_drain(&mut self) {
+        for token in 0..self.connections.len() {
+            if let Some(connection) = &mut self.connections[token] {
+                connection.readable = true;
+                self.queue(token);
+            }
+        }
+        self.sweep_at = Some(self.now);
+    }
+}
+
+impl Life {
+    pub(crate) fn is_open(self) -> bool {
+        self == Self::Open
+    }
+}

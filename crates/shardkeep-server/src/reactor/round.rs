@@ -1,0 +1,105 @@
+//! What one round of a reactor works on: the commands of all ready connections, and their replies.
+//!
+//! 1. The commands of one connection stand together, in the order in which it sent them.
+//! 2. A command's bytes lie in the arena, or (large requests) in its connection's own buffer, until
+//!    the round has ended.
+
+use shardkeep::engine::group::Groups;
+use shardkeep_resp::{Protocol, Span};
+
+use crate::command::CommandId;
+use crate::limits;
+
+/// One command of a round.
+pub(crate) struct Command {
+    /// `None` for one that is answered and was none of ours.
+    pub(crate) id: Option<CommandId>,
+    /// Its connection's place among those of the round.
+    pub(crate) member: u32,
+    pub(crate) from: From,
+    /// Where its request begins there.
+    pub(crate) base: usize,
+    pub(crate) first_span: u32,
+    pub(crate) spans: u32,
+    pub(crate) hash: u64,
+    /// The shard, or the number of shards for one that is answered already.
+    pub(crate) shard: u32,
+    pub(crate) protocol: Protocol,
+    pub(crate) reply: Answer,
+}
+
+/// Where the bytes of a request lie.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum From {
+    Arena,
+    Connection,
+}
+
+/// What is known of a reply.
+#[derive(Clone, Copy)]
+pub(crate) enum Answer {
+    NotYet,
+    Here { start: usize, end: usize },
+    /// Its command travels to the shard.
+    Travelling,
+}
+
+/// One connection of a round.
+pub(crate) struct Member {
+    pub(crate) token: usize,
+    pub(crate) first: usize,
+    pub(crate) end: usize,
+    pub(crate) reply_bytes: usize,
+    /// Commands of it that need one shard.
+    pub(crate) sharded: usize,
+    pub(crate) from: From,
+    /// Where its unconsumed bytes lie after decoding.
+    pub(crate) rest: std::ops::Range<usize>,
+}
+
+pub(crate) struct Round {
+    pub(crate) arena: Vec<u8>,
+    pub(crate) arena_used: usize,
+    pub(crate) spans: Vec<Span>,
+    pub(crate) commands: Vec<Command>,
+    pub(crate) members: Vec<Member>,
+    pub(crate) replies: Vec<u8>,
+    pub(crate) groups: Groups,
+    /// Commands that need a shard.
+    pub(crate) sharded: usize,
+}
+
+impl Round {
+    pub(crate) fn new(shards: usize) -> Self {
+        Self {
+            arena: vec![0; limits::ARENA_BYTES],
+            arena_used: 0,
+            spans: Vec::new(),
+            commands: Vec::new(),
+            members: Vec::new(),
+            replies: Vec::new(),
+            groups: Groups::new(shards + 1),
+            sharded: 0,
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.arena_used = 0;
+        self.spans.clear();
+        self.commands.clear();
+        self.members.clear();
+        self.replies.clear();
+        self.sharded = 0;
+        if self.replies.capacity() > limits::ARENA_BYTES {
+            self.replies.shrink_to(limits::ARENA_BYTES);
+        }
+        if self.spans.capacity() > limits::ARENA_BYTES {
+            self.spans.shrink_to(limits::BUFFER_KEEP_BYTES);
+        }
+    }
+
+    /// Whether another connection's input still fits.
+    pub(crate) fn has_room(&self) -> bool {
+        self.arena.len() - self.arena_used >= 2 * limits::READ_BYTES
+    }
+}

@@ -1,0 +1,94 @@
+//! Whose time is up: silent clients, unfinished requests, replies nobody reads, goodbyes.
+
+use std::time::Duration;
+
+use super::Reactor;
+use super::connection::{Connection, Life};
+use crate::limits;
+
+/// What the sweep found.
+enum Verdict {
+    /// Nothing runs out for it.
+    Calm,
+    /// Something may run out: look again.
+    Watch,
+    /// Its time is up.
+    Close,
+}
+
+impl Reactor {
+    /// Makes sure that a sweep comes soon.
+    pub(crate) fn sweep_soon(&mut self) {
+        let at = self.now + limits::SWEEP_INTERVAL;
+        self.sweep_at = Some(self.sweep_at.map_or(at, |before| before.min(at)));
+    }
+
+    /// Looks at everybody, if it is time to.
+    pub(crate) fn sweep(&mut self) {
+        self.expire_trips();
+        if self.sweep_at.is_none_or(|at| at > self.now) {
+            return;
+        }
+        self.sweep_at = None;
+        let mut watch = false;
+        for token in 0..self.connections.len() {
+            let Some(connection) = &self.connections[token] else { continue };
+            match self.verdict(connection) {
+                Verdict::Calm => {}
+                Verdict::Watch => watch = true,
+                Verdict::Close => {
+                    self.stats.timed_out.add(1);
+                    self.close(token);
+                }
+            }
+        }
+        if self.drain_until.is_some() {
+            self.say_goodbye();
+            watch = true;
+        }
+        if watch {
+            self.sweep_soon();
+        }
+    }
+
+    fn verdict(&self, connection: &Connection) -> Verdict {
+        let past = |since: std::time::Instant, allowed: Duration| self.now >= since + allowed;
+        if let Life::Lingering(until) = connection.life {
+            return if self.now >= until { Verdict::Close } else { Verdict::Watch };
+        }
+        let output = connection.over_soft_since.map(|since| (since, self.context.output_timeout));
+        // A client whose requests wait for us is not the one that keeps us waiting.
+        let frame = connection
+            .frame_since
+            .filter(|_| connection.stalled.is_none() && connection.may_read())
+            .map(|since| (since, self.context.frame_timeout));
+        let idle = self
+            .context
+            .settings
+            .idle_timeout
+            .filter(|_| connection.stalled.is_none())
+            .map(|allowed| (connection.active_at, allowed));
+        let mut verdict = Verdict::Calm;
+        for (since, allowed) in [output, frame, idle].into_iter().flatten() {
+            if past(since, allowed) {
+                return Verdict::Close;
+            }
+            verdict = Verdict::Watch;
+        }
+        if connection.life == Life::Finishing { Verdict::Watch } else { verdict }
+    }
+
+    /// While draining: whoever has nothing under way any more is told goodbye.
+    fn say_goodbye(&mut self) {
+        for token in 0..self.connections.len() {
+            let Some(connection) = &mut self.connections[token] else { continue };
+            let done = !connection.readable && !connection.more && connection.stalled.is_none();
+            if connection.life.is_open() && done {
+                connection.life = Life::Finishing;
+            }
+            if connection.life == Life::Finishing {
+                self.finish(token);
+            }
+        }
+    }
+}

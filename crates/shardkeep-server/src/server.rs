@@ -1,0 +1,408 @@
+//! Starts the threads of a server, and brings them home.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, bounded};
+use mio::net::{TcpListener, UnixListener};
+use mio::{Poll, Waker};
+use shardkeep::engine::{CloseReport, Config, Deadline, Event, Keep, OpenError};
+
+use crate::clock;
+use crate::config::{Handover, Settings};
+use crate::context::{Context, Parts};
+use crate::engine::{Gauges, ReplyPort, Routes, ShardState};
+use crate::reactor::{Acceptor, Arrival, Door, Listener, Reactor, WAKER};
+use crate::say::say;
+use crate::stats::ReactorStats;
+
+/// Requests to shut down that may wait to be heard: the first decides.
+const SHUTDOWN_REQUESTS_MAX: usize = 4;
+
+/// A running server. Dropping it without [`Server::drain`] drains it too, within ten seconds.
+pub struct Server {
+    context: Arc<Context>,
+    addresses: Vec<String>,
+    requests: Receiver<ShutdownCause>,
+    acceptor: Option<(JoinHandle<()>, Arc<Waker>)>,
+    reactors: Vec<(JoinHandle<()>, Arc<ReplyPort>)>,
+    done: Receiver<()>,
+}
+
+/// Why the server itself asks to be shut down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ShutdownCause {
+    /// A client sent SHUTDOWN.
+    Command,
+    /// A thread has ended that the server cannot do without.
+    ThreadDied {
+        /// Its name.
+        name: String,
+        /// Why.
+        why: String,
+    },
+}
+
+impl ShutdownCause {
+    /// Whether this is a failure.
+    #[must_use]
+    pub fn is_fatal(&self) -> bool {
+        match self {
+            Self::Command => false,
+            Self::ThreadDied { .. } => true,
+        }
+    }
+}
+
+impl fmt::Display for ShutdownCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Command => f.write_str("a client sent SHUTDOWN"),
+            Self::ThreadDied { name, why } => write!(f, "thread {name} has ended: {why}"),
+        }
+    }
+}
+
+/// Why a server did not start.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// An address cannot be listened on.
+    Listen {
+        /// The address or path.
+        address: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The operating system gave no poll, waker or thread.
+    System {
+        /// What was wanted.
+        what: &'static str,
+        /// Why there is none.
+        source: io::Error,
+    },
+    /// The store did not open.
+    Open(OpenError),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listen { address, source } => write!(f, "cannot listen on {address}: {source}"),
+            Self::System { what, source } => write!(f, "no {what} to be had: {source}"),
+            Self::Open(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for StartError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Listen { source, .. } | Self::System { source, .. } => Some(source),
+            Self::Open(error) => Some(error),
+        }
+    }
+}
+
+/// What a drain found and left.
+#[derive(Clone, Debug)]
+pub struct DrainReport {
+    connections: u64,
+    commands: u64,
+    refused: u64,
+    threads_left: usize,
+    store: CloseReport,
+    took: Duration,
+}
+
+impl DrainReport {
+    /// Whether everything that was admitted was finished and every thread came home.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.threads_left == 0 && self.store.is_clean()
+    }
+}
+
+impl fmt::Display for DrainReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { connections, commands, refused, threads_left, store, took } = self;
+        let how = if self.is_clean() { "drained" } else { "drain cut short" };
+        write!(
+            f,
+            "{how}: connections={connections} commands={commands} refused={refused} lost={} \
+             shards_away={} threads_left={} took={:.3}s",
+            store.lost,
+            store.shards_away,
+            threads_left + store.owners_left,
+            took.as_secs_f64()
+        )
+    }
+}
+
+impl Server {
+    /// Opens the store, binds every address and starts the threads. Returns when connections are
+    /// accepted.
+    ///
+    /// # Errors
+    /// What cannot be had, by name; nothing is left running then.
+    pub fn start(settings: Settings) -> Result<Self, StartError> {
+        let (listeners, addresses, port) = listen(&settings)?;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let reactors = settings.reactors.unwrap_or(cores);
+        let (shutdown, requests) = bounded(SHUTDOWN_REQUESTS_MAX);
+        let config = store_config(&settings, reactors);
+        let routes = Routes::new(config.shards, ahash::RandomState::new());
+        let gauges = Arc::new(Gauges::new(config.shards));
+        let keep = open(config, &routes, &gauges)?;
+        let context = Arc::new(Context::new(Parts {
+            keep,
+            routes,
+            gauges,
+            reactors: (0..reactors).map(|_| Arc::new(ReactorStats::new())).collect(),
+            settings,
+            started: clock::now(),
+            run_id: run_id(),
+            port,
+            shutdown,
+        }));
+        let (done_sender, done) = bounded(reactors + 1);
+        let mut server =
+            Self { context, addresses, requests, acceptor: None, reactors: vec![], done };
+        let doors = server.start_reactors(&done_sender)?;
+        server.start_acceptor(listeners, doors, done_sender)?;
+        Ok(server)
+    }
+
+    fn start_reactors(
+        &mut self,
+        done: &crossbeam_channel::Sender<()>,
+    ) -> Result<Vec<Door>, StartError> {
+        let mut doors = Vec::new();
+        for (number, stats) in self.context.reactors.iter().enumerate() {
+            let poll = system("poll", Poll::new())?;
+            let waker = system("waker", Waker::new(poll.registry(), WAKER))?;
+            let port = Arc::new(ReplyPort::new(self.context.routes.shards(), waker));
+            let (arrivals, receiver) = bounded::<Arrival>(self.context.clients.max());
+            let reactor = Reactor::new(
+                Arc::clone(&self.context),
+                Arc::clone(stats),
+                Arc::clone(&port),
+                receiver,
+                poll,
+                number,
+            );
+            let name = format!("shardkeep-reactor-{number}");
+            let handle = self.spawn(name, done.clone(), move || reactor.run())?;
+            doors.push(Door { arrivals, port: Arc::clone(&port) });
+            self.reactors.push((handle, port));
+        }
+        Ok(doors)
+    }
+
+    fn start_acceptor(
+        &mut self,
+        listeners: Vec<Listener>,
+        doors: Vec<Door>,
+        done: crossbeam_channel::Sender<()>,
+    ) -> Result<(), StartError> {
+        let poll = system("poll", Poll::new())?;
+        let waker = Arc::new(system("waker", Waker::new(poll.registry(), WAKER))?);
+        let acceptor = Acceptor { context: Arc::clone(&self.context), listeners, doors, poll };
+        let handle = self.spawn("shardkeep-acceptor".into(), done, move || acceptor.run())?;
+        self.acceptor = Some((handle, waker));
+        Ok(())
+    }
+
+    /// Starts a thread the server cannot do without: if it ends before the drain, the server asks to
+    /// be shut down.
+    fn spawn(
+        &self,
+        name: String,
+        done: crossbeam_channel::Sender<()>,
+        run: impl FnOnce() -> io::Result<()> + Send + 'static,
+    ) -> Result<JoinHandle<()>, StartError> {
+        let context = Arc::clone(&self.context);
+        let thread = name.clone();
+        let body = move || {
+            let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
+            let why = match ended {
+                Ok(Ok(())) => None,
+                Ok(Err(error)) => Some(error.to_string()),
+                Err(_) => Some("it panicked".to_owned()),
+            };
+            if let Some(why) = why {
+                let cause = ShutdownCause::ThreadDied { name: thread, why };
+                // Full means that somebody has asked already.
+                drop(context.shutdown.try_send(cause));
+            }
+            drop(context);
+            // One place for each thread.
+            drop(done.try_send(()));
+        };
+        system("thread", std::thread::Builder::new().name(name).spawn(body))
+    }
+
+    /// Where it listens: TCP addresses with their real ports, then the path of the unix socket.
+    #[must_use]
+    pub fn addresses(&self) -> &[String] {
+        &self.addresses
+    }
+
+    /// Requests to shut the server down that come from inside.
+    #[must_use]
+    pub fn shutdown_requests(&self) -> Receiver<ShutdownCause> {
+        self.requests.clone()
+    }
+
+    /// Stops accepting, answers what was read, refuses what comes later, closes every connection and
+    /// the store, and joins all threads. Blocks until that is done, `cap` at most.
+    #[must_use]
+    pub fn drain(mut self, cap: Duration) -> DrainReport {
+        self.drain_until(clock::now() + cap)
+    }
+
+    fn drain_until(&mut self, until: Instant) -> DrainReport {
+        let began = clock::now();
+        let connections = self.context.clients.connected() as u64;
+        self.context.drain(until);
+        let acceptor = self.acceptor.take();
+        let reactors = std::mem::take(&mut self.reactors);
+        let mut threads = reactors.len();
+        if let Some((_, waker)) = &acceptor {
+            threads += 1;
+            // An error would mean that its poll is gone, and with it the thread.
+            drop(waker.wake());
+        }
+        for (_, port) in &reactors {
+            port.ring();
+        }
+        let mut ended = 0;
+        // Each thread says when it has ended; the cap ends the wait.
+        while ended < threads && self.done.recv_deadline(until + JOIN_GRACE).is_ok() {
+            ended += 1;
+        }
+        if ended == threads {
+            let handles = reactors.into_iter().map(|(handle, _)| handle);
+            for handle in handles.chain(acceptor.map(|(handle, _)| handle)) {
+                // It has said that it ended; a panic was caught and told before.
+                drop(handle.join());
+            }
+        }
+        let store = self.context.keep.close(Deadline::from(until + JOIN_GRACE));
+        let total = |pick: fn(&ReactorStats) -> u64| -> u64 {
+            self.context.reactors.iter().map(|reactor| pick(reactor)).sum()
+        };
+        DrainReport {
+            connections,
+            commands: total(|reactor| reactor.commands.get()),
+            refused: total(|reactor| reactor.refused_draining.get()),
+            threads_left: threads - ended,
+            store,
+            took: clock::now().saturating_duration_since(began),
+        }
+    }
+}
+
+/// What a thread may take beyond the cap to notice it.
+const JOIN_GRACE: Duration = Duration::from_millis(200);
+
+/// How long a server that is dropped without a drain waits.
+const DROP_CAP: Duration = Duration::from_secs(10);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if self.acceptor.is_some() || !self.reactors.is_empty() {
+            drop(self.drain_until(clock::now() + DROP_CAP));
+        }
+    }
+}
+
+fn system<T>(what: &'static str, result: io::Result<T>) -> Result<T, StartError> {
+    result.map_err(|source| StartError::System { what, source })
+}
+
+fn store_config(settings: &Settings, reactors: usize) -> Config {
+    let default = Config::default();
+    let shards = settings.shards.unwrap_or(default.shards);
+    Config {
+        shards,
+        owners: settings.owners.unwrap_or(default.owners.min(shards)),
+        handover: match settings.handover {
+            Handover::Lend => shardkeep::engine::Handover::Lend,
+            Handover::Mail => shardkeep::engine::Handover::Mail,
+        },
+        reserved_places: reactors,
+        write_window: settings.write_window,
+        ..default
+    }
+}
+
+fn open(
+    config: Config,
+    routes: &Routes,
+    gauges: &Arc<Gauges>,
+) -> Result<Keep<ShardState>, StartError> {
+    let (routes, gauges) = (routes.clone(), Arc::clone(gauges));
+    let make = move |shard| ShardState::new(shard, routes.clone(), Arc::clone(&gauges));
+    let tell = |event: Event| match event {
+        Event::ShardLost { shard } => say(&format!(
+            "error: shard {shard} was lost to a panic; it starts again EMPTY (there is no log to \
+             rebuild it from)"
+        )),
+        other => say(&format!("error: {other:?}")),
+    };
+    Keep::open(config, make, tell).map_err(StartError::Open)
+}
+
+/// 160 random bits, from the same source as the seeds of the hasher.
+fn run_id() -> String {
+    let random = |salt: u64| ahash::RandomState::new().hash_one(salt);
+    let digits = format!("{:016x}{:016x}{:016x}", random(1), random(2), random(3));
+    digits[..40].to_owned()
+}
+
+type Listening = (Vec<Listener>, Vec<String>, u16);
+
+fn listen(settings: &Settings) -> Result<Listening, StartError> {
+    let mut listeners = Vec::new();
+    let mut addresses = Vec::new();
+    let mut port = 0;
+    for &address in &settings.bind {
+        let failed = |source| StartError::Listen { address: address.to_string(), source };
+        let listener = TcpListener::bind(address).map_err(failed)?;
+        let local = listener.local_addr().map_err(failed)?;
+        if port == 0 {
+            port = local.port();
+        }
+        addresses.push(local.to_string());
+        listeners.push(Listener::Tcp(listener));
+    }
+    if let Some(path) = &settings.unix_socket {
+        let address = path.display().to_string();
+        let failed = |source| StartError::Listen { address: address.clone(), source };
+        remove_stale(path).map_err(failed)?;
+        let listener = UnixListener::bind(path).map_err(failed)?;
+        addresses.push(address.clone());
+        listeners.push(Listener::Unix(listener, address));
+    }
+    Ok((listeners, addresses, port))
+}
+
+/// Removes the socket of a server that is gone; one that somebody still listens on stays.
+fn remove_stale(path: &std::path::Path) -> io::Result<()> {
+    use std::os::unix::fs::FileTypeExt;
+    match std::fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.file_type().is_socket() => {
+            match std::os::unix::net::UnixStream::connect(path) {
+                Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
+                Err(_) => std::fs::remove_file(path),
+            }
+        }
+        Ok(_) => Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is a file of that name")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}

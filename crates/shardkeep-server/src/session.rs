@@ -1,0 +1,316 @@
+//! The commands on the connection itself: greeting, login, names, and what the server tells.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use shardkeep_resp::{Protocol, Reply, parse_i64};
+
+use crate::clients::Client;
+use crate::command::{Args, ConnectionCommand, TABLE, introspect};
+use crate::context::Context;
+use crate::info;
+use crate::reactor::{Connection, Flow, Reactor};
+use crate::server::ShutdownCause;
+use crate::{clock, parameters};
+
+/// The version of Redis whose behaviour clients may expect.
+pub(crate) const REDIS_VERSION: &str = "7.2.4";
+
+const WRONG_PASSWORD: &str = "WRONGPASS invalid username-password pair or user is disabled.";
+const NO_PASSWORD: &str = "ERR AUTH <password> called without any password configured for the \
+                           default user. Are you sure your configuration is correct?";
+const BAD_NAME: &str = "ERR Client names cannot contain spaces, newlines or special characters.";
+const HELLO_FIRST: &str = "NOAUTH HELLO must be called with the client already authenticated, \
+                           otherwise the HELLO <proto> AUTH <user> <pass> option can be used to \
+                           authenticate the client and select the RESP protocol version at the \
+                           same time";
+const SYNTAX: &str = "ERR syntax error";
+const NOT_AN_INTEGER: &str = "ERR value is not an integer or out of range";
+
+impl Reactor {
+    /// Runs a command on connection `token`; the reply goes to the end of the round's.
+    pub(crate) fn connection_command(
+        &mut self,
+        token: usize,
+        command: ConnectionCommand,
+        args: Args<'_>,
+    ) -> Flow {
+        let Some(Some(connection)) = self.connections.get_mut(token) else { return Flow::Hangup };
+        let context = &*self.context;
+        let replies = &mut self.round.replies;
+        if command == ConnectionCommand::Hello {
+            hello(context, connection, args, replies);
+            return Flow::Next;
+        }
+        let reply = &mut Reply::new(replies, connection.protocol);
+        match command {
+            ConnectionCommand::Hello => {}
+            ConnectionCommand::Auth => auth(context, connection, args, reply),
+            ConnectionCommand::Quit => {
+                reply.ok();
+                return Flow::End;
+            }
+            ConnectionCommand::Reset => reset(context, connection, reply),
+            ConnectionCommand::Shutdown => return shutdown(context, args, reply),
+            ConnectionCommand::Ping => match args.len() {
+                1 => reply.simple("PONG"),
+                2 => reply.bulk(args.get(1)),
+                _ => crate::command::wrong_arity("ping", reply),
+            },
+            ConnectionCommand::Echo => reply.bulk(args.get(1)),
+            ConnectionCommand::Select => select(args, reply),
+            ConnectionCommand::Time => time(reply),
+            ConnectionCommand::ClientId => reply.integer(connection.client.id.cast_signed()),
+            ConnectionCommand::ClientGetname => {
+                let labels = connection.client.labels.lock();
+                if labels.name.is_empty() { reply.null() } else { reply.bulk(labels.name.as_bytes()) }
+            }
+            ConnectionCommand::ClientSetname => match client_name(args.get(2)) {
+                Some(name) => {
+                    connection.client.labels.lock().name = name;
+                    reply.ok();
+                }
+                None => reply.error(BAD_NAME),
+            },
+            ConnectionCommand::ClientSetinfo => set_info(&connection.client, args, reply),
+            ConnectionCommand::ClientInfo => {
+                let line = client_line(&connection.client);
+                reply.verbatim(b"txt", format!("{line}\n").as_bytes());
+            }
+            ConnectionCommand::ClientList => client_list(context, args, reply),
+            ConnectionCommand::Command => introspect(args, reply),
+            ConnectionCommand::ConfigGet => parameters::get(context, args, reply),
+            ConnectionCommand::Info => {
+                reply.verbatim(b"txt", info::text(context, args).as_bytes());
+            }
+        }
+        Flow::Next
+    }
+}
+
+/// `HELLO [version [AUTH user password] [SETNAME name]]`
+fn hello(context: &Context, connection: &mut Connection, args: Args<'_>, out: &mut Vec<u8>) {
+    let before = connection.protocol;
+    let wanted = match greet(context, connection, args) {
+        Ok(wanted) => wanted,
+        Err(error) => return Reply::new(out, before).error(&error),
+    };
+    let protocol = wanted.unwrap_or(before);
+    connection.protocol = protocol;
+    let number = match protocol {
+        Protocol::Resp2 => 2,
+        Protocol::Resp3 => 3,
+    };
+    connection.client.protocol.store(number, Relaxed);
+    let mut reply = Reply::new(out, protocol);
+    reply.map(7);
+    reply.bulk(b"server");
+    reply.bulk(b"redis");
+    reply.bulk(b"version");
+    reply.bulk(REDIS_VERSION.as_bytes());
+    reply.bulk(b"proto");
+    reply.integer(i64::from(number));
+    reply.bulk(b"id");
+    reply.integer(connection.client.id.cast_signed());
+    reply.bulk(b"mode");
+    reply.bulk(b"standalone");
+    reply.bulk(b"role");
+    reply.bulk(b"master");
+    reply.bulk(b"modules");
+    reply.array(0);
+}
+
+/// Does what HELLO asks for beside the version; gives the version, if one was named.
+fn greet(
+    context: &Context,
+    connection: &mut Connection,
+    args: Args<'_>,
+) -> Result<Option<Protocol>, String> {
+    let wanted = match args.len() {
+        1 => None,
+        _ => match parse_i64(args.get(1)) {
+            Some(2) => Some(Protocol::Resp2),
+            Some(3) => Some(Protocol::Resp3),
+            Some(_) => return Err("NOPROTO unsupported protocol version".into()),
+            None => return Err("ERR Protocol version is not an integer or out of range".into()),
+        },
+    };
+    let mut at = 2;
+    while at < args.len() {
+        let option = args.get(at);
+        let left = args.len() - at - 1;
+        if option.eq_ignore_ascii_case(b"auth") && left >= 2 {
+            log_in(context, connection, args.get(at + 1), args.get(at + 2))
+                .map_err(str::to_owned)?;
+            at += 3;
+        } else if option.eq_ignore_ascii_case(b"setname") && left >= 1 {
+            let name = client_name(args.get(at + 1)).ok_or(BAD_NAME)?;
+            connection.client.labels.lock().name = name;
+            at += 2;
+        } else {
+            let option = String::from_utf8_lossy(option);
+            return Err(format!("ERR Syntax error in HELLO option '{option}'"));
+        }
+    }
+    if connection.authenticated { Ok(wanted) } else { Err(HELLO_FIRST.into()) }
+}
+
+fn log_in(
+    context: &Context,
+    connection: &mut Connection,
+    user: &[u8],
+    password: &[u8],
+) -> Result<(), &'static str> {
+    let known = user == b"default"
+        && context.password.as_ref().is_none_or(|expected| expected.matches(password));
+    if !known {
+        return Err(WRONG_PASSWORD);
+    }
+    connection.authenticate();
+    Ok(())
+}
+
+fn auth(context: &Context, connection: &mut Connection, args: Args<'_>, reply: &mut Reply<'_>) {
+    let result = match args.len() {
+        2 if context.password.is_none() => Err(NO_PASSWORD),
+        2 => log_in(context, connection, b"default", args.get(1)),
+        3 => log_in(context, connection, args.get(1), args.get(2)),
+        _ => Err(SYNTAX),
+    };
+    match result {
+        Ok(()) => reply.ok(),
+        Err(error) => reply.error(error),
+    }
+}
+
+fn reset(context: &Context, connection: &mut Connection, reply: &mut Reply<'_>) {
+    connection.protocol = Protocol::Resp2;
+    connection.client.protocol.store(2, Relaxed);
+    connection.authenticated = context.password.is_none();
+    connection.client.labels.lock().name.clear();
+    reply.simple("RESET");
+}
+
+fn shutdown(context: &Context, args: Args<'_>, reply: &mut Reply<'_>) -> Flow {
+    for option in args.iter_from(1) {
+        let known: [&[u8]; 4] = [b"nosave", b"save", b"now", b"force"];
+        if option.eq_ignore_ascii_case(b"abort") {
+            reply.error("ERR No shutdown in progress.");
+            return Flow::Next;
+        }
+        if !known.iter().any(|known| option.eq_ignore_ascii_case(known)) {
+            reply.error(SYNTAX);
+            return Flow::Next;
+        }
+    }
+    // A second request while one is on its way changes nothing.
+    drop(context.shutdown.try_send(ShutdownCause::Command));
+    Flow::End
+}
+
+fn select(args: Args<'_>, reply: &mut Reply<'_>) {
+    match parse_i64(args.get(1)) {
+        Some(0) => reply.ok(),
+        Some(_) => reply.error("ERR DB index is out of range"),
+        None => reply.error(NOT_AN_INTEGER),
+    }
+}
+
+fn time(reply: &mut Reply<'_>) {
+    let micros = clock::unix_micros();
+    reply.array(2);
+    reply.bulk((micros / 1_000_000).to_string().as_bytes());
+    reply.bulk((micros % 1_000_000).to_string().as_bytes());
+}
+
+/// A name that can stand in a line of CLIENT LIST.
+fn client_name(name: &[u8]) -> Option<String> {
+    let fine = name.iter().all(|byte| (b'!'..=b'~').contains(byte));
+    fine.then(|| String::from_utf8_lossy(name).into_owned())
+}
+
+fn set_info(client: &Client, args: Args<'_>, reply: &mut Reply<'_>) {
+    let (attribute, value) = (args.get(2), args.get(3));
+    let Some(value) = client_name(value) else {
+        let attribute = String::from_utf8_lossy(attribute);
+        return reply.error(&format!(
+            "ERR {attribute} cannot contain spaces, newlines or special characters."
+        ));
+    };
+    let mut labels = client.labels.lock();
+    if attribute.eq_ignore_ascii_case(b"lib-name") {
+        labels.library = value;
+    } else if attribute.eq_ignore_ascii_case(b"lib-ver") {
+        labels.library_version = value;
+    } else {
+        let attribute = String::from_utf8_lossy(attribute);
+        return reply.error(&format!("ERR Unrecognized option '{attribute}'"));
+    }
+    reply.ok();
+}
+
+fn client_list(context: &Context, args: Args<'_>, reply: &mut Reply<'_>) {
+    let mut clients = context.clients.all();
+    if args.len() > 2 {
+        let option = args.get(2);
+        if option.eq_ignore_ascii_case(b"id") && args.len() > 3 {
+            let mut ids = Vec::new();
+            for id in args.iter_from(3) {
+                match parse_i64(id).and_then(|id| u64::try_from(id).ok()) {
+                    Some(id) => ids.push(id),
+                    None => return reply.error("ERR Invalid client ID"),
+                }
+            }
+            clients.retain(|client| ids.contains(&client.id));
+        } else if option.eq_ignore_ascii_case(b"type") && args.len() == 4 {
+            let kind = args.get(3);
+            let known: [&[u8]; 4] = [b"normal", b"master", b"replica", b"pubsub"];
+            if kind.eq_ignore_ascii_case(b"slave") || !known[0].eq_ignore_ascii_case(kind) {
+                if !known.iter().any(|known| known.eq_ignore_ascii_case(kind)) {
+                    let kind = String::from_utf8_lossy(kind);
+                    return reply.error(&format!("ERR Unknown client type '{kind}'"));
+                }
+                clients.clear();
+            }
+        } else {
+            return reply.error(SYNTAX);
+        }
+    }
+    let mut text = String::new();
+    for client in clients {
+        text.push_str(&client_line(&client));
+        text.push('\n');
+    }
+    reply.verbatim(b"txt", text.as_bytes());
+}
+
+/// One client, in the fields of Redis.
+fn client_line(client: &Client) -> String {
+    let age = clock::now().saturating_duration_since(client.since);
+    let active = std::time::Duration::from_millis(client.active_ms.load(Relaxed));
+    let idle = age.saturating_sub(active);
+    let labels = client.labels.lock();
+    let command = match client.command.load(Relaxed) {
+        0 => "NULL",
+        id => TABLE.get(usize::from(id) - 1).map_or("NULL", |spec| spec.name),
+    };
+    let output = client.output_bytes.load(Relaxed);
+    format!(
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags=N db=0 sub=0 psub=0 ssub=0 \
+         multi=-1 qbuf={} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll={} omem={} \
+         tot-mem={} events=r cmd={command} user=default redir=-1 resp={} lib-name={} lib-ver={}",
+        client.id,
+        client.address,
+        client.local_address,
+        client.fd,
+        labels.name,
+        age.as_secs(),
+        idle.as_secs(),
+        client.pending_bytes.load(Relaxed),
+        u8::from(output > 0),
+        output,
+        client.pending_bytes.load(Relaxed) + output,
+        client.protocol.load(Relaxed),
+        labels.library,
+        labels.library_version,
+    )
+}

@@ -1,0 +1,98 @@
+//! Figures of the reactors: written by one thread each, read by anybody.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::command::{CommandId, TABLE};
+
+/// A figure with one writer: a plain load and store, no locked instruction.
+#[derive(Default)]
+pub(crate) struct Figure(AtomicU64);
+
+impl Figure {
+    #[inline]
+    pub(crate) fn add(&self, n: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_add(n), Relaxed);
+    }
+
+    pub(crate) fn sub(&self, n: u64) {
+        self.0.store(self.0.load(Relaxed).wrapping_sub(n), Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+
+    fn reset(&self) {
+        self.0.store(0, Relaxed);
+    }
+}
+
+/// What one reactor has done.
+pub(crate) struct ReactorStats {
+    /// Connections it has now.
+    pub(crate) connections: Figure,
+    pub(crate) commands: Figure,
+    pub(crate) input_bytes: Figure,
+    pub(crate) output_bytes: Figure,
+    /// Works mailed because a shard was away.
+    pub(crate) mailed: Figure,
+    pub(crate) throttled: Figure,
+    pub(crate) lost: Figure,
+    pub(crate) refused_draining: Figure,
+    pub(crate) protocol_errors: Figure,
+    /// Connections closed because their time was up.
+    pub(crate) timed_out: Figure,
+    /// Panics outside of a shard.
+    pub(crate) panics: Figure,
+    per_command: Box<[CommandFigures]>,
+}
+
+/// What one reactor has done of one command.
+#[derive(Default)]
+pub(crate) struct CommandFigures {
+    pub(crate) calls: Figure,
+    /// Time spent, in nanoseconds: that of a round shared out evenly among its commands.
+    pub(crate) nanos: Figure,
+    /// Refused before it ran: arity, authentication, memory.
+    pub(crate) rejected: Figure,
+    /// Answered with an error.
+    pub(crate) failed: Figure,
+}
+
+impl ReactorStats {
+    pub(crate) fn new() -> Self {
+        Self {
+            connections: Figure::default(),
+            commands: Figure::default(),
+            input_bytes: Figure::default(),
+            output_bytes: Figure::default(),
+            mailed: Figure::default(),
+            throttled: Figure::default(),
+            lost: Figure::default(),
+            refused_draining: Figure::default(),
+            protocol_errors: Figure::default(),
+            timed_out: Figure::default(),
+            panics: Figure::default(),
+            per_command: TABLE.iter().map(|_| CommandFigures::default()).collect(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn command(&self, id: CommandId) -> &CommandFigures {
+        &self.per_command[usize::from(id.0)]
+    }
+
+    /// What CONFIG RESETSTAT asks for. The reactor may add at the same moment; then its addition
+    /// may survive.
+    pub(crate) fn reset(&self) {
+        for figure in [&self.commands, &self.input_bytes, &self.output_bytes] {
+            figure.reset();
+        }
+        for command in &self.per_command {
+            for figure in [&command.calls, &command.nanos, &command.rejected, &command.failed] {
+                figure.reset();
+            }
+        }
+    }
+}
