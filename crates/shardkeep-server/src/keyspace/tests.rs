@@ -214,3 +214,20 @@ fn an_emptied_keyspace_takes_as_much_memory_as_a_new_one() {
     keyspace.clear();
     assert_eq!(keyspace.memory_bytes(), new);
 }
+
+#[test]
+fn a_value_as_long_as_the_old_one_takes_its_place() {
+    let mut keyspace = keyspace();
+    let hash = hash(&keyspace, b"k");
+    for expires_at in [None, Some(UnixMillis::new(NOW + 1))] {
+        keyspace.set(hash, b"k", b"one", expires_at);
+        let before = keyspace
+            .get(hash, b"k")
+            .map(|record| record.value().as_ptr());
+        keyspace.set(hash, b"k", b"two", expires_at);
+        let after = keyspace
+            .get(hash, b"k")
+            .map(|record| record.value().as_ptr());
+        assert!(before.is_some() && before == after);
+    }
+}
