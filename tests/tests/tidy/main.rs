@@ -1,0 +1,8 @@
+//! The house rules that a compiler does not check. Reads the repository's files; runs nothing.
+
+#[cfg(test)]
+mod arrows;
+#[cfg(test)]
+mod source;
+#[cfg(test)]
+mod words;
