@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU64, AtomicUsize};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -25,8 +25,6 @@ pub(crate) struct Client {
     pub(crate) protocol: AtomicU8,
     pub(crate) pending_bytes: AtomicUsize,
     pub(crate) output_bytes: AtomicUsize,
-    pub(crate) no_evict: AtomicBool,
-    pub(crate) no_touch: AtomicBool,
     pub(crate) labels: Mutex<Labels>,
 }
 
@@ -40,7 +38,8 @@ impl Client {
         output_bytes: usize,
     ) {
         let since = now.saturating_duration_since(self.since).as_millis();
-        self.active_ms.store(u64::try_from(since).unwrap_or(u64::MAX), Relaxed);
+        self.active_ms
+            .store(u64::try_from(since).unwrap_or(u64::MAX), Relaxed);
         if let Some(CommandId(id)) = command {
             self.command.store(id + 1, Relaxed);
         }
@@ -113,8 +112,6 @@ impl Clients {
             protocol: AtomicU8::new(2),
             pending_bytes: AtomicUsize::new(0),
             output_bytes: AtomicUsize::new(0),
-            no_evict: AtomicBool::new(false),
-            no_touch: AtomicBool::new(false),
             labels: Mutex::new(Labels::default()),
         });
         self.list.lock().insert(client.id, Arc::clone(&client));

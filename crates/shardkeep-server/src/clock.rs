@@ -7,8 +7,13 @@ use shardkeep::table::UnixMillis;
 
 /// The wall clock in microseconds since 1970; a clock before 1970 counts as 1970.
 pub(crate) fn unix_micros() -> u64 {
-    #[expect(clippy::disallowed_methods, reason = "the one place where the wall clock is read")]
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place where the wall clock is read"
+    )]
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 

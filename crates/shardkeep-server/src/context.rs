@@ -10,7 +10,6 @@ use crossbeam_channel::Sender;
 use crate::clients::Clients;
 use crate::config::{Secret, Settings};
 use crate::engine::{Gauges, Routes, ServerKeep};
-use crate::limits;
 use crate::server::ShutdownCause;
 use crate::stats::ReactorStats;
 
@@ -23,8 +22,6 @@ pub(crate) struct Context {
     pub(crate) settings: Settings,
     pub(crate) password: Option<Secret>,
     pub(crate) deadline: Duration,
-    pub(crate) frame_timeout: Duration,
-    pub(crate) output_timeout: Duration,
     pub(crate) started: Instant,
     /// 40 hexadecimal digits, new for each start.
     pub(crate) run_id: String,
@@ -50,8 +47,17 @@ pub(crate) struct Parts {
 
 impl Context {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { keep, routes, gauges, reactors, settings, started, run_id, port, shutdown } =
-            parts;
+        let Parts {
+            keep,
+            routes,
+            gauges,
+            reactors,
+            settings,
+            started,
+            run_id,
+            port,
+            shutdown,
+        } = parts;
         Self {
             keep,
             routes,
@@ -60,8 +66,6 @@ impl Context {
             reactors,
             password: settings.password.clone(),
             deadline: settings.deadline,
-            frame_timeout: limits::FRAME_TIMEOUT,
-            output_timeout: limits::OUTPUT_TIMEOUT,
             settings,
             started,
             run_id,
@@ -85,6 +89,8 @@ impl Context {
 
     /// Whether writes that need memory are refused.
     pub(crate) fn is_out_of_memory(&self) -> bool {
-        self.settings.max_memory.is_some_and(|max| self.gauges.memory_bytes() > max)
+        self.settings
+            .max_memory
+            .is_some_and(|max| self.gauges.memory_bytes() > max)
     }
 }

@@ -4,15 +4,14 @@ use shardkeep::engine::{Error, Lost, Refused};
 use shardkeep_resp::{Protocol, Reply};
 
 /// The server finishes what it has read, and admits nothing new.
-pub(crate) const DRAINING: &str = "DRAINING the server is shutting down, the command was not applied";
+pub(crate) const DRAINING: &str =
+    "DRAINING the server is shutting down, the command was not applied";
 
 /// More replies than a connection may have pending.
-pub(crate) const OUTPUT_LIMIT: &str =
-    "ERR replies of one pipeline exceed the output limit (1073741824 bytes), the command was not \
+pub(crate) const OUTPUT_LIMIT: &str = "ERR replies of one pipeline exceed the output limit (1073741824 bytes), the command was not \
      applied";
 
-pub(crate) const OUT_OF_MEMORY: &str =
-    "OOM command not allowed when used memory > 'maxmemory'.";
+pub(crate) const OUT_OF_MEMORY: &str = "OOM command not allowed when used memory > 'maxmemory'.";
 
 pub(crate) const NO_AUTH: &str = "NOAUTH Authentication required.";
 

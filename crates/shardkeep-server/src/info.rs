@@ -1,6 +1,5 @@
 //! INFO: what the server tells of itself, in the field names of Redis where they exist.
 
-use std::fmt::Write as _;
 use std::sync::atomic::Ordering::Relaxed;
 
 use shardkeep::engine::ShardStats;
@@ -40,9 +39,9 @@ pub(crate) fn text(context: &Context, args: Args<'_>) -> String {
         let default = |word: &[u8]| word.eq_ignore_ascii_case(b"default");
         let usual = !ON_REQUEST.contains(&name);
         let wanted = args.len() == 1 && usual
-            || args.iter_from(1).any(|word| {
-                asked(word) || everything(word) || default(word) && usual
-            });
+            || args
+                .iter_from(1)
+                .any(|word| asked(word) || everything(word) || default(word) && usual);
         if wanted {
             if !out.is_empty() {
                 out.push_str("\r\n");
@@ -57,37 +56,57 @@ pub(crate) fn text(context: &Context, args: Args<'_>) -> String {
 }
 
 fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
-    // Writing to a string does not fail.
-    drop(out.write_fmt(text));
+    out.push_str(&text.to_string());
     out.push_str("\r\n");
 }
 
 fn sum(context: &Context, figure: impl Fn(&ReactorStats) -> &Figure) -> u64 {
-    context.reactors.iter().map(|reactor| figure(reactor).get()).sum()
+    context
+        .reactors
+        .iter()
+        .map(|reactor| figure(reactor).get())
+        .sum()
 }
 
 fn server(context: &Context, out: &mut String) {
-    let uptime = clock::now().saturating_duration_since(context.started).as_secs();
+    let uptime = clock::now()
+        .saturating_duration_since(context.started)
+        .as_secs();
     line(out, format_args!("redis_version:{REDIS_VERSION}"));
-    line(out, format_args!("shardkeep_version:{}", env!("CARGO_PKG_VERSION")));
+    line(
+        out,
+        format_args!("shardkeep_version:{}", env!("CARGO_PKG_VERSION")),
+    );
     line(out, format_args!("redis_mode:standalone"));
-    line(out, format_args!("os:{} {}", std::env::consts::OS, std::env::consts::ARCH));
+    line(
+        out,
+        format_args!("os:{} {}", std::env::consts::OS, std::env::consts::ARCH),
+    );
     line(out, format_args!("arch_bits:{}", usize::BITS));
     line(out, format_args!("multiplexing_api:epoll"));
     line(out, format_args!("process_id:{}", std::process::id()));
     line(out, format_args!("run_id:{}", context.run_id));
     line(out, format_args!("tcp_port:{}", context.port));
-    line(out, format_args!("server_time_usec:{}", clock::unix_micros()));
+    line(
+        out,
+        format_args!("server_time_usec:{}", clock::unix_micros()),
+    );
     line(out, format_args!("uptime_in_seconds:{uptime}"));
     line(out, format_args!("uptime_in_days:{}", uptime / 86_400));
-    line(out, format_args!("io_threads_active:{}", u8::from(context.reactors.len() > 1)));
+    line(
+        out,
+        format_args!("io_threads_active:{}", u8::from(context.reactors.len() > 1)),
+    );
     line(out, format_args!("reactors:{}", context.reactors.len()));
     line(out, format_args!("owners:{}", context.keep.config().owners));
     line(out, format_args!("shards:{}", context.routes.shards()));
 }
 
 fn clients(context: &Context, out: &mut String) {
-    line(out, format_args!("connected_clients:{}", context.clients.connected()));
+    line(
+        out,
+        format_args!("connected_clients:{}", context.clients.connected()),
+    );
     line(out, format_args!("maxclients:{}", context.clients.max()));
     line(out, format_args!("blocked_clients:0"));
 }
@@ -98,7 +117,10 @@ fn memory(context: &Context, out: &mut String) {
     line(out, format_args!("used_memory_human:{}", human(used)));
     let resident = resident_bytes();
     line(out, format_args!("used_memory_rss:{resident}"));
-    line(out, format_args!("used_memory_rss_human:{}", human(resident)));
+    line(
+        out,
+        format_args!("used_memory_rss_human:{}", human(resident)),
+    );
     let max = context.settings.max_memory.unwrap_or(0);
     line(out, format_args!("maxmemory:{max}"));
     line(out, format_args!("maxmemory_human:{}", human(max)));
@@ -135,26 +157,72 @@ fn persistence(_: &Context, out: &mut String) {
 
 fn stats(context: &Context, out: &mut String) {
     let gauges = |pick: fn(&crate::engine::Gauge) -> &std::sync::atomic::AtomicU64| -> u64 {
-        context.gauges.iter().map(|gauge| pick(gauge).load(Relaxed)).sum()
+        context
+            .gauges
+            .iter()
+            .map(|gauge| pick(gauge).load(Relaxed))
+            .sum()
     };
     let accepted = context.clients.accepted_total.load(Relaxed);
     let refused = context.clients.refused_total.load(Relaxed);
     line(out, format_args!("total_connections_received:{accepted}"));
-    line(out, format_args!("total_commands_processed:{}", sum(context, |r| &r.commands)));
-    line(out, format_args!("total_net_input_bytes:{}", sum(context, |r| &r.input_bytes)));
-    line(out, format_args!("total_net_output_bytes:{}", sum(context, |r| &r.output_bytes)));
+    line(
+        out,
+        format_args!("total_commands_processed:{}", sum(context, |r| &r.commands)),
+    );
+    line(
+        out,
+        format_args!("total_net_input_bytes:{}", sum(context, |r| &r.input_bytes)),
+    );
+    line(
+        out,
+        format_args!(
+            "total_net_output_bytes:{}",
+            sum(context, |r| &r.output_bytes)
+        ),
+    );
     line(out, format_args!("rejected_connections:{refused}"));
-    line(out, format_args!("expired_keys:{}", gauges(|gauge| &gauge.expired)));
+    line(
+        out,
+        format_args!("expired_keys:{}", gauges(|gauge| &gauge.expired)),
+    );
     line(out, format_args!("evicted_keys:0"));
-    line(out, format_args!("keyspace_hits:{}", gauges(|gauge| &gauge.hits)));
-    line(out, format_args!("keyspace_misses:{}", gauges(|gauge| &gauge.misses)));
-    line(out, format_args!("protocol_errors:{}", sum(context, |r| &r.protocol_errors)));
-    line(out, format_args!("timed_out_connections:{}", sum(context, |r| &r.timed_out)));
-    line(out, format_args!("reactor_panics:{}", sum(context, |r| &r.panics)));
-    line(out, format_args!("works_mailed:{}", sum(context, |r| &r.mailed)));
-    line(out, format_args!("throttled_works:{}", sum(context, |r| &r.throttled)));
-    line(out, format_args!("lost_works:{}", sum(context, |r| &r.lost)));
-    line(out, format_args!("refused_draining:{}", sum(context, |r| &r.refused_draining)));
+    line(
+        out,
+        format_args!("keyspace_hits:{}", gauges(|gauge| &gauge.hits)),
+    );
+    line(
+        out,
+        format_args!("keyspace_misses:{}", gauges(|gauge| &gauge.misses)),
+    );
+    line(
+        out,
+        format_args!("protocol_errors:{}", sum(context, |r| &r.protocol_errors)),
+    );
+    line(
+        out,
+        format_args!("timed_out_connections:{}", sum(context, |r| &r.timed_out)),
+    );
+    line(
+        out,
+        format_args!("reactor_panics:{}", sum(context, |r| &r.panics)),
+    );
+    line(
+        out,
+        format_args!("works_mailed:{}", sum(context, |r| &r.mailed)),
+    );
+    line(
+        out,
+        format_args!("throttled_works:{}", sum(context, |r| &r.throttled)),
+    );
+    line(
+        out,
+        format_args!("lost_works:{}", sum(context, |r| &r.lost)),
+    );
+    line(
+        out,
+        format_args!("refused_draining:{}", sum(context, |r| &r.refused_draining)),
+    );
 }
 
 fn replication(_: &Context, out: &mut String) {
@@ -166,10 +234,15 @@ fn replication(_: &Context, out: &mut String) {
 fn cpu(_: &Context, out: &mut String) {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     // Fields 14 and 15, counted behind the closing bracket of the name.
-    let fields: Vec<&str> =
-        stat.rsplit_once(')').map_or(vec![], |(_, rest)| rest.split_whitespace().collect());
+    let fields: Vec<&str> = stat
+        .rsplit_once(')')
+        .map_or(vec![], |(_, rest)| rest.split_whitespace().collect());
     let seconds = |at: usize| {
-        fields.get(at).and_then(|ticks| ticks.parse::<f64>().ok()).unwrap_or(0.0) / 100.0
+        fields
+            .get(at)
+            .and_then(|ticks| ticks.parse::<f64>().ok())
+            .unwrap_or(0.0)
+            / 100.0
     };
     line(out, format_args!("used_cpu_sys:{:.6}", seconds(12)));
     line(out, format_args!("used_cpu_user:{:.6}", seconds(11)));
@@ -179,7 +252,11 @@ fn commandstats(context: &Context, out: &mut String) {
     for (at, spec) in TABLE.iter().enumerate() {
         let Ok(id) = u16::try_from(at) else { return };
         let total = |pick: fn(&crate::stats::CommandFigures) -> &Figure| -> u64 {
-            context.reactors.iter().map(|r| pick(r.command(CommandId(id))).get()).sum()
+            context
+                .reactors
+                .iter()
+                .map(|r| pick(r.command(CommandId(id))).get())
+                .sum()
         };
         let (calls, rejected) = (total(|c| &c.calls), total(|c| &c.rejected));
         if calls + rejected == 0 {
@@ -206,13 +283,23 @@ fn keyspace(context: &Context, out: &mut String) {
         expires += gauge.expires.load(Relaxed);
     }
     if keys > 0 {
-        line(out, format_args!("db0:keys={keys},expires={expires},avg_ttl=0"));
+        line(
+            out,
+            format_args!("db0:keys={keys},expires={expires},avg_ttl=0"),
+        );
     }
 }
 
 fn shards(context: &Context, out: &mut String) {
     for (stats, gauge) in context.keep.stats().iter().zip(context.gauges.iter()) {
-        let ShardStats { shard, depth, depth_max, borrowed, mailed, .. } = stats;
+        let ShardStats {
+            shard,
+            depth,
+            depth_max,
+            borrowed,
+            mailed,
+            ..
+        } = stats;
         let refused = &stats.refused;
         line(
             out,

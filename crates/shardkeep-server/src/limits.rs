@@ -30,12 +30,6 @@ pub const OUTPUT_HARD_BYTES: usize = 1024 * 1024 * 1024;
 /// Bytes of input or output held for a client that has not authenticated.
 pub const UNAUTHENTICATED_BYTES: usize = 64 * 1024;
 
-/// A client that leaves more than the soft limit unread for this long is closed.
-pub const OUTPUT_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// A client that stops in the middle of a request is closed after this long.
-pub const FRAME_TIMEOUT: Duration = Duration::from_secs(30);
-
 /// A client that has been told goodbye is read from for this long, so that its last replies are not
 /// torn by a reset.
 pub const LINGER_TIMEOUT: Duration = Duration::from_millis(500);

@@ -36,7 +36,10 @@ fn all(context: &Context) -> Vec<(&'static str, String)> {
         ("maxmemory", settings.max_memory.unwrap_or(0).to_string()),
         ("maxmemory-policy", "noeviction".into()),
         ("port", context.port.to_string()),
-        ("proto-max-bulk-len", shardkeep_resp::Limits::default().bulk_bytes_max.to_string()),
+        (
+            "proto-max-bulk-len",
+            shardkeep_resp::Limits::default().bulk_bytes_max.to_string(),
+        ),
         ("replica-read-only", "yes".into()),
         ("save", String::new()),
         ("shards", context.routes.shards().to_string()),
@@ -44,7 +47,10 @@ fn all(context: &Context) -> Vec<(&'static str, String)> {
         ("timeout", seconds(settings.idle_timeout).to_string()),
         (
             "unixsocket",
-            settings.unix_socket.as_ref().map_or(String::new(), |at| at.display().to_string()),
+            settings
+                .unix_socket
+                .as_ref()
+                .map_or(String::new(), |at| at.display().to_string()),
         ),
     ]
 }

@@ -113,27 +113,40 @@ pub struct DrainReport {
     connections: u64,
     commands: u64,
     refused: u64,
+    cut_off: u64,
     threads_left: usize,
     store: CloseReport,
     took: Duration,
 }
 
 impl DrainReport {
-    /// Whether everything that was admitted was finished and every thread came home.
+    /// Whether everything that was admitted was finished and answered, and every thread came home.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.threads_left == 0 && self.store.is_clean()
+        self.cut_off == 0 && self.threads_left == 0 && self.store.is_clean()
     }
 }
 
 impl fmt::Display for DrainReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { connections, commands, refused, threads_left, store, took } = self;
-        let how = if self.is_clean() { "drained" } else { "drain cut short" };
+        let Self {
+            connections,
+            commands,
+            refused,
+            cut_off,
+            threads_left,
+            store,
+            took,
+        } = self;
+        let how = if self.is_clean() {
+            "drained"
+        } else {
+            "drain cut short"
+        };
         write!(
             f,
-            "{how}: connections={connections} commands={commands} refused={refused} lost={} \
-             shards_away={} threads_left={} took={:.3}s",
+            "{how}: connections={connections} commands={commands} refused={refused} \
+             cut_off={cut_off} lost={} shards_away={} threads_left={} took={:.3}s",
             store.lost,
             store.shards_away,
             threads_left + store.owners_left,
@@ -161,7 +174,9 @@ impl Server {
             keep,
             routes,
             gauges,
-            reactors: (0..reactors).map(|_| Arc::new(ReactorStats::new())).collect(),
+            reactors: (0..reactors)
+                .map(|_| Arc::new(ReactorStats::new()))
+                .collect(),
             settings,
             started: clock::now(),
             run_id: run_id(),
@@ -169,8 +184,14 @@ impl Server {
             shutdown,
         }));
         let (done_sender, done) = bounded(reactors + 1);
-        let mut server =
-            Self { context, addresses, requests, acceptor: None, reactors: vec![], done };
+        let mut server = Self {
+            context,
+            addresses,
+            requests,
+            acceptor: None,
+            reactors: vec![],
+            done,
+        };
         let doors = server.start_reactors(&done_sender)?;
         server.start_acceptor(listeners, doors, done_sender)?;
         Ok(server)
@@ -196,7 +217,10 @@ impl Server {
             );
             let name = format!("shardkeep-reactor-{number}");
             let handle = self.spawn(name, done.clone(), move || reactor.run())?;
-            doors.push(Door { arrivals, port: Arc::clone(&port) });
+            doors.push(Door {
+                arrivals,
+                port: Arc::clone(&port),
+            });
             self.reactors.push((handle, port));
         }
         Ok(doors)
@@ -210,7 +234,12 @@ impl Server {
     ) -> Result<(), StartError> {
         let poll = system("poll", Poll::new())?;
         let waker = Arc::new(system("waker", Waker::new(poll.registry(), WAKER))?);
-        let acceptor = Acceptor { context: Arc::clone(&self.context), listeners, doors, poll };
+        let acceptor = Acceptor {
+            context: Arc::clone(&self.context),
+            listeners,
+            doors,
+            poll,
+        };
         let handle = self.spawn("shardkeep-acceptor".into(), done, move || acceptor.run())?;
         self.acceptor = Some((handle, waker));
         Ok(())
@@ -240,7 +269,7 @@ impl Server {
             }
             drop(context);
             // One place for each thread.
-            drop(done.try_send(()));
+            let _told = done.try_send(());
         };
         system("thread", std::thread::Builder::new().name(name).spawn(body))
     }
@@ -293,12 +322,17 @@ impl Server {
         }
         let store = self.context.keep.close(Deadline::from(until + JOIN_GRACE));
         let total = |pick: fn(&ReactorStats) -> u64| -> u64 {
-            self.context.reactors.iter().map(|reactor| pick(reactor)).sum()
+            self.context
+                .reactors
+                .iter()
+                .map(|reactor| pick(reactor))
+                .sum()
         };
         DrainReport {
             connections,
             commands: total(|reactor| reactor.commands.get()),
             refused: total(|reactor| reactor.refused_draining.get()),
+            cut_off: total(|reactor| reactor.cut_off.get()),
             threads_left: threads - ended,
             store,
             took: clock::now().saturating_duration_since(began),
@@ -315,7 +349,7 @@ const DROP_CAP: Duration = Duration::from_secs(10);
 impl Drop for Server {
     fn drop(&mut self) {
         if self.acceptor.is_some() || !self.reactors.is_empty() {
-            drop(self.drain_until(clock::now() + DROP_CAP));
+            let _unread = self.drain_until(clock::now() + DROP_CAP);
         }
     }
 }
@@ -371,7 +405,10 @@ fn listen(settings: &Settings) -> Result<Listening, StartError> {
     let mut addresses = Vec::new();
     let mut port = 0;
     for &address in &settings.bind {
-        let failed = |source| StartError::Listen { address: address.to_string(), source };
+        let failed = |source| StartError::Listen {
+            address: address.to_string(),
+            source,
+        };
         let listener = TcpListener::bind(address).map_err(failed)?;
         let local = listener.local_addr().map_err(failed)?;
         if port == 0 {
@@ -382,7 +419,10 @@ fn listen(settings: &Settings) -> Result<Listening, StartError> {
     }
     if let Some(path) = &settings.unix_socket {
         let address = path.display().to_string();
-        let failed = |source| StartError::Listen { address: address.clone(), source };
+        let failed = |source| StartError::Listen {
+            address: address.clone(),
+            source,
+        };
         remove_stale(path).map_err(failed)?;
         let listener = UnixListener::bind(path).map_err(failed)?;
         addresses.push(address.clone());
@@ -401,7 +441,10 @@ fn remove_stale(path: &std::path::Path) -> io::Result<()> {
                 Err(_) => std::fs::remove_file(path),
             }
         }
-        Ok(_) => Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is a file of that name")),
+        Ok(_) => Err(io::Error::new(
+            io::ErrorKind::AlreadyExists,
+            "there is a file of that name",
+        )),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
     }

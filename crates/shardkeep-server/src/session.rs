@@ -34,7 +34,9 @@ impl Reactor {
         command: ConnectionCommand,
         args: Args<'_>,
     ) -> Flow {
-        let Some(Some(connection)) = self.connections.get_mut(token) else { return Flow::Hangup };
+        let Some(Some(connection)) = self.connections.get_mut(token) else {
+            return Flow::Hangup;
+        };
         let context = &*self.context;
         let replies = &mut self.round.replies;
         if command == ConnectionCommand::Hello {
@@ -62,7 +64,11 @@ impl Reactor {
             ConnectionCommand::ClientId => reply.integer(connection.client.id.cast_signed()),
             ConnectionCommand::ClientGetname => {
                 let labels = connection.client.labels.lock();
-                if labels.name.is_empty() { reply.null() } else { reply.bulk(labels.name.as_bytes()) }
+                if labels.name.is_empty() {
+                    reply.null()
+                } else {
+                    reply.bulk(labels.name.as_bytes())
+                }
             }
             ConnectionCommand::ClientSetname => match client_name(args.get(2)) {
                 Some(name) => {
@@ -151,7 +157,11 @@ fn greet(
             return Err(format!("ERR Syntax error in HELLO option '{option}'"));
         }
     }
-    if connection.authenticated { Ok(wanted) } else { Err(HELLO_FIRST.into()) }
+    if connection.authenticated {
+        Ok(wanted)
+    } else {
+        Err(HELLO_FIRST.into())
+    }
 }
 
 fn log_in(
@@ -161,7 +171,10 @@ fn log_in(
     password: &[u8],
 ) -> Result<(), &'static str> {
     let known = user == b"default"
-        && context.password.as_ref().is_none_or(|expected| expected.matches(password));
+        && context
+            .password
+            .as_ref()
+            .is_none_or(|expected| expected.matches(password));
     if !known {
         return Err(WRONG_PASSWORD);
     }
@@ -291,7 +304,9 @@ fn client_line(client: &Client) -> String {
     let labels = client.labels.lock();
     let command = match client.command.load(Relaxed) {
         0 => "NULL",
-        id => TABLE.get(usize::from(id) - 1).map_or("NULL", |spec| spec.name),
+        id => TABLE
+            .get(usize::from(id) - 1)
+            .map_or("NULL", |spec| spec.name),
     };
     let output = client.output_bytes.load(Relaxed);
     format!(

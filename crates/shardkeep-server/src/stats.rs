@@ -22,10 +22,6 @@ impl Figure {
     pub(crate) fn get(&self) -> u64 {
         self.0.load(Relaxed)
     }
-
-    fn reset(&self) {
-        self.0.store(0, Relaxed);
-    }
 }
 
 /// What one reactor has done.
@@ -43,6 +39,8 @@ pub(crate) struct ReactorStats {
     pub(crate) protocol_errors: Figure,
     /// Connections closed because their time was up.
     pub(crate) timed_out: Figure,
+    /// Connections that the end of a drain cut off before everything was sent.
+    pub(crate) cut_off: Figure,
     /// Panics outside of a shard.
     pub(crate) panics: Figure,
     per_command: Box<[CommandFigures]>,
@@ -73,6 +71,7 @@ impl ReactorStats {
             refused_draining: Figure::default(),
             protocol_errors: Figure::default(),
             timed_out: Figure::default(),
+            cut_off: Figure::default(),
             panics: Figure::default(),
             per_command: TABLE.iter().map(|_| CommandFigures::default()).collect(),
         }
@@ -81,18 +80,5 @@ impl ReactorStats {
     #[inline]
     pub(crate) fn command(&self, id: CommandId) -> &CommandFigures {
         &self.per_command[usize::from(id.0)]
-    }
-
-    /// What CONFIG RESETSTAT asks for. The reactor may add at the same moment; then its addition
-    /// may survive.
-    pub(crate) fn reset(&self) {
-        for figure in [&self.commands, &self.input_bytes, &self.output_bytes] {
-            figure.reset();
-        }
-        for command in &self.per_command {
-            for figure in [&command.calls, &command.nanos, &command.rejected, &command.failed] {
-                figure.reset();
-            }
-        }
     }
 }

@@ -47,6 +47,16 @@ pub const DEADLINE_MAX: Duration = Duration::from_secs(60 * 60);
 /// Longest idle time that can be asked for; far from where adding it to a clock overflows.
 pub const IDLE_TIMEOUT_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
+/// How long a client may stop in the middle of a request unless told otherwise: longer than any
+/// network recovers from a lost packet in.
+pub const FRAME_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+
+/// How long a client may leave too many replies unread unless told otherwise.
+pub const OUTPUT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
+
+/// Shortest such time that can be asked for: reactors look ten times a second.
+pub const CLIENT_TIMEOUT_MIN: Duration = Duration::from_millis(100);
+
 /// How long a drain may take unless told otherwise: under the 30 s after which the supervisors
 /// people use send SIGKILL.
 pub const DRAIN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(25);

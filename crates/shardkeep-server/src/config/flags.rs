@@ -107,6 +107,14 @@ pub(crate) struct ServeFlags {
     #[arg(long, value_name = "DURATION")]
     pub(crate) idle_timeout: Option<String>,
 
+    /// Close a connection that stops in the middle of a request for so long [default: 30s].
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) frame_timeout: Option<String>,
+
+    /// Close a connection that leaves over 1 MiB of replies unread for so long [default: 60s].
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) output_timeout: Option<String>,
+
     /// Stop at the latest so long after the first signal [default: 25s].
     #[arg(long, value_name = "DURATION")]
     pub(crate) drain_timeout: Option<String>,
@@ -144,6 +152,8 @@ impl ServeFlags {
             max_memory,
             deadline,
             idle_timeout,
+            frame_timeout,
+            output_timeout,
             drain_timeout,
             password_file,
             config: _,
@@ -161,6 +171,8 @@ impl ServeFlags {
             ("max_memory", max_memory),
             ("deadline", deadline),
             ("idle_timeout", idle_timeout),
+            ("frame_timeout", frame_timeout),
+            ("output_timeout", output_timeout),
             ("drain_timeout", drain_timeout),
             ("password_file", password_file),
         ];

@@ -91,6 +91,11 @@ pub struct Settings {
     pub deadline: Duration,
     /// How long a connection may be silent; `None` for ever.
     pub idle_timeout: Option<Duration>,
+    /// How long a client may stop in the middle of a request.
+    pub frame_timeout: Duration,
+    /// How long a client may leave more replies unread than
+    /// [`OUTPUT_SOFT_BYTES`](crate::limits::OUTPUT_SOFT_BYTES).
+    pub output_timeout: Duration,
     /// How long a drain may take.
     pub drain_timeout: Duration,
     /// What clients must give before anything else; `None` lets everybody in.
@@ -111,6 +116,8 @@ impl Default for Settings {
             max_memory: None,
             deadline: bounds::DEADLINE_DEFAULT,
             idle_timeout: None,
+            frame_timeout: bounds::FRAME_TIMEOUT_DEFAULT,
+            output_timeout: bounds::OUTPUT_TIMEOUT_DEFAULT,
             drain_timeout: bounds::DRAIN_TIMEOUT_DEFAULT,
             password: None,
         }

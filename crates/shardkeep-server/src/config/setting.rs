@@ -173,6 +173,26 @@ pub(super) static SETTINGS: &[Setting] = &[
         show: |draft| Ok(show_duration(draft.settings.idle_timeout.unwrap_or_default()).into()),
     },
     Setting {
+        name: "frame_timeout",
+        allowed: || durations(bounds::CLIENT_TIMEOUT_MIN, bounds::IDLE_TIMEOUT_MAX),
+        set: |draft, texts| {
+            let allowed = duration(texts, bounds::CLIENT_TIMEOUT_MIN, bounds::IDLE_TIMEOUT_MAX)?;
+            draft.settings.frame_timeout = allowed;
+            Some(())
+        },
+        show: |draft| Ok(show_duration(draft.settings.frame_timeout).into()),
+    },
+    Setting {
+        name: "output_timeout",
+        allowed: || durations(bounds::CLIENT_TIMEOUT_MIN, bounds::IDLE_TIMEOUT_MAX),
+        set: |draft, texts| {
+            let allowed = duration(texts, bounds::CLIENT_TIMEOUT_MIN, bounds::IDLE_TIMEOUT_MAX)?;
+            draft.settings.output_timeout = allowed;
+            Some(())
+        },
+        show: |draft| Ok(show_duration(draft.settings.output_timeout).into()),
+    },
+    Setting {
         name: "drain_timeout",
         allowed: || durations(Duration::ZERO, bounds::DRAIN_TIMEOUT_MAX),
         set: |draft, texts| {

@@ -21,7 +21,7 @@ use shardkeep::engine::{Keep, State, Tended};
 pub(crate) use multi::{LoanSet, ShardsWork};
 pub(crate) use port::{Reply, ReplyPort};
 pub(crate) use run::{Item, run_item};
-pub(crate) use work::{Claim, Entry, ShardWork};
+pub(crate) use work::{Claim, ShardWork};
 
 use crate::clock;
 use crate::keyspace::{Keyspace, hash_key};
@@ -38,7 +38,10 @@ pub(crate) struct Routes {
 
 impl Routes {
     pub(crate) fn new(shards: usize, hasher: RandomState) -> Self {
-        Self { router: Router::new(shards, hasher.clone()), hasher }
+        Self {
+            router: Router::new(shards, hasher.clone()),
+            hasher,
+        }
     }
 
     pub(crate) fn shards(&self) -> usize {
@@ -85,7 +88,11 @@ pub(crate) struct Gauges(Box<[CachePadded<Gauge>]>);
 
 impl Gauges {
     pub(crate) fn new(shards: usize) -> Self {
-        Self((0..shards).map(|_| CachePadded::new(Gauge::default())).collect())
+        Self(
+            (0..shards)
+                .map(|_| CachePadded::new(Gauge::default()))
+                .collect(),
+        )
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Gauge> {
@@ -94,13 +101,20 @@ impl Gauges {
 
     /// Bytes of all shards: tables, keys and values with the allocator's share.
     pub(crate) fn memory_bytes(&self) -> u64 {
-        self.iter().map(|gauge| gauge.memory_bytes.load(Relaxed)).sum()
+        self.iter()
+            .map(|gauge| gauge.memory_bytes.load(Relaxed))
+            .sum()
     }
 }
 
 impl ShardState {
     pub(crate) fn new(shard: usize, routes: Routes, gauges: Arc<Gauges>) -> Self {
-        Self { keyspace: routes.keyspace(), shard, routes, gauges }
+        Self {
+            keyspace: routes.keyspace(),
+            shard,
+            routes,
+            gauges,
+        }
     }
 
     /// To be called after a group of commands: figures for INFO and for the memory limit.
@@ -111,7 +125,9 @@ impl ShardState {
         let counters = keyspace.counters();
         gauge.keys.store(keyspace.len() as u64, Relaxed);
         gauge.expires.store(keyspace.expires() as u64, Relaxed);
-        gauge.memory_bytes.store(keyspace.memory_bytes() as u64, Relaxed);
+        gauge
+            .memory_bytes
+            .store(keyspace.memory_bytes() as u64, Relaxed);
         gauge.expired.store(counters.expired, Relaxed);
         gauge.hits.store(counters.hits, Relaxed);
         gauge.misses.store(counters.misses, Relaxed);

@@ -34,7 +34,12 @@ impl LoanSet<'_> {
             loan.change(|state| state.keyspace.set_now(now));
         }
         self.loans.change(|loans| {
-            let mut set = Changing { loans, routes: self.routes, first: self.first, last: self.last };
+            let mut set = Changing {
+                loans,
+                routes: self.routes,
+                first: self.first,
+                last: self.last,
+            };
             let mut reply = Encoder::new(out, protocol);
             match &spec.action {
                 Action::Shards(run) => run(&mut set, args, &mut reply),
@@ -59,7 +64,10 @@ struct Changing<'l> {
 impl ShardSet for Changing<'_> {
     fn of(&mut self, key: &[u8]) -> (u64, &mut Keyspace) {
         let hash = self.routes.hash(key);
-        (hash, &mut self.loans.state(self.routes.shard(hash)).keyspace)
+        (
+            hash,
+            &mut self.loans.state(self.routes.shard(hash)).keyspace,
+        )
     }
 
     fn first(&self) -> usize {
@@ -109,7 +117,10 @@ impl ShardsWork {
         for at in 0..args.len() {
             let arg = args.get(at);
             // Limits on frames keep both well below 4 GiB.
-            spans.push(Span { start: bytes.len() as u32, len: arg.len() as u32 });
+            spans.push(Span {
+                start: bytes.len() as u32,
+                len: arg.len() as u32,
+            });
             bytes.extend_from_slice(arg);
         }
         Box::new(Self {
@@ -134,7 +145,13 @@ impl ShardsWork {
             (_, _) => unreachable!("a command over shards has at least one"),
         };
         let args = Args::new(&self.bytes, &self.spans);
-        LoanSet { loans, routes: &self.routes, first, last }.run(
+        LoanSet {
+            loans,
+            routes: &self.routes,
+            first,
+            last,
+        }
+        .run(
             self.spec,
             args,
             self.protocol,

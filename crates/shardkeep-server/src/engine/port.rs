@@ -33,13 +33,21 @@ pub(crate) struct ReplyPort {
 impl ReplyPort {
     pub(crate) fn new(shards: usize, waker: Waker) -> Self {
         let (sender, receiver) = crossbeam_channel::bounded(shards + 1);
-        Self { sender, receiver, state: AtomicU8::new(AWAKE), waker }
+        Self {
+            sender,
+            receiver,
+            state: AtomicU8::new(AWAKE),
+            waker,
+        }
     }
 
     pub(crate) fn send(&self, reply: Reply) {
         // Never full (invariant 1), never disconnected: both ends live here.
         let sent = self.sender.try_send(reply);
-        debug_assert!(sent.is_ok(), "a reactor had more works out than its port has places");
+        debug_assert!(
+            sent.is_ok(),
+            "a reactor had more works out than its port has places"
+        );
         self.ring();
     }
 
@@ -57,7 +65,9 @@ impl ReplyPort {
 
     /// The reactor, before it polls: `false` when something came since `answer`.
     pub(crate) fn may_sleep(&self) -> bool {
-        self.state.compare_exchange(AWAKE, ASLEEP, AcqRel, Acquire).is_ok()
+        self.state
+            .compare_exchange(AWAKE, ASLEEP, AcqRel, Acquire)
+            .is_ok()
     }
 
     pub(crate) fn try_recv(&self) -> Option<Reply> {

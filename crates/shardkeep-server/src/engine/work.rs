@@ -12,9 +12,9 @@ use shardkeep::engine::{Deadline, Outcome, Work};
 use shardkeep::table::UnixMillis;
 use shardkeep_resp::{Protocol, Span};
 
+use super::ShardState;
 use super::port::{Reply, ReplyPort};
 use super::run::{Item, run_item};
-use super::ShardState;
 use crate::clock;
 use crate::command::{Args, CommandSpec, Flags};
 
@@ -28,12 +28,16 @@ pub(crate) struct Claim(AtomicU8);
 
 impl Claim {
     pub(crate) fn begin(&self) -> bool {
-        self.0.compare_exchange(QUEUED, BEGUN, AcqRel, Acquire).is_ok()
+        self.0
+            .compare_exchange(QUEUED, BEGUN, AcqRel, Acquire)
+            .is_ok()
     }
 
     /// `true`: it will not begin. `false`: it has begun.
     pub(crate) fn abandon(&self) -> bool {
-        self.0.compare_exchange(QUEUED, ABANDONED, AcqRel, Acquire).is_ok()
+        self.0
+            .compare_exchange(QUEUED, ABANDONED, AcqRel, Acquire)
+            .is_ok()
     }
 }
 
@@ -172,4 +176,3 @@ impl Work<ShardState> for Box<ShardWork> {
         self.writes
     }
 }
-

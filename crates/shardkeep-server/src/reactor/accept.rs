@@ -43,9 +43,12 @@ pub(crate) struct Acceptor {
 impl Listener {
     fn register(&mut self, poll: &Poll, token: Token) -> io::Result<()> {
         match self {
-            Self::Tcp(listener) => poll.registry().register(listener, token, Interest::READABLE),
+            Self::Tcp(listener) => poll
+                .registry()
+                .register(listener, token, Interest::READABLE),
             Self::Unix(listener, _) => {
-                poll.registry().register(listener, token, Interest::READABLE)
+                poll.registry()
+                    .register(listener, token, Interest::READABLE)
             }
         }
     }
@@ -55,7 +58,9 @@ impl Listener {
         match self {
             Self::Tcp(listener) => {
                 let (stream, peer) = listener.accept()?;
-                let local = stream.local_addr().map_or_else(|_| "?".into(), |at| at.to_string());
+                let local = stream
+                    .local_addr()
+                    .map_or_else(|_| "?".into(), |at| at.to_string());
                 Ok((Stream::Tcp(stream), Some(peer), local))
             }
             Self::Unix(listener, path) => {
@@ -120,7 +125,9 @@ impl Acceptor {
         if stream.prepare().is_err() {
             return self.context.clients.leave(client.id);
         }
-        let Some(door) = self.door() else { return self.context.clients.leave(client.id) };
+        let Some(door) = self.door() else {
+            return self.context.clients.leave(client.id);
+        };
         let id = client.id;
         // One place for each client there may be: full only if a reactor has died.
         if door.arrivals.try_send(Arrival { stream, client }).is_err() {
@@ -134,7 +141,9 @@ impl Acceptor {
         let load = |at: usize| {
             self.context.reactors[at].connections.get() + self.doors[at].arrivals.len() as u64
         };
-        (0..self.doors.len()).min_by_key(|&at| load(at)).map(|at| &self.doors[at])
+        (0..self.doors.len())
+            .min_by_key(|&at| load(at))
+            .map(|at| &self.doors[at])
     }
 }
 

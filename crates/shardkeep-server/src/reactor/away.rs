@@ -40,6 +40,10 @@ pub(crate) struct Away {
     active: Vec<usize>,
     transaction: Option<Trip>,
     transactions_waiting: VecDeque<(Trip, Box<ShardsWork>)>,
+    #[expect(
+        clippy::vec_box,
+        reason = "works travel as boxes; unpacking them would copy them"
+    )]
     pool: Vec<Box<ShardWork>>,
     /// Refused at the door, and not answered yet.
     turned_back: Vec<(Trip, Refused)>,
@@ -70,8 +74,14 @@ impl Away {
 
     /// When the next of them must be answered.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        let out = self.active.iter().filter_map(|&shard| self.out[shard].as_ref());
-        let waiting = self.active.iter().filter_map(|&shard| self.waiting[shard].as_ref());
+        let out = self
+            .active
+            .iter()
+            .filter_map(|&shard| self.out[shard].as_ref());
+        let waiting = self
+            .active
+            .iter()
+            .filter_map(|&shard| self.waiting[shard].as_ref());
         let transactions = self.transactions_waiting.iter().map(|(trip, _)| trip);
         out.chain(waiting.map(|(trip, _)| trip))
             .chain(&self.transaction)
@@ -107,28 +117,42 @@ impl Reactor {
                         work.reset(shard, Deadline::from(deadline));
                         work
                     }
-                    None => {
-                        ShardWork::new(shard, Deadline::from(deadline), Arc::clone(&self.port))
-                    }
+                    None => ShardWork::new(shard, Deadline::from(deadline), Arc::clone(&self.port)),
                 };
                 let claim = Arc::clone(&work.claim);
-                (Trip { recipients: vec![], claim, deadline, answered: false }, work)
+                (
+                    Trip {
+                        recipients: vec![],
+                        claim,
+                        deadline,
+                        answered: false,
+                    },
+                    work,
+                )
             }
         };
         for at in 0..self.round.groups.group(group).members.len() {
             let index = self.round.groups.group(group).members[at] as usize;
             let command = &self.round.commands[index];
             let member = &self.round.members[command.member as usize];
-            let Some(Some(connection)) = self.connections.get(member.token) else { continue };
+            let Some(Some(connection)) = self.connections.get(member.token) else {
+                continue;
+            };
             let input = match command.from {
                 From::Arena => &self.round.arena[command.base..],
                 From::Connection => &connection.pending[command.base..],
             };
-            let Some(item) = command.item(input, &self.round.spans) else { continue };
+            let Some(item) = command.item(input, &self.round.spans) else {
+                continue;
+            };
             work.push(&item);
             let slot = index - member.first;
             let (token, generation) = (member.token, connection.generation);
-            trip.recipients.push(Recipient { token, generation, slot });
+            trip.recipients.push(Recipient {
+                token,
+                generation,
+                slot,
+            });
             self.round.commands[index].reply = Answer::Travelling;
         }
         if !self.away.active.contains(&shard) {
@@ -143,7 +167,9 @@ impl Reactor {
         if self.away.out[shard].is_some() {
             return;
         }
-        let Some((trip, work)) = self.away.waiting[shard].take() else { return };
+        let Some((trip, work)) = self.away.waiting[shard].take() else {
+            return;
+        };
         self.stats.mailed.add(1);
         self.away.out[shard] = Some(trip);
         if let Err((work, refused)) = self.context.keep.post_reserved(shard, work) {
@@ -159,8 +185,12 @@ impl Reactor {
     /// Runs what waits for `shard` here, if the shard can be had now.
     pub(crate) fn run_waiting(&mut self, shard: usize) {
         let context = Arc::clone(&self.context);
-        let Borrowed::Loan(mut loan) = context.keep.borrow(shard) else { return };
-        let Some((trip, mut work)) = self.away.waiting[shard].take() else { return };
+        let Borrowed::Loan(mut loan) = context.keep.borrow(shard) else {
+            return;
+        };
+        let Some((trip, mut work)) = self.away.waiting[shard].take() else {
+            return;
+        };
         let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             loan.change(|state| work.run_on(state));
             drop(loan);
@@ -227,14 +257,21 @@ impl Reactor {
     pub(crate) fn send_transaction(&mut self, work: Box<ShardsWork>, to: Recipient) {
         let claim = Arc::clone(&work.claim);
         let deadline = work.deadline.instant();
-        let trip = Trip { recipients: vec![to], claim, deadline, answered: false };
+        let trip = Trip {
+            recipients: vec![to],
+            claim,
+            deadline,
+            answered: false,
+        };
         self.away.transactions_waiting.push_back((trip, work));
         self.next_transaction();
     }
 
     fn next_transaction(&mut self) {
         while self.away.transaction.is_none() {
-            let Some((trip, work)) = self.away.transactions_waiting.pop_front() else { return };
+            let Some((trip, work)) = self.away.transactions_waiting.pop_front() else {
+                return;
+            };
             self.stats.mailed.add(1);
             match self.context.keep.send_transaction(work) {
                 Ok(()) => self.away.transaction = Some(trip),
@@ -277,7 +314,9 @@ impl Reactor {
     pub(crate) fn expire_trips(&mut self) {
         let now = self.now;
         for shard in self.away.active.clone() {
-            if self.away.waiting[shard].as_ref().is_some_and(|(trip, _)| trip.deadline <= now)
+            if self.away.waiting[shard]
+                .as_ref()
+                .is_some_and(|(trip, _)| trip.deadline <= now)
                 && let Some((trip, work)) = self.away.waiting[shard].take()
             {
                 self.away.recycle(work);
@@ -297,8 +336,15 @@ impl Reactor {
             }
             self.away.transaction = Some(trip);
         }
-        while self.away.transactions_waiting.front().is_some_and(|(trip, _)| trip.deadline <= now) {
-            let Some((trip, work)) = self.away.transactions_waiting.pop_front() else { break };
+        while self
+            .away
+            .transactions_waiting
+            .front()
+            .is_some_and(|(trip, _)| trip.deadline <= now)
+        {
+            let Some((trip, work)) = self.away.transactions_waiting.pop_front() else {
+                break;
+            };
             self.throttle(&trip, work.shards.first().copied().unwrap_or(0));
         }
     }

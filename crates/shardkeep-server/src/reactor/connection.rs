@@ -68,10 +68,15 @@ pub(crate) enum Slot {
 impl Stalled {
     /// Fills a missing reply; `true` when it was the last.
     pub(crate) fn fill(&mut self, at: usize, reply: &[u8]) -> bool {
-        let Some(slot @ Slot::Missing) = self.slots.get_mut(at) else { return false };
+        let Some(slot @ Slot::Missing) = self.slots.get_mut(at) else {
+            return false;
+        };
         let start = self.bytes.len();
         self.bytes.extend_from_slice(reply);
-        *slot = Slot::Here { start, end: self.bytes.len() };
+        *slot = Slot::Here {
+            start,
+            end: self.bytes.len(),
+        };
         self.missing -= 1;
         self.missing == 0
     }
@@ -95,7 +100,11 @@ impl Connection {
         generation: u32,
         now: Instant,
     ) -> Self {
-        let limits = if authenticated { Limits::default() } else { Limits::unauthenticated() };
+        let limits = if authenticated {
+            Limits::default()
+        } else {
+            Limits::unauthenticated()
+        };
         Self {
             stream,
             client,

@@ -61,7 +61,9 @@ impl Reactor {
         region: std::ops::Range<usize>,
         ended: bool,
     ) {
-        let Some(Some(connection)) = self.connections.get_mut(token) else { return };
+        let Some(Some(connection)) = self.connections.get_mut(token) else {
+            return;
+        };
         let mut buffer = match from {
             From::Arena => std::mem::take(&mut self.round.arena),
             From::Connection => std::mem::take(&mut connection.pending),
@@ -78,7 +80,13 @@ impl Reactor {
             rest: region.clone(),
         };
         self.round.members.push(member);
-        let stop = self.decode_all(token, from, &mut buffer[..region.end], region.start, &mut spans);
+        let stop = self.decode_all(
+            token,
+            from,
+            &mut buffer[..region.end],
+            region.start,
+            &mut spans,
+        );
         self.round.spans = spans;
         match from {
             From::Arena => self.round.arena = buffer,
@@ -101,16 +109,29 @@ impl Reactor {
     ) -> Stop {
         let member = self.round.members.len() - 1;
         let first = self.round.commands.len();
-        let mut stop = Stop { at: start, more: false, end: false, hangup: false };
+        let mut stop = Stop {
+            at: start,
+            more: false,
+            end: false,
+            hangup: false,
+        };
         while self.round.commands.len() - first < limits::ROUND_COMMANDS_MAX {
-            let Some(Some(connection)) = self.connections.get_mut(token) else { return stop };
+            let Some(Some(connection)) = self.connections.get_mut(token) else {
+                return stop;
+            };
             let first_span = spans.len();
             let consumed = match connection.decoder.decode(&mut input[stop.at..], spans) {
                 Ok(Step::Request { consumed }) => consumed,
                 Ok(Step::NeedMore { .. }) => return stop,
                 Err(error) => {
                     let protocol = connection.protocol;
-                    let stand = Stand { token, member, from, base: stop.at, first_span };
+                    let stand = Stand {
+                        token,
+                        member,
+                        from,
+                        base: stop.at,
+                        first_span,
+                    };
                     let reply = self.round.replies.len();
                     Reply::new(&mut self.round.replies, protocol).protocol_error(error);
                     self.stats.protocol_errors.add(1);
@@ -125,7 +146,13 @@ impl Reactor {
                 continue;
             }
             let args = Args::new(&input[base..stop.at], &spans[first_span..]);
-            let stand = Stand { token, member, from, base, first_span };
+            let stand = Stand {
+                token,
+                member,
+                from,
+                base,
+                first_span,
+            };
             match self.dispatch(stand, args) {
                 Flow::Next => {}
                 Flow::Barrier => {
@@ -167,7 +194,9 @@ impl Reactor {
             member.rest = rest.clone();
         }
         let now = self.now;
-        let Some(Some(connection)) = self.connections.get_mut(token) else { return };
+        let Some(Some(connection)) = self.connections.get_mut(token) else {
+            return;
+        };
         connection.more = stop.more;
         if stop.hangup {
             connection.life = Life::Finishing;
@@ -178,7 +207,9 @@ impl Reactor {
         if commands > first {
             self.stats.commands.add((commands - first) as u64);
             connection.active_at = now;
-            connection.client.note(now, last_command, rest.len(), connection.unsent());
+            connection
+                .client
+                .note(now, last_command, rest.len(), connection.unsent());
         }
         if rest.is_empty() || stop.more {
             connection.frame_since = None;
@@ -192,11 +223,12 @@ impl Reactor {
     }
 
     fn dispatch(&mut self, stand: Stand, args: Args<'_>) -> Flow {
-        let Some(Some(connection)) = self.connections.get(stand.token) else { return Flow::Hangup };
+        let Some(Some(connection)) = self.connections.get(stand.token) else {
+            return Flow::Hangup;
+        };
         let (protocol, authenticated) = (connection.protocol, connection.authenticated);
         let start = self.round.replies.len();
-        let Some((id, spec)) =
-            resolve(args, &mut Reply::new(&mut self.round.replies, protocol))
+        let Some((id, spec)) = resolve(args, &mut Reply::new(&mut self.round.replies, protocol))
         else {
             if is_http(args.get(0)) {
                 self.round.replies.truncate(start);
@@ -242,8 +274,11 @@ impl Reactor {
                 self.push(stand, id, args, hash, shard)
             }
             RouteKind::AllKeys => {
-                let mut shards: Vec<usize> =
-                    spec.keys.of(args).map(|key| routes.shard(routes.hash(key))).collect();
+                let mut shards: Vec<usize> = spec
+                    .keys
+                    .of(args)
+                    .map(|key| routes.shard(routes.hash(key)))
+                    .collect();
                 shards.sort_unstable();
                 shards.dedup();
                 match shards[..] {
@@ -254,9 +289,7 @@ impl Reactor {
                 }
             }
             RouteKind::WholeStore if last == 0 => self.push(stand, id, args, 0, 0),
-            RouteKind::WholeStore => {
-                self.run_many(stand, id, spec, args, (0..=last).collect())
-            }
+            RouteKind::WholeStore => self.run_many(stand, id, spec, args, (0..=last).collect()),
             RouteKind::Cursor => match cursor_shard(args.get(1)).min(last) {
                 shard if shard == last => self.push(stand, id, args, 0, shard),
                 shard => self.run_many(stand, id, spec, args, (shard..=last).collect()),
@@ -293,7 +326,9 @@ impl Reactor {
         if self.round.members[stand.member].sharded > 0 {
             return Flow::Barrier;
         }
-        let Some(Some(connection)) = self.connections.get(stand.token) else { return Flow::Hangup };
+        let Some(Some(connection)) = self.connections.get(stand.token) else {
+            return Flow::Hangup;
+        };
         let (protocol, generation) = (connection.protocol, connection.generation);
         self.stats.command(id).calls.add(1);
         let start = self.round.replies.len();
@@ -304,8 +339,13 @@ impl Reactor {
                 let routes = &self.context.routes;
                 let replies = &mut self.round.replies;
                 let ran = catch_unwind(AssertUnwindSafe(|| {
-                    LoanSet { loans: &mut loans, routes, first, last }
-                        .run(spec, args, protocol, wall, replies);
+                    LoanSet {
+                        loans: &mut loans,
+                        routes,
+                        first,
+                        last,
+                    }
+                    .run(spec, args, protocol, wall, replies);
                 }));
                 drop(loans);
                 if ran.is_err() {
@@ -323,12 +363,17 @@ impl Reactor {
                 let slot = self.round.commands.len() - self.round.members[stand.member].first;
                 let answered = self.context.routes.shards();
                 self.add(stand, Some(id), args.len(), 0, answered, Answer::Travelling);
-                self.send_transaction(work, Recipient { token: stand.token, generation, slot });
+                self.send_transaction(
+                    work,
+                    Recipient {
+                        token: stand.token,
+                        generation,
+                        slot,
+                    },
+                );
                 Flow::Stall
             }
-            Err(refused) => {
-                self.reject(stand, id, start, &errors::text(&Error::Refused(refused)))
-            }
+            Err(refused) => self.reject(stand, id, start, &errors::text(&Error::Refused(refused))),
         }
     }
 

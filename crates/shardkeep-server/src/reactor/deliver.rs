@@ -20,7 +20,9 @@ impl Reactor {
     /// What was not consumed stays with the connection until the next round.
     fn keep_rest(&mut self, at: usize) {
         let member = &self.round.members[at];
-        let Some(Some(connection)) = self.connections.get_mut(member.token) else { return };
+        let Some(Some(connection)) = self.connections.get_mut(member.token) else {
+            return;
+        };
         match member.from {
             From::Arena => {
                 let rest = &self.round.arena[member.rest.clone()];
@@ -72,7 +74,9 @@ impl Reactor {
         let mut piece: Option<(usize, usize)> = None;
         let mut scattered = false;
         for command in commands {
-            let Answer::Here { start, end } = command.reply else { return Replies::Missing };
+            let Answer::Here { start, end } = command.reply else {
+                return Replies::Missing;
+            };
             piece = match piece {
                 None => Some((start, end)),
                 Some((from, to)) => {
@@ -88,14 +92,25 @@ impl Reactor {
     }
 
     fn stall(&mut self, token: usize, first: usize, end: usize) {
-        let Some(Some(connection)) = self.connections.get_mut(token) else { return };
-        let mut stalled = Stalled { slots: Vec::new(), bytes: Vec::new(), missing: 0 };
+        let Some(Some(connection)) = self.connections.get_mut(token) else {
+            return;
+        };
+        let mut stalled = Stalled {
+            slots: Vec::new(),
+            bytes: Vec::new(),
+            missing: 0,
+        };
         for command in &self.round.commands[first..end] {
             stalled.slots.push(match command.reply {
                 Answer::Here { start, end } => {
                     let at = stalled.bytes.len();
-                    stalled.bytes.extend_from_slice(&self.round.replies[start..end]);
-                    Slot::Here { start: at, end: stalled.bytes.len() }
+                    stalled
+                        .bytes
+                        .extend_from_slice(&self.round.replies[start..end]);
+                    Slot::Here {
+                        start: at,
+                        end: stalled.bytes.len(),
+                    }
                 }
                 Answer::NotYet | Answer::Travelling => {
                     stalled.missing += 1;
@@ -108,11 +123,15 @@ impl Reactor {
 
     /// A reply that was missing has come.
     pub(crate) fn fill_slot(&mut self, token: usize, generation: u32, slot: usize, reply: &[u8]) {
-        let Some(Some(connection)) = self.connections.get_mut(token) else { return };
+        let Some(Some(connection)) = self.connections.get_mut(token) else {
+            return;
+        };
         if connection.generation != generation {
             return;
         }
-        let Some(stalled) = &mut connection.stalled else { return };
+        let Some(stalled) = &mut connection.stalled else {
+            return;
+        };
         if !stalled.fill(slot, reply) {
             return;
         }
@@ -125,7 +144,9 @@ impl Reactor {
 
     /// Sends, or keeps what the socket does not take.
     pub(crate) fn send(&mut self, token: usize, bytes: &[u8]) {
-        let Some(Some(connection)) = self.connections.get_mut(token) else { return };
+        let Some(Some(connection)) = self.connections.get_mut(token) else {
+            return;
+        };
         self.stats.output_bytes.add(bytes.len() as u64);
         let mut sent = 0;
         if connection.unsent() == 0 {
@@ -142,11 +163,15 @@ impl Reactor {
 
     /// Sends what is kept, as far as the socket takes it.
     pub(crate) fn flush(&mut self, token: usize) {
-        let Some(Some(connection)) = self.connections.get_mut(token) else { return };
+        let Some(Some(connection)) = self.connections.get_mut(token) else {
+            return;
+        };
         let out = std::mem::take(&mut connection.out);
         let sent = connection.sent;
         let written = write_all(connection, &out[sent..]);
-        let Some(Some(connection)) = self.connections.get_mut(token) else { return };
+        let Some(Some(connection)) = self.connections.get_mut(token) else {
+            return;
+        };
         match written {
             Ok(n) => {
                 connection.out = out;
@@ -170,7 +195,9 @@ impl Reactor {
 
     fn note_output(&mut self, token: usize) {
         let now = self.now;
-        let Some(Some(connection)) = self.connections.get_mut(token) else { return };
+        let Some(Some(connection)) = self.connections.get_mut(token) else {
+            return;
+        };
         let unsent = connection.unsent();
         let unauthenticated = !connection.authenticated;
         if unsent > limits::OUTPUT_HARD_BYTES
@@ -191,7 +218,9 @@ impl Reactor {
     }
 
     fn after_delivery(&mut self, token: usize) {
-        let Some(Some(connection)) = self.connections.get_mut(token) else { return };
+        let Some(Some(connection)) = self.connections.get_mut(token) else {
+            return;
+        };
         if connection.life == Life::Finishing {
             self.finish(token);
         } else {

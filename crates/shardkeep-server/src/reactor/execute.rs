@@ -33,7 +33,11 @@ impl Reactor {
             return;
         }
         let began = clock::now();
-        let shards = self.round.commands.iter().map(|command| command.shard as usize);
+        let shards = self
+            .round
+            .commands
+            .iter()
+            .map(|command| command.shard as usize);
         self.round.groups.build(shards);
         self.turn = self.turn.wrapping_add(1);
         let groups = self.round.groups.len();
@@ -79,7 +83,11 @@ impl Reactor {
                         state.publish();
                     });
                 }));
-                if ran.is_ok() { Share::Done } else { Share::Lost }
+                if ran.is_ok() {
+                    Share::Done
+                } else {
+                    Share::Lost
+                }
             }
             Borrowed::Away => Share::Away,
             Borrowed::Closed => Share::Closed,
@@ -100,7 +108,11 @@ impl Reactor {
         for at in 0..self.round.groups.group(group).members.len() {
             let index = self.round.groups.group(group).members[at] as usize;
             if let Answer::NotYet = self.round.commands[index].reply {
-                let text = if std::mem::take(&mut first) { &lost } else { &refused };
+                let text = if std::mem::take(&mut first) {
+                    &lost
+                } else {
+                    &refused
+                };
                 self.round.answer(index, text);
             }
         }
@@ -137,7 +149,15 @@ fn run_members<'c>(
     state: &mut ShardState,
     pending: impl Fn(usize) -> &'c [u8],
 ) {
-    let Round { arena, spans, commands, members, replies, groups, .. } = round;
+    let Round {
+        arena,
+        spans,
+        commands,
+        members,
+        replies,
+        groups,
+        ..
+    } = round;
     for &index in groups.group(group).members {
         let command = &mut commands[index as usize];
         let member = &mut members[command.member as usize];
@@ -182,6 +202,9 @@ impl Round {
     pub(crate) fn answer(&mut self, index: usize, text: &str) {
         let start = self.replies.len();
         errors::encode(text, &mut self.replies);
-        self.commands[index].reply = Answer::Here { start, end: self.replies.len() };
+        self.commands[index].reply = Answer::Here {
+            start,
+            end: self.replies.len(),
+        };
     }
 }

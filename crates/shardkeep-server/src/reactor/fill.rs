@@ -2,9 +2,9 @@
 
 use std::io;
 
+use super::Reactor;
 use super::connection::{Connection, Life};
 use super::round::From;
-use super::Reactor;
 use crate::limits;
 
 /// What a read brought.
@@ -20,7 +20,9 @@ enum Read {
 impl Reactor {
     /// Reads from connection `token` and decodes what it can into the round.
     pub(crate) fn fill(&mut self, token: usize) {
-        let Some(Some(connection)) = self.connections.get_mut(token) else { return };
+        let Some(Some(connection)) = self.connections.get_mut(token) else {
+            return;
+        };
         connection.queued = false;
         match connection.life {
             Life::Open if connection.stalled.is_none() && connection.may_read() => {}
@@ -37,7 +39,9 @@ impl Reactor {
 
     /// The usual case: everything goes through the arena, and nothing stays behind.
     fn fill_arena(&mut self, token: usize) {
-        let Some(Some(connection)) = self.connections.get_mut(token) else { return };
+        let Some(Some(connection)) = self.connections.get_mut(token) else {
+            return;
+        };
         let start = self.round.arena_used;
         let mut end = start + connection.pending.len();
         self.round.arena[start..end].copy_from_slice(&connection.pending);
@@ -57,7 +61,9 @@ impl Reactor {
 
     /// A request larger than a read: it grows in the connection's own buffer, by what has arrived.
     fn fill_large(&mut self, token: usize) {
-        let Some(Some(connection)) = self.connections.get_mut(token) else { return };
+        let Some(Some(connection)) = self.connections.get_mut(token) else {
+            return;
+        };
         let mut ended = false;
         if connection.readable || connection.peer_done {
             let mut pending = std::mem::take(&mut connection.pending);
@@ -80,7 +86,9 @@ impl Reactor {
 
     /// Throws away what a peer still sends to a connection that has said goodbye.
     fn linger(&mut self, token: usize) {
-        let Some(Some(connection)) = self.connections.get_mut(token) else { return };
+        let Some(Some(connection)) = self.connections.get_mut(token) else {
+            return;
+        };
         let start = self.round.arena_used;
         let room = &mut self.round.arena[start..start + limits::READ_BYTES];
         if matches!(read(connection, room), Read::End) {
@@ -91,7 +99,9 @@ impl Reactor {
 
     /// Everything is sent: announces the end, and lingers for what is still under way.
     pub(crate) fn finish(&mut self, token: usize) {
-        let Some(Some(connection)) = self.connections.get_mut(token) else { return };
+        let Some(Some(connection)) = self.connections.get_mut(token) else {
+            return;
+        };
         if connection.unsent() > 0 || connection.stalled.is_some() {
             return;
         }

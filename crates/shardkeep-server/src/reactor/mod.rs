@@ -144,12 +144,17 @@ impl Reactor {
         }
         let duty = [self.sweep_at, self.away.next_deadline(), self.drain_until];
         let next = duty.into_iter().flatten().min()?;
-        Some(next.saturating_duration_since(clock::now()).max(Duration::from_millis(1)))
+        Some(
+            next.saturating_duration_since(clock::now())
+                .max(Duration::from_millis(1)),
+        )
     }
 
     fn note(&mut self, event: &mio::event::Event) {
         let Token(token) = event.token();
-        let Some(Some(connection)) = self.connections.get_mut(token) else { return };
+        let Some(Some(connection)) = self.connections.get_mut(token) else {
+            return;
+        };
         if event.is_readable() || event.is_read_closed() || event.is_error() {
             connection.readable = true;
             connection.peer_done |= event.is_read_closed() || event.is_error();
@@ -233,8 +238,12 @@ impl Reactor {
     }
 
     pub(crate) fn close(&mut self, token: usize) {
-        let Some(place) = self.connections.get_mut(token) else { return };
-        let Some(mut connection) = place.take() else { return };
+        let Some(place) = self.connections.get_mut(token) else {
+            return;
+        };
+        let Some(mut connection) = place.take() else {
+            return;
+        };
         connection.stream.deregister(self.poll.registry());
         self.context.clients.leave(connection.client.id);
         self.free.push(token);
@@ -242,13 +251,19 @@ impl Reactor {
     }
 
     fn is_drained(&mut self) -> bool {
-        let Some(cap) = self.context.draining() else { return false };
+        let Some(cap) = self.context.draining() else {
+            return false;
+        };
         if self.drain_until.is_none() {
             self.drain_until = Some(cap);
             self.begin_drain();
         }
         if clock::now() >= cap {
             for token in 0..self.connections.len() {
+                if let Some(connection) = &self.connections[token] {
+                    let owed = connection.unsent() > 0 || connection.stalled.is_some();
+                    self.stats.cut_off.add(u64::from(owed));
+                }
                 self.close(token);
             }
         }

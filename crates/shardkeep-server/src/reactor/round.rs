@@ -39,7 +39,10 @@ pub(crate) enum From {
 #[derive(Clone, Copy)]
 pub(crate) enum Answer {
     NotYet,
-    Here { start: usize, end: usize },
+    Here {
+        start: usize,
+        end: usize,
+    },
     /// Its command travels to the shard.
     Travelling,
 }

@@ -32,7 +32,9 @@ impl Reactor {
         self.sweep_at = None;
         let mut watch = false;
         for token in 0..self.connections.len() {
-            let Some(connection) = &self.connections[token] else { continue };
+            let Some(connection) = &self.connections[token] else {
+                continue;
+            };
             match self.verdict(connection) {
                 Verdict::Calm => {}
                 Verdict::Watch => watch = true,
@@ -54,14 +56,20 @@ impl Reactor {
     fn verdict(&self, connection: &Connection) -> Verdict {
         let past = |since: std::time::Instant, allowed: Duration| self.now >= since + allowed;
         if let Life::Lingering(until) = connection.life {
-            return if self.now >= until { Verdict::Close } else { Verdict::Watch };
+            return if self.now >= until {
+                Verdict::Close
+            } else {
+                Verdict::Watch
+            };
         }
-        let output = connection.over_soft_since.map(|since| (since, self.context.output_timeout));
+        let output = connection
+            .over_soft_since
+            .map(|since| (since, self.context.settings.output_timeout));
         // A client whose requests wait for us is not the one that keeps us waiting.
         let frame = connection
             .frame_since
             .filter(|_| connection.stalled.is_none() && connection.may_read())
-            .map(|since| (since, self.context.frame_timeout));
+            .map(|since| (since, self.context.settings.frame_timeout));
         let idle = self
             .context
             .settings
@@ -75,13 +83,19 @@ impl Reactor {
             }
             verdict = Verdict::Watch;
         }
-        if connection.life == Life::Finishing { Verdict::Watch } else { verdict }
+        if connection.life == Life::Finishing {
+            Verdict::Watch
+        } else {
+            verdict
+        }
     }
 
     /// While draining: whoever has nothing under way any more is told goodbye.
     fn say_goodbye(&mut self) {
         for token in 0..self.connections.len() {
-            let Some(connection) = &mut self.connections[token] else { continue };
+            let Some(connection) = &mut self.connections[token] else {
+                continue;
+            };
             let done = !connection.readable && !connection.more && connection.stalled.is_none();
             if connection.life.is_open() && done {
                 connection.life = Life::Finishing;
