@@ -24,7 +24,7 @@ const KEYS: u8 = 24;
 /// Small enough that so few keys split a segment.
 const SEGMENT_ENTRIES: usize = 7;
 const OPERATIONS_MAX: usize = 120;
-const CASES: u32 = 24;
+const CASES: u32 = 128;
 
 #[derive(Clone)]
 struct JumpingClock(Arc<AtomicU64>);
