@@ -266,15 +266,15 @@ fn is_scan(value: &Value) -> bool {
     }
 }
 
-/// Every command of ours is one of Redis', and described alike; in the whole table, whose length differs,
-/// but for its subcommands.
+/// Asked by name: each command is described alike, or not one of ours. The whole table: every command of
+/// ours is one of Redis', and described alike but for its subcommands.
 fn commands_agree(redis: &Value, ours: &Value) -> bool {
     let (Value::Array(redis), Value::Array(ours)) = (redis, ours) else {
         return false;
     };
-    if redis.len() == ours.len() {
-        let same = |(redis, ours): (&Value, &Value)| redis == ours || ours.is_null();
-        return redis.iter().zip(ours).all(same);
+    let same = |(redis, ours): (&Value, &Value)| redis == ours || ours.is_null();
+    if redis.len() == ours.len() && redis.iter().zip(ours).all(same) {
+        return true;
     }
     let described: HashMap<Vec<u8>, &[Value]> = redis.iter().filter_map(description).collect();
     ours.iter().all(|entry| {

@@ -122,6 +122,22 @@ fn a_conversation_sent_byte_by_byte_gets_the_same_replies() {
 }
 
 #[test]
+fn a_quoted_line_over_several_shards_means_the_same_anywhere_in_a_pipeline() {
+    let server = start(&[]);
+    let lines = "MSET \"a b\" \"c\\x20d\" e 'f g' h i\r\nMGET 'a b' e \"h\" \"\\x00\"\r\n";
+    let replies = "+OK\r\n*4\r\n$3\r\nc d\r\n$3\r\nf g\r\n$1\r\ni\r\n$-1\r\n";
+    for before in 0..4 {
+        let mut client = server.client().unwrap();
+        let sent = "PING\r\nGET x\r\n".repeat(before) + lines + lines;
+        client.send(sent.as_bytes()).unwrap();
+        client.finish().unwrap();
+        let expected = "+PONG\r\n$-1\r\n".repeat(before) + replies + replies;
+        let (reply, _) = client.rest().unwrap();
+        assert_eq!(String::from_utf8(reply).unwrap(), expected);
+    }
+}
+
+#[test]
 fn a_line_without_end_is_refused_at_64_kib() {
     let server = start(&[]);
     let reply = until_closed(&server, &[b'a'; 70 * 1024]);

@@ -73,7 +73,8 @@ fn layers(page: &str) -> BTreeMap<String, usize> {
         .and_then(|rest| rest.split("```").next())
         .unwrap();
     let (mut layers, mut depth) = (BTreeMap::new(), 0);
-    for row in table.lines().filter_map(|line| line.strip_prefix("//! ")) {
+    let rows = table.lines().filter_map(|line| line.strip_prefix("//! "));
+    for row in rows.filter(|row| !row.trim().is_empty()) {
         let mut columns = row
             .split("  ")
             .map(str::trim)

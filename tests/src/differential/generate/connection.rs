@@ -183,7 +183,7 @@ fn client(random: &mut Random) -> Line {
 
 fn command(random: &mut Random) -> Line {
     let line = Line::of("COMMAND");
-    match random.below(8) {
+    match random.below(9) {
         0..=3 => {
             let line = line.option(random, "INFO");
             (0..random.between(1, 3)).fold(line, |line, _| {
@@ -194,6 +194,27 @@ fn command(random: &mut Random) -> Line {
         4 => line.option(random, "INFO").push("nosuch"),
         5 => line.option(random, "DOCS").push(random.one(KNOWN)),
         6 => line.option(random, "COUNT"),
+        7 => {
+            let asked = random.one(&[
+                "get k",
+                "mset a 1 b 2 c 3",
+                "mset a",
+                "del a b c",
+                "rename a b",
+                "ping",
+                "set k v EX 10",
+                "nosuch k",
+                "copy a b",
+                "object encoding k",
+                "msetnx a 1",
+                "get",
+                "info",
+                "exists a b",
+                "client id",
+            ]);
+            let line = line.option(random, "GETKEYS");
+            asked.split(' ').fold(line, |line, word| line.push(word))
+        }
         _ => line.push("NOSUCH"),
     }
 }
