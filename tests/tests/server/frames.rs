@@ -287,9 +287,7 @@ fn the_largest_value_is_taken_whole_while_others_are_served() {
 
 #[test]
 fn a_peer_that_stops_in_the_middle_of_a_frame_is_closed_and_one_that_rests_between_frames_is_not() {
-    // The time for one frame is 30 s and no setting.
-    let patience = std::time::Duration::from_secs(45);
-    let server = start(&[]);
+    let server = start(&["--frame-timeout", "1s"]);
     let mut resting = server.client().unwrap();
     assert_eq!(ask(&mut resting, "PING"), "PONG");
     let frames: &[&[u8]] = &[
@@ -301,7 +299,7 @@ fn a_peer_that_stops_in_the_middle_of_a_frame_is_closed_and_one_that_rests_betwe
     let mut stalled: Vec<_> = frames
         .iter()
         .map(|frame| {
-            let mut client = server.client().unwrap().with_patience(patience);
+            let mut client = server.client().unwrap();
             client.send(frame).unwrap();
             client
         })

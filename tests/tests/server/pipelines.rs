@@ -3,7 +3,8 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use shardkeep_tests::harness::{request, resident_bytes};
+use shardkeep_tests::clock::{self, PATIENCE};
+use shardkeep_tests::harness::{open_files, request, resident_bytes};
 use shardkeep_tests::random::Random;
 
 use crate::support::{MIB, PROMPT, ask, repeated, serves_others, start};
@@ -107,6 +108,27 @@ fn a_client_that_never_reads_is_not_read_from_and_costs_little() {
             value.len() + "$10000\r\n\r\n".len()
         );
     }
+}
+
+#[test]
+fn a_client_that_leaves_too_much_unread_for_too_long_is_hung_up_on() {
+    let server = start(&["--output-timeout", "1s"]);
+    let mut writer = server.client().unwrap();
+    assert_eq!(ask(&mut writer, "SETRANGE big 9999999 x"), "10000000");
+    let files = open_files(server.pid()).unwrap();
+    let mut greedy = server.client().unwrap();
+    greedy.send(&repeated(&["GET", "big"], 100)).unwrap();
+    greedy.stream().peek(&mut [0]).unwrap();
+    let deadline = clock::now() + PATIENCE;
+    while open_files(server.pid()).unwrap() > files {
+        assert!(clock::left(deadline).is_some(), "the connection was kept");
+        assert_eq!(ask(&mut writer, "PING"), "PONG");
+    }
+    let (received, _) = greedy.rest().unwrap();
+    assert!(
+        received.len() < 100 * 10_000_000,
+        "everything was delivered"
+    );
 }
 
 #[test]
