@@ -158,6 +158,11 @@ fn run_members<'c>(
         groups,
         ..
     } = round;
+    if groups.group(group).members.len() > 1 {
+        for &index in groups.group(group).members {
+            state.keyspace.touch(commands[index as usize].hash);
+        }
+    }
     for &index in groups.group(group).members {
         let command = &mut commands[index as usize];
         let member = &mut members[command.member as usize];

@@ -133,7 +133,7 @@ fn values_mean_what_they_say() {
     let all = settings(
         "--bind 127.0.0.1:1 --bind [::1]:2,127.0.0.1:3 --unix-socket s --shards 8 --owners 8 \
          --reactors 2 --handover mail --write-window 1ms --max-clients 7 --max-memory 2gb \
-         --deadline 2 --idle-timeout 1m --drain-timeout 0 --password-file pw",
+         --deadline 2 --idle-timeout 1m --frame-timeout 5 --output-timeout 2m --drain-timeout 0 --password-file pw",
         &nothing().file("pw", b"secret words\r\nnot this\n"),
     );
     let address = |text: &str| text.parse::<SocketAddr>().unwrap();
@@ -153,6 +153,8 @@ fn values_mean_what_they_say() {
         max_memory: Some(2 << 30),
         deadline: Duration::from_secs(2),
         idle_timeout: Some(Duration::from_secs(60)),
+        frame_timeout: Duration::from_secs(5),
+        output_timeout: Duration::from_secs(120),
         drain_timeout: Duration::ZERO,
         password: Secret::new(b"secret words"),
     };
