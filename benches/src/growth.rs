@@ -5,14 +5,12 @@
 //! 2. Per insert the *shortest* time over the runs counts: what the machine did by chance falls
 //!    out, what the map does always stays.
 
-use std::num::NonZeroUsize;
-
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
 
 use crate::clock;
-use crate::embedded::engines::{self, EngineName};
+use crate::embedded::engines::{self, EngineName, Settings};
 use crate::environment::{Common, describe};
 use crate::figures::{LatencyNs, Spread, latency_histogram};
 use crate::table::{Table, show};
@@ -31,7 +29,7 @@ use crate::table::{Table, show};
 #[command(verbatim_doc_comment)]
 pub(crate) struct Growth {
     /// Engines to compare
-    #[arg(long, value_enum, value_delimiter = ',', default_values = ["mutex", "dashmap", "papaya"])]
+    #[arg(long, value_enum, value_delimiter = ',', default_values = ["mutex", "dashmap", "papaya", "owners-lend"])]
     engines: Vec<EngineName>,
     /// Inserts
     #[arg(long, default_value_t = 10_000_000, value_parser = clap::value_parser!(u32).range(1..))]
@@ -110,7 +108,7 @@ impl Growth {
         let mut shards = None;
         for run in 1..=self.runs {
             eprintln!("{}: run {run} of {}", engine.label(), self.runs);
-            let map = engines::open(engine, NonZeroUsize::new(self.shards))?;
+            let map = engines::open(engine, Settings::with_shards(self.shards))?;
             let begun = clock::now();
             map.grow(&mut shortest);
             rates.push(f64::from(self.keys) / (clock::now() - begun).as_secs_f64());

@@ -8,6 +8,7 @@
 //! A new engine is a file, a name in [`EngineName`] and an arm in [`open`].
 
 use std::num::NonZeroUsize;
+use std::time::Duration;
 
 use ahash::RandomState;
 use anyhow::{Result, bail};
@@ -19,6 +20,7 @@ use super::workload::{ABSENT, Op, Value, value_of};
 mod dashmap;
 mod mutex;
 mod papaya;
+mod shardkeep;
 mod striped;
 mod striped_grouped;
 mod striped_tuned;
@@ -74,6 +76,12 @@ pub(crate) enum EngineName {
     Dashmap,
     /// papaya 0.2, a lock-free map; a batch holds one guard
     Papaya,
+    /// This project's store as it is by default: idle shards are borrowed
+    OwnersLend,
+    /// The same store, but every operation is mailed to the shard's owner thread
+    OwnersMail,
+    /// One owner thread with one map, reached by messages only
+    SingleOwner,
 }
 
 impl EngineName {
@@ -86,30 +94,69 @@ impl EngineName {
             Self::StripedGrouped => "striped-grouped",
             Self::Dashmap => "dashmap",
             Self::Papaya => "papaya",
+            Self::OwnersLend => "owners-lend",
+            Self::OwnersMail => "owners-mail",
+            Self::SingleOwner => "single-owner",
         }
     }
 
     /// Whether `--shards` means anything to it.
     pub(crate) const fn has_shards(self) -> bool {
         match self {
-            Self::Striped | Self::StripedTuned | Self::StripedGrouped | Self::Dashmap => true,
-            Self::Mutex | Self::Papaya => false,
+            Self::Striped
+            | Self::StripedTuned
+            | Self::StripedGrouped
+            | Self::Dashmap
+            | Self::OwnersLend
+            | Self::OwnersMail => true,
+            Self::Mutex | Self::Papaya | Self::SingleOwner => false,
+        }
+    }
+
+    /// Fewest parts it can be divided into.
+    const fn shards_min(self) -> usize {
+        match self {
+            // DashMap refuses one shard, and one stripe is the engine `mutex`.
+            Self::Striped | Self::StripedTuned | Self::StripedGrouped | Self::Dashmap => 2,
+            Self::OwnersLend | Self::OwnersMail => 1,
+            Self::Mutex | Self::Papaya | Self::SingleOwner => 0,
         }
     }
 }
 
-/// An empty map; `shards` of `None` leaves the division to the engine.
+/// What an engine can be told; each takes what means something to it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Settings {
+    /// Parts of a divided map; `None` leaves it to the engine.
+    pub(crate) shards: Option<NonZeroUsize>,
+    /// How long an owner that gets its work by mail gathers writes before it applies them.
+    pub(crate) write_window: Duration,
+}
+
+impl Settings {
+    /// So many parts, and nothing else; 0 leaves it to the engine.
+    pub(crate) fn with_shards(shards: usize) -> Self {
+        Self {
+            shards: NonZeroUsize::new(shards),
+            ..Self::default()
+        }
+    }
+}
+
+/// An empty map.
 ///
 /// # Errors
-/// The engine cannot be divided so.
-pub(crate) fn open(name: EngineName, shards: Option<NonZeroUsize>) -> Result<Box<dyn Subject>> {
+/// The engine cannot be divided so, or could not start its threads.
+pub(crate) fn open(name: EngineName, settings: Settings) -> Result<Box<dyn Subject>> {
+    let shards = settings.shards;
     if let Some(count) = shards
         && name.has_shards()
-        && (!count.is_power_of_two() || count.get() < 2)
+        && (!count.is_power_of_two() || count.get() < name.shards_min())
     {
         bail!(
-            "--shards {count}: {} takes powers of two from 2 up",
-            name.label()
+            "--shards {count}: {} takes powers of two from {} up",
+            name.label(),
+            name.shards_min(),
         );
     }
     Ok(match name {
@@ -119,6 +166,9 @@ pub(crate) fn open(name: EngineName, shards: Option<NonZeroUsize>) -> Result<Box
         EngineName::StripedGrouped => Box::new(striped_grouped::StripedGrouped::open(shards)),
         EngineName::Dashmap => Box::new(dashmap::Dash::open(shards)),
         EngineName::Papaya => Box::new(papaya::Papaya::open()),
+        EngineName::OwnersLend => Box::new(shardkeep::Shardkeep::lend(settings)?),
+        EngineName::OwnersMail => Box::new(shardkeep::Shardkeep::mail(settings)?),
+        EngineName::SingleOwner => Box::new(shardkeep::Shardkeep::single(settings)?),
     })
 }
 
@@ -164,6 +214,17 @@ mod tests {
             check(&dashmap::Dash::open(shards));
         }
         check(&papaya::Papaya::open());
+        for shards in [0, 1, 64] {
+            let settings = Settings::with_shards(shards);
+            check(&shardkeep::Shardkeep::lend(settings).unwrap());
+            check(&shardkeep::Shardkeep::mail(settings).unwrap());
+        }
+        let gathering = Settings {
+            write_window: Duration::from_micros(50),
+            ..Settings::default()
+        };
+        check(&shardkeep::Shardkeep::mail(gathering).unwrap());
+        check(&shardkeep::Shardkeep::single(gathering).unwrap());
     }
 
     #[test]
@@ -176,13 +237,20 @@ mod tests {
 
     #[test]
     fn a_shard_count_that_an_engine_cannot_have_is_refused_by_name() {
-        let error = open(EngineName::Dashmap, NonZeroUsize::new(3))
-            .err()
-            .unwrap();
-        assert_eq!(
-            error.to_string(),
-            "--shards 3: dashmap takes powers of two from 2 up"
-        );
-        assert!(open(EngineName::Mutex, NonZeroUsize::new(3)).is_ok());
+        let cases = [
+            (
+                EngineName::Dashmap,
+                "--shards 3: dashmap takes powers of two from 2 up",
+            ),
+            (
+                EngineName::OwnersLend,
+                "--shards 3: owners-lend takes powers of two from 1 up",
+            ),
+        ];
+        for (name, expected) in cases {
+            let error = open(name, Settings::with_shards(3)).err().unwrap();
+            assert_eq!(error.to_string(), expected);
+        }
+        assert!(open(EngineName::Mutex, Settings::with_shards(3)).is_ok());
     }
 }

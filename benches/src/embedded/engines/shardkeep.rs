@@ -1,0 +1,124 @@
+//! This project's store, in the three ways in which shards and work can meet.
+//!
+//! `owners-lend` borrows idle shards (the default), `owners-mail` sends every operation to the
+//! shard's owner, `single-owner` is the same with one owner and one shard.
+//!
+//! 1. A read is `Store::get`, the call anybody would use: it returns a copy of the value, and that
+//!    copy is what is read. Other engines copy inside of their guard; every engine copies once.
+//! 2. A batch is one pipeline, kept and used again. It answers writes too (with the old value, as
+//!    its interface has it), which loops over locks do not; nothing is subtracted for that.
+//! 3. A call that fails ends the run: a refused operation is cheap and would look fast.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use shardkeep::{Error, Handover, Pipeline, Reply, Store};
+
+use super::{Engine, Handle, Settings, hasher};
+use crate::embedded::workload::{ABSENT, Op, Value, digest_taken, value_of};
+
+/// Longest wait of one call: far beyond what even a crowded machine does to a thread, so that only
+/// a call that hangs ends a run.
+const CALL_MAX: Duration = Duration::from_secs(30);
+
+/// A store, and how many shards it was given.
+#[derive(Debug)]
+pub(super) struct Shardkeep {
+    store: Store<u64, Value>,
+    shards: usize,
+}
+
+impl Shardkeep {
+    /// Lends idle shards.
+    pub(super) fn lend(settings: Settings) -> anyhow::Result<Self> {
+        Self::open(Handover::Lend, settings, None)
+    }
+
+    /// Mails everything; writes are gathered for the window of the settings.
+    pub(super) fn mail(settings: Settings) -> anyhow::Result<Self> {
+        Self::open(Handover::Mail, settings, None)
+    }
+
+    /// Mails everything to one thread that owns one map.
+    pub(super) fn single(settings: Settings) -> anyhow::Result<Self> {
+        let shards = Some(NonZeroUsize::MIN);
+        Self::open(Handover::Mail, Settings { shards, ..settings }, Some(1))
+    }
+
+    fn open(handover: Handover, settings: Settings, owners: Option<usize>) -> anyhow::Result<Self> {
+        let mut builder = Store::builder()
+            .handover(handover)
+            .hasher(hasher())
+            .deadline(CALL_MAX)
+            .write_window(settings.write_window);
+        if let Some(shards) = settings.shards {
+            builder = builder.shards(shards.get());
+        }
+        if let Some(owners) = owners {
+            builder = builder.owners(owners);
+        }
+        let store = builder.open()?;
+        let shards = store.stats().len();
+        Ok(Self { store, shards })
+    }
+}
+
+impl Engine for Shardkeep {
+    type Handle<'a> = Caller<'a>;
+
+    fn handle(&self) -> Caller<'_> {
+        Caller {
+            store: &self.store,
+            pipeline: self.store.pipeline(),
+        }
+    }
+
+    fn shards(&self) -> Option<usize> {
+        Some(self.shards)
+    }
+}
+
+/// One thread's access: the store, and a pipeline to use again and again.
+pub(super) struct Caller<'a> {
+    store: &'a Store<u64, Value>,
+    pipeline: Pipeline<u64, Value>,
+}
+
+impl Handle for Caller<'_> {
+    #[inline]
+    fn get(&mut self, key: u64) -> Option<u64> {
+        match self.store.get(&key) {
+            Ok(value) => value.as_ref().map(digest_taken),
+            Err(error) => failed(&error),
+        }
+    }
+
+    #[inline]
+    fn set(&mut self, key: u64, value: &Value) {
+        if let Err(error) = self.store.insert(key, *value) {
+            failed(&error)
+        }
+    }
+
+    fn batch(&mut self, ops: &[Op], digests: &mut [u64]) {
+        for op in ops {
+            if op.is_write() {
+                self.pipeline.insert(op.key(), value_of(op.key()));
+            } else {
+                self.pipeline.get(op.key());
+            }
+        }
+        for (reply, digest) in self.pipeline.run().iter().zip(digests) {
+            *digest = match reply {
+                Reply::Value(Some(value)) => digest_taken(value),
+                Reply::Failed(error) => failed(error),
+                _ => ABSENT,
+            };
+        }
+    }
+}
+
+#[cold]
+fn failed(error: &Error) -> ! {
+    panic!("the store failed under load: {error}")
+}

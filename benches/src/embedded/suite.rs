@@ -1,0 +1,249 @@
+//! `embedded --suite`: the points by which this project judges its map, and how it stands.
+//!
+//! 1. The competitors come as they are by default; of ours the default and the counts of
+//!    [`SHARDS`] run, and a figure says which of them it is about.
+//! 2. What is asked is a constant here, printed beside what was reached: nothing is hidden by
+//!    choosing the comparison afterwards.
+
+use std::iter::once;
+
+use anyhow::Result;
+
+use super::engines::{EngineName, Settings};
+use super::field::{Field, Pace, Workload};
+use super::outcome::{self, Outcome, USUAL, best_of};
+use crate::table::{Table, show};
+
+/// Keys of most points: a table of some 100 MB, far beyond any cache.
+const KEYS: u64 = 1_000_000;
+/// Keys of the point that fits into a cache.
+const KEYS_FEW: u64 = 1_000;
+const THREADS: usize = 2;
+const READ_PERCENT: u8 = 95;
+/// Batch sizes asked at [`KEYS`].
+const BATCHES: [usize; 3] = [1, 64, 512];
+/// Shard counts of ours, beside the default.
+const SHARDS: [usize; 5] = [8, 16, 32, 64, 128];
+
+/// Whom ours is compared with, as they are by default.
+const OTHERS: [EngineName; 6] = [
+    EngineName::Mutex,
+    EngineName::Striped,
+    EngineName::StripedTuned,
+    EngineName::StripedGrouped,
+    EngineName::Dashmap,
+    EngineName::Papaya,
+];
+/// Locks whose single operations ours should reach.
+const LOCKS: [EngineName; 4] = [
+    EngineName::Mutex,
+    EngineName::Striped,
+    EngineName::StripedTuned,
+    EngineName::Dashmap,
+];
+
+/// Which of our shard counts a figure is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ours {
+    Default,
+    Best,
+}
+
+/// A figure that is asked for.
+struct Asked {
+    keys: u64,
+    batch: usize,
+    ours: Ours,
+    against: &'static [EngineName],
+    whom: &'static str,
+    at_least: f64,
+}
+
+const GROUPED: &[EngineName] = &[EngineName::StripedGrouped];
+
+const ASKED: [Asked; 10] = [
+    asked(
+        KEYS,
+        1,
+        Ours::Default,
+        &[EngineName::Dashmap],
+        "dashmap",
+        0.9,
+    ),
+    asked(KEYS, 1, Ours::Default, &LOCKS, "the best lock", 1.0),
+    asked(KEYS, 1, Ours::Best, &LOCKS, "the best lock", 1.0),
+    asked(KEYS, 512, Ours::Default, &USUAL, "the usual maps", 1.6),
+    asked(KEYS, 512, Ours::Best, &USUAL, "the usual maps", 2.0),
+    asked(KEYS, 512, Ours::Best, GROUPED, "grouped locks", 1.0),
+    asked(KEYS, 64, Ours::Default, &USUAL, "the usual maps", 1.0),
+    asked(KEYS, 64, Ours::Best, &USUAL, "the usual maps", 1.2),
+    asked(KEYS, 64, Ours::Best, GROUPED, "grouped locks", 1.0),
+    asked(
+        KEYS_FEW,
+        1,
+        Ours::Default,
+        &[EngineName::Dashmap],
+        "dashmap",
+        1.2,
+    ),
+];
+
+const fn asked(
+    keys: u64,
+    batch: usize,
+    ours: Ours,
+    against: &'static [EngineName],
+    whom: &'static str,
+    at_least: f64,
+) -> Asked {
+    Asked {
+        keys,
+        batch,
+        ours,
+        against,
+        whom,
+        at_least,
+    }
+}
+
+/// An answer to what was asked.
+#[derive(Debug)]
+struct Reached {
+    keys: u64,
+    batch: usize,
+    shards: Option<usize>,
+    default_shards: bool,
+    against: &'static str,
+    ratio: f64,
+    ratio_min: f64,
+    ratio_max: f64,
+    at_least: f64,
+}
+
+/// Runs all points and prints them; returns every outcome.
+///
+/// # Errors
+/// A thread did not start, or panicked; standard output is closed.
+pub(super) fn run(seed: u64, pace: Pace) -> Result<Vec<Outcome>> {
+    let mut outcomes = Vec::new();
+    for (keys, batches) in [(KEYS, BATCHES.as_slice()), (KEYS_FEW, &[1])] {
+        let workload = Workload {
+            keys,
+            threads: THREADS,
+            read_percent: READ_PERCENT,
+            seed,
+        };
+        let mut field = Field::load(workload, entrants())?;
+        for &batch in batches {
+            let point = field.measure(batch, pace)?;
+            show(&outcome::text(&point, pace))?;
+            outcomes.extend(point);
+        }
+    }
+    show(&text(&outcomes))?;
+    Ok(outcomes)
+}
+
+/// All that run: the others, ours by default, then ours with each count.
+fn entrants() -> impl Iterator<Item = (EngineName, Settings)> {
+    let others = OTHERS.into_iter().map(|name| (name, Settings::default()));
+    let ours = once(0).chain(SHARDS);
+    others.chain(ours.map(|count| (EngineName::OwnersLend, Settings::with_shards(count))))
+}
+
+fn text(outcomes: &[Outcome]) -> String {
+    let mut table = Table::new([
+        "keys", "batch", "shards", "against", "ratio", "min", "max", "asked", "reached",
+    ]);
+    for reached in ASKED.iter().filter_map(|asked| reached(outcomes, asked)) {
+        let digits = |ratio: f64| format!("{ratio:.2}");
+        let which = if reached.default_shards {
+            "default"
+        } else {
+            "best"
+        };
+        table.row([
+            reached.keys.to_string(),
+            reached.batch.to_string(),
+            format!("{} ({which})", outcome::shards(reached.shards)),
+            reached.against.to_owned(),
+            digits(reached.ratio),
+            digits(reached.ratio_min),
+            digits(reached.ratio_max),
+            digits(reached.at_least),
+            if reached.ratio >= reached.at_least {
+                "yes".to_owned()
+            } else {
+                "no".to_owned()
+            },
+        ]);
+    }
+    format!(
+        "owners-lend against the others: ratio of operations per second within each round, \
+         median with extremes\n\n{}",
+        table.text()
+    )
+}
+
+/// How ours stands, where both sides were measured.
+fn reached(outcomes: &[Outcome], asked: &Asked) -> Option<Reached> {
+    let at_point = |outcome: &&Outcome| outcome.keys == asked.keys && outcome.batch == asked.batch;
+    let mut ours = outcomes
+        .iter()
+        .filter(at_point)
+        .filter(|outcome| outcome.is_one_of(&[EngineName::OwnersLend]));
+    let ours = match asked.ours {
+        // The default runs before the counts.
+        Ours::Default => ours.next()?,
+        Ours::Best => ours.max_by(|one, other| one.ops_per_s.total_cmp(&other.ops_per_s))?,
+    };
+    let from = outcomes.iter().position(|outcome| at_point(&outcome))?;
+    let count = outcomes[from..].iter().take_while(at_point).count();
+    let other = best_of(&outcomes[from..from + count], asked.against)?;
+    let ratio = ours.against(other);
+    Some(Reached {
+        keys: asked.keys,
+        batch: asked.batch,
+        shards: ours.shards,
+        default_shards: asked.ours == Ours::Default,
+        against: asked.whom,
+        ratio: ratio.median,
+        ratio_min: ratio.min,
+        ratio_max: ratio.max,
+        at_least: asked.at_least,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::outcome::tests::outcome;
+    use super::*;
+
+    #[test]
+    fn the_default_is_the_first_of_ours_and_the_best_the_fastest() {
+        let point = (KEYS, 512);
+        let outcomes = [
+            outcome(EngineName::OwnersLend, Some(1), (KEYS, 1), &[9.0]),
+            outcome(EngineName::Dashmap, None, point, &[1.0]),
+            outcome(EngineName::Papaya, None, point, &[2.0]),
+            outcome(EngineName::OwnersLend, Some(64), point, &[3.0]),
+            outcome(EngineName::OwnersLend, Some(16), point, &[5.0]),
+            outcome(EngineName::Papaya, None, (KEYS_FEW, 1), &[9.0]),
+        ];
+        for (ours, shards, ratio) in [(Ours::Default, 64, 1.5), (Ours::Best, 16, 2.5)] {
+            let found = reached(&outcomes, &asked(KEYS, 512, ours, &USUAL, "", 0.0)).unwrap();
+            assert_eq!((found.shards, found.ratio), (Some(shards), ratio));
+        }
+        let missing = asked(KEYS, 64, Ours::Best, &USUAL, "", 0.0);
+        assert!(reached(&outcomes, &missing).is_none());
+    }
+
+    #[test]
+    fn the_default_runs_before_every_count() {
+        let ours: Vec<_> = entrants()
+            .filter(|(name, _)| *name == EngineName::OwnersLend)
+            .map(|(_, settings)| settings.shards.map_or(0, usize::from))
+            .collect();
+        assert_eq!(ours, [0, 8, 16, 32, 64, 128]);
+    }
+}
