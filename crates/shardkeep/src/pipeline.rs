@@ -417,25 +417,31 @@ impl<K: Key, V: Value> Batch<K, V> {
         for &at in members {
             let at = at as usize;
             let hash = self.hashes[at];
-            replies[at] = match self.todo[at] {
+            let reply = &mut replies[at];
+            match self.todo[at] {
                 Todo::Get(key) => {
                     let key = &self.keys[key as usize];
-                    Reply::Value(loan.look(|state| state.get(hash, key)))
+                    // Cloned into its place, not moved there.
+                    loan.look(|state| match state.find(hash, key) {
+                        Some(entry) => *reply = Reply::Value(Some(entry.value.clone())),
+                        None => *reply = Reply::Value(None),
+                    });
                 }
-                Todo::Insert(at) => match self.insertions[at as usize].take() {
-                    Some(insertion) => insert(loan, hash, insertion),
-                    None => Reply::Kept,
-                },
+                Todo::Insert(at) => {
+                    if let Some(insertion) = self.insertions[at as usize].take() {
+                        *reply = insert(loan, hash, insertion);
+                    }
+                }
                 Todo::Contains(key) => {
                     let key = &self.keys[key as usize];
-                    Reply::Flag(loan.look(|state| state.contains(hash, key)))
+                    *reply = Reply::Flag(loan.look(|state| state.contains(hash, key)));
                 }
                 Todo::Remove(key) => {
                     let key = &self.keys[key as usize];
                     let removed = loan.change(|state| state.remove(hash, key));
-                    Reply::Value(removed.map(|entry| entry.value))
+                    *reply = Reply::Value(removed.map(|entry| entry.value));
                 }
-            };
+            }
         }
     }
 

@@ -7,10 +7,11 @@ use std::borrow::Borrow;
 use std::hash::Hash;
 use std::time::Duration;
 
-use shardkeep_core::{Error, Refused};
+use shardkeep_core::{Borrowed, Error, Refused};
 
 use crate::hand::Hand;
 use crate::reply::{Ttl, Update};
+use crate::state::ShardState;
 use crate::store::Store;
 use crate::{Key, Value, closure};
 
@@ -37,8 +38,17 @@ impl<K: Key, V: Value> Store<K, V> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let (hash, mut hand) = self.hand(key)?;
-        Ok(read_in_hand(&mut hand, hash, key, read))
+        self.admit()?;
+        let (hash, shard) = self.place(key);
+        match &self.inner.keep.borrow(shard) {
+            Borrowed::Loan(loan) => Ok(loan.look(|state| read_in(state, hash, key, read))),
+            Borrowed::Away => {
+                let mut loans = self.inner.keep.acquire(&[shard], self.call())?;
+                let loan = loans.shard(shard);
+                Ok(loan.look(|state| read_in(state, hash, key, read)))
+            }
+            Borrowed::Closed => Err(Refused::Closed.into()),
+        }
     }
 
     /// As [`Store::read`], but never sleeps.
@@ -52,7 +62,7 @@ impl<K: Key, V: Value> Store<K, V> {
         Q: Hash + Eq + ?Sized,
     {
         let (hash, mut hand) = self.try_hand(key)?;
-        Ok(read_in_hand(&mut hand, hash, key, read))
+        Ok(hand.look(|state| read_in(state, hash, key, read)))
     }
 
     /// Looks at the value of a key and decides in one step what becomes of it. Returns the value
@@ -197,8 +207,8 @@ impl<K: Key, V: Value> Store<K, V> {
 }
 
 #[inline]
-fn read_in_hand<K, V, Q, R>(
-    hand: &mut Hand<'_, K, V>,
+fn read_in<K, V, Q, R>(
+    state: &ShardState<K, V>,
     hash: u64,
     key: &Q,
     read: impl FnOnce(&V) -> R,
@@ -208,8 +218,6 @@ where
     V: Value,
     Q: Hash + Eq + ?Sized,
 {
-    hand.look(|state| {
-        let entry = state.find(hash, key)?;
-        Some(closure::run(|| read(&entry.value)))
-    })
+    let entry = state.find(hash, key)?;
+    Some(closure::run(|| read(&entry.value)))
 }

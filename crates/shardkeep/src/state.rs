@@ -87,12 +87,18 @@ impl<K: Key, V: Value> ShardState<K, V> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn is_live(&self, expires: Option<UnixMillis>) -> bool {
         match expires {
             None => true,
-            Some(at) => at > self.clock.now(),
+            Some(at) => self.is_ahead(at),
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn is_ahead(&self, at: UnixMillis) -> bool {
+        at > self.clock.now()
     }
 
     /// Begins to fetch the entry that probably has this hash.
@@ -104,7 +110,7 @@ impl<K: Key, V: Value> ShardState<K, V> {
     }
 
     /// The live entry of a key.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn find<Q>(&self, hash: u64, key: &Q) -> Option<&Entry<K, V>>
     where
         K: Borrow<Q>,
