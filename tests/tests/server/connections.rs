@@ -3,20 +3,10 @@
 use std::time::Duration;
 
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
-use shardkeep_tests::clock::{self, PATIENCE};
 use shardkeep_tests::harness::{Client, ServerProcess, open_files, request, threads};
 use socket2::SockRef;
 
-use crate::support::{ask, repeated, serves_others, start};
-
-/// Waits until `met`, looking again and again: for what the server does on its own, such as closing.
-fn eventually(what: &str, mut met: impl FnMut() -> bool) {
-    let deadline = clock::now() + PATIENCE;
-    while !met() {
-        assert!(clock::left(deadline).is_some(), "{what}");
-        std::thread::yield_now();
-    }
-}
+use crate::support::{ask, eventually, repeated, serves_others, start};
 
 /// Ends a connection with a reset instead of a farewell.
 fn reset(client: Client) {

@@ -3,11 +3,10 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use shardkeep_tests::clock::{self, PATIENCE};
 use shardkeep_tests::harness::{open_files, request, resident_bytes};
 use shardkeep_tests::random::Random;
 
-use crate::support::{MIB, PROMPT, ask, repeated, serves_others, start};
+use crate::support::{MIB, PROMPT, ask, eventually, repeated, serves_others, start};
 
 #[test]
 fn replies_come_in_the_order_of_requests_whatever_shards_they_touch() {
@@ -119,11 +118,10 @@ fn a_client_that_leaves_too_much_unread_for_too_long_is_hung_up_on() {
     let mut greedy = server.client().unwrap();
     greedy.send(&repeated(&["GET", "big"], 100)).unwrap();
     greedy.stream().peek(&mut [0]).unwrap();
-    let deadline = clock::now() + PATIENCE;
-    while open_files(server.pid()).unwrap() > files {
-        assert!(clock::left(deadline).is_some(), "the connection was kept");
-        assert_eq!(ask(&mut writer, "PING"), "PONG");
-    }
+    eventually("the connection was kept", || {
+        open_files(server.pid()).unwrap() <= files
+    });
+    assert_eq!(ask(&mut writer, "PING"), "PONG");
     let (received, _) = greedy.rest().unwrap();
     assert!(
         received.len() < 100 * 10_000_000,

@@ -148,7 +148,7 @@ fn ends_cleanly(mut child: Child, address: &str) {
     }
     let status = child.wait().unwrap();
     assert!(ended, "it did not end");
-    assert_eq!(status.code(), Some(0));
+    assert_eq!(status.code(), Some(0), "{status}");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use shardkeep_resp::Value;
+use shardkeep_tests::clock::{self, PATIENCE};
 use shardkeep_tests::harness::{Client, Launch, ServerProcess, request};
 
 /// Longest that a client waits while others misbehave.
@@ -51,6 +52,15 @@ pub(crate) fn serves_others(server: &ServerProcess) {
     assert_eq!(ask(&mut other, "PING"), "PONG");
     assert_eq!(ask(&mut other, "SET other client"), "OK");
     assert_eq!(ask(&mut other, "GET other"), "client");
+}
+
+/// Waits until `met`, looking again and again: for what the server does on its own, such as closing.
+pub(crate) fn eventually(what: &str, mut met: impl FnMut() -> bool) {
+    let deadline = clock::now() + PATIENCE;
+    while !met() {
+        assert!(clock::left(deadline).is_some(), "{what}");
+        std::thread::yield_now();
+    }
 }
 
 /// `count` times the same request.
