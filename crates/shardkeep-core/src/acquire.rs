@@ -152,17 +152,22 @@ impl<S: State> Acquisition<S> {
             ),
         };
         let request = HandMe::new(Arc::clone(&ticket), self.call.deadline, clock::now());
-        match self.shared.send(index, Mail::HandMe(request), &posting) {
+        let why = match self.shared.send(index, Mail::HandMe(request), &posting) {
             Ok(()) => {
                 self.asked = Some(ticket);
-                Ok(true)
+                return Ok(true);
             }
-            Err((_, Refused::MailboxFull { .. })) if matches!(posting, Posting::Register(_)) => {
-                Ok(false)
+            Err((Mail::HandMe(request), why)) => {
+                request.recall();
+                why
             }
-            Err((_, refused)) => {
-                self.shared.beside(index).counters.refused(&refused);
-                Err(refused)
+            Err((Mail::Work(_), _)) => unreachable!("what comes back is what was sent"),
+        };
+        match (why, posting) {
+            (Refused::MailboxFull { .. }, Posting::Register(_)) => Ok(false),
+            (why, _) => {
+                self.shared.beside(index).counters.refused(&why);
+                Err(why)
             }
         }
     }

@@ -112,6 +112,12 @@ impl<S: State> HandMe<S> {
         }
     }
 
+    /// Takes the request back that was not posted: nobody is told, least of all the requester, whom
+    /// it would wake to ask again, and again.
+    pub(crate) fn recall(mut self) {
+        drop(self.ticket.take());
+    }
+
     pub(crate) fn refuse(mut self, why: Refused) {
         if let Some(ticket) = self.ticket.take() {
             // An abandoned ticket gives the refusal back: its requester has been told already.

@@ -19,9 +19,9 @@ mod imp {
     /// Few, because every round is a scheduling point that multiplies the schedules.
     pub(crate) const SPIN_ROUNDS: usize = 1;
 
-    pub(crate) fn spin_loop() {
-        shuttle::thread::yield_now();
-    }
+    /// Nothing: a yield would let all others go first, and hide what happens to those who do not
+    /// wait; the look at the atomic that follows each round is a scheduling point already.
+    pub(crate) fn spin_loop() {}
 
     #[derive(Debug)]
     pub(crate) struct Mutex<T>(shuttle::sync::Mutex<T>);
@@ -66,7 +66,6 @@ mod imp {
                 && shuttle::rand::thread_rng().gen_bool(0.5)
             {
                 crate::clock::fire();
-                shuttle::thread::yield_now();
                 return;
             }
             let mut woken = self.woken.lock();

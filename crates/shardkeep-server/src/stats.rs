@@ -50,7 +50,7 @@ pub(crate) struct ReactorStats {
 #[derive(Default)]
 pub(crate) struct CommandFigures {
     pub(crate) calls: Figure,
-    /// Time spent, in nanoseconds: that of a round shared out evenly among its commands.
+    /// Time spent, in nanoseconds: an estimate from the rounds that are timed.
     pub(crate) nanos: Figure,
     /// Refused before it ran: arity, authentication, memory.
     pub(crate) rejected: Figure,

@@ -1,4 +1,19 @@
-//! The embeddable store.
+#![doc = include_str!("../README.md")]
+//!
+//! # Architecture
+//!
+//! Upper rows use lower ones and never the reverse:
+//!
+//! ```text
+//! facade      store single load transaction whole pipeline     builder
+//! hand-over   hand (one shard in hand)   mail (works that travel)   flight
+//! state       state (the map of one shard, its budget)   reply
+//! pure        table   router   limits   clock   closure   prefetch
+//! ```
+//!
+//! 1. What must be atomic happens with its shards in hand; nothing here is a lock.
+//! 2. A user's closure runs while its shard is only looked at, never while it is changed.
+//! 3. What is refused was refused before anything was changed.
 
 use std::hash::Hash;
 

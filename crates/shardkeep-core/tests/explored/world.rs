@@ -4,6 +4,7 @@
 //! the machine and never give up their turn inside of the oracle.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -237,7 +238,7 @@ pub(crate) struct Transfer {
 pub(crate) fn transfer(loans: &mut Loans<Pot>, shards: &[usize]) {
     let (from, to) = (shards[0], shards[shards.len() - 1]);
     loans.state(from).sum -= 1;
-    shuttle::thread::yield_now();
+    pause();
     loans.state(to).sum += 1;
 }
 
@@ -268,6 +269,11 @@ impl Transaction<Pot> for Transfer {
             Outcome::Lost(lost) => Err(Error::Lost(lost)),
         }));
     }
+}
+
+/// A place where the schedule may switch.
+pub(crate) fn pause() {
+    let _ = shuttle::sync::atomic::AtomicBool::new(false).load(SeqCst);
 }
 
 /// Never passes: whoever waits until then and is not woken hangs, and the explorer says so.
@@ -397,7 +403,7 @@ impl Caller {
                 let tag = self.next_tag();
                 self.oracle.posted(tag);
                 loan.change(|pot| {
-                    shuttle::thread::yield_now();
+                    pause();
                     pot.add(tag);
                 });
                 drop(loan);
