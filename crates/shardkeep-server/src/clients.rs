@@ -37,9 +37,9 @@ impl Client {
         pending_bytes: usize,
         output_bytes: usize,
     ) {
-        let since = now.saturating_duration_since(self.since).as_millis();
-        self.active_ms
-            .store(u64::try_from(since).unwrap_or(u64::MAX), Relaxed);
+        let since = now.saturating_duration_since(self.since);
+        let active_ms = since.as_secs() * 1_000 + u64::from(since.subsec_millis());
+        self.active_ms.store(active_ms, Relaxed);
         if let Some(CommandId(id)) = command {
             self.command.store(id + 1, Relaxed);
         }

@@ -248,7 +248,7 @@ impl Reactor {
             self.answered(stand, Some(id), start);
             return flow;
         }
-        if self.drain_until.is_some() {
+        if self.refusing {
             self.stats.refused_draining.add(1);
             return self.reject(stand, id, start, errors::DRAINING);
         }
@@ -274,25 +274,25 @@ impl Reactor {
                 self.push(stand, id, args, hash, shard)
             }
             RouteKind::AllKeys => {
-                let mut shards: Vec<usize> = spec
-                    .keys
-                    .of(args)
-                    .map(|key| routes.shard(routes.hash(key)))
-                    .collect();
+                let mut shards = std::mem::take(&mut self.wanted);
+                shards.clear();
+                shards.extend(spec.keys.of(args).map(|key| routes.shard(routes.hash(key))));
                 shards.sort_unstable();
                 shards.dedup();
-                match shards[..] {
+                let flow = match shards[..] {
                     // Arguments that name no key: the command itself says what is wrong with them.
                     [] => self.push(stand, id, args, 0, 0),
                     [shard] => self.push(stand, id, args, 0, shard),
-                    [..] => self.run_many(stand, id, spec, args, shards),
-                }
+                    [..] => self.run_many(stand, id, spec, args, &shards),
+                };
+                self.wanted = shards;
+                flow
             }
             RouteKind::WholeStore if last == 0 => self.push(stand, id, args, 0, 0),
-            RouteKind::WholeStore => self.run_many(stand, id, spec, args, (0..=last).collect()),
+            RouteKind::WholeStore => self.run_range(stand, id, spec, args, 0),
             RouteKind::Cursor => match cursor_shard(args.get(1)).min(last) {
                 shard if shard == last => self.push(stand, id, args, 0, shard),
-                shard => self.run_many(stand, id, spec, args, (shard..=last).collect()),
+                shard => self.run_range(stand, id, spec, args, shard),
             },
             RouteKind::None => unreachable!("commands without a route run on the connection"),
         }
@@ -314,6 +314,23 @@ impl Reactor {
         Flow::Next
     }
 
+    /// Runs a command over all shards from `first` on.
+    fn run_range(
+        &mut self,
+        stand: Stand,
+        id: CommandId,
+        spec: &'static CommandSpec,
+        args: Args<'_>,
+        first: usize,
+    ) -> Flow {
+        let mut shards = std::mem::take(&mut self.wanted);
+        shards.clear();
+        shards.extend(first..self.context.routes.shards());
+        let flow = self.run_many(stand, id, spec, args, &shards);
+        self.wanted = shards;
+        flow
+    }
+
     /// Runs a command over several shards, here if all of them can be had at once.
     fn run_many(
         &mut self,
@@ -321,7 +338,7 @@ impl Reactor {
         id: CommandId,
         spec: &'static CommandSpec,
         args: Args<'_>,
-        shards: Vec<usize>,
+        shards: &[usize],
     ) -> Flow {
         if self.round.members[stand.member].sharded > 0 {
             return Flow::Barrier;
@@ -332,7 +349,7 @@ impl Reactor {
         let (protocol, generation) = (connection.protocol, connection.generation);
         self.stats.command(id).calls.add(1);
         let start = self.round.replies.len();
-        match self.context.keep.try_acquire(&shards) {
+        match self.context.keep.try_acquire(shards) {
             Ok(mut loans) => {
                 let (first, last) = (shards[0], shards[shards.len() - 1]);
                 let wall = self.wall;
@@ -359,7 +376,15 @@ impl Reactor {
                 let deadline = Deadline::from(self.now + self.context.deadline);
                 let routes = self.context.routes.clone();
                 let port = std::sync::Arc::clone(&self.port);
-                let work = ShardsWork::new(spec, shards, args, protocol, deadline, routes, port);
+                let work = ShardsWork::new(
+                    spec,
+                    shards.to_vec(),
+                    args,
+                    protocol,
+                    deadline,
+                    routes,
+                    port,
+                );
                 let slot = self.round.commands.len() - self.round.members[stand.member].first;
                 let answered = self.context.routes.shards();
                 self.add(stand, Some(id), args.len(), 0, answered, Answer::Travelling);

@@ -67,12 +67,18 @@ pub(crate) struct Reactor {
     pub(crate) generations: u32,
     /// Connections with something to do.
     pub(crate) ready: Vec<usize>,
+    /// Those whose turn it is in this round.
+    turns: Vec<usize>,
+    /// Shards of the command being routed.
+    pub(crate) wanted: Vec<usize>,
     pub(crate) round: Round,
     pub(crate) away: Away,
     pub(crate) now: Instant,
     pub(crate) wall: UnixMillis,
     pub(crate) sweep_at: Option<Instant>,
     pub(crate) drain_until: Option<Instant>,
+    /// Draining, and what had arrived before is served.
+    pub(crate) refusing: bool,
     /// Rotates where a round begins with its shards.
     pub(crate) turn: usize,
 }
@@ -97,12 +103,15 @@ impl Reactor {
             free: Vec::new(),
             generations: 0,
             ready: Vec::new(),
+            turns: Vec::new(),
+            wanted: Vec::new(),
             round: Round::new(shards),
             away: Away::new(shards),
             now: clock::now(),
             wall: clock::unix_millis(),
             sweep_at: None,
             drain_until: None,
+            refusing: false,
             turn: number * 7,
         }
     }
@@ -184,26 +193,41 @@ impl Reactor {
                 return;
             }
             if catch_unwind(AssertUnwindSafe(|| self.round())).is_err() {
-                self.stats.panics.add(1);
-                for at in 0..self.round.members.len() {
-                    self.close(self.round.members[at].token);
-                }
-                self.round.clear();
+                self.recover();
+            }
+        }
+    }
+
+    /// After a panic outside of a shard: nobody can tell how far the round came.
+    fn recover(&mut self) {
+        self.stats.panics.add(1);
+        let round = std::mem::replace(&mut self.round, Round::new(self.context.routes.shards()));
+        for member in round.members {
+            self.close(member.token);
+        }
+        self.ready.clear();
+        self.turns.clear();
+        for token in 0..self.connections.len() {
+            if let Some(connection) = &mut self.connections[token] {
+                connection.queued = false;
+                self.queue(token);
             }
         }
     }
 
     fn round(&mut self) {
         self.round.clear();
-        let mut later = Vec::new();
-        for token in std::mem::take(&mut self.ready) {
+        // Two lists change places, so that neither is ever allocated anew.
+        std::mem::swap(&mut self.ready, &mut self.turns);
+        for at in 0..self.turns.len() {
+            let token = self.turns[at];
             if self.round.has_room() {
                 self.fill(token);
             } else {
-                later.push(token);
+                self.ready.push(token);
             }
         }
-        self.ready.append(&mut later);
+        self.turns.clear();
         self.execute();
         self.deliver();
     }
@@ -270,7 +294,7 @@ impl Reactor {
         self.free.len() == self.connections.len() && !self.away.has_out()
     }
 
-    /// Serves everybody once more, and says goodbye: commands that come from now on are refused.
+    /// Serves what has arrived up to now, and says goodbye: commands that come later are refused.
     fn begin_drain(&mut self) {
         for token in 0..self.connections.len() {
             if let Some(connection) = &mut self.connections[token] {
@@ -278,6 +302,10 @@ impl Reactor {
                 self.queue(token);
             }
         }
+        self.now = clock::now();
+        self.wall = clock::unix_millis();
+        self.work();
+        self.refusing = true;
         self.sweep_at = Some(self.now);
     }
 }
