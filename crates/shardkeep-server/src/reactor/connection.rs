@@ -12,6 +12,7 @@ use shardkeep_resp::{Decoder, Limits, Protocol};
 
 use super::stream::Stream;
 use crate::clients::Client;
+use crate::engine::ShardsWork;
 use crate::limits;
 
 pub(crate) struct Connection {
@@ -56,6 +57,8 @@ pub(crate) struct Stalled {
     pub(crate) slots: Vec<Slot>,
     pub(crate) bytes: Vec<u8>,
     pub(crate) missing: usize,
+    /// The last command of the round, to be sent when it alone is missing.
+    pub(crate) after: Option<Box<ShardsWork>>,
 }
 
 /// Where one reply of a stalled round is.
@@ -66,10 +69,10 @@ pub(crate) enum Slot {
 }
 
 impl Stalled {
-    /// Fills a missing reply; `true` when it was the last.
-    pub(crate) fn fill(&mut self, at: usize, reply: &[u8]) -> bool {
+    /// Fills a missing reply.
+    pub(crate) fn fill(&mut self, at: usize, reply: &[u8]) {
         let Some(slot @ Slot::Missing) = self.slots.get_mut(at) else {
-            return false;
+            return;
         };
         let start = self.bytes.len();
         self.bytes.extend_from_slice(reply);
@@ -78,7 +81,6 @@ impl Stalled {
             end: self.bytes.len(),
         };
         self.missing -= 1;
-        self.missing == 0
     }
 
     /// All replies, in order.

@@ -1,21 +1,15 @@
 //! From bytes to commands: what can be answered at once is, the rest goes into the round.
 //!
-//! 1. A command over several shards runs only when nothing before it in its connection is still to
-//!    be run: it is a barrier there, and there alone.
+//! 1. Each byte is decoded once: quoted inline arguments are unescaped in place.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
-use shardkeep::engine::{Deadline, Error, Refused};
 use shardkeep_resp::{Reply, Step};
 
 use super::Reactor;
-use super::away::Recipient;
 use super::connection::Life;
 use super::round::{Answer, Command, From, Member};
 use crate::command::{
     Action, Args, CommandId, CommandSpec, Flags, RouteKind, cursor_shard, resolve,
 };
-use crate::engine::{LoanSet, ShardsWork};
 use crate::errors;
 use crate::limits;
 
@@ -23,9 +17,7 @@ use crate::limits;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Flow {
     Next,
-    /// It must wait until those before it have run; it was not consumed.
-    Barrier,
-    /// It is on its way: those behind it wait for its reply.
+    /// It is held or on its way: those behind it wait for its reply.
     Stall,
     /// The connection ends when everything is sent.
     End,
@@ -37,7 +29,7 @@ pub(crate) enum Flow {
 #[derive(Clone, Copy)]
 pub(crate) struct Stand {
     pub(crate) token: usize,
-    member: usize,
+    pub(super) member: usize,
     from: From,
     base: usize,
     first_span: usize,
@@ -76,6 +68,7 @@ impl Reactor {
             end: first,
             reply_bytes: 0,
             sharded: 0,
+            after: None,
             from,
             rest: region.clone(),
         };
@@ -155,12 +148,6 @@ impl Reactor {
             };
             match self.dispatch(stand, args) {
                 Flow::Next => {}
-                Flow::Barrier => {
-                    spans.truncate(first_span);
-                    stop.at = base;
-                    stop.more = true;
-                    return stop;
-                }
                 Flow::Stall => {
                     stop.more = true;
                     return stop;
@@ -314,102 +301,14 @@ impl Reactor {
         Flow::Next
     }
 
-    /// Runs a command over all shards from `first` on.
-    fn run_range(
-        &mut self,
-        stand: Stand,
-        id: CommandId,
-        spec: &'static CommandSpec,
-        args: Args<'_>,
-        first: usize,
-    ) -> Flow {
-        let mut shards = std::mem::take(&mut self.wanted);
-        shards.clear();
-        shards.extend(first..self.context.routes.shards());
-        let flow = self.run_many(stand, id, spec, args, &shards);
-        self.wanted = shards;
-        flow
-    }
-
-    /// Runs a command over several shards, here if all of them can be had at once.
-    fn run_many(
-        &mut self,
-        stand: Stand,
-        id: CommandId,
-        spec: &'static CommandSpec,
-        args: Args<'_>,
-        shards: &[usize],
-    ) -> Flow {
-        if self.round.members[stand.member].sharded > 0 {
-            return Flow::Barrier;
-        }
-        let Some(Some(connection)) = self.connections.get(stand.token) else {
-            return Flow::Hangup;
-        };
-        let (protocol, generation) = (connection.protocol, connection.generation);
-        self.stats.command(id).calls.add(1);
-        let start = self.round.replies.len();
-        match self.context.keep.try_acquire(shards) {
-            Ok(mut loans) => {
-                let (first, last) = (shards[0], shards[shards.len() - 1]);
-                let wall = self.wall;
-                let routes = &self.context.routes;
-                let replies = &mut self.round.replies;
-                let ran = catch_unwind(AssertUnwindSafe(|| {
-                    LoanSet {
-                        loans: &mut loans,
-                        routes,
-                        first,
-                        last,
-                    }
-                    .run(spec, args, protocol, wall, replies);
-                }));
-                drop(loans);
-                if ran.is_err() {
-                    self.round.replies.truncate(start);
-                    self.stats.lost.add(1);
-                    errors::encode(&errors::lost(first), &mut self.round.replies);
-                }
-                self.answered(stand, Some(id), start)
-            }
-            Err(Refused::Busy { .. }) => {
-                let deadline = Deadline::from(self.now + self.context.deadline);
-                let routes = self.context.routes.clone();
-                let port = std::sync::Arc::clone(&self.port);
-                let work = ShardsWork::new(
-                    spec,
-                    shards.to_vec(),
-                    args,
-                    protocol,
-                    deadline,
-                    routes,
-                    port,
-                );
-                let slot = self.round.commands.len() - self.round.members[stand.member].first;
-                let answered = self.context.routes.shards();
-                self.add(stand, Some(id), args.len(), 0, answered, Answer::Travelling);
-                self.send_transaction(
-                    work,
-                    Recipient {
-                        token: stand.token,
-                        generation,
-                        slot,
-                    },
-                );
-                Flow::Stall
-            }
-            Err(refused) => self.reject(stand, id, start, &errors::text(&Error::Refused(refused))),
-        }
-    }
-
-    fn reject(&mut self, stand: Stand, id: CommandId, start: usize, text: &str) -> Flow {
+    pub(super) fn reject(&mut self, stand: Stand, id: CommandId, start: usize, text: &str) -> Flow {
         self.stats.command(id).rejected.add(1);
         errors::encode(text, &mut self.round.replies);
         self.answered(stand, None, start)
     }
 
     /// A command whose reply is there already, from `start` on.
-    fn answered(&mut self, stand: Stand, id: Option<CommandId>, start: usize) -> Flow {
+    pub(super) fn answered(&mut self, stand: Stand, id: Option<CommandId>, start: usize) -> Flow {
         let end = self.round.replies.len();
         self.round.members[stand.member].reply_bytes += end - start;
         let none = self.context.routes.shards();
@@ -417,7 +316,7 @@ impl Reactor {
         Flow::Next
     }
 
-    fn add(
+    pub(super) fn add(
         &mut self,
         stand: Stand,
         id: Option<CommandId>,

@@ -3,6 +3,7 @@
 use std::io;
 
 use super::Reactor;
+use super::away::Recipient;
 use super::connection::{Connection, Life, Slot, Stalled};
 use super::round::{Answer, From};
 use crate::limits;
@@ -64,7 +65,7 @@ impl Reactor {
                 }
                 self.send(token, &gathered);
             }
-            Replies::Missing => return self.stall(token, first, end),
+            Replies::Missing => return self.stall(at, token, first, end),
         }
         self.after_delivery(token);
     }
@@ -91,14 +92,16 @@ impl Reactor {
         }
     }
 
-    fn stall(&mut self, token: usize, first: usize, end: usize) {
+    fn stall(&mut self, at: usize, token: usize, first: usize, end: usize) {
         let Some(Some(connection)) = self.connections.get_mut(token) else {
             return;
         };
+        let after = self.round.members[at].after.take();
         let mut stalled = Stalled {
             slots: Vec::new(),
             bytes: Vec::new(),
             missing: 0,
+            after,
         };
         for command in &self.round.commands[first..end] {
             stalled.slots.push(match command.reply {
@@ -132,7 +135,21 @@ impl Reactor {
         let Some(stalled) = &mut connection.stalled else {
             return;
         };
-        if !stalled.fill(slot, reply) {
+        stalled.fill(slot, reply);
+        if stalled.missing == 1
+            && let Some(work) = stalled.after.take()
+        {
+            let slot = stalled.slots.len() - 1;
+            return self.send_transaction(
+                work,
+                Recipient {
+                    token,
+                    generation,
+                    slot,
+                },
+            );
+        }
+        if stalled.missing > 0 {
             return;
         }
         let mut gathered = Vec::new();

@@ -19,6 +19,7 @@ mod decode;
 mod deliver;
 mod execute;
 mod fill;
+mod many;
 mod round;
 mod stream;
 mod sweep;
@@ -229,6 +230,7 @@ impl Reactor {
         }
         self.turns.clear();
         self.execute();
+        self.run_held();
         self.deliver();
     }
 

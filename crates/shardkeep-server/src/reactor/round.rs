@@ -8,6 +8,7 @@ use shardkeep::engine::group::Groups;
 use shardkeep_resp::{Protocol, Span};
 
 use crate::command::CommandId;
+use crate::engine::ShardsWork;
 use crate::limits;
 
 /// One command of a round.
@@ -56,8 +57,16 @@ pub(crate) struct Member {
     /// Commands of it that need one shard.
     pub(crate) sharded: usize,
     pub(crate) from: From,
+    /// A command that is to be sent when all before it are answered.
+    pub(crate) after: Option<Box<ShardsWork>>,
     /// Where its unconsumed bytes lie after decoding.
     pub(crate) rest: std::ops::Range<usize>,
+}
+
+/// A command over several shards that waits for those before it.
+pub(crate) struct Held {
+    pub(crate) index: usize,
+    pub(crate) work: Box<ShardsWork>,
 }
 
 pub(crate) struct Round {
@@ -70,6 +79,7 @@ pub(crate) struct Round {
     pub(crate) groups: Groups,
     /// Commands that need a shard.
     pub(crate) sharded: usize,
+    pub(crate) held: Vec<Held>,
 }
 
 impl Round {
@@ -83,6 +93,7 @@ impl Round {
             replies: Vec::new(),
             groups: Groups::new(shards + 1),
             sharded: 0,
+            held: Vec::new(),
         }
     }
 
@@ -93,6 +104,7 @@ impl Round {
         self.members.clear();
         self.replies.clear();
         self.sharded = 0;
+        self.held.clear();
         if self.replies.capacity() > limits::ARENA_BYTES {
             self.replies.shrink_to(limits::ARENA_BYTES);
         }

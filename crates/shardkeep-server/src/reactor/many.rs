@@ -1,0 +1,192 @@
+//! Commands over several shards.
+//!
+//! 1. Such a command runs when everything before it in its connection has run, and before anything
+//!    behind it is decoded: it is a barrier there, and there alone.
+//! 2. It runs here if all its shards can be had at once; otherwise an owner carries it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use shardkeep::engine::{Deadline, Error, Loans, Refused};
+use shardkeep_resp::Protocol;
+
+use super::Reactor;
+use super::away::Recipient;
+use super::decode::{Flow, Stand};
+use super::round::{Answer, Held};
+use crate::command::{Args, CommandId, CommandSpec};
+use crate::engine::{LoanSet, ShardState, ShardsWork};
+use crate::errors;
+
+impl Reactor {
+    /// Runs a command over all shards from `first` on.
+    pub(super) fn run_range(
+        &mut self,
+        stand: Stand,
+        id: CommandId,
+        spec: &'static CommandSpec,
+        args: Args<'_>,
+        first: usize,
+    ) -> Flow {
+        let mut shards = std::mem::take(&mut self.wanted);
+        shards.clear();
+        shards.extend(first..self.context.routes.shards());
+        let flow = self.run_many(stand, id, spec, args, &shards);
+        self.wanted = shards;
+        flow
+    }
+
+    /// Runs a command over several shards, or holds it until those before it have run.
+    pub(super) fn run_many(
+        &mut self,
+        stand: Stand,
+        id: CommandId,
+        spec: &'static CommandSpec,
+        args: Args<'_>,
+        shards: &[usize],
+    ) -> Flow {
+        let Some(Some(connection)) = self.connections.get(stand.token) else {
+            return Flow::Hangup;
+        };
+        let (protocol, generation) = (connection.protocol, connection.generation);
+        self.stats.command(id).calls.add(1);
+        let nowhere = self.context.routes.shards();
+        let index = self.round.commands.len();
+        if self.round.members[stand.member].sharded > 0 {
+            let work = self.pack(spec, args, protocol, shards);
+            self.add(stand, Some(id), 0, 0, nowhere, Answer::NotYet);
+            self.round.held.push(Held { index, work });
+            return Flow::Stall;
+        }
+        let start = self.round.replies.len();
+        match self.context.keep.try_acquire(shards) {
+            Ok(loans) => {
+                self.run_here(loans, spec, args, protocol, shards);
+                self.answered(stand, Some(id), start)
+            }
+            Err(Refused::Busy { .. }) => {
+                let work = self.pack(spec, args, protocol, shards);
+                let slot = index - self.round.members[stand.member].first;
+                self.add(stand, Some(id), 0, 0, nowhere, Answer::Travelling);
+                let token = stand.token;
+                self.send_transaction(
+                    work,
+                    Recipient {
+                        token,
+                        generation,
+                        slot,
+                    },
+                );
+                Flow::Stall
+            }
+            Err(refused) => self.reject(stand, id, start, &errors::text(&Error::Refused(refused))),
+        }
+    }
+
+    /// Runs what was held, now that the shards' shares of the round have run.
+    pub(super) fn run_held(&mut self) {
+        for Held { index, mut work } in std::mem::take(&mut self.round.held) {
+            let member = self.round.commands[index].member as usize;
+            let (token, first) = (
+                self.round.members[member].token,
+                self.round.members[member].first,
+            );
+            let before = &self.round.commands[first..index];
+            if before
+                .iter()
+                .any(|command| matches!(command.reply, Answer::Travelling))
+            {
+                self.round.commands[index].reply = Answer::Travelling;
+                self.round.members[member].after = Some(work);
+                continue;
+            }
+            let start = self.round.replies.len();
+            match self.context.keep.try_acquire(&work.shards) {
+                Ok(mut loans) => {
+                    let ran = catch_unwind(AssertUnwindSafe(|| work.run_on(&mut loans)));
+                    drop(loans);
+                    if ran.is_ok() {
+                        self.round.replies.extend_from_slice(&work.reply);
+                        let end = self.round.replies.len();
+                        self.round.members[member].reply_bytes += end - start;
+                        self.round.commands[index].reply = Answer::Here { start, end };
+                    } else {
+                        self.stats.lost.add(1);
+                        self.round.answer(index, &errors::lost(work.shards[0]));
+                    }
+                }
+                Err(Refused::Busy { .. }) => {
+                    self.round.commands[index].reply = Answer::Travelling;
+                    let Some(Some(connection)) = self.connections.get(token) else {
+                        continue;
+                    };
+                    let generation = connection.generation;
+                    let slot = index - first;
+                    self.send_transaction(
+                        work,
+                        Recipient {
+                            token,
+                            generation,
+                            slot,
+                        },
+                    );
+                }
+                Err(refused) => {
+                    self.round
+                        .answer(index, &errors::text(&Error::Refused(refused)));
+                }
+            }
+        }
+    }
+
+    fn run_here(
+        &mut self,
+        mut loans: Loans<ShardState>,
+        spec: &CommandSpec,
+        args: Args<'_>,
+        protocol: Protocol,
+        shards: &[usize],
+    ) {
+        let (first, last) = (shards[0], shards[shards.len() - 1]);
+        let start = self.round.replies.len();
+        let wall = self.wall;
+        let routes = &self.context.routes;
+        let replies = &mut self.round.replies;
+        let ran = catch_unwind(AssertUnwindSafe(|| {
+            LoanSet {
+                loans: &mut loans,
+                routes,
+                first,
+                last,
+            }
+            .run(spec, args, protocol, wall, replies);
+        }));
+        drop(loans);
+        if ran.is_err() {
+            self.round.replies.truncate(start);
+            self.stats.lost.add(1);
+            errors::encode(&errors::lost(first), &mut self.round.replies);
+        }
+    }
+
+    fn pack(
+        &self,
+        spec: &'static CommandSpec,
+        args: Args<'_>,
+        protocol: Protocol,
+        shards: &[usize],
+    ) -> Box<ShardsWork> {
+        let deadline = Deadline::from(self.now + self.context.deadline);
+        let routes = self.context.routes.clone();
+        let port = Arc::clone(&self.port);
+        ShardsWork::new(
+            spec,
+            shards.to_vec(),
+            args,
+            protocol,
+            deadline,
+            routes,
+            port,
+        )
+    }
+}
