@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use shardkeep_resp::Value;
 use shardkeep_tests::clock::{self, PATIENCE};
-use shardkeep_tests::harness::{Client, ServerProcess, Signal, request};
+use shardkeep_tests::harness::{Client, Ended, ServerProcess, Signal, request};
 
 use crate::support::{ask, repeated, start};
 
@@ -87,14 +87,50 @@ fn what_was_read_before_the_signal_is_answered() {
             }
         }
     }
-    let (partial, _) = client
-        .rest()
-        .unwrap_or((Vec::new(), shardkeep_tests::harness::Ended::Reset));
+    let (partial, _) = client.rest().unwrap_or((Vec::new(), Ended::Reset));
     assert!(
         partial.is_empty(),
         "half a reply: {}",
         String::from_utf8_lossy(&partial)
     );
+    assert_eq!(
+        server.wait(QUICK).unwrap().code(),
+        Some(0),
+        "{:?}",
+        server.output()
+    );
+}
+
+#[test]
+fn replies_under_way_are_delivered_whole_before_the_end() {
+    const COMMANDS: usize = 1_000;
+    const BYTES: usize = 10_000;
+    let mut server = start(&[]);
+    let mut client = server.client().unwrap();
+    assert_eq!(
+        ask(&mut client, &format!("SET big {}", "v".repeat(BYTES))),
+        "OK"
+    );
+    client.send(&repeated(&["GET", "big"], COMMANDS)).unwrap();
+    client.stream().peek(&mut [0]).unwrap();
+    server.signal(Signal::TERM).unwrap();
+    drains(&server);
+    // More than the kernel holds for a reader who waits: the rest can only come from the server.
+    let (received, ended) = client.rest().unwrap();
+    assert_eq!(ended, Ended::Closed);
+    let whole = format!("${BYTES}\r\n{}\r\n", "v".repeat(BYTES));
+    let mut rest = received.as_slice();
+    let mut answered = 0;
+    while let Some(after) = rest.strip_prefix(whole.as_bytes()) {
+        rest = after;
+        answered += 1;
+    }
+    let rest = String::from_utf8_lossy(rest);
+    assert!(
+        rest.lines().all(|line| line.starts_with("-DRAINING")),
+        "after {answered}: {rest}"
+    );
+    assert!(answered > 0);
     assert_eq!(
         server.wait(QUICK).unwrap().code(),
         Some(0),

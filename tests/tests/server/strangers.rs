@@ -89,10 +89,18 @@ fn strangers_who_send_much_cost_64_kib_each() {
     }
     let grown = resident_bytes(server.pid()).unwrap().saturating_sub(before);
     assert!(
-        grown < 2 * STRANGERS * 64 * 1024 + 8 * MIB,
+        grown < STRANGERS * 64 * 1024 + 4 * MIB,
         "{} KiB",
         grown / 1024
     );
+    for stranger in &mut strangers {
+        let (reply, _) = stranger.rest().unwrap();
+        let reply = String::from_utf8(reply).unwrap();
+        assert!(
+            reply.is_empty() || reply.starts_with("-ERR Protocol error"),
+            "{reply}"
+        );
+    }
 }
 
 #[test]
