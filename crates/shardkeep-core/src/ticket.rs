@@ -227,6 +227,22 @@ mod tests {
     }
 
     #[test]
+    fn what_has_begun_cannot_be_revoked_and_what_has_not_can() {
+        let begun = Ticket::<u8>::new(0);
+        assert!(begun.begin());
+        assert_eq!(begun.revoke(), None, "it goes on");
+        assert!(begun.settle(Ok(1)).is_ok());
+        assert_eq!(
+            begun.revoke(),
+            Some(Ok(1)),
+            "a result that has arrived wins"
+        );
+        let queued = Ticket::<u8>::new(0);
+        assert_eq!(queued.revoke(), Some(Err(Refused::Cancelled.into())));
+        assert!(!queued.begin());
+    }
+
+    #[test]
     fn a_cancel_token_ends_the_wait_of_a_queued_work_but_not_of_a_begun_one() {
         let token = CancelToken::new();
         let cancelled = Call {

@@ -98,7 +98,7 @@ fn hello(context: &Context, connection: &mut Connection, args: Args<'_>, out: &m
     let before = connection.protocol;
     let wanted = match greet(context, connection, args) {
         Ok(wanted) => wanted,
-        Err(error) => return Reply::new(out, before).error(&error),
+        Err(error) => return Reply::new(out, before).error_bytes(&error),
     };
     let protocol = wanted.unwrap_or(before);
     connection.protocol = protocol;
@@ -130,7 +130,7 @@ fn greet(
     context: &Context,
     connection: &mut Connection,
     args: Args<'_>,
-) -> Result<Option<Protocol>, String> {
+) -> Result<Option<Protocol>, Vec<u8>> {
     let wanted = match args.len() {
         1 => None,
         _ => match parse_i64(args.get(1)) {
@@ -146,15 +146,14 @@ fn greet(
         let left = args.len() - at - 1;
         if option.eq_ignore_ascii_case(b"auth") && left >= 2 {
             log_in(context, connection, args.get(at + 1), args.get(at + 2))
-                .map_err(str::to_owned)?;
+                .map_err(str::as_bytes)?;
             at += 3;
         } else if option.eq_ignore_ascii_case(b"setname") && left >= 1 {
             let name = client_name(args.get(at + 1)).ok_or(BAD_NAME)?;
             connection.client.labels.lock().name = name;
             at += 2;
         } else {
-            let option = String::from_utf8_lossy(option);
-            return Err(format!("ERR Syntax error in HELLO option '{option}'"));
+            return Err(quoting("ERR Syntax error in HELLO option '", option, "'"));
         }
     }
     if connection.authenticated {
@@ -162,6 +161,11 @@ fn greet(
     } else {
         Err(HELLO_FIRST.into())
     }
+}
+
+/// An error that repeats what the client sent, byte for byte.
+fn quoting(before: &str, quoted: &[u8], behind: &str) -> Vec<u8> {
+    [before.as_bytes(), quoted, behind.as_bytes()].concat()
 }
 
 fn log_in(
@@ -223,6 +227,9 @@ fn shutdown(context: &Context, args: Args<'_>, reply: &mut Reply<'_>) -> Flow {
 fn select(args: Args<'_>, reply: &mut Reply<'_>) {
     match parse_i64(args.get(1)) {
         Some(0) => reply.ok(),
+        Some(index) if i32::try_from(index).is_err() => {
+            reply.error("ERR value is out of range, value must between -2147483648 and 2147483647")
+        }
         Some(_) => reply.error("ERR DB index is out of range"),
         None => reply.error(NOT_AN_INTEGER),
     }
@@ -244,10 +251,8 @@ fn client_name(name: &[u8]) -> Option<String> {
 fn set_info(client: &Client, args: Args<'_>, reply: &mut Reply<'_>) {
     let (attribute, value) = (args.get(2), args.get(3));
     let Some(value) = client_name(value) else {
-        let attribute = String::from_utf8_lossy(attribute);
-        return reply.error(&format!(
-            "ERR {attribute} cannot contain spaces, newlines or special characters."
-        ));
+        let why = " cannot contain spaces, newlines or special characters.";
+        return reply.error_bytes(&quoting("ERR ", attribute, why));
     };
     let mut labels = client.labels.lock();
     if attribute.eq_ignore_ascii_case(b"lib-name") {
@@ -255,8 +260,7 @@ fn set_info(client: &Client, args: Args<'_>, reply: &mut Reply<'_>) {
     } else if attribute.eq_ignore_ascii_case(b"lib-ver") {
         labels.library_version = value;
     } else {
-        let attribute = String::from_utf8_lossy(attribute);
-        return reply.error(&format!("ERR Unrecognized option '{attribute}'"));
+        return reply.error_bytes(&quoting("ERR Unrecognized option '", attribute, "'"));
     }
     reply.ok();
 }
@@ -279,8 +283,7 @@ fn client_list(context: &Context, args: Args<'_>, reply: &mut Reply<'_>) {
             let known: [&[u8]; 4] = [b"normal", b"master", b"replica", b"pubsub"];
             if kind.eq_ignore_ascii_case(b"slave") || !known[0].eq_ignore_ascii_case(kind) {
                 if !known.iter().any(|known| known.eq_ignore_ascii_case(kind)) {
-                    let kind = String::from_utf8_lossy(kind);
-                    return reply.error(&format!("ERR Unknown client type '{kind}'"));
+                    return reply.error_bytes(&quoting("ERR Unknown client type '", kind, "'"));
                 }
                 clients.clear();
             }

@@ -11,7 +11,8 @@
 //! pure        table   router   limits   clock   closure   prefetch
 //! ```
 //!
-//! 1. What must be atomic happens with its shards in hand; nothing here is a lock.
+//! 1. What must be atomic happens with its shards in hand. The one lock, of a flight, is held for a
+//!    moment and never while anything else is waited for.
 //! 2. A user's closure runs while its shard is only looked at, never while it is changed.
 //! 3. What is refused was refused before anything was changed.
 

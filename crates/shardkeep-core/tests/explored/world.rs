@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use shardkeep_core::{
-    Borrowed, Call, CancelToken, Config, Deadline, Error, Event, Handover, Keep, Loans, Outcome,
-    Overload, Refused, State, Ticket, Transaction, Work,
+    Borrowed, Call, CancelToken, Config, Deadline, Error, Event, Handover, Keep, Loans, Lost,
+    Outcome, Overload, Refused, State, Ticket, Transaction, Work,
 };
 
 /// Who called, and which of his calls it was.
@@ -452,14 +452,20 @@ impl Caller {
 
     /// Waits for everything it has mailed.
     pub(crate) fn hear(&mut self) {
-        for ticket in std::mem::take(&mut self.tickets) {
-            drop(ticket.wait(&by(never()), || 0));
-        }
+        self.wait(&by(never()));
     }
 
     pub(crate) fn wait(&mut self, call: &Call) {
         for ticket in std::mem::take(&mut self.tickets) {
-            drop(ticket.wait(call, || 0));
+            let timed_out = matches!(
+                ticket.wait(call, || 0),
+                Err(Error::Lost(Lost::DeadlinePassed { .. })
+                    | Error::Refused(Refused::DeadlinePassed { .. }))
+            );
+            if timed_out && !call.deadline.has_passed(shardkeep_core::clock::now()) {
+                self.oracle
+                    .wrong("a deadline was said to have passed".to_owned());
+            }
         }
     }
 }
