@@ -2,6 +2,8 @@
 //!
 //! A test binary of its own, because it counts the threads of the process.
 
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
+
 #[path = "handover/pot.rs"]
 #[expect(dead_code, reason = "shared with the other tests of the hand-over")]
 mod pot;

@@ -178,7 +178,9 @@ impl<M> Mailbox<M> {
     /// Takes the oldest mail, and gives its place back.
     ///
     /// Where a sender stands between claiming its cell of the channel and filling it, this spins
-    /// until the cell is filled (see the example `try_recv_spin` for how long that is).
+    /// until the cell is filled: nanoseconds, unless the sender is preempted just there. Measured with
+    /// more busy threads than cores (example `try_recv_spin`): once or twice in millions of calls,
+    /// and then for what is left of the others' time slice, 4 ms.
     pub(crate) fn take(&self) -> Option<M> {
         let mail = self.queue.try_recv()?;
         self.depth.fetch_sub(1, SeqCst);
