@@ -57,68 +57,98 @@ impl From<u8> for Colliding {
 
 #[derive(Clone, Debug)]
 enum Operation {
+    Ask(Ask),
+    Write(Write),
+    Change(Change),
+    Many(Many),
+    Jump(u8),
+}
+
+#[derive(Clone, Debug)]
+enum Ask {
     Get(u8),
     TryGet(u8),
     Read(u8),
     Contains(u8),
+    Ttl(u8),
+    GetMany(Vec<u8>),
+    Walk,
+}
+
+#[derive(Clone, Debug)]
+enum Write {
     Insert(u8),
     InsertWithTtl(u8, u8),
     InsertIfAbsent(u8),
     InsertIfPresent(u8),
     InsertKeepingTtl(u8),
     Remove(u8),
-    UpdateAdd(u8),
-    UpdateWithTtl(u8, u8),
-    UpdateRemove(u8),
     GetOrInsert(u8),
-    Ttl(u8),
     Expire(u8, u8),
     Persist(u8),
-    GetMany(Vec<u8>),
-    InsertMany(Vec<u8>),
+}
+
+/// By `update`.
+#[derive(Clone, Debug)]
+enum Change {
+    Put(u8),
+    PutWithTtl(u8, u8),
+    Drop(u8),
+}
+
+#[derive(Clone, Debug)]
+enum Many {
+    Insert(Vec<u8>),
     Pipeline(Vec<(u8, u8)>),
     Swap(u8, u8),
     AbortedSwap(u8, u8),
-    Walk,
     Clear,
-    Jump(u8),
 }
 
 fn operations() -> impl Strategy<Value = Vec<Operation>> {
-    use Operation::*;
     let key = || 0..KEYS;
+    let pair = || (0..KEYS, 0..KEYS);
     let keys = || prop::collection::vec(0..KEYS, 0..20);
-    let ttl = || 0..50_u8;
-    let singles = prop_oneof![
-        key().prop_map(Get),
-        key().prop_map(TryGet),
-        key().prop_map(Read),
-        key().prop_map(Contains),
-        key().prop_map(Insert),
-        (key(), ttl()).prop_map(|(key, ttl)| InsertWithTtl(key, ttl)),
-        key().prop_map(InsertIfAbsent),
-        key().prop_map(InsertIfPresent),
-        key().prop_map(InsertKeepingTtl),
-        key().prop_map(Remove),
-        key().prop_map(UpdateAdd),
-        (key(), ttl()).prop_map(|(key, ttl)| UpdateWithTtl(key, ttl)),
-        key().prop_map(UpdateRemove),
-        key().prop_map(GetOrInsert),
-        key().prop_map(Ttl),
-        (key(), ttl()).prop_map(|(key, ttl)| Expire(key, ttl)),
-        key().prop_map(Persist),
+    let with_ttl = || (0..KEYS, 0..50_u8);
+    let ask = prop_oneof![
+        4 => key().prop_map(Ask::Get),
+        2 => key().prop_map(Ask::TryGet),
+        2 => key().prop_map(Ask::Read),
+        2 => key().prop_map(Ask::Contains),
+        2 => key().prop_map(Ask::Ttl),
+        1 => keys().prop_map(Ask::GetMany),
+        1 => Just(Ask::Walk),
     ];
-    let others = prop_oneof![
-        4 => keys().prop_map(GetMany),
-        4 => keys().prop_map(InsertMany),
-        8 => prop::collection::vec((0..5_u8, key()), 0..20).prop_map(Pipeline),
-        4 => (key(), key()).prop_map(|(a, b)| Swap(a, b)),
-        2 => (key(), key()).prop_map(|(a, b)| AbortedSwap(a, b)),
-        2 => Just(Walk),
-        1 => Just(Clear),
-        4 => (0..40_u8).prop_map(Jump),
+    let write = prop_oneof![
+        key().prop_map(Write::Insert),
+        with_ttl().prop_map(|(key, ttl)| Write::InsertWithTtl(key, ttl)),
+        key().prop_map(Write::InsertIfAbsent),
+        key().prop_map(Write::InsertIfPresent),
+        key().prop_map(Write::InsertKeepingTtl),
+        key().prop_map(Write::Remove),
+        key().prop_map(Write::GetOrInsert),
+        with_ttl().prop_map(|(key, ttl)| Write::Expire(key, ttl)),
+        key().prop_map(Write::Persist),
     ];
-    let operation = prop_oneof![3 => singles, 1 => others];
+    let change = prop_oneof![
+        key().prop_map(Change::Put),
+        with_ttl().prop_map(|(key, ttl)| Change::PutWithTtl(key, ttl)),
+        key().prop_map(Change::Drop),
+    ];
+    let many = prop_oneof![
+        4 => keys().prop_map(Many::Insert),
+        8 => prop::collection::vec((0..5_u8, key()), 0..20).prop_map(Many::Pipeline),
+        4 => pair().prop_map(|(a, b)| Many::Swap(a, b)),
+        2 => pair().prop_map(|(a, b)| Many::AbortedSwap(a, b)),
+        1 => Just(Many::Clear),
+    ];
+    let operation = prop_oneof![
+        6 => ask.prop_map(Operation::Ask),
+        8 => write.prop_map(Operation::Write),
+        3 => change.prop_map(Operation::Change),
+        3 => many.prop_map(Operation::Many),
+        2 => (0..40_u8).prop_map(Operation::Jump),
+    ];
     prop::collection::vec(operation, 1..OPERATIONS_MAX)
 }
 
@@ -190,32 +220,24 @@ impl<K: ModelKey> Pair<K> {
     }
 
     fn step(&mut self, operation: &Operation) {
-        use Operation::*;
         match operation {
-            Get(_) | TryGet(_) | Read(_) | Contains(_) | Ttl(_) | GetMany(_) | Walk => {
-                self.ask(operation);
-            }
-            Insert(_) | InsertWithTtl(..) | InsertIfAbsent(_) | InsertIfPresent(_)
-            | InsertKeepingTtl(_) | Remove(_) | GetOrInsert(_) | Expire(..) | Persist(_) => {
-                self.write(operation);
-            }
-            UpdateAdd(_) | UpdateWithTtl(..) | UpdateRemove(_) => self.update(operation),
-            InsertMany(_) | Pipeline(_) | Swap(..) | AbortedSwap(..) | Clear => {
-                self.write_many(operation);
-            }
-            Jump(millis) => {
+            Operation::Ask(ask) => self.ask(ask),
+            Operation::Write(write) => self.write(write),
+            Operation::Change(change) => self.change(change),
+            Operation::Many(many) => self.many(many),
+            Operation::Jump(millis) => {
                 self.clock.0.fetch_add(u64::from(*millis), SeqCst);
             }
         }
     }
 
-    fn ask(&self, operation: &Operation) {
+    fn ask(&self, ask: &Ask) {
         let (store, model, now) = (&self.store, &self.model, self.now());
-        match operation {
-            Operation::Get(key) => {
+        match ask {
+            Ask::Get(key) => {
                 assert_eq!(store.get(&K::from(*key)), Ok(model.get(*key, now)));
             }
-            Operation::TryGet(key) => {
+            Ask::TryGet(key) => {
                 let found = loop {
                     match store.try_get(&K::from(*key)) {
                         Err(Refused::Busy { .. }) => std::thread::yield_now(),
@@ -224,22 +246,22 @@ impl<K: ModelKey> Pair<K> {
                 };
                 assert_eq!(found, Ok(model.get(*key, now)));
             }
-            Operation::Read(key) => {
+            Ask::Read(key) => {
                 let read = store.read(&K::from(*key), |value| *value);
                 assert_eq!(read, Ok(model.get(*key, now)));
             }
-            Operation::Contains(key) => {
+            Ask::Contains(key) => {
                 let contains = store.contains(&K::from(*key));
                 assert_eq!(contains, Ok(model.get(*key, now).is_some()));
             }
-            Operation::Ttl(key) => {
+            Ask::Ttl(key) => {
                 let ttl = model.find(*key, now).map(|(_, expires)| match expires {
                     None => Ttl::Forever,
                     Some(at) => Ttl::Left(Duration::from_millis(at - now)),
                 });
                 assert_eq!(store.ttl(&K::from(*key)), Ok(ttl));
             }
-            Operation::GetMany(keys) => {
+            Ask::GetMany(keys) => {
                 let found: Result<Vec<_>, Error> = store
                     .get_many(keys.iter().map(|&key| K::from(key)))
                     .into_iter()
@@ -247,7 +269,7 @@ impl<K: ModelKey> Pair<K> {
                 let expected = keys.iter().map(|&key| model.get(key, now)).collect();
                 assert_eq!(found, Ok(expected));
             }
-            Operation::Walk => {
+            Ask::Walk => {
                 let mut walked: Vec<_> = store.iter().map(Result::unwrap).collect();
                 walked.sort_unstable();
                 let expected: Vec<_> = (0..KEYS)
@@ -257,48 +279,47 @@ impl<K: ModelKey> Pair<K> {
                 // Expired entries may have been removed already, or not yet.
                 assert!((expected.len()..=model.entries.len()).contains(&store.len().unwrap()));
             }
-            other => unreachable!("{other:?} does not only ask"),
         }
     }
 
-    fn write(&mut self, operation: &Operation) {
+    fn write(&mut self, write: &Write) {
         let (now, value) = (self.now(), self.value());
         let (store, model) = (&self.store, &mut self.model);
-        match operation {
-            Operation::Insert(key) => {
+        match write {
+            Write::Insert(key) => {
                 let old = model.put(*key, value, None, now);
                 assert_eq!(store.insert(K::from(*key), value), Ok(old));
             }
-            Operation::InsertWithTtl(key, ttl) => {
+            Write::InsertWithTtl(key, ttl) => {
                 let old = model.put(*key, value, Some(now + u64::from(*ttl)), now);
                 let ttl = Duration::from_millis(u64::from(*ttl));
                 assert_eq!(store.insert_with_ttl(K::from(*key), value, ttl), Ok(old));
             }
-            Operation::InsertIfAbsent(key) => {
+            Write::InsertIfAbsent(key) => {
                 let absent = model.get(*key, now).is_none();
                 if absent {
                     model.put(*key, value, None, now);
                 }
                 assert_eq!(store.insert_if_absent(K::from(*key), value), Ok(absent));
             }
-            Operation::InsertIfPresent(key) => {
+            Write::InsertIfPresent(key) => {
                 let old = model.get(*key, now);
                 if old.is_some() {
                     model.put(*key, value, None, now);
                 }
                 assert_eq!(store.insert_if_present(K::from(*key), value), Ok(old));
             }
-            Operation::InsertKeepingTtl(key) => {
+            Write::InsertKeepingTtl(key) => {
                 let expires = model.find(*key, now).and_then(|entry| entry.1);
                 let old = model.put(*key, value, expires, now);
                 let inserted = store.insert_with(K::from(*key), value, Insert::new().keep_ttl());
                 assert_eq!(inserted, Ok(Inserted::Stored(old)));
             }
-            Operation::Remove(key) => {
+            Write::Remove(key) => {
                 let old = model.remove(*key, now);
                 assert_eq!(store.remove(&K::from(*key)), Ok(old));
             }
-            Operation::GetOrInsert(key) => {
+            Write::GetOrInsert(key) => {
                 let expected = model.get(*key, now).unwrap_or_else(|| {
                     model.put(*key, value, None, now);
                     value
@@ -306,7 +327,7 @@ impl<K: ModelKey> Pair<K> {
                 let got = store.get_or_insert_with(&K::from(*key), || value);
                 assert_eq!(got, Ok(expected));
             }
-            Operation::Expire(key, ttl) => {
+            Write::Expire(key, ttl) => {
                 let found = model.find(*key, now);
                 if let Some((value, _)) = found {
                     model.put(*key, value, Some(now + u64::from(*ttl)), now);
@@ -314,7 +335,7 @@ impl<K: ModelKey> Pair<K> {
                 let ttl = Duration::from_millis(u64::from(*ttl));
                 assert_eq!(store.expire(&K::from(*key), ttl), Ok(found.is_some()));
             }
-            Operation::Persist(key) => {
+            Write::Persist(key) => {
                 let found = model.find(*key, now);
                 if let Some((value, _)) = found {
                     model.put(*key, value, None, now);
@@ -322,29 +343,27 @@ impl<K: ModelKey> Pair<K> {
                 let had = found.is_some_and(|entry| entry.1.is_some());
                 assert_eq!(store.persist(&K::from(*key)), Ok(had));
             }
-            other => unreachable!("{other:?} does not write one key"),
         }
     }
 
-    fn update(&mut self, operation: &Operation) {
+    fn change(&mut self, change: &Change) {
         let (now, value) = (self.now(), self.value());
         let (store, model) = (&self.store, &mut self.model);
-        let (key, update, expected) = match operation {
-            Operation::UpdateAdd(key) => {
+        let (key, update, expected) = match change {
+            Change::Put(key) => {
                 let expires = model.find(*key, now).and_then(|entry| entry.1);
                 let old = model.put(*key, value, expires, now);
                 (*key, Update::Put(value), old)
             }
-            Operation::UpdateWithTtl(key, ttl) => {
+            Change::PutWithTtl(key, ttl) => {
                 let old = model.put(*key, value, Some(now + u64::from(*ttl)), now);
                 let ttl = Duration::from_millis(u64::from(*ttl));
                 (*key, Update::PutWithTtl(value, ttl), old)
             }
-            Operation::UpdateRemove(key) => {
+            Change::Drop(key) => {
                 let old = model.remove(*key, now);
                 (*key, Update::Remove, old)
             }
-            other => unreachable!("{other:?} is no update"),
         };
         let mut seen = None;
         let replaced = store.update(&K::from(key), |value| {
@@ -354,10 +373,10 @@ impl<K: ModelKey> Pair<K> {
         assert_eq!((replaced, seen), (Ok(expected), expected));
     }
 
-    fn write_many(&mut self, operation: &Operation) {
+    fn many(&mut self, many: &Many) {
         let now = self.now();
-        match operation {
-            Operation::InsertMany(keys) => {
+        match many {
+            Many::Insert(keys) => {
                 let entries: Vec<_> = keys.iter().map(|&key| (key, self.value())).collect();
                 let expected: Vec<_> = entries
                     .iter()
@@ -368,8 +387,8 @@ impl<K: ModelKey> Pair<K> {
                     .map(|(key, value)| (K::from(key), value));
                 assert_eq!(self.store.insert_many(entries), expected);
             }
-            Operation::Pipeline(steps) => self.pipeline(steps),
-            Operation::Swap(a, b) => {
+            Many::Pipeline(steps) => self.pipeline(steps),
+            Many::Swap(a, b) => {
                 let (of_a, of_b) = (self.model.get(*a, now), self.model.get(*b, now));
                 for (key, value) in [(*a, of_b), (*b, of_a)] {
                     match value {
@@ -390,7 +409,7 @@ impl<K: ModelKey> Pair<K> {
                 });
                 assert_eq!(swapped, Ok(()));
             }
-            Operation::AbortedSwap(a, b) => {
+            Many::AbortedSwap(a, b) => {
                 let (a, b) = (K::from(*a), K::from(*b));
                 let aborted = self.store.transaction([a.clone(), b.clone()], |tx| {
                     tx.insert(&a, 0).unwrap();
@@ -399,11 +418,10 @@ impl<K: ModelKey> Pair<K> {
                 });
                 assert!(aborted.is_err());
             }
-            Operation::Clear => {
+            Many::Clear => {
                 self.model.entries.clear();
                 assert_eq!(self.store.clear(), Ok(()));
             }
-            other => unreachable!("{other:?} does not write many keys"),
         }
     }
 
@@ -451,7 +469,7 @@ fn check<K: ModelKey>(operations: &[Operation]) {
             for operation in operations {
                 pair.step(operation);
             }
-            pair.step(&Operation::Walk);
+            pair.step(&Operation::Ask(Ask::Walk));
             let report = pair.store.close(PATIENCE);
             assert!(report.is_clean(), "{report:?}");
         }
