@@ -7,8 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 
-use crate::mailbox::is_same;
-use crate::sync::{AtomicBool, Mutex, Wake};
+use crate::sync::{AtomicBool, Mutex, Wake, is_same};
 
 /// Cancels every call it was given to, as long as their work has not begun.
 ///

@@ -16,9 +16,9 @@
 //! threads     owner                   the doorbell loop: long service, tending, rebuilding
 //! hand-over   shared service acquire  posting and borrowing; serving mail; several shards at once
 //!             lost                    what becomes of a lost shard and its mail
-//!             desk mailbox loan mail doorbell ticket
+//!             desk mailbox loan mail port doorbell ticket work
 //! pure        batch group             what waits and when it is due; a batch by shard
-//! vocabulary  limits config error clock deadline cancel stats work
+//! vocabulary  limits config error clock deadline cancel stats
 //! ```
 //!
 //! Invariants:
@@ -85,6 +85,7 @@ mod lost;
 mod mail;
 mod mailbox;
 mod owner;
+mod port;
 mod service;
 mod shared;
 mod stats;

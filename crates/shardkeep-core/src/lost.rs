@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use crate::error::{Lost, Refused};
 use crate::loan::Shard;
 use crate::mail::Mail;
-use crate::owner::Port;
+use crate::port::Port;
 use crate::service::settle;
 use crate::shared::{Event, Shared};
 use crate::work::{Outcome, State};

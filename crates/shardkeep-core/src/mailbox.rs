@@ -20,7 +20,7 @@ use crate::clock;
 use crate::deadline::Call;
 use crate::error::Refused;
 use crate::sync::channel::Queue;
-use crate::sync::{AtomicBool, AtomicUsize, Mutex, Waiter, Wake};
+use crate::sync::{AtomicBool, AtomicUsize, Mutex, Waiter, Wake, is_same};
 
 pub(crate) struct Mailbox<M> {
     shard: usize,
@@ -205,11 +205,6 @@ impl<M> Mailbox<M> {
             wake.wake();
         }
     }
-}
-
-/// Whether two handles lead to the same sleeper.
-pub(crate) fn is_same(one: &Arc<dyn Wake>, other: &Arc<dyn Wake>) -> bool {
-    std::ptr::addr_eq(Arc::as_ptr(one), Arc::as_ptr(other))
 }
 
 #[cfg(all(test, not(loom), not(shuttle)))]

@@ -16,37 +16,14 @@ use std::time::Instant;
 use crate::acquire::{Acquisition, Patience, Step};
 use crate::clock;
 use crate::deadline::Call;
-use crate::doorbell::Doorbell;
 use crate::error::{Error, Lost, Refused};
 use crate::limits;
-use crate::loan::{Loan, Shard};
+use crate::loan::Loan;
+use crate::port::Port;
 use crate::service::Served;
 use crate::shared::{Event, Shared};
 use crate::sync::Wake;
-use crate::sync::channel::Queue;
 use crate::work::{Outcome, State, Tended, Transaction};
-
-/// What others reach an owner by. Every queue holds a place for each item that can exist.
-pub(crate) struct Port<S: State> {
-    pub(crate) doorbell: Arc<Doorbell>,
-    /// One place for each of its shards.
-    pub(crate) handovers: Queue<Loan<S>>,
-    /// One place for each of its shards.
-    pub(crate) losses: Queue<(usize, Box<Shard<S>>)>,
-    /// Bounded by `TRANSACTIONS_DEFAULT`, or one place for each reserved poster if they are more.
-    pub(crate) transactions: Queue<S::Transaction>,
-}
-
-impl<S: State> Port<S> {
-    pub(crate) fn new(shards: usize, reserved: usize) -> Self {
-        Self {
-            doorbell: Arc::new(Doorbell::new()),
-            handovers: Queue::bounded(shards),
-            losses: Queue::bounded(shards),
-            transactions: Queue::bounded(reserved.max(limits::TRANSACTIONS_DEFAULT)),
-        }
-    }
-}
 
 pub(crate) struct Owner<S: State> {
     shared: Arc<Shared<S>>,

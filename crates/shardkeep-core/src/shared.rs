@@ -22,7 +22,7 @@ use crate::limits;
 use crate::loan::{Loan, Shard};
 use crate::mail::{Mail, Posted};
 use crate::mailbox::{Mailbox, Place};
-use crate::owner::Port;
+use crate::port::Port;
 use crate::service::Served;
 use crate::stats::{HolderCount, ShardCounters};
 use crate::sync::{AtomicBool, AtomicU8, AtomicUsize, SPIN_ROUNDS, Waiter, Wake, spin_loop};

@@ -252,3 +252,8 @@ impl Wake for Waiter {
         Waiter::wake(self);
     }
 }
+
+/// Whether two handles lead to the same sleeper.
+pub(crate) fn is_same(one: &std::sync::Arc<dyn Wake>, other: &std::sync::Arc<dyn Wake>) -> bool {
+    std::ptr::addr_eq(std::sync::Arc::as_ptr(one), std::sync::Arc::as_ptr(other))
+}

@@ -108,6 +108,8 @@ fn every_setting_can_be_given_in_three_places_alike() {
         ("max_memory", "1000", "1000"),
         ("deadline", "500ms", "\"500ms\""),
         ("idle_timeout", "60", "60"),
+        ("frame_timeout", "5s", "\"5s\""),
+        ("output_timeout", "90", "90"),
         ("drain_timeout", "2m", "\"2m\""),
         ("password_file", "pw", "\"pw\""),
     ];

@@ -1,0 +1,33 @@
+//! The way to an owner: its doorbell, and the queues it looks into when it was rung.
+//!
+//! 1. Every queue holds a place for each item that can exist, so nobody who sends ever waits.
+
+use std::sync::Arc;
+
+use crate::doorbell::Doorbell;
+use crate::limits;
+use crate::loan::{Loan, Shard};
+use crate::sync::channel::Queue;
+use crate::work::State;
+
+/// What others reach an owner by. Every queue holds a place for each item that can exist.
+pub(crate) struct Port<S: State> {
+    pub(crate) doorbell: Arc<Doorbell>,
+    /// One place for each of its shards.
+    pub(crate) handovers: Queue<Loan<S>>,
+    /// One place for each of its shards.
+    pub(crate) losses: Queue<(usize, Box<Shard<S>>)>,
+    /// Bounded by `TRANSACTIONS_DEFAULT`, or one place for each reserved poster if they are more.
+    pub(crate) transactions: Queue<S::Transaction>,
+}
+
+impl<S: State> Port<S> {
+    pub(crate) fn new(shards: usize, reserved: usize) -> Self {
+        Self {
+            doorbell: Arc::new(Doorbell::new()),
+            handovers: Queue::bounded(shards),
+            losses: Queue::bounded(shards),
+            transactions: Queue::bounded(reserved.max(limits::TRANSACTIONS_DEFAULT)),
+        }
+    }
+}
