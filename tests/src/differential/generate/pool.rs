@@ -212,7 +212,7 @@ pub(super) const TTL_SECONDS_MIN: i64 = 10_000;
 
 /// Longest ordinary time to live in seconds: three years, so that it ends before the fixed moments of
 /// the future do.
-const TTL_SECONDS_MAX: i64 = 100_000_000;
+pub(super) const TTL_SECONDS_MAX: i64 = 100_000_000;
 
 /// Longest value in bytes: beyond one read of a socket, and far from slow.
 const VALUE_BYTES_MAX: usize = 20_000;
