@@ -449,3 +449,7 @@ fn remove_stale(path: &std::path::Path) -> io::Result<()> {
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+#[path = "server_tests.rs"]
+mod tests;

@@ -1,0 +1,234 @@
+//! What clients see while a shard is in other hands. The test itself holds the shard.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use shardkeep::engine::{Call, Deadline, Loans};
+
+use super::*;
+
+/// Nothing in here takes longer, unless it hangs.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn server(deadline: Duration) -> Server {
+    let settings = Settings {
+        bind: vec![([127, 0, 0, 1], 0).into()],
+        shards: Some(4),
+        owners: Some(2),
+        reactors: Some(2),
+        deadline,
+        ..Settings::default()
+    };
+    Server::start(settings).unwrap()
+}
+
+/// Takes shard `shard` out of everybody's reach.
+fn hold(server: &Server, shard: usize) -> Loans<ShardState> {
+    server
+        .context
+        .keep
+        .acquire(&[shard], Call::by(Deadline::after(PATIENCE)))
+        .unwrap()
+}
+
+/// The first key `k0, k1, ...` that lies in shard `shard`.
+fn key_in(server: &Server, shard: usize) -> String {
+    let routes = &server.context.routes;
+    let in_shard = |key: &String| routes.shard(routes.hash(key.as_bytes())) == shard;
+    (0..).map(|n| format!("k{n}")).find(in_shard).unwrap()
+}
+
+struct Client(TcpStream);
+
+impl Client {
+    fn of(server: &Server) -> Self {
+        let stream = TcpStream::connect(&server.addresses()[0]).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self(stream)
+    }
+
+    fn send(&mut self, requests: &str) {
+        self.0.write_all(requests.as_bytes()).unwrap();
+    }
+
+    /// Exactly this comes next.
+    fn expect(&mut self, replies: &str) {
+        let mut got = vec![0; replies.len()];
+        self.0.read_exact(&mut got).unwrap();
+        assert_eq!(String::from_utf8_lossy(&got), replies);
+    }
+
+    /// The next line.
+    fn line(&mut self) -> String {
+        let mut line = Vec::new();
+        while !line.ends_with(b"\r\n") {
+            let mut byte = [0];
+            self.0.read_exact(&mut byte).unwrap();
+            line.push(byte[0]);
+        }
+        String::from_utf8(line).unwrap()
+    }
+}
+
+/// Returns when `mailed` works have been mailed by the reactors.
+fn until_mailed(server: &Server, mailed: u64) {
+    let sum = || {
+        server
+            .context
+            .reactors
+            .iter()
+            .map(|reactor| reactor.mailed.get())
+            .sum::<u64>()
+    };
+    while sum() < mailed {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_command_for_a_shard_in_other_hands_is_answered_when_it_comes_back() {
+    let server = server(PATIENCE);
+    let key = key_in(&server, 2);
+    let held = hold(&server, 2);
+    let mut client = Client::of(&server);
+    client.send(&format!("SET {key} v\r\nGET {key}\r\n"));
+    until_mailed(&server, 1);
+    drop(held);
+    client.expect("+OK\r\n$1\r\nv\r\n");
+}
+
+#[test]
+fn other_shards_and_other_clients_do_not_wait_for_it() {
+    let server = server(PATIENCE);
+    let (away, here) = (key_in(&server, 1), key_in(&server, 3));
+    let held = hold(&server, 1);
+    let mut waiting = Client::of(&server);
+    waiting.send(&format!("SET {here} 1\r\nINCR {away}\r\nINCR {here}\r\n"));
+    until_mailed(&server, 1);
+    let mut other = Client::of(&server);
+    other.send(&format!("INCR {here}\r\n"));
+    other.expect(":3\r\n");
+    drop(held);
+    waiting.expect("+OK\r\n:1\r\n:2\r\n");
+}
+
+#[test]
+fn by_its_deadline_it_is_throttled_and_was_not_applied() {
+    let server = server(Duration::from_millis(50));
+    let key = key_in(&server, 2);
+    let held = hold(&server, 2);
+    let mut client = Client::of(&server);
+    client.send(&format!("INCR {key}\r\nPING\r\n"));
+    let error = client.line();
+    assert!(error.starts_with("-THROTTLED shard=2 depth="), "{error}");
+    assert!(error.contains(" retry_in_ms="), "{error}");
+    client.expect("+PONG\r\n");
+    drop(held);
+    client.send(&format!("INCR {key}\r\n"));
+    client.expect(":1\r\n");
+}
+
+#[test]
+fn many_clients_of_one_shard_share_a_trip_and_each_gets_its_own_reply() {
+    let server = server(PATIENCE);
+    let key = key_in(&server, 0);
+    let held = hold(&server, 0);
+    let mut clients: Vec<Client> = (0..20).map(|_| Client::of(&server)).collect();
+    for client in &mut clients {
+        client.send(&format!("INCR {key}\r\nECHO done\r\n"));
+    }
+    until_mailed(&server, 2);
+    drop(held);
+    let mut seen: Vec<i64> = clients
+        .iter_mut()
+        .map(|client| {
+            let number = client.line()[1..].trim_end().parse().unwrap();
+            client.expect("$4\r\ndone\r\n");
+            number
+        })
+        .collect();
+    seen.sort_unstable();
+    assert!(seen.into_iter().eq(1..=20));
+}
+
+#[test]
+fn a_command_over_shards_waits_for_all_of_them_and_runs_once() {
+    let server = server(PATIENCE);
+    let keys: Vec<String> = (0..4).map(|shard| key_in(&server, shard)).collect();
+    let held = hold(&server, 3);
+    let mut client = Client::of(&server);
+    let [a, b, c, d] = &keys[..] else {
+        unreachable!("four shards")
+    };
+    client.send(&format!("MSET {a} 1 {b} 2 {c} 3 {d} 4\r\nMGET {a} {d}\r\n"));
+    until_mailed(&server, 1);
+    drop(held);
+    client.expect("+OK\r\n*2\r\n$1\r\n1\r\n$1\r\n4\r\n");
+}
+
+#[test]
+fn a_command_over_shards_takes_its_turn_behind_one_that_is_away() {
+    let server = server(PATIENCE);
+    let (away, here) = (key_in(&server, 1), key_in(&server, 2));
+    let held = hold(&server, 1);
+    let mut client = Client::of(&server);
+    client.send(&format!(
+        "SET {away} 1\r\nSET {here} 2\r\nMGET {away} {here}\r\nDBSIZE\r\nGET {here}\r\n"
+    ));
+    until_mailed(&server, 1);
+    drop(held);
+    client.expect("+OK\r\n+OK\r\n*2\r\n$1\r\n1\r\n$1\r\n2\r\n:2\r\n$1\r\n2\r\n");
+}
+
+#[test]
+fn a_command_over_shards_is_throttled_by_its_deadline() {
+    let server = server(Duration::from_millis(50));
+    let held = hold(&server, 1);
+    let mut client = Client::of(&server);
+    client.send("DBSIZE\r\n");
+    let error = client.line();
+    assert!(error.starts_with("-THROTTLED shard="), "{error}");
+    drop(held);
+    client.send("DBSIZE\r\n");
+    client.expect(":0\r\n");
+}
+
+#[test]
+fn what_waited_for_a_lost_shard_is_told_to_try_again_and_the_others_keep_their_keys() {
+    let server = server(PATIENCE);
+    let (lost, safe) = (key_in(&server, 1), key_in(&server, 2));
+    let mut client = Client::of(&server);
+    client.send(&format!("MSET {lost} 1 {safe} 2\r\n"));
+    client.expect("+OK\r\n");
+    let mut held = hold(&server, 1);
+    client.send(&format!("GET {lost}\r\n"));
+    until_mailed(&server, 1);
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
+        held.shard(1).change(|_| panic!("planted"));
+    }));
+    assert!(panicked.is_err());
+    let error = client.line();
+    assert!(error.starts_with("-TRYAGAIN shard=1 "), "{error}");
+    client.send(&format!("MGET {lost} {safe}\r\n"));
+    client.expect("*2\r\n$-1\r\n$1\r\n2\r\n");
+}
+
+#[test]
+fn a_drain_waits_for_a_shard_that_comes_back_and_says_so_when_it_does_not() {
+    let server = server(PATIENCE);
+    let held = hold(&server, 2);
+    let report = std::thread::scope(|scope| {
+        let draining = scope.spawn(|| server.drain(PATIENCE));
+        drop(held);
+        draining.join().unwrap()
+    });
+    assert!(report.is_clean(), "{report}");
+
+    let server = self::server(PATIENCE);
+    let held = hold(&server, 2);
+    let report = server.drain(Duration::from_millis(50));
+    assert!(!report.is_clean(), "{report}");
+    assert!(report.to_string().contains("shards_away=1"), "{report}");
+    drop(held);
+}
