@@ -3,8 +3,8 @@
 //! `owners-lend` borrows idle shards (the default), `owners-mail` sends every operation to the
 //! shard's owner, `single-owner` is the same with one owner and one shard.
 //!
-//! 1. A read is `Store::get`, the call anybody would use: it returns a copy of the value, and that
-//!    copy is what is read. Other engines copy inside of their guard; every engine copies once.
+//! 1. A read is `Store::read`, whose closure copies the value where it lies, as the other engines
+//!    copy it inside of their guard. (`Store::get` would return a copy: the same bytes moved twice.)
 //! 2. A batch is one pipeline, kept and used again. It answers writes too (with the old value, as
 //!    its interface has it), which loops over locks do not; nothing is subtracted for that.
 //! 3. A call that fails ends the run: a refused operation is cheap and would look fast.
@@ -15,7 +15,7 @@ use std::time::Duration;
 use shardkeep::{Error, Handover, Pipeline, Reply, Store};
 
 use super::{Engine, Handle, Settings, hasher};
-use crate::embedded::workload::{ABSENT, Op, Value, digest_taken, value_of};
+use crate::embedded::workload::{ABSENT, Op, Value, digest, digest_taken, value_of};
 
 /// Longest wait of one call: far beyond what even a crowded machine does to a thread, so that only
 /// a call that hangs ends a run.
@@ -87,8 +87,8 @@ pub(super) struct Caller<'a> {
 impl Handle for Caller<'_> {
     #[inline]
     fn get(&mut self, key: u64) -> Option<u64> {
-        match self.store.get(&key) {
-            Ok(value) => value.as_ref().map(digest_taken),
+        match self.store.read(&key, digest) {
+            Ok(found) => found,
             Err(error) => failed(&error),
         }
     }
