@@ -161,10 +161,7 @@ pub const EXPLAINED: &[Explained] = &[
         why: "written as \\xHH, so that no terminal or log is played with; Redis sends them as they came",
         commands: ANY,
         agree: |redis, ours| match (redis, ours) {
-            (Value::Error(redis), Value::Error(ours)) => {
-                let ours = unescaped(ours);
-                *redis == ours || *redis == without_after_nul(&ours)
-            }
+            (Value::Error(redis), Value::Error(ours)) => echoes_alike(redis, &unescaped(ours)),
             _ => false,
         },
     },
@@ -325,14 +322,21 @@ fn unescaped(text: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Redis ends an echoed word at its first NUL.
-fn without_after_nul(text: &[u8]) -> Vec<u8> {
-    let mut cut = false;
-    let kept = text.iter().filter(|byte| {
-        cut = (cut || **byte == 0) && **byte != b'\'';
-        !cut
-    });
-    kept.copied().collect()
+/// Whether the texts agree, given that Redis ends an echoed word at its first NUL and goes on after the
+/// quote that closes it.
+fn echoes_alike(redis: &[u8], ours: &[u8]) -> bool {
+    if redis == ours {
+        return true;
+    }
+    let Some(nul) = ours.iter().position(|byte| *byte == 0) else {
+        return false;
+    };
+    if !redis.starts_with(&ours[..nul]) {
+        return false;
+    }
+    // The word may hold quotes of its own.
+    let mut closing = (nul..ours.len()).filter(|at| ours[*at] == b'\'');
+    closing.any(|at| echoes_alike(&redis[nul..], &ours[at..]))
 }
 
 fn wrong_setinfo(value: &Value) -> bool {
