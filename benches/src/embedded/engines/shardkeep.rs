@@ -5,6 +5,8 @@
 //!
 //! 1. A read is `Store::read`, whose closure copies the value where it lies, as the other engines
 //!    copy it inside of their guard. (`Store::get` would return a copy: the same bytes moved twice.)
+//!    Where operations are mailed it is `Store::get`: a closure does not travel, it would be lent
+//!    the shard.
 //! 2. A batch is one pipeline, kept and used again. It answers writes too (with the old value, as
 //!    its interface has it), which loops over locks do not; nothing is subtracted for that.
 //! 3. A call that fails ends the run: a refused operation is cheap and would look fast.
@@ -25,6 +27,7 @@ const CALL_MAX: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(super) struct Shardkeep {
     store: Store<u64, Value>,
+    handover: Handover,
     shards: usize,
 }
 
@@ -59,7 +62,11 @@ impl Shardkeep {
         }
         let store = builder.open()?;
         let shards = store.stats().len();
-        Ok(Self { store, shards })
+        Ok(Self {
+            store,
+            handover,
+            shards,
+        })
     }
 }
 
@@ -69,6 +76,7 @@ impl Engine for Shardkeep {
     fn handle(&self) -> Caller<'_> {
         Caller {
             store: &self.store,
+            handover: self.handover,
             pipeline: self.store.pipeline(),
         }
     }
@@ -81,13 +89,21 @@ impl Engine for Shardkeep {
 /// One thread's access: the store, and a pipeline to use again and again.
 pub(super) struct Caller<'a> {
     store: &'a Store<u64, Value>,
+    handover: Handover,
     pipeline: Pipeline<u64, Value>,
 }
 
 impl Handle for Caller<'_> {
     #[inline]
     fn get(&mut self, key: u64) -> Option<u64> {
-        match self.store.read(&key, digest) {
+        let found = match self.handover {
+            Handover::Lend => self.store.read(&key, digest),
+            Handover::Mail => match self.store.get(&key) {
+                Ok(copy) => Ok(copy.as_ref().map(digest_taken)),
+                Err(error) => Err(error),
+            },
+        };
+        match found {
             Ok(found) => found,
             Err(error) => failed(&error),
         }
