@@ -10,7 +10,7 @@ use crate::deadline::{Call, Deadline};
 use crate::error::{Error, OpenError, Refused};
 use crate::fault::{Fault, is_planted};
 use crate::limits;
-use crate::loan::{Loan, Loans};
+use crate::loan::{Loan, Loans, Shard};
 use crate::owner::Owner;
 use crate::service::Served;
 use crate::shared::{Event, Phase, Posting, Shared};
@@ -142,12 +142,113 @@ impl<S: State> Keep<S> {
 
     /// Takes shard `index` off its desk for one's own work, after serving the mail that waits there.
     /// Spins for less than a microsecond; never sleeps.
-    #[inline]
+    #[inline(always)]
     pub fn borrow(&self, index: usize) -> Borrowed<'_, S> {
         if self.shared.config.handover == Handover::Mail {
             return self.unborrowed(index);
         }
-        let Some(loan) = self.shared.borrow_soon(index) else {
+        // The loan is made once, at the end: moving it through memory would make every borrow wait
+        // for the cache misses of the one before (a load that spans two young stores cannot be
+        // forwarded).
+        match self.shared.take(index) {
+            Some(shard) if !shard.closed && !self.shared.desk(index).has_mail() => {
+                Borrowed::Loan(Loan::new(&self.shared, index, shard))
+            }
+            taken => self.borrow_slowly(index, taken),
+        }
+    }
+
+    /// Looks at shard `index` at once, if it lies on its desk open and without mail; else gives
+    /// `look` back, and [`Keep::borrow`] is the way. As `borrow` and [`Loan::look`] in one, for those
+    /// with one short thing to do: nothing of it travels through memory.
+    ///
+    /// # Errors
+    /// `look`, which was not called.
+    #[inline(always)]
+    pub fn look_idle<T, W>(&self, index: usize, look: W) -> Result<T, W>
+    where
+        W: FnOnce(&S) -> T,
+    {
+        match self.take_idle(index) {
+            Some(shard) => Ok(self.lend(index, shard, |loan| loan.look(look))),
+            None => Err(look),
+        }
+    }
+
+    /// As [`Keep::look_idle`], to change the map: a panic in `change` loses the shard.
+    ///
+    /// # Errors
+    /// `change`, which was not called.
+    #[inline(always)]
+    pub fn change_idle<T, W>(&self, index: usize, change: W) -> Result<T, W>
+    where
+        W: FnOnce(&mut S) -> T,
+    {
+        match self.take_idle(index) {
+            Some(shard) => Ok(self.lend(index, shard, |loan| loan.change(change))),
+            None => Err(change),
+        }
+    }
+
+    /// As [`Keep::look_idle`], for several things to do.
+    ///
+    /// # Errors
+    /// `work`, which was not called.
+    #[inline(always)]
+    pub fn with_idle<T, W>(&self, index: usize, work: W) -> Result<T, W>
+    where
+        W: FnOnce(&mut Loan<S, &Shared<S>>) -> T,
+    {
+        match self.take_idle(index) {
+            Some(shard) => Ok(self.lend(index, shard, work)),
+            None => Err(work),
+        }
+    }
+
+    /// Returns the shard as the loan's drop would, but with the shard's number still at hand; the
+    /// drop is left to unwinding.
+    #[inline(always)]
+    fn lend<T>(
+        &self,
+        index: usize,
+        shard: Box<Shard<S>>,
+        work: impl FnOnce(&mut Loan<S, &Shared<S>>) -> T,
+    ) -> T {
+        let mut loan = Loan::new(&*self.shared, index, shard);
+        let result = work(&mut loan);
+        if let Some(shard) = loan.shard.take() {
+            self.shared.put(index, shard);
+            self.shared.look_again(index);
+        }
+        std::mem::forget(loan);
+        result
+    }
+
+    #[inline(always)]
+    fn take_idle(&self, index: usize) -> Option<Box<Shard<S>>> {
+        if self.shared.config.handover == Handover::Mail {
+            return None;
+        }
+        let shard = self.shared.take(index)?;
+        if shard.closed || self.shared.desk(index).has_mail() {
+            self.put_aside(index, shard);
+            return None;
+        }
+        Some(shard)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn put_aside(&self, index: usize, shard: Box<Shard<S>>) {
+        drop(Loan::new(&*self.shared, index, shard));
+    }
+
+    /// The shard is away, or has mail, or is closed.
+    #[cold]
+    #[inline(never)]
+    fn borrow_slowly(&self, index: usize, taken: Option<Box<Shard<S>>>) -> Borrowed<'_, S> {
+        let taken = taken.map(|shard| Loan::new(&*self.shared, index, shard));
+        let Some(loan) = taken.or_else(|| self.shared.spin(index)) else {
             return self.unborrowed(index);
         };
         if self.shared.desk(index).has_mail() {

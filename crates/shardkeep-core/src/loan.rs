@@ -31,15 +31,16 @@ pub(crate) struct Shard<S: State> {
 /// works; the rest goes to the shard's owner).
 pub struct Loan<S: State, R: Deref<Target = Shared<S>> = Arc<Shared<S>>> {
     shared: R,
-    shard: Option<Box<Shard<S>>>,
+    pub(crate) shard: Option<Box<Shard<S>>>,
     index: usize,
     /// Changes under way, one inside the other. A panic leaves its change counted for good, so the
     /// map is never used again, not even by somebody who has caught the panic.
-    changing: u32,
+    /// As wide as its neighbours: a copy of the loan by words is then served from the stores.
+    changing: usize,
 }
 
 impl<S: State, R: Deref<Target = Shared<S>>> Loan<S, R> {
-    #[inline]
+    #[inline(always)]
     pub(crate) fn new(shared: R, index: usize, shard: Box<Shard<S>>) -> Self {
         Self {
             shared,
@@ -77,13 +78,13 @@ impl<S: State, R: Deref<Target = Shared<S>>> Loan<S, R> {
     }
 
     /// Looks at the map. A panic in `look` harms nobody: nothing is being changed.
-    #[inline]
+    #[inline(always)]
     pub fn look<T>(&self, look: impl FnOnce(&S) -> T) -> T {
         look(&self.shard().state)
     }
 
     /// Changes the map. A panic in `change` loses the shard.
-    #[inline]
+    #[inline(always)]
     pub fn change<T>(&mut self, change: impl FnOnce(&mut S) -> T) -> T {
         self.begin_change();
         let result = change(&mut self.shard_mut().state);
@@ -137,7 +138,7 @@ impl<S: State, R: Deref<Target = Shared<S>>> Loan<S, R> {
 }
 
 impl<S: State, R: Deref<Target = Shared<S>>> Drop for Loan<S, R> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
         let Some(shard) = self.shard.take() else {
             return;

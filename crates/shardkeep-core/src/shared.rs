@@ -182,12 +182,19 @@ impl<S: State> Shared<S> {
         Phase::of(self.phase.fetch_max(phase as u8, SeqCst))
     }
 
-    /// Takes the shard off its desk if it lies there.
-    #[inline]
-    pub(crate) fn try_borrow(&self, index: usize) -> Option<Loan<S, &Self>> {
+    /// Takes the shard off its desk if it lies there. The caller owes it a loan.
+    #[inline(always)]
+    pub(crate) fn take(&self, index: usize) -> Option<Box<Shard<S>>> {
         let place = &self.places[index];
         let shard = place.desk.borrow()?;
         place.borrowed.add(1);
+        Some(shard)
+    }
+
+    /// Takes the shard off its desk if it lies there.
+    #[inline]
+    pub(crate) fn try_borrow(&self, index: usize) -> Option<Loan<S, &Self>> {
+        let shard = self.take(index)?;
         Some(Loan::new(self, index, shard))
     }
 
@@ -202,7 +209,7 @@ impl<S: State> Shared<S> {
 
     #[cold]
     #[inline(never)]
-    fn spin(&self, index: usize) -> Option<Loan<S, &Self>> {
+    pub(crate) fn spin(&self, index: usize) -> Option<Loan<S, &Self>> {
         let desk = self.desk(index);
         for _ in 0..SPIN_ROUNDS {
             spin_loop();
@@ -215,7 +222,7 @@ impl<S: State> Shared<S> {
         None
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn put(&self, index: usize, mut shard: Box<Shard<S>>) {
         if !shard.tending && shard.state.wants_tending() {
             shard.tending = true;
@@ -231,7 +238,7 @@ impl<S: State> Shared<S> {
     }
 
     /// The second look, owed by whoever has just put a shard back.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn look_again(&self, index: usize) {
         if self.desk(index).has_mail() && !is_planted(Fault::NoSecondLook) {
             self.attend(index);

@@ -328,12 +328,17 @@ impl<K: Key, V: Value> Pipeline<K, V> {
         loop {
             let rest = &group.members[left.done as usize..];
             let now = &rest[..rest.len().min(limits::GROUP_OPS_MAX)];
-            match &mut self.store.inner.keep.borrow(group.shard) {
-                Borrowed::Loan(loan) => self.batch.run_group(now, loan, &mut self.replies),
-                Borrowed::Away => return Some(left),
-                Borrowed::Closed => {
-                    fail(&mut self.replies, rest, &Refused::Closed.into());
-                    return None;
+            let keep = &self.store.inner.keep;
+            let (batch, replies) = (&mut self.batch, &mut self.replies);
+            let idle = keep.with_idle(group.shard, |loan| batch.run_group(now, loan, replies));
+            if idle.is_err() {
+                match &mut keep.borrow(group.shard) {
+                    Borrowed::Loan(loan) => self.batch.run_group(now, loan, &mut self.replies),
+                    Borrowed::Away => return Some(left),
+                    Borrowed::Closed => {
+                        fail(&mut self.replies, rest, &Refused::Closed.into());
+                        return None;
+                    }
                 }
             }
             if now.len() == rest.len() {

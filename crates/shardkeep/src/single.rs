@@ -7,9 +7,9 @@ use std::borrow::Borrow;
 use std::hash::Hash;
 use std::time::Duration;
 
-use shardkeep_core::{Borrowed, Error, Refused};
+use shardkeep_core::{Error, Refused};
 
-use crate::hand::Hand;
+use crate::hand::{self, Hand};
 use crate::reply::{Ttl, Update};
 use crate::state::ShardState;
 use crate::store::Store;
@@ -40,14 +40,14 @@ impl<K: Key, V: Value> Store<K, V> {
     {
         self.admit()?;
         let (hash, shard) = self.place(key);
-        match &self.inner.keep.borrow(shard) {
-            Borrowed::Loan(loan) => Ok(loan.look(|state| read_in(state, hash, key, read))),
-            Borrowed::Away => {
-                let mut loans = self.inner.keep.acquire(&[shard], self.call())?;
-                let loan = loans.shard(shard);
-                Ok(loan.look(|state| read_in(state, hash, key, read)))
+        let keep = &self.inner.keep;
+        let look = |state: &ShardState<K, V>| read_in(state, hash, key, read);
+        match keep.look_idle(shard, look) {
+            Ok(found) => Ok(found),
+            Err(look) => {
+                let mut hand = hand::get(keep, shard, || self.call())?;
+                Ok(hand.look(look))
             }
-            Borrowed::Closed => Err(Refused::Closed.into()),
         }
     }
 

@@ -161,7 +161,11 @@ impl<K: Key, V: Value> Store<K, V> {
     {
         self.admit()?;
         let (hash, shard) = self.place(key);
-        match &self.inner.keep.borrow(shard) {
+        let keep = &self.inner.keep;
+        if let Ok(value) = keep.look_idle(shard, |state| state.get(hash, key)) {
+            return Ok(value);
+        }
+        match &keep.borrow(shard) {
             Borrowed::Loan(loan) => Ok(loan.look(|state| state.get(hash, key))),
             Borrowed::Away => self
                 .mail(shard, hash, Op::Get(key.to_owned()))?
@@ -196,7 +200,11 @@ impl<K: Key, V: Value> Store<K, V> {
     {
         self.admit()?;
         let (hash, shard) = self.place(key);
-        match &self.inner.keep.borrow(shard) {
+        let keep = &self.inner.keep;
+        if let Ok(contains) = keep.look_idle(shard, |state| state.contains(hash, key)) {
+            return Ok(contains);
+        }
+        match &keep.borrow(shard) {
             Borrowed::Loan(loan) => Ok(loan.look(|state| state.contains(hash, key))),
             Borrowed::Away => {
                 let op = Op::Contains(key.to_owned());
@@ -243,6 +251,31 @@ impl<K: Key, V: Value> Store<K, V> {
     fn put(&self, key: K, value: V, expires: Option<UnixMillis>) -> Result<Option<V>, Error> {
         self.admit()?;
         let (hash, shard) = self.place(&key);
+        let mut entry = Some((key, value));
+        let put = |state: &mut ShardState<K, V>| match entry.take() {
+            Some((key, value)) => state.put(hash, key, value, expires),
+            None => unreachable!("it is called once"),
+        };
+        let keep = &self.inner.keep;
+        if let Ok(old) = keep.change_idle(shard, put) {
+            return Ok(old?);
+        }
+        let Some((key, value)) = entry else {
+            unreachable!("what was not called has taken nothing")
+        };
+        self.put_slowly(shard, hash, key, value, expires)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn put_slowly(
+        &self,
+        shard: usize,
+        hash: u64,
+        key: K,
+        value: V,
+        expires: Option<UnixMillis>,
+    ) -> Result<Option<V>, Error> {
         match &mut self.inner.keep.borrow(shard) {
             Borrowed::Loan(loan) => Ok(loan.change(|state| state.put(hash, key, value, expires))?),
             Borrowed::Away => {
@@ -320,7 +353,11 @@ impl<K: Key, V: Value> Store<K, V> {
     {
         self.admit()?;
         let (hash, shard) = self.place(key);
-        match &mut self.inner.keep.borrow(shard) {
+        let keep = &self.inner.keep;
+        if let Ok(removed) = keep.change_idle(shard, |state| state.remove(hash, key)) {
+            return Ok(removed.map(|entry| entry.value));
+        }
+        match &mut keep.borrow(shard) {
             Borrowed::Loan(loan) => {
                 let removed = loan.change(|state| state.remove(hash, key));
                 Ok(removed.map(|entry| entry.value))
