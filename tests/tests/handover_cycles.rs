@@ -50,7 +50,7 @@ fn cycle(how: usize) {
                 drop(outcome);
             }
         });
-        if how % 3 == 0 {
+        if how.is_multiple_of(3) {
             drop(keep);
         } else {
             let report = keep.close(later());

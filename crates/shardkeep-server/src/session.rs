@@ -20,7 +20,7 @@ const NO_PASSWORD: &str = "ERR AUTH <password> called without any password confi
                            default user. Are you sure your configuration is correct?";
 const BAD_NAME: &str = "ERR Client names cannot contain spaces, newlines or special characters.";
 const HELLO_FIRST: &str = "NOAUTH HELLO must be called with the client already authenticated, \
-                           otherwise the HELLO <proto> AUTH <user> <pass> option can be used to \
+                           otherwise the HELLO AUTH <user> <pass> option can be used to \
                            authenticate the client and select the RESP protocol version at the \
                            same time";
 const SYNTAX: &str = "ERR syntax error";

@@ -97,10 +97,12 @@ impl Work<Pot> for Job {
     }
 }
 
+type RunSeveral = Box<dyn FnMut(&mut Loans<Pot>) + Send>;
+
 pub(crate) struct Several {
     pub(crate) shards: Vec<usize>,
     pub(crate) deadline: Deadline,
-    pub(crate) run: Box<dyn FnMut(&mut Loans<Pot>) + Send>,
+    run: RunSeveral,
     pub(crate) ticket: Arc<Ticket<()>>,
 }
 

@@ -457,11 +457,8 @@ impl Caller {
 
     pub(crate) fn wait(&mut self, call: &Call) {
         for ticket in std::mem::take(&mut self.tickets) {
-            let timed_out = matches!(
-                ticket.wait(call, || 0),
-                Err(Error::Lost(Lost::DeadlinePassed { .. })
-                    | Error::Refused(Refused::DeadlinePassed { .. }))
-            );
+            let lost = ticket.wait(call, || 0);
+            let timed_out = matches!(lost, Err(Error::Lost(Lost::DeadlinePassed { .. })));
             if timed_out && !call.deadline.has_passed(shardkeep_core::clock::now()) {
                 self.oracle
                     .wrong("a deadline was said to have passed".to_owned());
