@@ -216,6 +216,10 @@ impl<S: State> Keep<S> {
     ) -> T {
         let mut loan = Loan::new(&*self.shared, index, shard);
         let result = work(&mut loan);
+        if loan.is_changing() {
+            // `work` has caught a panic of its own change: the drop reports the shard lost.
+            return result;
+        }
         if let Some(shard) = loan.shard.take() {
             self.shared.put(index, shard);
             self.shared.look_again(index);

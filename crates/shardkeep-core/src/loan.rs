@@ -104,6 +104,12 @@ impl<S: State, R: Deref<Target = Shared<S>>> Loan<S, R> {
         self.changing -= 1;
     }
 
+    /// Whether a change is under way, or ended by a panic.
+    #[inline(always)]
+    pub(crate) fn is_changing(&self) -> bool {
+        self.changing > 0
+    }
+
     /// The same loan under another reference to the keep.
     pub(crate) fn rehome<Q: Deref<Target = Shared<S>>>(mut self, shared: Q) -> Loan<S, Q> {
         let shard = self.shard.take();

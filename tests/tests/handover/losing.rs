@@ -107,6 +107,23 @@ fn who_catches_his_panic_cannot_bring_the_half_changed_map_back() {
 }
 
 #[test]
+fn nor_can_who_borrows_in_passing() {
+    let (keep, events) = told(shardkeep_core::Handover::Lend);
+    let caught = keep.with_idle(0, |loan| {
+        let changed = catch_unwind(AssertUnwindSafe(|| {
+            loan.change(|pot| {
+                pot.sum = 1;
+                panic!("on purpose");
+            })
+        }));
+        changed.is_err()
+    });
+    assert!(matches!(caught, Ok(true)));
+    assert!(is_lost(&hear(&events), 0));
+    assert_eq!(sum(&keep, 0), 0);
+}
+
+#[test]
 fn a_change_within_a_change_does_not_end_the_outer_one() {
     let (keep, events) = told(shardkeep_core::Handover::Lend);
     let mut loans = keep.acquire(&[0, 1], call()).expect("two shards");

@@ -38,7 +38,7 @@ const PCT_DEPTH: usize = 3;
 const STEPS_MAX: usize = 50_000;
 
 /// Schedules within which a planted fault must show, for each scenario that could show it.
-const PLANTED_SCHEDULES: usize = 20_000;
+const PLANTED_SCHEDULES: usize = 100_000;
 
 /// Planted faults are a setting of the whole process.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
