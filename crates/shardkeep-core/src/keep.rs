@@ -22,7 +22,7 @@ use crate::work::State;
 ///
 /// Dropping it closes it, waiting at most [`limits::DROP_DEADLINE`].
 pub struct Keep<S: State> {
-    shared: Arc<Shared<S>>,
+    pub(crate) shared: Arc<Shared<S>>,
     owners: Mutex<Vec<thread::JoinHandle>>,
     gone: Arc<Gone>,
 }
@@ -150,101 +150,12 @@ impl<S: State> Keep<S> {
         // The loan is made once, at the end: moving it through memory would make every borrow wait
         // for the cache misses of the one before (a load that spans two young stores cannot be
         // forwarded).
-        match self.shared.take(index) {
+        match self.shared.spot(index).take() {
             Some(shard) if !shard.closed && !self.shared.desk(index).has_mail() => {
                 Borrowed::Loan(Loan::new(&self.shared, index, shard))
             }
             taken => self.borrow_slowly(index, taken),
         }
-    }
-
-    /// Looks at shard `index` at once, if it lies on its desk open and without mail; else gives
-    /// `look` back, and [`Keep::borrow`] is the way. As `borrow` and [`Loan::look`] in one, for those
-    /// with one short thing to do: nothing of it travels through memory.
-    ///
-    /// # Errors
-    /// `look`, which was not called.
-    #[inline(always)]
-    pub fn look_idle<T, W>(&self, index: usize, look: W) -> Result<T, W>
-    where
-        W: FnOnce(&S) -> T,
-    {
-        match self.take_idle(index) {
-            Some(shard) => Ok(self.lend(index, shard, |loan| loan.look(look))),
-            None => Err(look),
-        }
-    }
-
-    /// As [`Keep::look_idle`], to change the map: a panic in `change` loses the shard.
-    ///
-    /// # Errors
-    /// `change`, which was not called.
-    #[inline(always)]
-    pub fn change_idle<T, W>(&self, index: usize, change: W) -> Result<T, W>
-    where
-        W: FnOnce(&mut S) -> T,
-    {
-        match self.take_idle(index) {
-            Some(shard) => Ok(self.lend(index, shard, |loan| loan.change(change))),
-            None => Err(change),
-        }
-    }
-
-    /// As [`Keep::look_idle`], for several things to do.
-    ///
-    /// # Errors
-    /// `work`, which was not called.
-    #[inline(always)]
-    pub fn with_idle<T, W>(&self, index: usize, work: W) -> Result<T, W>
-    where
-        W: FnOnce(&mut Loan<S, &Shared<S>>) -> T,
-    {
-        match self.take_idle(index) {
-            Some(shard) => Ok(self.lend(index, shard, work)),
-            None => Err(work),
-        }
-    }
-
-    /// Returns the shard as the loan's drop would, but with the shard's number still at hand; the
-    /// drop is left to unwinding.
-    #[inline(always)]
-    fn lend<T>(
-        &self,
-        index: usize,
-        shard: Box<Shard<S>>,
-        work: impl FnOnce(&mut Loan<S, &Shared<S>>) -> T,
-    ) -> T {
-        let mut loan = Loan::new(&*self.shared, index, shard);
-        let result = work(&mut loan);
-        if loan.is_changing() {
-            // `work` has caught a panic of its own change: the drop reports the shard lost.
-            return result;
-        }
-        if let Some(shard) = loan.shard.take() {
-            self.shared.put(index, shard);
-            self.shared.look_again(index);
-        }
-        std::mem::forget(loan);
-        result
-    }
-
-    #[inline(always)]
-    fn take_idle(&self, index: usize) -> Option<Box<Shard<S>>> {
-        if self.shared.config.handover == Handover::Mail {
-            return None;
-        }
-        let shard = self.shared.take(index)?;
-        if shard.closed || self.shared.desk(index).has_mail() {
-            self.put_aside(index, shard);
-            return None;
-        }
-        Some(shard)
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn put_aside(&self, index: usize, shard: Box<Shard<S>>) {
-        drop(Loan::new(&*self.shared, index, shard));
     }
 
     /// The shard is away, or has mail, or is closed.

@@ -12,7 +12,8 @@
 //! Layers; upper ones use lower ones and never the reverse:
 //!
 //! ```text
-//! facade      keep                    opens, borrows, mails, drains, joins
+//! facade      idle                    borrowing in passing
+//!             keep                    opens, borrows, mails, drains, joins
 //! threads     owner                   the doorbell loop: long service, tending, rebuilding
 //! hand-over   shared service acquire  posting and borrowing; serving mail; several shards at once
 //!             lost                    what becomes of a lost shard and its mail
@@ -78,6 +79,7 @@ mod error;
 )]
 mod fault;
 pub mod group;
+mod idle;
 mod keep;
 pub mod limits;
 mod loan;

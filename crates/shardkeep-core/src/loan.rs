@@ -16,12 +16,16 @@ use crate::shared::Shared;
 use crate::work::State;
 
 /// One partition: the private map, and what travels with it.
+///
+/// Laid out by hand: what every operation looks at stands in the first cache line, together with the
+/// beginning of the state.
+#[repr(C, align(64))]
 pub(crate) struct Shard<S: State> {
-    pub(crate) state: S,
     /// Whoever borrows a closed shard refuses.
     pub(crate) closed: bool,
     /// Its owner knows that it wants tending.
     pub(crate) tending: bool,
+    pub(crate) state: S,
     pub(crate) batch: Batch<Posted<S>>,
 }
 

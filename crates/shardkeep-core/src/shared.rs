@@ -49,9 +49,19 @@ pub(crate) type Events = Box<dyn Fn(Event) + Send + Sync>;
 pub(crate) type Make<S> = Box<dyn Fn(usize) -> S + Send + Sync>;
 
 /// The hot part of a shard's place: one cache line that moves with the shard.
-struct Place0<S: State> {
-    desk: Desk<Shard<S>>,
+pub(crate) struct Spot<S: State> {
+    pub(crate) desk: Desk<Shard<S>>,
     borrowed: HolderCount,
+}
+
+impl<S: State> Spot<S> {
+    /// Takes the shard off its desk if it lies there. The caller owes it a loan.
+    #[inline(always)]
+    pub(crate) fn take(&self) -> Option<Box<Shard<S>>> {
+        let shard = self.desk.borrow()?;
+        self.borrowed.add(1);
+        Some(shard)
+    }
 }
 
 /// What lies beside a desk.
@@ -84,7 +94,7 @@ impl Phase {
 
 /// Desks, mailboxes and doorbells of one keep.
 pub struct Shared<S: State> {
-    places: Box<[CachePadded<Place0<S>>]>,
+    spots: Box<[CachePadded<Spot<S>>]>,
     beside: Box<[CachePadded<Beside<S>>]>,
     pub(crate) ports: Box<[Port<S>]>,
     pub(crate) config: Config,
@@ -99,8 +109,8 @@ pub struct Shared<S: State> {
 
 impl<S: State> Shared<S> {
     pub(crate) fn new(config: Config, make: Make<S>, events: Events) -> Arc<Self> {
-        let places = (0..config.shards).map(|_| {
-            CachePadded::new(Place0 {
+        let spots = (0..config.shards).map(|_| {
+            CachePadded::new(Spot {
                 desk: Desk::empty(),
                 borrowed: HolderCount::default(),
             })
@@ -115,10 +125,10 @@ impl<S: State> Shared<S> {
         });
         let per_owner = config.shards.div_ceil(config.owners);
         let ports = (0..config.owners).map(|_| Port::new(per_owner, config.reserved_places));
-        let (places, beside, ports) = (places.collect(), beside.collect(), ports.collect());
+        let (spots, beside, ports) = (spots.collect(), beside.collect(), ports.collect());
         let phase = AtomicU8::new(Phase::Open as u8);
         let shared = Arc::new_cyclic(|me| Self {
-            places,
+            spots,
             beside,
             ports,
             config,
@@ -130,7 +140,7 @@ impl<S: State> Shared<S> {
             me: Weak::clone(me),
         });
         for index in 0..shared.shards() {
-            shared.places[index].desk.put(shared.fresh(index));
+            shared.spots[index].desk.put(shared.fresh(index));
         }
         shared
     }
@@ -154,7 +164,7 @@ impl<S: State> Shared<S> {
     /// Shards of this keep.
     #[must_use]
     pub fn shards(&self) -> usize {
-        self.places.len()
+        self.spots.len()
     }
 
     pub(crate) fn owner_of(&self, index: usize) -> &Port<S> {
@@ -165,12 +175,17 @@ impl<S: State> Shared<S> {
         &self.beside[index]
     }
 
+    #[inline(always)]
+    pub(crate) fn spot(&self, index: usize) -> &Spot<S> {
+        &self.spots[index]
+    }
+
     pub(crate) fn desk(&self, index: usize) -> &Desk<Shard<S>> {
-        &self.places[index].desk
+        &self.spots[index].desk
     }
 
     pub(crate) fn borrowed(&self, index: usize) -> u64 {
-        self.places[index].borrowed.get()
+        self.spots[index].borrowed.get()
     }
 
     pub(crate) fn phase(&self) -> Phase {
@@ -182,19 +197,10 @@ impl<S: State> Shared<S> {
         Phase::of(self.phase.fetch_max(phase as u8, SeqCst))
     }
 
-    /// Takes the shard off its desk if it lies there. The caller owes it a loan.
-    #[inline(always)]
-    pub(crate) fn take(&self, index: usize) -> Option<Box<Shard<S>>> {
-        let place = &self.places[index];
-        let shard = place.desk.borrow()?;
-        place.borrowed.add(1);
-        Some(shard)
-    }
-
     /// Takes the shard off its desk if it lies there.
     #[inline]
     pub(crate) fn try_borrow(&self, index: usize) -> Option<Loan<S, &Self>> {
-        let shard = self.take(index)?;
+        let shard = self.spots[index].take()?;
         Some(Loan::new(self, index, shard))
     }
 
@@ -224,11 +230,17 @@ impl<S: State> Shared<S> {
 
     #[inline(always)]
     pub(crate) fn put(&self, index: usize, mut shard: Box<Shard<S>>) {
+        self.see_to_tending(index, &mut shard);
+        self.desk(index).put(shard);
+    }
+
+    /// After a change: a shard that has become one that wants tending tells its owner, once.
+    #[inline(always)]
+    pub(crate) fn see_to_tending(&self, index: usize, shard: &mut Shard<S>) {
         if !shard.tending && shard.state.wants_tending() {
             shard.tending = true;
             self.ask_for_tending(index);
         }
-        self.desk(index).put(shard);
     }
 
     #[cold]
@@ -240,7 +252,13 @@ impl<S: State> Shared<S> {
     /// The second look, owed by whoever has just put a shard back.
     #[inline(always)]
     pub(crate) fn look_again(&self, index: usize) {
-        if self.desk(index).has_mail() && !is_planted(Fault::NoSecondLook) {
+        self.look_again_at(self.spot(index), index);
+    }
+
+    /// As [`Shared::look_again`], for those who have the spot at hand.
+    #[inline(always)]
+    pub(crate) fn look_again_at(&self, spot: &Spot<S>, index: usize) {
+        if spot.desk.has_mail() && !is_planted(Fault::NoSecondLook) {
             self.attend(index);
         }
     }

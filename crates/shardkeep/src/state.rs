@@ -63,6 +63,7 @@ impl<K, V> Budget<K, V> {
 /// The name under which a full budget refuses.
 const MAX_WEIGHT: &str = "the shard's share of max_weight";
 
+#[repr(C)]
 pub(crate) struct ShardState<K, V> {
     table: Table<Entry<K, V>>,
     router: Router,

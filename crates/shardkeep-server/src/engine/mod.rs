@@ -65,6 +65,7 @@ impl Routes {
 }
 
 /// What a shard of the server holds.
+#[repr(C)]
 pub(crate) struct ShardState {
     pub(crate) keyspace: Keyspace,
     pub(crate) shard: usize,

@@ -93,6 +93,7 @@ impl Accounts {
 /// assert!(keyspace.get(hash, b"desk").is_none());
 /// assert_eq!(keyspace.counters().expired, 1);
 /// ```
+#[repr(C)]
 pub struct Keyspace {
     table: Table<Record>,
     hasher: ahash::RandomState,

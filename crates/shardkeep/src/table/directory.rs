@@ -22,8 +22,9 @@ const SEGMENT_BITS_MIN: u32 = 24;
 
 const _: () = assert!(TAG_BITS + SHARD_BITS_MAX + DIRECTORY_DEPTH_MAX + SEGMENT_BITS_MIN <= 64);
 
+#[repr(C)]
 pub(super) struct Directory {
-    words: Vec<u32>,
+    words: Box<[u32]>,
     /// Places the directory bits of a hash at the bottom: `64 - TAG_BITS - shard_bits - depth`.
     shift: u32,
     depth: u32,
@@ -37,7 +38,7 @@ impl Directory {
             "{shard_bits} shard bits: at most {SHARD_BITS_MAX} are possible"
         );
         Self {
-            words: vec![0],
+            words: Box::new([0]),
             shift: 64 - TAG_BITS - shard_bits,
             depth: 0,
             shard_bits,
@@ -53,7 +54,7 @@ impl Directory {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        self.words.capacity() * size_of::<u32>()
+        self.words.len() * size_of::<u32>()
     }
 
     /// The number of the segment that owns `hash`.
