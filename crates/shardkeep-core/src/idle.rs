@@ -125,3 +125,102 @@ fn lend<S: State, T>(
     std::mem::forget(loan);
     result
 }
+
+/// Shards in hand at once at most during [`Keep::visit_idle`].
+const HELD_MAX: usize = 8;
+
+/// Operations in hand for which memory has been asked: enough for the misses in flight that a core can
+/// have (about two dozen), and no more than its nearest cache holds.
+const TOUCHED_OPS: usize = 24;
+
+/// Work on several shards, a group of operations for each.
+pub trait Visit<S: State> {
+    /// The shard of group `at`.
+    fn shard(&self, at: usize) -> usize;
+
+    /// How many operations it has.
+    fn ops(&self, at: usize) -> usize;
+
+    /// Asks the memory for what group `at` will need.
+    fn touch(&mut self, at: usize, state: &S);
+
+    /// Carries group `at` out.
+    fn run(&mut self, at: usize, loan: &mut Loan<S, &Shared<S>>);
+
+    /// The shard of group `at` is not to be had at once.
+    fn away(&mut self, at: usize);
+}
+
+/// The loan for a group.
+type Held<'k, S> = (usize, Loan<S, &'k Shared<S>>);
+
+/// The shards in hand, oldest first, in a ring.
+struct Hand<'k, S: State> {
+    held: [Option<Held<'k, S>>; HELD_MAX],
+    first: usize,
+    len: usize,
+    ops: usize,
+}
+
+impl<S: State> Keep<S> {
+    /// Visits the shards of `groups` that lie idle. Each is borrowed and touched while those before it
+    /// are still being fetched from memory, so that the misses of several shards overlap; a few are in
+    /// hand at a time. Never waits, and does not even spin while it has one in hand: so two visitors
+    /// cannot hold each other up.
+    ///
+    /// Holding *all* shards of a batch would be worse than one at a time, because everybody would hold
+    /// what everybody needs; with a few the fetching is hidden and the others hardly notice.
+    pub fn visit_idle<V: Visit<S>>(&self, groups: impl Iterator<Item = usize>, visit: &mut V) {
+        let shared = &*self.shared;
+        let mut hand = Hand {
+            held: [const { None }; HELD_MAX],
+            first: 0,
+            len: 0,
+            ops: 0,
+        };
+        for at in groups {
+            let index = visit.shard(at);
+            let Some(shard) = take_idle(shared, shared.spot(index), index) else {
+                visit.away(at);
+                continue;
+            };
+            let slot = (hand.first + hand.len) % HELD_MAX;
+            let (_, loan) = hand.held[slot].insert((at, Loan::new(shared, index, shard)));
+            hand.len += 1;
+            hand.ops += visit.ops(at);
+            loan.look(|state| visit.touch(at, state));
+            while hand.len == HELD_MAX || hand.ops > TOUCHED_OPS && hand.len > 1 {
+                hand.run_oldest(visit);
+            }
+        }
+        while hand.len > 0 {
+            hand.run_oldest(visit);
+        }
+    }
+}
+
+impl<S: State> Hand<'_, S> {
+    #[inline(always)]
+    fn run_oldest(&mut self, visit: &mut impl Visit<S>) {
+        let slot = self.first;
+        self.first = (self.first + 1) % HELD_MAX;
+        self.len -= 1;
+        let Some((at, loan)) = &mut self.held[slot] else {
+            return;
+        };
+        self.ops -= visit.ops(*at);
+        let (shared, index) = (loan.home(), loan.index());
+        visit.run(*at, loan);
+        if loan.is_changing() {
+            // `run` has caught a panic of its own change: the drop reports the shard lost.
+            self.held[slot] = None;
+            return;
+        }
+        if let Some(mut shard) = loan.shard.take() {
+            let spot = shared.spot(index);
+            shared.see_to_tending(index, &mut shard);
+            spot.desk.put(shard);
+            shared.look_again_at(spot, index);
+        }
+    }
+}

@@ -101,6 +101,7 @@ pub use deadline::{Call, Deadline};
 pub use error::{Error, Lost, OpenError, Refused};
 #[cfg(any(shuttle, loom))]
 pub use fault::{Fault, plant};
+pub use idle::Visit;
 pub use keep::{Borrowed, CloseReport, Keep};
 pub use loan::{Loan, Loans};
 pub use shared::{Event, Shared};

@@ -165,6 +165,14 @@ impl<S: State, R: Deref<Target = Shared<S>>> Drop for Loan<S, R> {
     }
 }
 
+impl<'k, S: State> Loan<S, &'k Shared<S>> {
+    /// The keep it comes from, for longer than the loan lasts.
+    #[inline(always)]
+    pub(crate) fn home(&self) -> &'k Shared<S> {
+        self.shared
+    }
+}
+
 /// The shards of one transaction, all in hand, in ascending order.
 pub struct Loans<S: State> {
     loans: Vec<Loan<S>>,

@@ -6,5 +6,5 @@
 pub use shardkeep_core::{
     Borrowed, Call, CancelToken, CloseReport, Config, Deadline, Error, Event, Handover, Keep, Loan,
     Loans, Lost, NoTransaction, OpenError, Outcome, Overload, Refused, RefusedStats, ShardStats,
-    Shared, State, Tended, Ticket, Transaction, Wake, Work, clock, group, limits,
+    Shared, State, Tended, Ticket, Transaction, Visit, Wake, Work, clock, group, limits,
 };

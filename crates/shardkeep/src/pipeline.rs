@@ -1,8 +1,8 @@
 //! Batches: many operations on many keys, each shard visited once.
 //!
-//! A batch is grouped by shard and visits its shards from a rotating start, one loan at a time; a
-//! shard that is away is passed over and tried again after the others; what is left is mailed, one
-//! work for each shard, and only then waited for.
+//! A batch is grouped by shard and visits its shards from a rotating start, a few of them in hand at a
+//! time so that their cache misses overlap; a shard that is away is passed over and tried again after
+//! the others; what is left is mailed, one work for each shard, and only then waited for.
 //!
 //! 1. Operations on one key keep their order; across shards there is none, and a batch as a whole is
 //!    not atomic.
@@ -13,13 +13,16 @@
 use std::sync::Arc;
 
 use shardkeep_core::group::Groups;
-use shardkeep_core::{Borrowed, Call, Error, Handover, Keep, Loan, Refused, Shared, Ticket};
+use shardkeep_core::{Borrowed, Call, Error, Handover, Keep, Loan, Refused, Shared, Ticket, Visit};
 
 use crate::mail::{Load, LoadTicket, Mailed, Op, Step};
 use crate::reply::{Expires, Insert, Inserted, Insertion, Reply, When};
 use crate::state::ShardState;
 use crate::store::Store;
 use crate::{Key, Value, limits};
+
+/// The shard of a group in hand.
+type InHand<'k, K, V> = Loan<ShardState<K, V>, &'k Shared<ShardState<K, V>>>;
 
 /// One operation of a batch: what to do, and where its key (or its insertion) lies.
 #[derive(Clone, Copy)]
@@ -301,15 +304,14 @@ impl<K: Key, V: Value> Pipeline<K, V> {
             return;
         }
         let start = self.turn % groups;
-        for group in (start..groups).chain(0..start) {
-            let left = Left {
-                group: group as u32,
-                done: 0,
-            };
-            if let Some(left) = self.visit(left) {
-                self.left.push(left);
-            }
-        }
+        let keep = &self.store.inner.keep;
+        let mut visit = Visitor {
+            groups: &self.groups,
+            batch: &mut self.batch,
+            replies: &mut self.replies,
+            left: &mut self.left,
+        };
+        keep.visit_idle((start..groups).chain(0..start), &mut visit);
     }
 
     fn visit_left(&mut self) {
@@ -328,17 +330,15 @@ impl<K: Key, V: Value> Pipeline<K, V> {
         loop {
             let rest = &group.members[left.done as usize..];
             let now = &rest[..rest.len().min(limits::GROUP_OPS_MAX)];
-            let keep = &self.store.inner.keep;
-            let (batch, replies) = (&mut self.batch, &mut self.replies);
-            let idle = keep.with_idle(group.shard, |loan| batch.run_group(now, loan, replies));
-            if idle.is_err() {
-                match &mut keep.borrow(group.shard) {
-                    Borrowed::Loan(loan) => self.batch.run_group(now, loan, &mut self.replies),
-                    Borrowed::Away => return Some(left),
-                    Borrowed::Closed => {
-                        fail(&mut self.replies, rest, &Refused::Closed.into());
-                        return None;
-                    }
+            match &mut self.store.inner.keep.borrow(group.shard) {
+                Borrowed::Loan(loan) => {
+                    loan.look(|state| self.batch.touch(now, state));
+                    self.batch.run_group(now, loan, &mut self.replies);
+                }
+                Borrowed::Away => return Some(left),
+                Borrowed::Closed => {
+                    fail(&mut self.replies, rest, &Refused::Closed.into());
+                    return None;
                 }
             }
             if now.len() == rest.len() {
@@ -403,22 +403,76 @@ impl<K: Key, V: Value> Pipeline<K, V> {
     }
 }
 
+/// A batch on its way over the shards.
+struct Visitor<'p, K, V> {
+    groups: &'p Groups,
+    batch: &'p mut Batch<K, V>,
+    replies: &'p mut [Reply<V>],
+    left: &'p mut Vec<Left>,
+}
+
+impl<K: Key, V: Value> Visitor<'_, K, V> {
+    /// The operations that run under one loan.
+    fn now(&self, at: usize) -> &[u32] {
+        let members = self.groups.group(at).members;
+        &members[..members.len().min(limits::GROUP_OPS_MAX)]
+    }
+
+    fn leave(&mut self, at: usize, done: usize) {
+        let (group, done) = (at as u32, done as u32);
+        self.left.push(Left { group, done });
+    }
+}
+
+impl<K: Key, V: Value> Visit<ShardState<K, V>> for Visitor<'_, K, V> {
+    #[inline(always)]
+    fn shard(&self, at: usize) -> usize {
+        self.groups.group(at).shard
+    }
+
+    #[inline(always)]
+    fn ops(&self, at: usize) -> usize {
+        self.now(at).len()
+    }
+
+    #[inline(always)]
+    fn touch(&mut self, at: usize, state: &ShardState<K, V>) {
+        self.batch.touch(self.now(at), state);
+    }
+
+    #[inline(always)]
+    fn run(&mut self, at: usize, loan: &mut InHand<'_, K, V>) {
+        let members = self.groups.group(at).members;
+        let now = &members[..members.len().min(limits::GROUP_OPS_MAX)];
+        self.batch.run_group(now, loan, self.replies);
+        if now.len() < members.len() {
+            self.leave(at, now.len());
+        }
+    }
+
+    #[cold]
+    fn away(&mut self, at: usize) {
+        self.leave(at, 0);
+    }
+}
+
 impl<K: Key, V: Value> Batch<K, V> {
+    /// Asks the memory for what these operations will need.
+    #[inline(always)]
+    fn touch(&self, members: &[u32], state: &ShardState<K, V>) {
+        for &at in members {
+            state.touch(self.hashes[at as usize]);
+        }
+    }
+
     /// Carries out one group with its shard in hand.
     #[inline]
     fn run_group(
         &mut self,
         members: &[u32],
-        loan: &mut Loan<ShardState<K, V>, &Shared<ShardState<K, V>>>,
+        loan: &mut InHand<'_, K, V>,
         replies: &mut [Reply<V>],
     ) {
-        if members.len() > 1 {
-            loan.look(|state| {
-                for &at in members {
-                    state.touch(self.hashes[at as usize]);
-                }
-            });
-        }
         for &at in members {
             let at = at as usize;
             let hash = self.hashes[at];
@@ -469,7 +523,7 @@ impl<K: Key, V: Value> Batch<K, V> {
 
 #[inline]
 fn insert<K: Key, V: Value>(
-    loan: &mut Loan<ShardState<K, V>, &Shared<ShardState<K, V>>>,
+    loan: &mut InHand<'_, K, V>,
     hash: u64,
     insertion: Insertion<K, V>,
 ) -> Reply<V> {

@@ -1,11 +1,14 @@
-//! Running the commands of a round: shard by shard, each borrowed once.
+//! Running the commands of a round: shard by shard, each borrowed once, a few in hand at a time so
+//! that their cache misses overlap.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use shardkeep::engine::Borrowed;
+use shardkeep::engine::{Borrowed, Loan, Shared, Visit};
+use shardkeep::table::UnixMillis;
 
 use super::Reactor;
+use super::connection::Connection;
 use super::round::{Answer, Command, From, Round};
 use crate::clock;
 use crate::command::Args;
@@ -45,31 +48,75 @@ impl Reactor {
         self.round.groups.build(shards);
         self.turn = self.turn.wrapping_add(1);
         let began = self.turn.is_multiple_of(TIMED_ROUNDS).then(clock::now);
-        let groups = self.round.groups.len();
-        let mut away = Vec::new();
-        for at in 0..groups {
-            let group = (self.turn + at) % groups;
-            if let Share::Away = self.run_group(group) {
-                away.push(group);
-            }
-        }
+        let mut away = std::mem::take(&mut self.away_groups);
+        self.visit_idle(&mut away);
         for _ in 0..TRIES_AFTER_THE_OTHERS {
             away.retain(|&group| matches!(self.run_group(group), Share::Away));
         }
-        for group in away {
+        for group in away.drain(..) {
             self.send_group(group);
         }
+        self.away_groups = away;
         self.count();
         if let Some(began) = began {
             self.count_time(clock::now().saturating_duration_since(began));
         }
     }
 
+    /// Runs the groups whose shards lie idle, a few in hand at a time; the others are noted as away.
+    fn visit_idle(&mut self, away: &mut Vec<usize>) {
+        let nowhere = self.context.routes.shards();
+        let groups = self.round.groups.len();
+        let mut order = std::mem::take(&mut self.order);
+        order.clear();
+        for at in 0..groups {
+            let group = (self.turn + at) % groups;
+            let shard = self.round.groups.group(group).shard;
+            if shard != nowhere {
+                let list = if self.away.waits(shard) {
+                    &mut *away
+                } else {
+                    &mut order
+                };
+                list.push(group);
+            }
+        }
+        loop {
+            let mut visitor = Visitor {
+                round: &mut self.round,
+                connections: &self.connections,
+                wall: self.wall,
+                away,
+                running: None,
+            };
+            let keep = &self.context.keep;
+            let visited = catch_unwind(AssertUnwindSafe(|| {
+                keep.visit_idle(order.iter().copied(), &mut visitor);
+            }));
+            let running = visitor.running;
+            match (visited, running) {
+                (Ok(()), _) => break,
+                (Err(_), None) => {
+                    // Nothing of a shard was touched: the slow way gives each its own chance.
+                    let round = &self.round;
+                    order.retain(|&group| round.is_unanswered(group) && !away.contains(&group));
+                    away.append(&mut order);
+                    break;
+                }
+                (Err(_), Some(group)) => {
+                    let shard = self.round.groups.group(group).shard;
+                    self.shard_was_lost(group, shard);
+                    // Those that were in hand with it, or not yet visited, are as they were.
+                    let round = &self.round;
+                    order.retain(|&group| round.is_unanswered(group) && !away.contains(&group));
+                }
+            }
+        }
+        self.order = order;
+    }
+
     fn run_group(&mut self, group: usize) -> Share {
         let shard = self.round.groups.group(group).shard;
-        if shard == self.context.routes.shards() {
-            return Share::Done;
-        }
         // Borrowing serves waiting mail first, ours included; what still waits here comes next.
         if self.away.waits(shard) {
             self.run_waiting(shard);
@@ -156,6 +203,56 @@ impl Reactor {
     }
 }
 
+/// A round on its way over the shards.
+struct Visitor<'r> {
+    round: &'r mut Round,
+    connections: &'r [Option<Box<Connection>>],
+    wall: UnixMillis,
+    away: &'r mut Vec<usize>,
+    /// The group whose commands are being run.
+    running: Option<usize>,
+}
+
+impl Visit<ShardState> for Visitor<'_> {
+    #[inline]
+    fn shard(&self, group: usize) -> usize {
+        self.round.groups.group(group).shard
+    }
+
+    #[inline]
+    fn ops(&self, group: usize) -> usize {
+        self.round.groups.group(group).members.len()
+    }
+
+    #[inline]
+    fn touch(&mut self, group: usize, state: &ShardState) {
+        for &index in self.round.groups.group(group).members {
+            state
+                .keyspace
+                .touch(self.round.commands[index as usize].hash);
+        }
+    }
+
+    #[inline]
+    fn run(&mut self, group: usize, loan: &mut Loan<ShardState, &Shared<ShardState>>) {
+        self.running = Some(group);
+        let connections = self.connections;
+        loan.change(|state| {
+            state.keyspace.set_now(self.wall);
+            run_members(self.round, group, state, |token| {
+                connections[token].as_ref().map_or(&[][..], |c| &c.pending)
+            });
+            state.publish();
+        });
+        self.running = None;
+    }
+
+    #[cold]
+    fn away(&mut self, group: usize) {
+        self.away.push(group);
+    }
+}
+
 /// Runs one shard's commands in the order in which they stand in the round.
 fn run_members<'c>(
     round: &mut Round,
@@ -172,11 +269,6 @@ fn run_members<'c>(
         groups,
         ..
     } = round;
-    if groups.group(group).members.len() > 1 {
-        for &index in groups.group(group).members {
-            state.keyspace.touch(commands[index as usize].hash);
-        }
-    }
     for &index in groups.group(group).members {
         let command = &mut commands[index as usize];
         let member = &mut members[command.member as usize];
@@ -217,6 +309,12 @@ impl Command {
 }
 
 impl Round {
+    /// Whether the commands of a group have still to be run.
+    fn is_unanswered(&self, group: usize) -> bool {
+        let first = self.groups.group(group).members[0] as usize;
+        matches!(self.commands[first].reply, Answer::NotYet)
+    }
+
     /// Answers a command with an error.
     pub(crate) fn answer(&mut self, index: usize, text: &str) {
         let start = self.replies.len();

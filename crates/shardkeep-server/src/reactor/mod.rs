@@ -70,6 +70,9 @@ pub(crate) struct Reactor {
     pub(crate) ready: Vec<usize>,
     /// Those whose turn it is in this round.
     turns: Vec<usize>,
+    /// The groups of a round in the order of their visit, and those whose shard was away.
+    order: Vec<usize>,
+    away_groups: Vec<usize>,
     /// Shards of the command being routed.
     pub(crate) wanted: Vec<usize>,
     pub(crate) round: Round,
@@ -105,6 +108,8 @@ impl Reactor {
             generations: 0,
             ready: Vec::new(),
             turns: Vec::new(),
+            order: Vec::new(),
+            away_groups: Vec::new(),
             wanted: Vec::new(),
             round: Round::new(shards),
             away: Away::new(shards),
