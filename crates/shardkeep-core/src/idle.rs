@@ -61,23 +61,6 @@ impl<S: State> Keep<S> {
             None => Err(change),
         }
     }
-
-    /// As [`Keep::look_idle`], for several things to do.
-    ///
-    /// # Errors
-    /// `work`, which was not called.
-    #[inline(always)]
-    pub fn with_idle<T, W>(&self, index: usize, work: W) -> Result<T, W>
-    where
-        W: FnOnce(&mut Loan<S, &Shared<S>>) -> T,
-    {
-        let shared = &*self.shared;
-        let spot = shared.spot(index);
-        match take_idle(shared, spot, index) {
-            Some(shard) => Ok(lend(shared, spot, index, shard, Done::Changed, work)),
-            None => Err(work),
-        }
-    }
 }
 
 #[inline(always)]

@@ -10,3 +10,4 @@ mod counting;
 mod losing;
 mod pot;
 mod refusing;
+mod visiting;

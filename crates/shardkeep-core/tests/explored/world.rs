@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use shardkeep_core::{
-    Borrowed, Call, CancelToken, Config, Deadline, Error, Event, Handover, Keep, Loans, Lost,
-    Outcome, Overload, Refused, State, Ticket, Transaction, Work,
+    Borrowed, Call, CancelToken, Config, Deadline, Error, Event, Handover, Keep, Loan, Loans, Lost,
+    Outcome, Overload, Refused, Shared, State, Ticket, Transaction, Visit, Work,
 };
 
 /// Who called, and which of his calls it was.
@@ -358,6 +358,38 @@ impl World {
     }
 }
 
+/// A visit to all shards, with something to do on one of them.
+struct Rounds {
+    shards: Vec<usize>,
+    shard: usize,
+    tag: Tag,
+    done: bool,
+}
+
+impl Visit<Pot> for Rounds {
+    fn shard(&self, at: usize) -> usize {
+        self.shards[at]
+    }
+
+    fn ops(&self, _: usize) -> usize {
+        1
+    }
+
+    fn touch(&mut self, _: usize, _: &Pot) {
+        pause();
+    }
+
+    fn run(&mut self, at: usize, loan: &mut Loan<Pot, &Shared<Pot>>) {
+        if self.shards[at] == self.shard {
+            loan.change(|pot| pot.add(self.tag));
+            self.done = true;
+        }
+        pause();
+    }
+
+    fn away(&mut self, _: usize) {}
+}
+
 /// One thread that calls, and remembers what it has not yet heard of.
 pub(crate) struct Caller {
     pub(crate) keep: Arc<Keep<Pot>>,
@@ -398,17 +430,32 @@ impl Caller {
     /// Borrows if it can, else mails and does not wait.
     pub(crate) fn call(&mut self, shard: usize, what: What, call: &Call) {
         let keep = Arc::clone(&self.keep);
-        if self.calls.is_multiple_of(2) {
-            let tag = (self.number, self.calls + 1);
-            let changed = keep.change_idle(shard, |pot| {
-                pause();
-                pot.add(tag);
-            });
-            if changed.is_ok() {
-                assert_eq!(self.next_tag(), tag);
-                self.oracle.posted(tag);
-                return self.oracle.settled(tag, Outcome::Done);
+        let tag = (self.number, self.calls + 1);
+        let done = match self.calls % 3 {
+            0 => keep
+                .change_idle(shard, |pot| {
+                    pause();
+                    pot.add(tag);
+                })
+                .is_ok(),
+            1 => {
+                let others = (0..keep.shards()).filter(|&other| other != shard);
+                let shards = others.chain([shard]).collect();
+                let mut rounds = Rounds {
+                    shards,
+                    shard,
+                    tag,
+                    done: false,
+                };
+                keep.visit_idle(0..keep.shards(), &mut rounds);
+                rounds.done
             }
+            _ => false,
+        };
+        if done {
+            assert_eq!(self.next_tag(), tag);
+            self.oracle.posted(tag);
+            return self.oracle.settled(tag, Outcome::Done);
         }
         match keep.borrow(shard) {
             Borrowed::Loan(mut loan) => {
