@@ -242,17 +242,19 @@ impl<S: State> Drop for Loans<S> {
     /// Returns all of them before serving mail for any: nobody waits for one shard while this thread
     /// serves another.
     fn drop(&mut self) {
-        let mut returned = Vec::with_capacity(self.loans.len());
-        for loan in self.loans.drain(..) {
+        for loan in &mut self.loans {
+            let Some(shard) = loan.shard.take() else {
+                continue;
+            };
             if loan.changing > 0 {
-                loan.lose();
+                loan.shared.report_lost(loan.index, shard);
             } else {
-                returned.push((Arc::clone(&loan.shared), loan.index));
-                loan.put_back();
+                loan.shared.put(loan.index, shard);
             }
         }
-        for (shared, index) in returned {
-            shared.look_again(index);
+        for loan in self.loans.drain(..) {
+            // A lost shard's flag is its owner's business; looking at it does no harm.
+            loan.shared.look_again(loan.index);
         }
     }
 }

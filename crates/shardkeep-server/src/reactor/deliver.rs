@@ -57,13 +57,15 @@ impl Reactor {
                 self.round.replies = replies;
             }
             Replies::Scattered => {
-                let mut gathered = Vec::new();
+                let mut gathered = std::mem::take(&mut self.round.gathered);
+                gathered.clear();
                 for command in &self.round.commands[first..end] {
                     if let Answer::Here { start, end } = command.reply {
                         gathered.extend_from_slice(&self.round.replies[start..end]);
                     }
                 }
                 self.send(token, &gathered);
+                self.round.gathered = gathered;
             }
             Replies::Missing => return self.stall(at, token, first, end),
         }

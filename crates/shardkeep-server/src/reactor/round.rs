@@ -76,6 +76,8 @@ pub(crate) struct Round {
     pub(crate) commands: Vec<Command>,
     pub(crate) members: Vec<Member>,
     pub(crate) replies: Vec<u8>,
+    /// Replies of one connection, put in request order.
+    pub(crate) gathered: Vec<u8>,
     pub(crate) groups: Groups,
     /// Commands that need a shard.
     pub(crate) sharded: usize,
@@ -91,6 +93,7 @@ impl Round {
             commands: Vec::new(),
             members: Vec::new(),
             replies: Vec::new(),
+            gathered: Vec::new(),
             groups: Groups::new(shards + 1),
             sharded: 0,
             held: Vec::new(),
@@ -103,10 +106,13 @@ impl Round {
         self.commands.clear();
         self.members.clear();
         self.replies.clear();
+        self.gathered.clear();
         self.sharded = 0;
         self.held.clear();
-        if self.replies.capacity() > limits::ARENA_BYTES {
-            self.replies.shrink_to(limits::ARENA_BYTES);
+        for buffer in [&mut self.replies, &mut self.gathered] {
+            if buffer.capacity() > limits::ARENA_BYTES {
+                buffer.shrink_to(limits::ARENA_BYTES);
+            }
         }
         if self.spans.capacity() > limits::ARENA_BYTES {
             self.spans.shrink_to(limits::BUFFER_KEEP_BYTES);
