@@ -7,7 +7,7 @@
 //!    depends on another waits for it in full, so finding the spot again costs 2 to 3 ns each time.
 //! 2. Nothing travels through memory: a load that spans two young stores cannot be forwarded, and
 //!    would make each call wait for the cache misses of the one before.
-//! 3. The loan is there for unwinding alone.
+//! 3. What unwinding needs to know stays in registers until something unwinds.
 
 use crate::config::Handover;
 use crate::keep::Keep;
@@ -15,11 +15,33 @@ use crate::loan::{Loan, Shard};
 use crate::shared::{Shared, Spot};
 use crate::work::State;
 
-/// What was done with the shard before it goes back.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Done {
-    Looked,
-    Changed,
+/// A shard in hand in passing. Dropped by unwinding alone: then a shard that was only looked at goes
+/// back, and one that was being changed is lost.
+///
+/// Never lent out itself, only the state in it: so it stays in registers.
+struct Passing<'k, S: State, const CHANGING: bool> {
+    shared: &'k Shared<S>,
+    index: usize,
+    shard: Option<Box<Shard<S>>>,
+}
+
+impl<S: State, const CHANGING: bool> Drop for Passing<'_, S, CHANGING> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        if let Some(shard) = self.shard.take() {
+            unwound::<S, CHANGING>(self.shared, self.index, shard);
+        }
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn unwound<S: State, const CHANGING: bool>(shared: &Shared<S>, index: usize, shard: Box<Shard<S>>) {
+    if CHANGING {
+        shared.report_lost(index, shard);
+    } else {
+        put_aside(shared, index, shard);
+    }
 }
 
 impl<S: State> Keep<S> {
@@ -36,9 +58,16 @@ impl<S: State> Keep<S> {
         let shared = &*self.shared;
         let spot = shared.spot(index);
         match take_idle(shared, spot, index) {
-            Some(shard) => Ok(lend(shared, spot, index, shard, Done::Looked, |loan| {
-                loan.look(look)
-            })),
+            Some(shard) => {
+                let shard = Some(shard);
+                let mut passing = Passing::<S, false> {
+                    shared,
+                    index,
+                    shard,
+                };
+                let result = passing.shard.as_ref().map(|shard| look(&shard.state));
+                Ok(put_back(spot, &mut passing, result))
+            }
             None => Err(look),
         }
     }
@@ -55,9 +84,16 @@ impl<S: State> Keep<S> {
         let shared = &*self.shared;
         let spot = shared.spot(index);
         match take_idle(shared, spot, index) {
-            Some(shard) => Ok(lend(shared, spot, index, shard, Done::Changed, |loan| {
-                loan.change(change)
-            })),
+            Some(shard) => {
+                let shard = Some(shard);
+                let mut passing = Passing::<S, true> {
+                    shared,
+                    index,
+                    shard,
+                };
+                let result = passing.shard.as_mut().map(|shard| change(&mut shard.state));
+                Ok(put_back(spot, &mut passing, result))
+            }
             None => Err(change),
         }
     }
@@ -84,29 +120,22 @@ fn put_aside<S: State>(shared: &Shared<S>, index: usize, shard: Box<Shard<S>>) {
 
 /// Returns the shard as the loan's drop would.
 #[inline(always)]
-fn lend<S: State, T>(
-    shared: &Shared<S>,
+fn put_back<S: State, T, const CHANGING: bool>(
     spot: &Spot<S>,
-    index: usize,
-    shard: Box<Shard<S>>,
-    done: Done,
-    work: impl FnOnce(&mut Loan<S, &Shared<S>>) -> T,
+    passing: &mut Passing<'_, S, CHANGING>,
+    result: Option<T>,
 ) -> T {
-    let mut loan = Loan::new(shared, index, shard);
-    let result = work(&mut loan);
-    if loan.is_changing() {
-        // `work` has caught a panic of its own change: the drop reports the shard lost.
-        return result;
-    }
-    if let Some(mut shard) = loan.shard.take() {
-        if done == Done::Changed {
-            shared.see_to_tending(index, &mut shard);
+    match (passing.shard.take(), result) {
+        (Some(mut shard), Some(result)) => {
+            if CHANGING {
+                passing.shared.see_to_tending(passing.index, &mut shard);
+            }
+            spot.desk.put(shard);
+            passing.shared.look_again_at(spot, passing.index);
+            result
         }
-        spot.desk.put(shard);
-        shared.look_again_at(spot, index);
+        (_, _) => unreachable!("a shard in passing is there until it is put back"),
     }
-    std::mem::forget(loan);
-    result
 }
 
 /// Shards in hand at once at most during [`Keep::visit_idle`].

@@ -44,11 +44,20 @@ impl<K: Key, V: Value> Store<K, V> {
         let look = |state: &ShardState<K, V>| read_in(state, hash, key, read);
         match keep.look_idle(shard, look) {
             Ok(found) => Ok(found),
-            Err(look) => {
-                let mut hand = hand::get(keep, shard, || self.call())?;
-                Ok(hand.look(look))
-            }
+            Err(look) => self.look_slowly(shard, look),
         }
+    }
+
+    /// The shard was not to be had in passing.
+    #[cold]
+    #[inline(never)]
+    fn look_slowly<R>(
+        &self,
+        shard: usize,
+        look: impl FnOnce(&ShardState<K, V>) -> R,
+    ) -> Result<R, Error> {
+        let mut hand = hand::get(&self.inner.keep, shard, || self.call())?;
+        Ok(hand.look(look))
     }
 
     /// As [`Store::read`], but never sleeps.
