@@ -80,6 +80,18 @@ impl<'a> Reply<'a> {
         self.protocol
     }
 
+    /// Bytes in the buffer so far, those of earlier replies included.
+    #[inline]
+    #[must_use]
+    pub fn written(&self) -> usize {
+        self.out.len()
+    }
+
+    /// Takes back what was written since [`Reply::written`] said `to`.
+    pub fn take_back(&mut self, to: usize) {
+        self.out.truncate(to);
+    }
+
     /// Appends one or more replies already encoded, such as [`OK`].
     #[inline]
     pub fn raw(&mut self, encoded: &[u8]) {

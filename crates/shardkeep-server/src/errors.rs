@@ -8,8 +8,11 @@ pub(crate) const DRAINING: &str =
     "DRAINING the server is shutting down, the command was not applied";
 
 /// More replies than a connection may have pending.
-pub(crate) const OUTPUT_LIMIT: &str = "ERR replies of one pipeline exceed the output limit (1073741824 bytes), the command was not \
+pub(crate) const OUTPUT_LIMIT: &str = "ERR replies of one pipeline exceed the output limit (268435456 bytes), the command was not \
      applied";
+
+/// More than one reply may hold.
+pub(crate) const REPLY_LIMIT: &str = "ERR the reply exceeds the output limit (1073741824 bytes)";
 
 pub(crate) const OUT_OF_MEMORY: &str = "OOM command not allowed when used memory > 'maxmemory'.";
 

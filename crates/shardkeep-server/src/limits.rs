@@ -23,9 +23,24 @@ pub const ROUNDS_MAX: usize = 16;
 /// Bytes of replies a client may leave unread before nothing more is read from it.
 pub const OUTPUT_SOFT_BYTES: usize = 1024 * 1024;
 
-/// Bytes of replies one connection may have pending in all: the largest value twice. Commands beyond
-/// are refused and the connection is closed.
+/// Bytes of replies one connection may have pending in all: the largest value twice. A command whose
+/// replies would exceed it is refused, and a connection that exceeds it is closed.
 pub const OUTPUT_HARD_BYTES: usize = 1024 * 1024 * 1024;
+
+/// Bytes of replies after which further commands of one pipeline are refused, and the connection is
+/// closed: one reply may be as large as a value, but not each of a thousand.
+pub const PIPELINE_REPLY_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// Bytes of replies one work may bring back before its further commands are refused. Works of all
+/// shards may be under way at once.
+pub const WORK_REPLY_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Bytes of requests that may wait for one shard in one reactor. Also keeps offsets within 32 bits: a
+/// request is at most as large again.
+pub const WORK_BYTES_MAX: usize = 1024 * 1024 * 1024;
+
+/// While draining, a client that goes on sending is told goodbye after this long all the same.
+pub const GOODBYE_AFTER: Duration = Duration::from_secs(1);
 
 /// Bytes of input or output held for a client that has not authenticated.
 pub const UNAUTHENTICATED_BYTES: usize = 64 * 1024;
@@ -54,4 +69,5 @@ pub const WORKS_KEEP: usize = 64;
 
 const _: () = assert!(READ_BYTES <= LARGE_READ_BYTES && LARGE_READ_BYTES <= ARENA_BYTES);
 const _: () = assert!(OUTPUT_SOFT_BYTES <= OUTPUT_HARD_BYTES);
-const _: () = assert!(OUTPUT_HARD_BYTES < u32::MAX as usize);
+const _: () = assert!(PIPELINE_REPLY_BYTES_MAX <= OUTPUT_HARD_BYTES);
+const _: () = assert!(2 * WORK_BYTES_MAX < u32::MAX as usize);

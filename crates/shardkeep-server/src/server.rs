@@ -438,7 +438,10 @@ fn remove_stale(path: &std::path::Path) -> io::Result<()> {
         Ok(metadata) if metadata.file_type().is_socket() => {
             match std::os::unix::net::UnixStream::connect(path) {
                 Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
-                Err(_) => std::fs::remove_file(path),
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                    std::fs::remove_file(path)
+                }
+                Err(error) => Err(error),
             }
         }
         Ok(_) => Err(io::Error::new(

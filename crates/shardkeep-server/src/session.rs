@@ -202,7 +202,9 @@ fn auth(context: &Context, connection: &mut Connection, args: Args<'_>, reply: &
 fn reset(context: &Context, connection: &mut Connection, reply: &mut Reply<'_>) {
     connection.protocol = Protocol::Resp2;
     connection.client.protocol.store(2, Relaxed);
-    connection.authenticated = context.password.is_none();
+    if context.password.is_some() {
+        connection.forget_authentication();
+    }
     connection.client.labels.lock().name.clear();
     reply.simple("RESET");
 }

@@ -3,15 +3,21 @@
 use shardkeep_resp::Reply;
 
 use super::{Args, ShardSet, error};
+use crate::{errors, limits};
 
 /// MGET key [key ...]
 pub(super) fn mget(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<'_>) {
+    let start = reply.written();
     reply.array(args.len() - 1);
     for key in args.iter_from(1) {
         let (hash, keyspace) = shards.of(key);
         match keyspace.get(hash, key) {
             Some(record) => reply.bulk(record.value()),
             None => reply.null(),
+        }
+        if reply.written() - start > limits::OUTPUT_HARD_BYTES {
+            reply.take_back(start);
+            return reply.error(errors::REPLY_LIMIT);
         }
     }
 }

@@ -17,6 +17,7 @@ use super::port::{Reply, ReplyPort};
 use super::run::{Item, run_item};
 use crate::clock;
 use crate::command::{Args, CommandSpec, Flags};
+use crate::{errors, limits};
 
 const QUEUED: u8 = 0;
 const BEGUN: u8 = 1;
@@ -108,12 +109,17 @@ impl ShardWork {
         self.bytes.capacity() + self.replies.capacity()
     }
 
+    /// Whether a command may be added to those that wait.
+    pub(crate) fn has_room_for(&self, item: &Item<'_>) -> bool {
+        let bytes: usize = item.args.iter_from(0).map(<[u8]>::len).sum();
+        self.entries.is_empty() || self.bytes.len() + bytes <= limits::WORK_BYTES_MAX
+    }
+
     /// Copies a command in; returns its place.
     pub(crate) fn push(&mut self, item: &Item<'_>) -> usize {
         let first_span = self.spans.len();
-        for at in 0..item.args.len() {
-            let arg = item.args.get(at);
-            // Limits on frames keep both well below 4 GiB.
+        for arg in item.args.iter_from(0) {
+            // `has_room_for` keeps both well below 4 GiB.
             let (start, len) = (self.bytes.len() as u32, arg.len() as u32);
             self.spans.push(Span { start, len });
             self.bytes.extend_from_slice(arg);
@@ -140,7 +146,11 @@ impl ShardWork {
                 args: Args::new(&self.bytes, spans),
                 protocol: entry.protocol,
             };
-            run_item(state, &item, &mut self.replies);
+            if self.replies.len() > limits::WORK_REPLY_BYTES_MAX {
+                errors::encode(&errors::throttled(self.shard, 0), &mut self.replies);
+            } else {
+                run_item(state, &item, &mut self.replies);
+            }
             self.reply_ends.push(self.replies.len());
         }
         state.publish();

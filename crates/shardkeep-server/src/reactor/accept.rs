@@ -122,7 +122,8 @@ impl Acceptor {
         let Some(client) = self.context.clients.admit(peer, local, fd, clock::now()) else {
             return refuse(stream);
         };
-        if stream.prepare().is_err() {
+        let output_timeout = self.context.settings.output_timeout;
+        if stream.prepare(output_timeout).is_err() {
             return self.context.clients.leave(client.id);
         }
         let Some(door) = self.door() else {

@@ -145,6 +145,11 @@ impl Reactor {
             let Some(item) = command.item(input, &self.round.spans) else {
                 continue;
             };
+            if !work.has_room_for(&item) {
+                let depth = self.context.keep.depth(shard);
+                self.round.answer(index, &errors::throttled(shard, depth));
+                continue;
+            }
             work.push(&item);
             let slot = index - member.first;
             let (token, generation) = (member.token, connection.generation);
@@ -336,16 +341,12 @@ impl Reactor {
             }
             self.away.transaction = Some(trip);
         }
-        while self
-            .away
-            .transactions_waiting
-            .front()
-            .is_some_and(|(trip, _)| trip.deadline <= now)
-        {
-            let Some((trip, work)) = self.away.transactions_waiting.pop_front() else {
-                break;
-            };
-            self.throttle(&trip, work.shards.first().copied().unwrap_or(0));
+        for (trip, work) in std::mem::take(&mut self.away.transactions_waiting) {
+            if trip.deadline <= now {
+                self.throttle(&trip, work.shards.first().copied().unwrap_or(0));
+            } else {
+                self.away.transactions_waiting.push_back((trip, work));
+            }
         }
     }
 

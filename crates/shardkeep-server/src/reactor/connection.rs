@@ -37,6 +37,8 @@ pub(crate) struct Connection {
     pub(crate) active_at: Instant,
     pub(crate) frame_since: Option<Instant>,
     pub(crate) over_soft_since: Option<Instant>,
+    /// It is to end, and waits for its last replies to be read.
+    pub(crate) finishing_since: Option<Instant>,
     /// Tells two connections in one place apart.
     pub(crate) generation: u32,
 }
@@ -125,6 +127,7 @@ impl Connection {
             active_at: now,
             frame_since: None,
             over_soft_since: None,
+            finishing_since: None,
             generation,
         }
     }
@@ -134,8 +137,18 @@ impl Connection {
         self.decoder.set_limits(Limits::default());
     }
 
+    pub(crate) fn forget_authentication(&mut self) {
+        self.authenticated = false;
+        self.decoder.set_limits(Limits::unauthenticated());
+    }
+
     pub(crate) fn unsent(&self) -> usize {
         self.out.len() - self.sent
+    }
+
+    /// Whether there may be something to read, and everything read before has been decoded.
+    pub(crate) fn wants_input(&self) -> bool {
+        !self.more && (self.readable || self.peer_done)
     }
 
     /// Whether it may be given more replies to hold.

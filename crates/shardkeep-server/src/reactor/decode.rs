@@ -108,7 +108,9 @@ impl Reactor {
             end: false,
             hangup: false,
         };
-        while self.round.commands.len() - first < limits::ROUND_COMMANDS_MAX {
+        while self.round.commands.len() - first < limits::ROUND_COMMANDS_MAX
+            && self.round.members[member].reply_bytes <= limits::OUTPUT_SOFT_BYTES
+        {
             let Some(Some(connection)) = self.connections.get_mut(token) else {
                 return stop;
             };
@@ -201,6 +203,10 @@ impl Reactor {
         if rest.is_empty() || stop.more {
             connection.frame_since = None;
         } else {
+            // A new request has begun behind the last whole one.
+            if commands > first {
+                connection.frame_since = Some(now);
+            }
             connection.frame_since.get_or_insert(now);
             if !connection.authenticated && rest.len() > limits::UNAUTHENTICATED_BYTES {
                 connection.life = Life::Finishing;
@@ -235,7 +241,7 @@ impl Reactor {
             self.answered(stand, Some(id), start);
             return flow;
         }
-        if self.refusing {
+        if self.refusing_since.is_some() {
             self.stats.refused_draining.add(1);
             return self.reject(stand, id, start, errors::DRAINING);
         }

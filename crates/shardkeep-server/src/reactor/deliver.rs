@@ -43,7 +43,7 @@ impl Reactor {
     fn deliver_member(&mut self, at: usize) {
         let member = &self.round.members[at];
         let (token, first, end) = (member.token, member.first, member.end);
-        let over = member.reply_bytes > limits::OUTPUT_HARD_BYTES;
+        let over = member.reply_bytes > limits::PIPELINE_REPLY_BYTES_MAX;
         if over && let Some(Some(connection)) = self.connections.get_mut(token) {
             connection.life = Life::Finishing;
         }
@@ -182,6 +182,7 @@ impl Reactor {
 
     /// Sends what is kept, as far as the socket takes it.
     pub(crate) fn flush(&mut self, token: usize) {
+        let now = self.now;
         let Some(Some(connection)) = self.connections.get_mut(token) else {
             return;
         };
@@ -195,6 +196,7 @@ impl Reactor {
             Ok(n) => {
                 connection.out = out;
                 connection.sent += n;
+                connection.active_at = if n > 0 { now } else { connection.active_at };
             }
             Err(_) => return self.broken(token),
         }

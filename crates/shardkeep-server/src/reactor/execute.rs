@@ -277,7 +277,7 @@ fn run_members<'c>(
             From::Connection => &pending(member.token)[command.base..],
         };
         let start = replies.len();
-        if member.reply_bytes > limits::OUTPUT_HARD_BYTES {
+        if member.reply_bytes > limits::PIPELINE_REPLY_BYTES_MAX {
             errors::encode(errors::OUTPUT_LIMIT, replies);
         } else {
             if let Some(item) = command.item(input, spans) {

@@ -23,7 +23,10 @@ impl Reactor {
         let Some(Some(connection)) = self.connections.get_mut(token) else {
             return;
         };
-        connection.queued = false;
+        // A token may stand in the list twice: its place was given to a newcomer in between.
+        if !std::mem::take(&mut connection.queued) {
+            return;
+        }
         match connection.life {
             Life::Open if connection.stalled.is_none() && connection.may_read() => {}
             Life::Open => return,
@@ -46,14 +49,24 @@ impl Reactor {
         let mut end = start + connection.pending.len();
         self.round.arena[start..end].copy_from_slice(&connection.pending);
         connection.pending.clear();
+        if connection.pending.capacity() > limits::BUFFER_KEEP_BYTES {
+            connection.pending = Vec::new();
+        }
         let mut ended = false;
-        if connection.readable || connection.peer_done {
+        if connection.wants_input() {
             let room = &mut self.round.arena[end..end + limits::READ_BYTES];
             match read(connection, room) {
-                Read::Some(n) | Read::Last(n) => end += n,
+                Read::Some(n) | Read::Last(n) => {
+                    end += n;
+                    self.stats.input_bytes.add(n as u64);
+                    connection.active_at = if n > 0 {
+                        self.now
+                    } else {
+                        connection.active_at
+                    };
+                }
                 Read::End => ended = true,
             }
-            self.stats.input_bytes.add((end - start) as u64);
         }
         self.round.arena_used = end;
         self.decode(token, From::Arena, start..end, ended);
@@ -65,7 +78,7 @@ impl Reactor {
             return;
         };
         let mut ended = false;
-        if connection.readable || connection.peer_done {
+        if connection.wants_input() {
             let mut pending = std::mem::take(&mut connection.pending);
             let before = pending.len();
             pending.resize(before + limits::LARGE_READ_BYTES, 0);
@@ -78,6 +91,11 @@ impl Reactor {
             };
             pending.truncate(before + got);
             connection.pending = pending;
+            connection.active_at = if got > 0 {
+                self.now
+            } else {
+                connection.active_at
+            };
             self.stats.input_bytes.add(got as u64);
         }
         let len = connection.pending.len();
@@ -103,7 +121,8 @@ impl Reactor {
             return;
         };
         if connection.unsent() > 0 || connection.stalled.is_some() {
-            return;
+            connection.finishing_since.get_or_insert(self.now);
+            return self.sweep_soon();
         }
         if connection.peer_done {
             return self.close(token);

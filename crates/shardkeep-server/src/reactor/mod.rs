@@ -81,8 +81,8 @@ pub(crate) struct Reactor {
     pub(crate) wall: UnixMillis,
     pub(crate) sweep_at: Option<Instant>,
     pub(crate) drain_until: Option<Instant>,
-    /// Draining, and what had arrived before is served.
-    pub(crate) refusing: bool,
+    /// Draining, and what had arrived before is served; since when.
+    pub(crate) refusing_since: Option<Instant>,
     /// Rotates where a round begins with its shards.
     pub(crate) turn: usize,
 }
@@ -117,7 +117,7 @@ impl Reactor {
             wall: clock::unix_millis(),
             sweep_at: None,
             drain_until: None,
-            refusing: false,
+            refusing_since: None,
             turn: number * 7,
         }
     }
@@ -292,7 +292,9 @@ impl Reactor {
         if clock::now() >= cap {
             for token in 0..self.connections.len() {
                 if let Some(connection) = &self.connections[token] {
-                    let owed = connection.unsent() > 0 || connection.stalled.is_some();
+                    let owed = connection.unsent() > 0
+                        || connection.stalled.is_some()
+                        || connection.more && connection.life.is_open();
                     self.stats.cut_off.add(u64::from(owed));
                 }
                 self.close(token);
@@ -312,7 +314,7 @@ impl Reactor {
         self.now = clock::now();
         self.wall = clock::unix_millis();
         self.work();
-        self.refusing = true;
+        self.refusing_since = Some(self.now);
         self.sweep_at = Some(self.now);
     }
 }

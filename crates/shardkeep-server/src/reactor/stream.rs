@@ -15,7 +15,8 @@ const KEEPALIVE_IDLE: Duration = Duration::from_secs(crate::limits::KEEPALIVE_SE
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 /// Unanswered questions after which the peer counts as gone: 60 s in all.
 const KEEPALIVE_PROBES: u32 = 3;
-/// Bytes sent but unacknowledged for this long mean that the peer is gone.
+/// Bytes sent but unacknowledged for this long mean that the peer is gone. It also runs while the peer
+/// reads nothing, so it is never shorter than what slow readers are allowed.
 const USER_TIMEOUT: Duration = Duration::from_secs(60);
 
 pub(crate) enum Stream {
@@ -28,7 +29,7 @@ impl Stream {
     ///
     /// # Errors
     /// What the operating system says; the connection is then of no use.
-    pub(crate) fn prepare(&self) -> io::Result<()> {
+    pub(crate) fn prepare(&self, output_timeout: Duration) -> io::Result<()> {
         match self {
             Self::Tcp(stream) => {
                 stream.set_nodelay(true)?;
@@ -39,7 +40,7 @@ impl Stream {
                     .with_retries(KEEPALIVE_PROBES);
                 socket.set_tcp_keepalive(&keepalive)?;
                 #[cfg(target_os = "linux")]
-                socket.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+                socket.set_tcp_user_timeout(Some(USER_TIMEOUT.max(output_timeout)))?;
                 Ok(())
             }
             Self::Unix(_) => Ok(()),

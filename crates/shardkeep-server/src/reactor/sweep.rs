@@ -64,6 +64,7 @@ impl Reactor {
         }
         let output = connection
             .over_soft_since
+            .or(connection.finishing_since)
             .map(|since| (since, self.context.settings.output_timeout));
         // A client whose requests wait for us is not the one that keeps us waiting.
         let frame = connection
@@ -91,12 +92,17 @@ impl Reactor {
     }
 
     /// While draining: whoever has nothing under way any more is told goodbye.
+    /// Whoever goes on sending is not waited for.
     fn say_goodbye(&mut self) {
+        let late = self
+            .refusing_since
+            .is_some_and(|since| since + limits::GOODBYE_AFTER <= self.now);
         for token in 0..self.connections.len() {
             let Some(connection) = &mut self.connections[token] else {
                 continue;
             };
-            let done = !connection.readable && !connection.more && connection.stalled.is_none();
+            let quiet = !connection.readable && !connection.more;
+            let done = (quiet || late) && connection.stalled.is_none();
             if connection.life.is_open() && done {
                 connection.life = Life::Finishing;
             }
