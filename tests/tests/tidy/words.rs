@@ -94,7 +94,7 @@ fn no_file_names_a_place_of_one_machine() {
         for (number, line) in text.lines().enumerate() {
             let absolute = places.iter().any(|place| {
                 line.match_indices(place.as_str()).any(|(at, _)| {
-                    // `a/work/b` and `https://host/home/` are no places of a machine.
+                    // `a/home/b` and `https://host/home/` are no places of a machine.
                     let before = line[..at].chars().next_back();
                     before.is_none_or(|c| c.is_whitespace() || "\"'`(=:".contains(c))
                 })
