@@ -12,10 +12,8 @@ use std::sync::Arc;
 use crate::clock;
 use crate::deadline::Call;
 use crate::error::{Error, Refused};
-use crate::limits;
 use crate::loan::{Loan, Loans};
 use crate::mail::{HandMe, Mail};
-use crate::service::Served;
 use crate::shared::{Posting, Shared};
 use crate::sync::Wake;
 use crate::ticket::Ticket;
@@ -116,19 +114,9 @@ impl<S: State> Acquisition<S> {
     /// Takes the shard off its desk if it lies there; mail that waits comes first.
     fn borrow(&mut self, index: usize) -> Result<bool, Error> {
         let shared = Arc::clone(&self.shared);
-        let Some(mut loan) = shared.borrow_soon(index) else {
+        let Some(loan) = shared.borrow_served(index) else {
             return Ok(false);
         };
-        if shared.desk(index).has_mail() {
-            match loan.serve(limits::SERVICE_WORKS_MAX) {
-                Served::Empty(served) => loan = served,
-                Served::Bound(served) => {
-                    shared.hand_to_owner(served);
-                    return Ok(false);
-                }
-                Served::Away => return Ok(false),
-            }
-        }
         self.take_in(loan.travel())?;
         Ok(true)
     }

@@ -264,24 +264,10 @@ impl<S: State> Keep<S> {
         }
         let mut loans = Vec::with_capacity(shards.len());
         for &shard in shards {
-            let Some(mut loan) = self.shared.borrow_soon(shard) else {
+            let Some(loan) = self.shared.borrow_served(shard) else {
                 drop(Loans::new(loans));
                 return Err(self.count_refused(shard, Refused::Busy { shard }));
             };
-            if self.shared.desk(shard).has_mail() {
-                loan = match loan.serve(limits::SERVICE_WORKS_MAX) {
-                    Served::Empty(loan) => loan,
-                    Served::Bound(loan) => {
-                        self.shared.hand_to_owner(loan);
-                        drop(Loans::new(loans));
-                        return Err(self.count_refused(shard, Refused::Busy { shard }));
-                    }
-                    Served::Away => {
-                        drop(Loans::new(loans));
-                        return Err(self.count_refused(shard, Refused::Busy { shard }));
-                    }
-                };
-            }
             if loan.shard().closed {
                 return Err(Refused::Closed);
             }

@@ -213,6 +213,23 @@ impl<S: State> Shared<S> {
         }
     }
 
+    /// As [`Shared::borrow_soon`], with the mail that waits there served first. `None` also where that
+    /// took the shard away, or exceeded the bound and left it to its owner.
+    pub(crate) fn borrow_served(&self, index: usize) -> Option<Loan<S, &Self>> {
+        let loan = self.borrow_soon(index)?;
+        if !self.desk(index).has_mail() {
+            return Some(loan);
+        }
+        match loan.serve(limits::SERVICE_WORKS_MAX) {
+            Served::Empty(loan) => Some(loan),
+            Served::Bound(loan) => {
+                self.hand_to_owner(loan);
+                None
+            }
+            Served::Away => None,
+        }
+    }
+
     #[cold]
     #[inline(never)]
     pub(crate) fn spin(&self, index: usize) -> Option<Loan<S, &Self>> {

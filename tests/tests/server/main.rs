@@ -12,6 +12,8 @@ mod connections;
 #[cfg(test)]
 mod drain;
 #[cfg(test)]
+mod endurance;
+#[cfg(test)]
 mod frames;
 #[cfg(test)]
 mod memory;

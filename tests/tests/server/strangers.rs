@@ -140,3 +140,15 @@ fn hello_authenticates_and_chooses_the_protocol_at_once_or_not_at_all() {
     client.send(&request(&["GET", "missing"])).unwrap();
     assert_eq!(client.reply_bytes().unwrap(), b"_\r\n");
 }
+
+#[test]
+fn who_resets_his_connection_is_a_stranger_again() {
+    let (server, _scratch) = guarded();
+    let mut client = server.client().unwrap();
+    assert_eq!(ask(&mut client, "AUTH secret"), "OK");
+    assert_eq!(ask(&mut client, "RESET"), "RESET");
+    client.send(b"*1\r\n$16385\r\n").unwrap();
+    let (reply, _) = client.rest().unwrap();
+    let expected = "-ERR Protocol error: unauthenticated bulk length\r\n";
+    assert_eq!(String::from_utf8(reply).unwrap(), expected);
+}

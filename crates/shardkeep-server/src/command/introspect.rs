@@ -268,6 +268,11 @@ fn help(reply: &mut Reply<'_>) {
         "HELP",
         "    This text.",
     ];
+    help_lines(&lines, reply);
+}
+
+/// The form in which every HELP answers.
+pub(super) fn help_lines(lines: &[&str], reply: &mut Reply<'_>) {
     reply.array(lines.len());
     for line in lines {
         reply.simple(line);

@@ -73,10 +73,7 @@ pub(super) fn help(reply: &mut Reply<'_>) {
         "HELP",
         "    This text.",
     ];
-    reply.array(lines.len());
-    for line in lines {
-        reply.simple(line);
-    }
+    super::introspect::help_lines(&lines, reply);
 }
 
 #[cfg(test)]
