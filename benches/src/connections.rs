@@ -120,7 +120,7 @@ impl Connections {
             self.window,
             table.text(),
         ))?;
-        self.common.save("connections", &outcomes)
+        self.common.save("connections", &outcomes, &[])
     }
 
     fn hold(&self, name: ServerName, tape: &Tape) -> Result<Outcome> {

@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::Args;
+use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use crate::clock;
+use crate::{clock, distribution};
 
 /// The lock file this binary was built from names the exact competitors.
 const LOCK_FILE: &str = include_str!("../../Cargo.lock");
@@ -35,6 +36,10 @@ pub(crate) struct Common {
     /// Write every raw figure, with machine, kernel, versions and flags, to FILE
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
+    /// Write the whole latency distribution of every line of the tables into DIR, one file each in
+    /// the text format of HdrHistogram (.hgrm, microseconds), which its plotters read
+    #[arg(long, value_name = "DIR")]
+    pub(crate) hgrm: Option<PathBuf>,
 }
 
 /// The machine and its kernel.
@@ -56,15 +61,38 @@ struct Record<'a, R> {
     unix_seconds: u64,
     machine: Machine,
     versions: BTreeMap<&'static str, String>,
+    /// What was asked for and not measured, and why.
+    skipped: &'a [String],
     results: &'a [R],
 }
 
 impl Common {
-    /// Writes `results` to the JSON file, if one was asked for.
+    /// Writes the distribution of one line of a table, if a directory was given; `name` tells the line
+    /// from all others of the run.
+    ///
+    /// # Errors
+    /// The directory or the file cannot be written.
+    pub(crate) fn save_distribution(&self, name: &str, histogram: &Histogram<u64>) -> Result<()> {
+        let Some(directory) = &self.hgrm else {
+            return Ok(());
+        };
+        fs::create_dir_all(directory).with_context(|| format!("create {}", directory.display()))?;
+        let path = directory.join(format!("{name}.hgrm"));
+        fs::write(&path, distribution::hgrm(histogram))
+            .with_context(|| format!("write {}", path.display()))
+    }
+
+    /// Writes `results` to the JSON file, if one was asked for, and beside them the points that were
+    /// `skipped`, each with its reason.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub(crate) fn save<R: Serialize>(&self, command: &str, results: &[R]) -> Result<()> {
+    pub(crate) fn save<R: Serialize>(
+        &self,
+        command: &str,
+        results: &[R],
+        skipped: &[String],
+    ) -> Result<()> {
         let Some(path) = &self.json else {
             return Ok(());
         };
@@ -75,6 +103,7 @@ impl Common {
             unix_seconds: clock::unix_seconds(),
             machine: machine(),
             versions: versions(LOCK_FILE),
+            skipped,
             results,
         };
         let file = File::create(path).with_context(|| format!("create {}", path.display()))?;

@@ -99,7 +99,7 @@ impl Growth {
             self.runs,
             table.text(),
         ))?;
-        self.common.save("growth", &outcomes)
+        self.common.save("growth", &outcomes, &[])
     }
 
     fn grow(&self, engine: EngineName) -> Result<Outcome> {

@@ -9,11 +9,14 @@ use clap::{Parser, Subcommand};
 
 mod clock;
 mod connections;
+mod distribution;
 mod embedded;
 mod environment;
 mod figures;
 mod growth;
+mod keys;
 mod memory;
+mod progress;
 mod random;
 mod server;
 mod table;

@@ -96,6 +96,6 @@ impl Memory {
             self.keys,
             table.text(),
         ))?;
-        self.common.save("memory", &outcomes)
+        self.common.save("memory", &outcomes, &[])
     }
 }

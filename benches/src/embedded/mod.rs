@@ -124,7 +124,7 @@ impl Embedded {
         } else {
             self.compare(pace)?
         };
-        self.common.save("embedded", &outcomes)
+        self.common.save("embedded", &outcomes, &[])
     }
 
     fn compare(&self, pace: Pace) -> Result<Vec<Outcome>> {

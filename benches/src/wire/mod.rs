@@ -182,7 +182,7 @@ impl Wire {
             }
             show(&self.text(&outcomes[from..], connections, pipeline))?;
         }
-        self.common.save("wire", &outcomes)
+        self.common.save("wire", &outcomes, &[])
     }
 
     fn threads(&self) -> usize {
