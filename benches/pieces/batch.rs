@@ -103,9 +103,9 @@ impl Maps {
 
 /// So many reads, or overwrites, in one call; the rate counts operations.
 ///
-/// In a batch, cache misses overlap across shards; one by one, each operation's two locked
-/// instructions keep the next one's misses waiting. A batch of one shows what the batch itself costs:
-/// single operations are not meant to be batches.
+/// A batch fetches its entries before it needs them, so that their cache misses overlap; one by one,
+/// each operation's two locked instructions keep the next one's misses waiting. A batch of one shows
+/// what a batch costs by itself: single operations are not meant to be batches.
 fn batches(criterion: &mut Criterion) -> Result<()> {
     let mut maps = Maps::filled()?;
     for ops in BATCHES {

@@ -76,9 +76,9 @@ fn away() -> ! {
 /// One shard borrowed, its counter raised (or read), and put back; always the same one, or 64 in
 /// turn.
 ///
-/// `borrow` makes a loan, a value that could be kept or sent; `change_idle` and `look_idle` do the
-/// same in passing, as single operations of the store do. Both cost two locked instructions; so does
-/// the mutex.
+/// `borrow` makes a loan, a value that may be kept for a while; `change_idle` and `look_idle` do the
+/// same in passing, as single operations of the store do. All of them cost two locked instructions,
+/// and so does the mutex: what they differ by is what stands around those.
 fn one(criterion: &mut Criterion) -> Result<()> {
     let (keep, mutexes) = (keep()?, mutexes());
     let mut group = criterion.benchmark_group("desk");
@@ -125,8 +125,9 @@ fn add_one(count: &mut Count) -> u64 {
 }
 
 /// Several shards borrowed together, each counter raised, all put back: what a transaction pays
-/// before its own work begins. `mutexes` locks as many in the same order. Ours also allocates the
-/// list of its loans, since it may travel.
+/// before its own work begins. `mutexes` locks as many in the same order. Both allocate the list of
+/// what they hold; each loan of ours may go to another thread, which costs a counted reference: two
+/// locked instructions more.
 fn several(criterion: &mut Criterion) -> Result<()> {
     let (keep, mutexes) = (keep()?, mutexes());
     let mut group = criterion.benchmark_group("desks at once");

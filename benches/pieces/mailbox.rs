@@ -3,12 +3,15 @@
 //! What an operation costs when its shard is away, or when nothing is ever lent
 //! (`Handover::Mail`): the textbook way, and the reason for desks.
 
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::Result;
-use criterion::{BenchmarkId, Criterion, Throughput};
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use shardkeep::engine::{
     Borrowed, Call, Config, Deadline, Handover, Keep, NoTransaction, Outcome, State, Ticket, Work,
@@ -109,9 +112,11 @@ fn answer(keep: &Keep<Count>, call: &Call, ticket: &Arc<Ticket<u64>>) -> u64 {
 
 /// Works posted to the owner's thread, then all their answers awaited; the rate counts works.
 ///
-/// With one under way it is two thread switches, whatever the work: how long they take is the
-/// machine's doing. `channels` is the least that any such design pays: a number sent to a thread
-/// that sends it back, over two bounded crossbeam channels.
+/// An owner without work sleeps, and so does, after a moment, whoever waits for an answer: with one
+/// work under way the figure is two threads woken, which is the machine's doing, whatever the work.
+/// `socket pair` shows how long that takes without any of this: one byte sent to a sleeping thread
+/// that sends it back. `channels` does the same over two bounded crossbeam channels, whose receivers
+/// spin before they sleep: with two idle cores nobody is ever woken, and both are busy all the time.
 fn round_trip(criterion: &mut Criterion) -> Result<()> {
     let keep = keep(Handover::Mail)?;
     let call = Call::by(Deadline::after(CALL_MAX));
@@ -128,22 +133,59 @@ fn round_trip(criterion: &mut Criterion) -> Result<()> {
                     .sum::<u64>()
             });
         });
-        thread::scope(|scope| {
-            let (to_echo, sent) = bounded(limits::MAILBOX_WORKS_DEFAULT);
-            let (send_back, from_echo) = bounded(limits::MAILBOX_WORKS_DEFAULT);
-            thread::Builder::new()
-                .name("echo".to_owned())
-                .spawn_scoped(scope, move || echo(&sent, &send_back))?;
-            group.bench_function(BenchmarkId::new("channels", works), |bencher| {
-                bencher.iter(|| there_and_back(works, &to_echo, &from_echo));
-            });
-            // Disconnection ends the thread; the scope joins it.
-            drop(to_echo);
-            anyhow::Ok(())
-        })?;
+        channels(&mut group, works)?;
     }
+    group.throughput(Throughput::Elements(1));
+    socket_pair(&mut group)?;
     group.finish();
     Ok(())
+}
+
+fn channels(group: &mut BenchmarkGroup<'_, WallTime>, works: usize) -> Result<()> {
+    thread::scope(|scope| {
+        let (to_echo, sent) = bounded(limits::MAILBOX_WORKS_DEFAULT);
+        let (send_back, from_echo) = bounded(limits::MAILBOX_WORKS_DEFAULT);
+        thread::Builder::new()
+            .name("echo".to_owned())
+            .spawn_scoped(scope, move || echo(&sent, &send_back))?;
+        group.bench_function(BenchmarkId::new("channels", works), |bencher| {
+            bencher.iter(|| there_and_back(works, &to_echo, &from_echo));
+        });
+        // The near ends go with this closure, which ends the thread; the scope joins it.
+        Ok(())
+    })
+}
+
+fn socket_pair(group: &mut BenchmarkGroup<'_, WallTime>) -> Result<()> {
+    let (mut near, far) = UnixStream::pair()?;
+    let far = &far;
+    thread::scope(move |scope| {
+        thread::Builder::new()
+            .name("echo".to_owned())
+            .spawn_scoped(scope, || echo_bytes(far))?;
+        group.bench_function(BenchmarkId::new("socket pair", 1), |bencher| {
+            bencher.iter(|| {
+                let mut byte = [0];
+                let there = near.write_all(&byte);
+                match there.and_then(|()| near.read_exact(&mut byte)) {
+                    Ok(()) => byte,
+                    Err(error) => panic!("the echo has gone: {error}"),
+                }
+            });
+        });
+        // The near end goes with this closure, which ends the thread; the scope joins it.
+        Ok(())
+    })
+}
+
+/// Sends every byte back until no more can come.
+fn echo_bytes(mut stream: &UnixStream) {
+    let mut byte = [0];
+    while stream
+        .read_exact(&mut byte)
+        .and_then(|()| stream.write_all(&byte))
+        .is_ok()
+    {}
 }
 
 /// Sends everything back until nothing more can come.
@@ -181,13 +223,19 @@ fn served_at_return(criterion: &mut Criterion) -> Result<()> {
                 };
                 tickets.extend((0..works).map(|_| post(&keep, &call)));
                 drop(loan);
-                let answers = tickets.drain(..).map(|ticket| ticket.take());
-                answers
-                    .map(|answer| answer.is_some_and(|answer| answer.is_ok()))
-                    .fold(true, |all, answered| all & answered)
+                let answers = tickets.drain(..);
+                answers.map(|ticket| answered(&ticket)).sum::<u64>()
             });
         });
     }
     group.finish();
     Ok(())
+}
+
+fn answered(ticket: &Ticket<u64>) -> u64 {
+    match ticket.take() {
+        Some(Ok(count)) => count,
+        Some(Err(error)) => panic!("a work failed: {error}"),
+        None => panic!("a work still waits although its shard was returned"),
+    }
 }
