@@ -295,8 +295,8 @@ fn come_and_go<M: Map>(group: &mut BenchmarkGroup<'_, WallTime>, filled: &mut Fi
 }
 
 /// From empty to 100,000 entries: the time of all inserts, the rate of each. This is the mean, in
-/// which a long pause disappears, and memory that was used before, without the page faults of a
-/// program that grows for the first time; `shardkeep-bench growth` shows both.
+/// which a long pause disappears (`shardkeep-bench growth` shows those), and in memory that was used
+/// before: without the page faults of a program that grows for the first time.
 fn grow(criterion: &mut Criterion) -> Result<()> {
     let mut group = criterion.benchmark_group("table grows");
     group.sampling_mode(SamplingMode::Flat);
