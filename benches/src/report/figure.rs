@@ -102,7 +102,7 @@ impl Figure {
                 } else {
                     "card"
                 },
-                Element::of("div", "panels").all(panels.iter().map(|panel| {
+                Element::of("div", rows_of(panels.len())).all(panels.iter().map(|panel| {
                     let title = Element::new("h4").text(&panel.title);
                     let part = Element::of("div", "panel");
                     let part = if panel.title.is_empty() {
@@ -133,13 +133,37 @@ impl Figure {
     }
 }
 
+/// The class of so many panels: two or four of them stand in pairs.
+const fn rows_of(panels: usize) -> &'static str {
+    match panels {
+        2 | 4 => "panels pairs",
+        _ => "panels",
+    }
+}
+
 /// Sentences as a list; nothing for none.
 pub(super) fn verdicts(sentences: &[Sentence]) -> Option<Element> {
-    (!sentences.is_empty()).then(|| {
-        Element::of("ul", "verdict").all(
-            sentences
-                .iter()
-                .map(|one| Element::of("li", one.class).text(&one.text)),
-        )
-    })
+    (!sentences.is_empty())
+        .then(|| Element::of("ul", "verdict").all(sentences.iter().map(sentence)))
+}
+
+/// What holds at one place stands in its line; several places stand below each other.
+fn sentence(sentence: &Sentence) -> Element {
+    let item = Element::of("li", sentence.class);
+    match sentence.places.as_slice() {
+        [] => item.text(format!("{}.", sentence.text)),
+        [(place, text)] => {
+            let colon = if place.is_empty() { "" } else { ": " };
+            item.text(format!("{}: {place}{colon}{text}.", sentence.text))
+        }
+        places => {
+            let places = places.iter().map(|(place, text)| {
+                Element::new("li")
+                    .push(Element::of("span", "place").text(place))
+                    .text(format!(": {text}"))
+            });
+            item.text(format!("{}:", sentence.text))
+                .push(Element::new("ul").all(places))
+        }
+    }
 }

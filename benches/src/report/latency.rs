@@ -5,8 +5,8 @@ use super::draw::scale::{Scale, percentiles};
 use super::figure::{Data, Drawing, Figure};
 use super::input::Curve;
 use super::names::{self, Role};
-use super::number::{round_time, time};
-use super::verdict::{self, Cost, TIME};
+use super::number::{percent, round_time, time, trimmed};
+use super::verdict::{self, TIME};
 
 /// The percentiles that are marked on a line.
 const MARKED: [f64; 7] = [0.5, 0.9, 0.99, 0.999, 0.999_9, 0.999_99, 0.999_999];
@@ -91,7 +91,7 @@ fn line(one: &Latencies<'_>) -> Series {
         let share = if last {
             "the longest".to_owned()
         } else {
-            format!("{} %", super::number::trimmed(quantile * 100.0))
+            percent(trimmed(quantile * 100.0))
         };
         points.push(Point {
             x,
@@ -125,14 +125,11 @@ fn verdict(drawn: &[&Latencies<'_>]) -> Vec<verdict::Sentence> {
         let others = drawn
             .iter()
             .filter(|one| names::role(one.name) == Role::Rival)
-            .filter_map(|one| Some((one.label.clone(), one.figures[index]?)));
-        places.push(Cost {
-            place: format!("at {percentile}"),
-            ours: figure,
-            others: others.collect(),
-        });
+            .filter_map(|one| Some((one.label.as_str(), one.figures[index]?)));
+        let standing = verdict::cheaper(figure, others);
+        places.extend(standing.map(|standing| (format!("at {percentile}"), standing)));
     }
-    verdict::costs(&ours.label, TIME, &places)
+    verdict::sentences(&ours.label, TIME, &places)
 }
 
 #[cfg(test)]
@@ -172,7 +169,7 @@ mod tests {
             (200.0, 90.0),
         ];
         assert_eq!(found, expected);
-        assert!(drawn.points[4].tip.contains("the longest: 90.0 ns"));
+        assert!(drawn.points[4].tip.contains("the longest: 90.0\u{a0}ns"));
     }
 
     #[test]

@@ -1,5 +1,9 @@
 //! Figures as people read them: three significant digits, a unit that fits, thousands apart.
 
+use std::fmt::Display;
+
+/// Between a figure and its unit, so that they stay on one line.
+const GAP: char = '\u{a0}';
 /// Seconds of a day.
 const DAY_S: u64 = 86_400;
 
@@ -61,13 +65,13 @@ pub(crate) fn trimmed(value: f64) -> String {
 /// A duration: 850 ns, 12.3 µs, 4.56 ms.
 pub(crate) fn time(nanos: f64) -> String {
     let (scaled, unit) = in_time_unit(nanos);
-    format!("{} {unit}", significant(scaled))
+    format!("{}{GAP}{unit}", significant(scaled))
 }
 
 /// A round duration, for an axis: 1 µs, 500 ns.
 pub(crate) fn round_time(nanos: f64) -> String {
     let (scaled, unit) = in_time_unit(nanos);
-    format!("{} {unit}", trimmed(scaled))
+    format!("{}{GAP}{unit}", trimmed(scaled))
 }
 
 fn in_time_unit(nanos: f64) -> (f64, &'static str) {
@@ -80,10 +84,15 @@ fn in_time_unit(nanos: f64) -> (f64, &'static str) {
     }
 }
 
+/// A share: 95 %.
+pub(crate) fn percent(value: impl Display) -> String {
+    format!("{value}{GAP}%")
+}
+
 /// Operations per second: 13.7 Mop/s, 207 kop/s.
 pub(crate) fn rate(ops_per_s: f64) -> String {
     let (divisor, unit) = rate_unit(ops_per_s);
-    format!("{} {unit}", significant(ops_per_s / divisor))
+    format!("{}{GAP}{unit}", significant(ops_per_s / divisor))
 }
 
 /// The unit for rates up to `largest`, and what to divide them by.
@@ -155,16 +164,16 @@ mod tests {
 
     #[test]
     fn units_fit_the_figure() {
-        assert_eq!(time(850.0), "850 ns");
-        assert_eq!(time(999.7), "1.00 µs");
-        assert_eq!(time(12_345.0), "12.3 µs");
-        assert_eq!(time(63_733_759.0), "63.7 ms");
-        assert_eq!(time(2.5e9), "2.50 s");
-        assert_eq!(round_time(500.0), "500 ns");
-        assert_eq!(round_time(1e6), "1 ms");
-        assert_eq!(rate(13_714_129.9), "13.7 Mop/s");
-        assert_eq!(rate(206_964.2), "207 kop/s");
-        assert_eq!(rate(12.0), "12.0 op/s");
+        assert_eq!(time(850.0), "850\u{a0}ns");
+        assert_eq!(time(999.7), "1.00\u{a0}µs");
+        assert_eq!(time(12_345.0), "12.3\u{a0}µs");
+        assert_eq!(time(63_733_759.0), "63.7\u{a0}ms");
+        assert_eq!(time(2.5e9), "2.50\u{a0}s");
+        assert_eq!(round_time(500.0), "500\u{a0}ns");
+        assert_eq!(round_time(1e6), "1\u{a0}ms");
+        assert_eq!(rate(13_714_129.9), "13.7\u{a0}Mop/s");
+        assert_eq!(rate(206_964.2), "207\u{a0}kop/s");
+        assert_eq!(rate(12.0), "12.0\u{a0}op/s");
         assert_eq!(short(1e6), "1M");
         assert_eq!(short(1_500.0), "1.5k");
         assert_eq!(short(16.0), "16");

@@ -10,7 +10,7 @@ use super::names::{self, Role};
 use super::number::{rate, round_time, short, time};
 use super::servers::{parts_without, settings};
 use super::sweep::{Question, Spacing, Sweep, sweeps};
-use super::verdict::{self, Cost, Range, Sentence, TIME};
+use super::verdict::{self, Range, Sentence, Standing, Wording};
 
 const RATE: Question = Question {
     axis: "rate",
@@ -19,6 +19,14 @@ const RATE: Question = Question {
     spacing: Spacing::Linear,
     tick: short,
     phrase: |value| format!("at {} offered", rate(value)),
+};
+
+/// For percentiles of a name.
+const PERCENTILE: Wording = Wording {
+    loses: "is longer",
+    ahead: "shorter by 1.10x or more",
+    leads: "is the shortest",
+    level: "is within 1.10x of the shortest",
 };
 
 /// The percentiles that are shown: the question, and which of a row's latencies.
@@ -175,32 +183,22 @@ fn verdict_at(sweep: &Sweep<'_, ServerRow>, latency: usize, percentile: &str) ->
             .filter_map(move |line| {
                 let (_, row) = line.points.iter().find(|point| point.0 == value)?;
                 let nanos = row.latencies_ns()[latency].filter(|_| row.saturated.is_none())?;
-                Some((line.label.clone(), nanos))
+                Some((line.label.as_str(), nanos))
             })
     };
-    let places: Vec<Cost> = sweep
+    let places: Vec<(String, Standing)> = sweep
         .values()
         .into_iter()
         .filter_map(|value| {
             let (_, ours) = kept(Role::Ours, value).next()?;
-            Some(Cost {
-                place: (RATE.phrase)(value),
-                ours,
-                others: kept(Role::Rival, value).collect(),
-            })
+            let standing = verdict::cheaper(ours, kept(Role::Rival, value))?;
+            Some(((RATE.phrase)(value), standing))
         })
         .collect();
     sweep.ours().map_or_else(Vec::new, |ours| {
-        verdict::costs(&format!("{percentile} of {ours}"), LONGER, &places)
+        verdict::sentences(&format!("{percentile} of {ours}"), PERCENTILE, &places)
     })
 }
-
-/// For percentiles of a name.
-const LONGER: verdict::Wording = verdict::Wording {
-    worse: "is longer",
-    better: "is shorter",
-    ..TIME
-};
 
 /// The highest rate that each server kept.
 fn capacity(sweep: &Sweep<'_, ServerRow>) -> Option<Sentence> {
@@ -236,11 +234,11 @@ fn capacity(sweep: &Sweep<'_, ServerRow>) -> Option<Sentence> {
         .iter()
         .map(|(_, label, highest)| format!("{label} {}", rate(*highest)))
         .collect();
-    Some(Sentence {
+    Some(Sentence::plain(
         class,
-        text: format!(
-            "The highest offered rate that was kept: {}.",
+        format!(
+            "The highest offered rate that was kept: {}",
             each.join(", ")
         ),
-    })
+    ))
 }

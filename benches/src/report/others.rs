@@ -9,14 +9,15 @@ use super::names::{self, Role};
 use super::number::{grouped, rate, round_time, short, significant, time};
 use super::part::{Part, PointTable};
 use super::sweep::panel;
-use super::verdict::{self, Cost, Sentence, TIME, Wording};
+use super::verdict::{self, Sentence, TIME, Wording};
 
 const KIB: f64 = 1_024.0;
 
 const MEMORY: Wording = Wording {
-    worse: "takes more memory",
-    ratio: "as much as",
-    better: "takes less memory",
+    loses: "takes more memory",
+    ahead: "smaller by 1.10x or more",
+    leads: "takes the least memory",
+    level: "is within 1.10x of the smallest",
 };
 
 /// What rows of `growth` show.
@@ -144,22 +145,8 @@ fn stairs(row: &GrowthRow, variant: usize) -> Series {
 }
 
 fn longest(rows: &[GrowthRow]) -> Vec<Sentence> {
-    let of = |role: Role| {
-        rows.iter()
-            .filter(move |row| names::role(&row.engine) == role)
-    };
-    let Some(ours) = of(Role::Ours).next() else {
-        return Vec::new();
-    };
-    let cost = Cost {
-        place: String::new(),
-        ours: ours.longest_ns,
-        others: of(Role::Rival)
-            .map(|row| (row.engine.clone(), row.longest_ns))
-            .collect(),
-    };
-    let name = format!("the longest insert of {}", ours.engine);
-    verdict::costs(&name, TIME, &[cost])
+    let costs = rows.iter().map(|row| (row.engine.as_str(), row.longest_ns));
+    cheaper(costs, TIME, |ours| format!("the longest insert of {ours}"))
 }
 
 /// What rows of `memory` show.
@@ -219,7 +206,7 @@ pub(super) fn memory(rows: &[MemoryRow]) -> Part {
         subtitle,
         drawing: Drawing::Bars(vec![least_first(bars)]),
         notes: vec!["Full colour: the bytes of key and value. Pale: all beside them.".to_owned()],
-        verdict: cheaper(costs),
+        verdict: cheaper(costs, MEMORY, str::to_owned),
         data,
     });
     part
@@ -302,7 +289,7 @@ pub(super) fn connections(rows: &[ConnectionsRow]) -> Part {
              in it."
                 .to_owned(),
         ],
-        verdict: cheaper(costs),
+        verdict: cheaper(costs, MEMORY, str::to_owned),
         data,
     });
     part
@@ -315,20 +302,23 @@ fn least_first(bars: Vec<Bar>) -> super::draw::bars::Panel {
     panel
 }
 
-fn cheaper<'r>(costs: impl Iterator<Item = (&'r str, f64)> + Clone) -> Vec<Sentence> {
+/// How ours stands in one place; `subject` says what of it.
+fn cheaper<'r>(
+    costs: impl Iterator<Item = (&'r str, f64)> + Clone,
+    wording: Wording,
+    subject: impl FnOnce(&str) -> String,
+) -> Vec<Sentence> {
     let of = |role: Role| {
         costs
             .clone()
             .filter(move |(name, _)| names::role(name) == role)
     };
     of(Role::Ours).next().map_or_else(Vec::new, |(ours, cost)| {
-        let cost = Cost {
-            place: String::new(),
-            ours: cost,
-            others: of(Role::Rival)
-                .map(|(name, cost)| (name.to_owned(), cost))
-                .collect(),
-        };
-        verdict::costs(ours, MEMORY, &[cost])
+        let standing = verdict::cheaper(cost, of(Role::Rival));
+        let places: Vec<_> = standing
+            .map(|standing| (String::new(), standing))
+            .into_iter()
+            .collect();
+        verdict::sentences(&subject(ours), wording, &places)
     })
 }

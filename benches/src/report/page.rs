@@ -103,7 +103,6 @@ pub(super) fn page(runs: &[Run]) -> String {
             sections.push(section_of(section, run, part));
         }
     }
-    links.push(("made", "How it was made"));
     let nav = Element::new("nav")
         .set("aria-label", "Parts of this page")
         .all(links.iter().map(|(anchor, text)| {
@@ -114,8 +113,7 @@ pub(super) fn page(runs: &[Run]) -> String {
     let main = Element::new("main")
         .push(reading())
         .push(short(tallies))
-        .all(sections)
-        .push(made(runs));
+        .all(sections);
     let body = Element::new("body")
         .push(patterns())
         .push(head(runs).push(nav))
@@ -195,6 +193,7 @@ fn head(runs: &[Run]) -> Element {
                 .map(|machine| Element::of("p", "machine").text(described(machine))),
         )
         .all(several)
+        .push(made(runs))
 }
 
 fn described(machine: &Machine) -> String {
@@ -261,7 +260,7 @@ fn section_of(section: Element, run: &Run, part: Part) -> Element {
     });
     let skipped = (!run.head.skipped.is_empty()).then(|| {
         let items = run.head.skipped.iter();
-        Element::new("div")
+        Element::of("div", "aside")
             .push(Element::new("h3").text("Asked for and not measured"))
             .push(Element::new("ul").all(items.map(|text| Element::new("li").text(text))))
     });
@@ -298,10 +297,9 @@ fn made(runs: &[Run]) -> Element {
             versions.push(version);
         }
     }
-    Element::new("section")
-        .push(Element::new("h2").set("id", "made").text("How it was made"))
-        .push(Element::of("div", "runs").push(table.element()))
-        .push(Element::new("p").text(format!("Versions: {}.", versions.join(", "))))
+    Element::of("div", "runs")
+        .push(table.element())
+        .push(Element::of("p", "versions").text(format!("Versions: {}.", versions.join(", "))))
 }
 
 fn server_versions(run: &Run) -> Vec<String> {

@@ -40,12 +40,14 @@ impl Part {
         for (name, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
             *wrong.entry(name).or_default() += count;
         }
-        let warnings = wrong.into_iter().map(|(name, count)| Sentence {
-            class: "wrong",
-            text: format!(
-                "{name} gave {} wrong replies: its figures prove nothing.",
-                grouped(count)
-            ),
+        let warnings = wrong.into_iter().map(|(name, count)| {
+            Sentence::plain(
+                "wrong",
+                format!(
+                    "{name} gave {} wrong replies: its figures prove nothing",
+                    grouped(count)
+                ),
+            )
         });
         self.warnings.extend(warnings);
     }

@@ -9,8 +9,8 @@ use super::number::{grouped, rate, short, significant, time};
 use super::open_loop;
 use super::part::{Part, PointTable};
 use super::sweep::{Measured, Question, Spacing, Sweep, panel, share_scale, spelled, sweeps};
-use super::tally::{places, tally};
-use super::verdict::{self, Cost, Range, Standing, Wording};
+use super::tally::{common, places, tally};
+use super::verdict::{self, RATE, Range, Standing, Wording};
 
 /// Nanoseconds of a microsecond: the results of `wire` are in the one, the page counts in the other.
 const NS_PER_US: f64 = 1_000.0;
@@ -19,9 +19,10 @@ const DISTRIBUTIONS: [&str; 3] = ["uniform", "zipf", "hot-key"];
 
 /// For processor time.
 const PROCESSOR: Wording = Wording {
-    worse: "takes more processor time",
-    ratio: "as much as",
-    better: "takes less processor time",
+    loses: "takes more processor time",
+    ahead: "thriftier by 1.10x or more",
+    leads: "takes the least processor time",
+    level: "is within 1.10x of the thriftiest",
 };
 
 impl Measured for ServerRow {
@@ -316,19 +317,6 @@ fn brief(place: &[String]) -> String {
         .join(", ")
 }
 
-/// What all places have in common.
-fn common(places: &[(Vec<String>, Vec<&ServerRow>)]) -> String {
-    let Some((first, _)) = places.first() else {
-        return String::new();
-    };
-    first
-        .iter()
-        .filter(|part| places.iter().all(|(place, _)| place.contains(part)))
-        .cloned()
-        .collect::<Vec<_>>()
-        .join(", ")
-}
-
 fn operations(rows: &[&ServerRow]) -> Vec<Figure> {
     let places = by_place(rows);
     if places.is_empty() {
@@ -356,14 +344,15 @@ fn operations(rows: &[&ServerRow]) -> Vec<Figure> {
     });
     vec![Figure {
         title: "How many operations does each server answer?".to_owned(),
-        subtitle: common(&places),
+        subtitle: common(places.iter().map(|(place, _)| place.as_slice())).join(", "),
         drawing: Drawing::Bars(panels.collect()),
         notes: vec![
             "Each panel has its own scale. echo parses nothing and stores nothing: it is the price \
              of TCP here, nobody's rival."
                 .to_owned(),
         ],
-        verdict: ours(rows).map_or_else(Vec::new, |ours| verdict::sentences(ours, &standings)),
+        verdict: ours(rows)
+            .map_or_else(Vec::new, |ours| verdict::sentences(ours, RATE, &standings)),
         data,
     }]
 }
@@ -378,26 +367,16 @@ fn ours<'r>(rows: &[&'r ServerRow]) -> Option<&'r str> {
 fn processor(rows: &[&ServerRow]) -> Vec<Figure> {
     let places = by_place(rows);
     let mut data = Data::new(["point and server", "CPU µs/op", "user", "system"]);
-    let mut costs = Vec::new();
+    let mut standings = Vec::new();
     let mut panels: Vec<Panel> = Vec::new();
     for (place, here) in &places {
         let mut bars = Vec::new();
-        let mut cost = Cost {
-            place: format!("at {}", brief(place)),
-            ours: 0.0,
-            others: Vec::new(),
-        };
         for row in here {
             let Some(total) = row.cpu_us_per_op else {
                 continue;
             };
             let figure = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), significant);
             let (user, system) = (figure(row.user_us_per_op), figure(row.sys_us_per_op));
-            match names::role(&row.server) {
-                Role::Ours => cost.ours = total,
-                Role::Rival => cost.others.push((row.server.clone(), total)),
-                Role::Sibling | Role::Floor => {}
-            }
             bars.push(Bar {
                 name: row.server.clone(),
                 style: names::style(&row.server, 0),
@@ -423,7 +402,14 @@ fn processor(rows: &[&ServerRow]) -> Vec<Figure> {
             );
         }
         if !bars.is_empty() {
-            costs.push(cost);
+            let total = |role: Role| {
+                here.iter()
+                    .filter(move |row| names::role(&row.server) == role)
+                    .filter_map(|row| Some((row.server.as_str(), row.cpu_us_per_op?)))
+            };
+            let ours = total(Role::Ours).next();
+            let standing = ours.and_then(|(_, ours)| verdict::cheaper(ours, total(Role::Rival)));
+            standings.extend(standing.map(|standing| (format!("at {}", brief(place)), standing)));
             let mut panel = panel(brief(place), bars);
             // Less is better: the best first, as everywhere.
             panel.bars.reverse();
@@ -436,7 +422,7 @@ fn processor(rows: &[&ServerRow]) -> Vec<Figure> {
     share_scale(&mut panels);
     vec![Figure {
         title: "How much processor time does an operation take?".to_owned(),
-        subtitle: common(&places),
+        subtitle: common(places.iter().map(|(place, _)| place.as_slice())).join(", "),
         drawing: Drawing::Bars(panels),
         notes: vec![
             "Microseconds of the server for each operation, from /proc: full colour is user time, \
@@ -444,7 +430,9 @@ fn processor(rows: &[&ServerRow]) -> Vec<Figure> {
              on a shared machine."
                 .to_owned(),
         ],
-        verdict: ours(rows).map_or_else(Vec::new, |ours| verdict::costs(ours, PROCESSOR, &costs)),
+        verdict: ours(rows).map_or_else(Vec::new, |ours| {
+            verdict::sentences(ours, PROCESSOR, &standings)
+        }),
         data,
     }]
 }
@@ -491,7 +479,7 @@ fn named(
                 notes: Vec::new(),
                 verdict: sweep
                     .ours()
-                    .map_or_else(Vec::new, |ours| verdict::sentences(ours, &standings)),
+                    .map_or_else(Vec::new, |ours| verdict::sentences(ours, RATE, &standings)),
                 data,
             }
         })

@@ -10,7 +10,7 @@ use super::draw::scale::Scale;
 use super::figure::{Data, Drawing, Figure};
 use super::names::{self, Role};
 use super::number::{rate_unit, significant};
-use super::verdict::{self, Range, Standing};
+use super::verdict::{self, RATE, Range, Standing};
 
 /// A row that can stand in a sweep.
 pub(super) trait Measured {
@@ -110,6 +110,12 @@ pub(super) fn sweeps<'r, R: Measured>(
         }
     }
     for sweep in &mut sweeps {
+        if any_own {
+            // What only the base has, with settings that were not swept, is no line.
+            sweep
+                .lines
+                .retain(|line| line.points.iter().any(|point| own(point.1)));
+        }
         label(&mut sweep.lines);
     }
     sweeps.retain(|sweep| sweep.values().len() > 1);
@@ -315,7 +321,7 @@ impl<R: Measured> Sweep<'_, R> {
             .map(|point| point.range.map_or(point.y, |range| range.1));
         let y = Scale::from_zero(reached, 5, super::number::trimmed);
         let verdict = self.ours().map_or_else(Vec::new, |ours| {
-            verdict::sentences(ours, &self.standings(question.phrase))
+            verdict::sentences(ours, RATE, &self.standings(question.phrase))
         });
         Figure {
             title: question.title.to_owned(),

@@ -59,32 +59,32 @@ pub(super) fn tally<'r, R: Measured>(
     if all == 0 {
         return Vec::new();
     }
-    let mut sentences = vec![Sentence {
-        class: "level",
-        text: format!(
+    let mut sentences = vec![Sentence::plain(
+        "level",
+        format!(
             "Of {all} points compared, {ours_name} leads all others at {}, cannot be told from the \
-             best at {level} (ranges overlap), and loses at {}.",
+             best at {level} (ranges overlap), and loses at {}",
             leads.len(),
             loses.len(),
         ),
-    }];
+    )];
     if let Some((ratio, name, words)) = largest(&loses) {
-        sentences.push(Sentence {
-            class: "loses",
-            text: format!(
-                "Its worst point: {name} is ahead of {ours_name} by {} ({words}).",
+        sentences.push(Sentence::plain(
+            "loses",
+            format!(
+                "Its worst point: {name} is ahead of {ours_name} by {} ({words})",
                 times(*ratio)
             ),
-        });
+        ));
     }
     if let Some((ratio, name, words)) = largest(&leads) {
-        sentences.push(Sentence {
-            class: "leads",
-            text: format!(
-                "Its best point: ahead of the next, {name}, by {} ({words}).",
+        sentences.push(Sentence::plain(
+            "leads",
+            format!(
+                "Its best point: ahead of the next, {name}, by {} ({words})",
                 times(*ratio)
             ),
-        });
+        ));
     }
     sentences
 }
@@ -99,6 +99,16 @@ pub(super) fn places<R>(rows: &[&R], parts: impl Fn(&R) -> Vec<String>) -> Vec<V
         }
     }
     places
+}
+
+/// What places have in common, in words.
+pub(super) fn common<'p>(places: impl Iterator<Item = &'p [String]> + Clone) -> Vec<String> {
+    let first = places.clone().next().unwrap_or_default();
+    first
+        .iter()
+        .filter(|part| places.clone().all(|place| place.contains(part)))
+        .cloned()
+        .collect()
 }
 
 fn difference(place: &[String], base: &[String]) -> String {

@@ -1,8 +1,9 @@
 //! Who wins and who loses, in sentences that the figures write.
 //!
-//! 1. Ahead means that the ranges of the rounds do not overlap: the slowest round of one is faster
-//!    than the fastest of the other. Everything else is "not different".
-//! 2. Losses come first, and are never left out for brevity without their number.
+//! 1. Of operations per second, ahead means that the ranges of the rounds do not overlap: the slowest
+//!    round of one is faster than the fastest of the other. Everything else is "not different".
+//! 2. Of figures without ranges, ahead means by [`COST_RATIO_MIN`] or more.
+//! 3. Losses come first; who is not named is counted.
 
 use super::number::times;
 
@@ -34,7 +35,47 @@ pub(super) enum Standing {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Sentence {
     pub(super) class: &'static str,
+    /// Without its full stop.
     pub(super) text: String,
+    /// Where it holds, and how.
+    pub(super) places: Vec<(String, String)>,
+}
+
+/// How sentences about one kind of figure are worded; each is about ours.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wording {
+    pub(super) loses: &'static str,
+    /// Whom it loses to.
+    pub(super) ahead: &'static str,
+    pub(super) leads: &'static str,
+    pub(super) level: &'static str,
+}
+
+/// Of operations per second.
+pub(super) const RATE: Wording = Wording {
+    loses: "loses",
+    ahead: "ahead of it, with ranges that do not overlap",
+    leads: "leads all others",
+    level: "cannot be told from the best, since ranges overlap,",
+};
+
+/// Of latencies.
+pub(super) const TIME: Wording = Wording {
+    loses: "takes longer",
+    ahead: "quicker by 1.10x or more",
+    leads: "takes the least time",
+    level: "is within 1.10x of the quickest",
+};
+
+impl Sentence {
+    /// One that holds without places.
+    pub(super) fn plain(class: &'static str, text: String) -> Self {
+        Self {
+            class,
+            text,
+            places: Vec::new(),
+        }
+    }
 }
 
 impl Range {
@@ -78,6 +119,35 @@ pub(super) fn standing<'n>(
     Some(Standing::Level(level.collect()))
 }
 
+/// How ours stands where less is better and nothing has a range; `None` without others.
+pub(super) fn cheaper<'n>(
+    ours: f64,
+    others: impl IntoIterator<Item = (&'n str, f64)>,
+) -> Option<Standing> {
+    let mut others: Vec<(&str, f64)> = others
+        .into_iter()
+        .filter(|(_, cost)| *cost > 0.0 && ours > 0.0)
+        .collect();
+    others.sort_by(|one, two| one.1.total_cmp(&two.1));
+    let &(next, best) = others.first()?;
+    let ahead: Vec<(String, f64)> = others
+        .iter()
+        .map(|(name, cost)| ((*name).to_owned(), ours / cost))
+        .filter(|(_, ratio)| *ratio >= COST_RATIO_MIN)
+        .collect();
+    if !ahead.is_empty() {
+        return Some(Standing::Loses(ahead));
+    }
+    if best / ours >= COST_RATIO_MIN {
+        return Some(Standing::Leads(next.to_owned(), best / ours));
+    }
+    let level = others
+        .iter()
+        .filter(|(_, cost)| cost / ours < COST_RATIO_MIN)
+        .map(|(name, _)| (*name).to_owned());
+    Some(Standing::Level(level.collect()))
+}
+
 /// "1.42x", or that the ranges overlap.
 pub(super) fn against(range: Range, ours: Option<Range>) -> String {
     match ours {
@@ -91,6 +161,68 @@ pub(super) fn against(range: Range, ours: Option<Range>) -> String {
     }
 }
 
+/// One sentence each for losses, leads and what cannot be told apart; a place reads like "at 2
+/// threads", and may be empty where there is only one.
+pub(super) fn sentences(
+    ours: &str,
+    wording: Wording,
+    places: &[(String, Standing)],
+) -> Vec<Sentence> {
+    let (mut loses, mut leads, mut level) = (Vec::new(), Vec::new(), Vec::new());
+    for (place, standing) in places {
+        let (sentence, text) = match standing {
+            Standing::Loses(ahead) => {
+                let named = ahead.iter().map(|(name, ratio)| by(name, *ratio));
+                (&mut loses, shortened(named.collect()))
+            }
+            Standing::Leads(next, ratio) => (&mut leads, by(next, *ratio)),
+            Standing::Level(with) => (&mut level, shortened(with.clone())),
+        };
+        sentence.push((place.clone(), text));
+    }
+    let Wording {
+        loses: losing,
+        ahead,
+        leads: leading,
+        level: even,
+    } = wording;
+    let where_of = |some: &[(String, String)]| match (some.len(), places.len()) {
+        (_, 1) => "here".to_owned(),
+        (some, all) => format!("at {some} of {all} points"),
+    };
+    let texts = [
+        format!("{ours} {losing} {}; {ahead}", where_of(&loses)),
+        format!("{ours} {leading} {}; ahead of the next", where_of(&leads)),
+        format!("{ours} {even} {}", where_of(&level)),
+    ];
+    ["loses", "leads", "level"]
+        .into_iter()
+        .zip(texts)
+        .zip([loses, leads, level])
+        .filter(|(_, places)| !places.is_empty())
+        .map(|((class, text), places)| Sentence {
+            class,
+            text,
+            places,
+        })
+        .collect()
+}
+
+fn by(name: &str, ratio: f64) -> String {
+    format!("{name} by {}", times(ratio))
+}
+
+/// The first few, and how many more.
+fn shortened(mut names: Vec<String>) -> String {
+    let more = names.len().saturating_sub(NAMED_MAX);
+    names.truncate(NAMED_MAX);
+    if more == 0 {
+        listed(&names)
+    } else {
+        format!("{} and {more} more", names.join(", "))
+    }
+}
+
 /// "a, b and c".
 pub(super) fn listed(names: &[String]) -> String {
     match names {
@@ -98,140 +230,6 @@ pub(super) fn listed(names: &[String]) -> String {
         [one] => one.clone(),
         [firsts @ .., last] => format!("{} and {last}", firsts.join(", ")),
     }
-}
-
-/// One sentence each for losses, leads and what cannot be told apart; a place reads like "at 2
-/// threads".
-pub(super) fn sentences(ours: &str, places: &[(String, Standing)]) -> Vec<Sentence> {
-    let (mut loses, mut leads, mut level) = (Vec::new(), Vec::new(), Vec::new());
-    for (place, standing) in places {
-        match standing {
-            Standing::Loses(ahead) => loses.push(format!("{place} {}", losing(ahead))),
-            Standing::Leads(next, ratio) => {
-                leads.push(format!("{place} by {} over {next}", times(*ratio)));
-            }
-            Standing::Level(with) => {
-                let named = &with[..with.len().min(NAMED_MAX)];
-                level.push(format!("{place} ({})", shortened(named, with.len())));
-            }
-        }
-    }
-    let mut sentences = Vec::new();
-    let mut say = |class, begin: String, parts: Vec<String>| {
-        if !parts.is_empty() {
-            sentences.push(Sentence {
-                class,
-                text: format!("{begin}: {}.", parts.join("; ")),
-            });
-        }
-    };
-    say(
-        "loses",
-        format!("{ours} loses here (ranges do not overlap)"),
-        loses,
-    );
-    say("leads", format!("{ours} leads all others"), leads);
-    say(
-        "level",
-        format!("{ours} is not different from the best (ranges overlap)"),
-        level,
-    );
-    sentences
-}
-
-/// "striped is ahead by 1.53x, dashmap by 1.31x and 2 more".
-fn losing(ahead: &[(String, f64)]) -> String {
-    let named: Vec<String> = ahead
-        .iter()
-        .take(NAMED_MAX)
-        .enumerate()
-        .map(|(index, (name, ratio))| {
-            let verb = if index == 0 { " is ahead" } else { "" };
-            format!("{name}{verb} by {}", times(*ratio))
-        })
-        .collect();
-    shortened(&named, ahead.len())
-}
-
-fn shortened(named: &[String], all: usize) -> String {
-    match all - named.len() {
-        0 => listed(named),
-        more => format!("{} and {more} more", named.join(", ")),
-    }
-}
-
-/// One figure of ours, and those of the others, where less is better.
-#[derive(Clone, Debug)]
-pub(super) struct Cost {
-    /// Where, as in a sentence; may be empty.
-    pub(super) place: String,
-    pub(super) ours: f64,
-    pub(super) others: Vec<(String, f64)>,
-}
-
-/// How a sentence about costs is worded.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Wording {
-    /// "takes longer"
-    pub(super) worse: &'static str,
-    /// "as long as"
-    pub(super) ratio: &'static str,
-    /// "takes clearly less time"
-    pub(super) better: &'static str,
-}
-
-/// For latencies.
-pub(super) const TIME: Wording = Wording {
-    worse: "takes longer",
-    ratio: "as long as",
-    better: "is quicker",
-};
-
-/// Where ours costs clearly more than another; these figures have no ranges, so no more is claimed
-/// than the ratio.
-pub(super) fn costs(ours: &str, wording: Wording, places: &[Cost]) -> Vec<Sentence> {
-    let mut behind = Vec::new();
-    let mut compared = 0;
-    for cost in places {
-        let mut less: Vec<(&str, f64)> = cost
-            .others
-            .iter()
-            .filter(|(_, other)| *other > 0.0)
-            .map(|(name, other)| (name.as_str(), cost.ours / other))
-            .filter(|(_, ratio)| *ratio >= COST_RATIO_MIN)
-            .collect();
-        compared += usize::from(!cost.others.is_empty());
-        less.sort_by(|one, two| two.1.total_cmp(&one.1));
-        if !less.is_empty() {
-            let named: Vec<String> = less
-                .iter()
-                .take(NAMED_MAX)
-                .map(|(name, ratio)| format!("{} {} {name}", times(*ratio), wording.ratio))
-                .collect();
-            let said = format!("{} {}", cost.place, shortened(&named, less.len()));
-            behind.push(said.trim().to_owned());
-        }
-    }
-    let least = times(COST_RATIO_MIN);
-    let (class, text) = match (compared, behind.is_empty()) {
-        (0, _) => return Vec::new(),
-        (_, true) => (
-            "leads",
-            format!(
-                "No other {} than {ours} here by {least} or more.",
-                wording.better
-            ),
-        ),
-        (_, false) => (
-            "loses",
-            format!(
-                "{ours} {} here (by {least} or more; these figures have no ranges): {}.",
-                wording.worse,
-                behind.join("; ")
-            ),
-        ),
-    };
-    vec![Sentence { class, text }]
 }
 
 #[cfg(test)]
@@ -271,54 +269,77 @@ mod tests {
     }
 
     #[test]
-    fn losses_are_said_first_and_in_full() {
+    fn losses_are_said_first_and_nobody_is_forgotten() {
         let ahead = |names: &[&str]| {
             Standing::Loses(names.iter().map(|name| ((*name).to_owned(), 1.4)).collect())
         };
-        let found = sentences(
-            "ours",
-            &[
-                ("at 512".to_owned(), Standing::Leads("b".to_owned(), 2.0)),
-                ("at 1".to_owned(), ahead(&["a"])),
-                ("at 16".to_owned(), ahead(&["a", "b", "c", "d", "e"])),
-                ("at 64".to_owned(), Standing::Level(vec!["a".to_owned()])),
-            ],
-        );
-        let texts: Vec<&str> = found.iter().map(|one| one.text.as_str()).collect();
+        let places = [
+            ("at 512".to_owned(), Standing::Leads("b".to_owned(), 2.0)),
+            ("at 1".to_owned(), ahead(&["a"])),
+            ("at 16".to_owned(), ahead(&["a", "b", "c", "d", "e"])),
+            ("at 64".to_owned(), Standing::Level(vec!["a".to_owned()])),
+        ];
+        let found: Vec<String> = sentences("ours", RATE, &places)
+            .into_iter()
+            .map(|one| format!("{} {}: {:?}", one.class, one.text, one.places))
+            .collect();
+        let expected = [
+            "loses ours loses at 2 of 4 points; ahead of it, with ranges that do not overlap: \
+             [(\"at 1\", \"a by 1.40x\"), \
+             (\"at 16\", \"a by 1.40x, b by 1.40x, c by 1.40x and 2 more\")]",
+            "leads ours leads all others at 1 of 4 points; ahead of the next: \
+             [(\"at 512\", \"b by 2.00x\")]",
+            "level ours cannot be told from the best, since ranges overlap, at 1 of 4 points: \
+             [(\"at 64\", \"a\")]",
+        ];
+        assert_eq!(found, expected);
+        assert!(sentences("ours", RATE, &[]).is_empty());
+        let alone = sentences("ours", TIME, &[(String::new(), ahead(&["a"]))]);
         assert_eq!(
-            texts,
-            [
-                "ours loses here (ranges do not overlap): at 1 a is ahead by 1.40x; \
-                 at 16 a is ahead by 1.40x, b by 1.40x, c by 1.40x and 2 more.",
-                "ours leads all others: at 512 by 2.00x over b.",
-                "ours is not different from the best (ranges overlap): at 64 (a).",
-            ]
+            alone[0].text,
+            "ours takes longer here; quicker by 1.10x or more"
         );
-        assert!(sentences("ours", &[]).is_empty());
     }
 
     #[test]
-    fn a_longer_latency_is_a_loss() {
-        let check = |ours, others: &[(&str, f64)]| {
-            let others = others.iter().map(|other| (other.0.to_owned(), other.1));
-            let cost = Cost {
-                place: "at p99".to_owned(),
-                ours,
-                others: others.collect(),
-            };
-            let found = costs("ours", TIME, &[cost]);
-            found.into_iter().next().map(|sentence| sentence.text)
-        };
+    fn less_is_better_of_costs() {
+        let cases: [(f64, &[(&str, f64)], Option<Standing>); 4] = [
+            (
+                30.0,
+                &[("a", 20.0), ("dead", 0.0), ("b", 10.0)],
+                Some(Standing::Loses(vec![
+                    ("b".to_owned(), 3.0),
+                    ("a".to_owned(), 1.5),
+                ])),
+            ),
+            (
+                10.0,
+                &[("a", 30.0), ("b", 20.0)],
+                Some(Standing::Leads("b".to_owned(), 2.0)),
+            ),
+            (
+                10.0,
+                &[("a", 9.9), ("b", 20.0)],
+                Some(Standing::Level(vec!["a".to_owned()])),
+            ),
+            (10.0, &[], None),
+        ];
+        for (ours, others, expected) in cases {
+            assert_eq!(cheaper(ours, others.iter().copied()), expected);
+        }
+    }
+
+    #[test]
+    fn what_overlaps_is_called_not_different() {
+        let ours = range(9.0, 10.0, 11.0);
+        assert_eq!(against(range(13.0, 14.0, 15.0), Some(ours)), "1.40x");
         assert_eq!(
-            check(30.0, &[("a", 10.0), ("dead", 0.0)]).unwrap(),
-            "ours takes longer here (by 1.10x or more; these figures have no ranges): \
-             at p99 3.00x as long as a."
+            against(range(10.0, 11.0, 12.0), Some(ours)),
+            "1.10x (not different)"
         );
-        assert_eq!(
-            check(10.0, &[("a", 9.9)]).unwrap(),
-            "No other is quicker than ours here by 1.10x or more."
-        );
-        assert_eq!(check(10.0, &[]), None);
+        assert_eq!(against(ours, Some(ours)), "1");
+        assert_eq!(against(ours, Some(range(0.0, 0.0, 0.0))), "-");
+        assert_eq!(against(ours, None), "-");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! A figure of several panels is several of these side by side; panels of one scale get the same
 //! `largest`.
 
-use super::{Style, label, path, stroke, text_width};
+use super::{Style, label, path, stroke, strong_width, text_width};
 use crate::report::markup::{Element, Px};
 
 const WIDTH: f64 = 360.0;
@@ -56,10 +56,14 @@ impl Panel {
     /// Draws the bars in their order.
     pub(crate) fn svg(&self) -> Element {
         let widest = |text: fn(&Bar) -> &str| {
-            self.bars
-                .iter()
-                .map(|bar| text_width(text(bar), FONT_PX))
-                .fold(0.0, f64::max)
+            let widths = self.bars.iter().map(|bar| {
+                if bar.style.strong {
+                    strong_width(text(bar), FONT_PX)
+                } else {
+                    text_width(text(bar), FONT_PX)
+                }
+            });
+            widths.fold(0.0, f64::max)
         };
         let left = (widest(|bar| &bar.name) + 10.0).min(WIDTH / 2.0);
         let right = (WIDTH - widest(|bar| &bar.figure) - 12.0).max(left + 1.0);

@@ -1,7 +1,7 @@
 //! Lines over two axes, named at their right ends.
 
 use super::scale::{Scale, Tick};
-use super::{Style, label, path, spread, stroke, text_width};
+use super::{Style, label, path, spread, stroke, strong_width, text_width};
 use crate::report::markup::Element;
 
 /// Most series of one drawing: as many as there are colours.
@@ -120,13 +120,18 @@ impl Plot {
     }
 
     fn area(&self, frame: Frame) -> Area {
-        let widest = |texts: &mut dyn Iterator<Item = &str>| {
-            texts
-                .map(|text| text_width(text, frame.font_px))
-                .fold(0.0, f64::max)
-        };
-        let ticks = widest(&mut self.y.ticks().iter().map(|tick| tick.label.as_str()));
-        let names = widest(&mut self.series.iter().map(|series| series.name.as_str()));
+        let ticks = self.y.ticks().iter();
+        let ticks = ticks
+            .map(|tick| text_width(&tick.label, frame.font_px))
+            .fold(0.0, f64::max);
+        let names = self.series.iter().map(|series| {
+            if series.style.strong {
+                strong_width(&series.name, frame.font_px)
+            } else {
+                text_width(&series.name, frame.font_px)
+            }
+        });
+        let names = names.fold(0.0, f64::max);
         let left = ticks + 10.0;
         // A long name may not take more than half of the drawing.
         let right = frame.width - (names + LEADER + 14.0).min(frame.width / 2.0);
@@ -168,7 +173,11 @@ impl Plot {
         }
         let (left, right) = ((area.left, area.bottom), (area.right, area.bottom));
         parts.push(stroke("axis", left, right));
-        let middle = f64::midpoint(area.left, area.right);
+        // Below the middle of the axis, but not beyond the drawing.
+        let half = strong_width(&self.x_title, frame.font_px) / 2.0;
+        let middle = f64::midpoint(area.left, area.right)
+            .min(frame.width - half)
+            .max(half);
         let below = (middle, frame.height - 6.0);
         parts.push(label("title", below, "middle", &self.x_title));
         let above = (2.0, frame.font_px + 2.0);
@@ -259,7 +268,8 @@ impl Plot {
         let wanted: Vec<f64> = ended.iter().map(|(_, end)| end.1).collect();
         let gap = frame.font_px * LINE_HEIGHT;
         let low = frame.font_px * 2.0;
-        let places = spread(&wanted, gap, low, frame.height - gap);
+        // Where they fit, they stay above the ticks of the horizontal axis.
+        let places = spread(&wanted, gap, low, area.bottom);
         let mut parts = Vec::new();
         for ((series, end), y) in ended.into_iter().zip(places) {
             let begin = (end.0 + MARKER, end.1);

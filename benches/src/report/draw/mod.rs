@@ -14,12 +14,21 @@ pub(crate) mod scale;
 /// Colours the style sheet has.
 pub(crate) const COLOURS: usize = 12;
 
-/// The width of a character, as a share of the font size; generous, since the font is the reader's.
-const CHARACTER: f64 = 0.56;
-
-/// About how wide a text will be.
+/// About how wide a text will be, in the widest of the usual fonts: which one the reader has is not
+/// known.
 pub(crate) fn text_width(text: &str, font_px: f64) -> f64 {
-    text.chars().count() as f64 * font_px * CHARACTER
+    let ems = text.chars().map(|character| match character {
+        'f' | 'i' | 'j' | 'l' | 'r' | 't' | ' ' | '.' | ',' | ':' | '-' | '(' | ')' => 0.40,
+        'm' | 'w' | 'M' | 'W' | '%' => 0.97,
+        'A'..='Z' => 0.72,
+        _ => 0.63,
+    });
+    ems.sum::<f64>() * font_px
+}
+
+/// The same in strong letters.
+pub(crate) fn strong_width(text: &str, font_px: f64) -> f64 {
+    text_width(text, font_px) * 1.12
 }
 
 /// Text inside a drawing. `anchor` is `start`, `middle` or `end`.

@@ -3,7 +3,7 @@
 //! 1. A position is finite and between the two ends, for any value.
 //! 2. Ticks rise and lie on the scale.
 
-use super::super::number::trimmed;
+use super::super::number::{percent, trimmed};
 
 /// Decades below which a logarithmic scale also has ticks at 2 and 5.
 const DECADES_FEW: f64 = 2.2;
@@ -229,25 +229,25 @@ pub(crate) fn percentiles(largest: f64) -> Scale {
     let mut ticks = vec![
         Tick {
             at: 1.0,
-            label: "0 %".to_owned(),
+            label: percent(0),
         },
         Tick {
             at: 2.0,
-            label: "50 %".to_owned(),
+            label: percent(50),
         },
     ];
     for nines in 1..=9 {
         let at = 10_f64.powi(nines);
         ticks.push(Tick {
             at,
-            label: format!("{} %", percent(at)),
+            label: percent(nines_of(at)),
         });
     }
     Scale::between(1.0, largest.max(10.0), ticks)
 }
 
 /// 100 becomes 99, 1,000 becomes 99.9.
-fn percent(at: f64) -> String {
+fn nines_of(at: f64) -> String {
     let percent = 100.0 - 100.0 / at;
     if at <= 1e5 {
         trimmed(percent)
@@ -363,16 +363,19 @@ mod tests {
         assert_eq!(
             labels(&percentiles(1e6)),
             [
-                "0 %",
-                "50 %",
-                "90 %",
-                "99 %",
-                "99.9 %",
-                "99.99 %",
-                "99.999 %",
-                "99.9999 %"
+                "0\u{a0}%",
+                "50\u{a0}%",
+                "90\u{a0}%",
+                "99\u{a0}%",
+                "99.9\u{a0}%",
+                "99.99\u{a0}%",
+                "99.999\u{a0}%",
+                "99.9999\u{a0}%"
             ]
         );
-        assert_eq!(labels(&percentiles(1.0)), ["0 %", "50 %", "90 %"]);
+        assert_eq!(
+            labels(&percentiles(1.0)),
+            ["0\u{a0}%", "50\u{a0}%", "90\u{a0}%"]
+        );
     }
 }

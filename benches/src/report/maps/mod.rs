@@ -4,11 +4,11 @@ use super::draw::bars::Bar;
 use super::figure::{Drawing, Figure};
 use super::input::MapRow;
 use super::names;
-use super::number::{grouped, rate, round_time, short};
+use super::number::{grouped, percent, rate, round_time, short};
 use super::part::Part;
 use super::sweep::{Measured, Question, Spacing, Sweep, spelled, sweeps};
 use super::tally::tally;
-use super::verdict::{self, Range, Sentence, Standing};
+use super::verdict::{self, RATE, Range, Sentence, Standing};
 
 pub(super) mod points;
 mod shards;
@@ -106,10 +106,10 @@ const QUESTIONS: &[(Question, &str, fn(&MapRow) -> f64)] = &[
         Question {
             axis: "read-percent",
             title: "What do writes cost?",
-            x_title: "share of reads (steps, not to scale)",
+            x_title: "share of reads (not to scale)",
             spacing: Spacing::Equal,
-            tick: |value| format!("{value} %"),
-            phrase: |value| format!("at {value} % reads"),
+            tick: |value| percent(value),
+            phrase: |value| format!("at {} reads", percent(value)),
         },
         "throughput by read share",
         |row| row.read_percent as f64,
@@ -168,7 +168,7 @@ fn parts_without(row: &MapRow, axis: &str) -> Vec<String> {
         ),
         (
             "read-percent",
-            mixed.then(|| format!("{} % reads", row.read_percent)),
+            mixed.then(|| format!("{} reads", percent(row.read_percent))),
         ),
         ("distribution", Some(row.distribution.clone())),
     ];
@@ -304,5 +304,5 @@ fn distributions(rows: &[&MapRow]) -> Vec<Figure> {
 fn sentences(sweep: &Sweep<'_, MapRow>, standings: &[(String, Standing)]) -> Vec<Sentence> {
     sweep
         .ours()
-        .map_or_else(Vec::new, |ours| verdict::sentences(ours, standings))
+        .map_or_else(Vec::new, |ours| verdict::sentences(ours, RATE, standings))
 }

@@ -6,7 +6,7 @@ use crate::report::figure::Figure;
 use crate::report::names::{self, Role};
 use crate::report::number::short;
 use crate::report::sweep::{Measured as _, Question, Spacing, Sweep};
-use crate::report::verdict::{self, Sentence, Standing};
+use crate::report::verdict::{self, RATE, Sentence, Standing};
 
 const SHARDS: Question = Question {
     axis: "shards",
@@ -89,5 +89,5 @@ fn against(sweep: &Sweep<'_, MapRow>, others: &[&MapRow]) -> Vec<Sentence> {
             Some(((SHARDS.phrase)(value), standing))
         })
         .collect();
-    verdict::sentences(line.name, &standings)
+    verdict::sentences(line.name, RATE, &standings)
 }

@@ -12,7 +12,7 @@ use crate::report::verdict::{Range, Sentence};
 const WINDOW: Question = Question {
     axis: "window",
     title: "What does a write window buy?",
-    x_title: "window in which owners gather writes (steps, not to scale)",
+    x_title: "window for gathering writes (not to scale)",
     spacing: Spacing::Equal,
     tick: window,
     phrase: |micros| format!("with a window of {}", window(micros)),
@@ -47,14 +47,14 @@ fn bought(line: &Line<'_, MapRow>) -> Option<Sentence> {
         .max_by(|one, other| one.1.ops_per_s.total_cmp(&other.1.ops_per_s))?;
     let (gained, without) = (row.rate(), first.rate());
     if best == none || !gained.is_ahead_of(without) {
-        return Some(Sentence {
-            class: "level",
-            text: format!(
-                "{}: no window does clearly more operations than a window of {}.",
+        return Some(Sentence::plain(
+            "level",
+            format!(
+                "{}: no window does clearly more operations than a window of {}",
                 line.label,
                 window(none)
             ),
-        });
+        ));
     }
     let longer = match (row.p99_ns, first.p99_ns) {
         (Some(with), Some(without)) if without > 0.0 => {
@@ -62,16 +62,16 @@ fn bought(line: &Line<'_, MapRow>) -> Option<Sentence> {
         }
         _ => String::new(),
     };
-    Some(Sentence {
-        class: "leads",
-        text: format!(
-            "{}: a window of {} does {} the operations of {}{longer}.",
+    Some(Sentence::plain(
+        "leads",
+        format!(
+            "{}: a window of {} does {} the operations of {}{longer}",
             line.label,
             window(best),
             times(gained.ratio_to(without)?),
             window(none),
         ),
-    })
+    ))
 }
 
 fn window_costs(sweep: &Sweep<'_, MapRow>, subtitle: String) -> Option<Figure> {

@@ -6,8 +6,8 @@ use crate::report::figure::{Data, Drawing, Figure};
 use crate::report::names::{self, Role};
 use crate::report::number::{rate, time};
 use crate::report::sweep::{Measured as _, panel, share_scale, spelled};
-use crate::report::tally::places;
-use crate::report::verdict;
+use crate::report::tally::{common, places};
+use crate::report::verdict::{self, RATE};
 
 /// Named workloads as bars: YCSB, or all others.
 pub(super) fn figures(rows: &[&MapRow], ycsb: bool) -> Vec<Figure> {
@@ -30,16 +30,17 @@ pub(super) fn figures(rows: &[&MapRow], ycsb: bool) -> Vec<Figure> {
         "p99",
         "p99.9",
     ]);
-    for place in places(&named, parts) {
+    let all = places(&named, parts);
+    // The name comes first; what else the places share is said once.
+    let shared = common(all.iter().map(Vec::as_slice));
+    for place in &all {
         let here: Vec<&MapRow> = named
             .iter()
             .copied()
-            .filter(|row| parts(row) == place)
+            .filter(|row| parts(row) == *place)
             .collect();
-        let (title, details) = place.split_first().map_or_else(
-            || (String::new(), String::new()),
-            |(workload, rest)| (workload.clone(), rest.join(", ")),
-        );
+        let differing = place.iter().filter(|part| !shared.contains(part));
+        let title = differing.cloned().collect::<Vec<_>>().join(", ");
         let mut bars = Vec::new();
         for one in labelled(here.clone()).into_iter().zip(&here) {
             let (latencies, row) = one;
@@ -69,7 +70,7 @@ pub(super) fn figures(rows: &[&MapRow], ycsb: bool) -> Vec<Figure> {
         if let Some(standing) = ours.and_then(|ours| verdict::standing(ours.rate(), rivals)) {
             standings.push((format!("at {title}"), standing));
         }
-        panels.push(panel(format!("{title}: {details}"), bars));
+        panels.push(panel(title, bars));
     }
     share_scale(&mut panels);
     let ours = named
@@ -83,24 +84,24 @@ pub(super) fn figures(rows: &[&MapRow], ycsb: bool) -> Vec<Figure> {
             "What if a read and a write must be one step?"
         }
         .to_owned(),
-        subtitle: if ycsb {
-            "YCSB by name: A half updates, B 5 % updates, C reads only, D reads of the latest with \
-             5 % inserts, F half read-modify-writes"
-        } else {
-            "counter: read, add one, write. transfer: take from one key, give to another"
-        }
-        .to_owned(),
+        subtitle: shared.join(", "),
         drawing: Drawing::Bars(panels),
         notes: if ycsb {
-            Vec::new()
+            vec![
+                "YCSB by name: A half updates; B 5 % updates; C reads only; D reads of the latest, \
+                 and 5 % inserts; F half read-modify-writes."
+                    .to_owned(),
+            ]
         } else {
             vec![
+                "counter: read, add one, write. transfer: take from one key, give to another."
+                    .to_owned(),
                 "Hatched: not atomic. That engine cannot do it in one step; others may see it half \
                  done. It does less, so it is compared with nobody."
                     .to_owned(),
             ]
         },
-        verdict: ours.map_or_else(Vec::new, |ours| verdict::sentences(ours, &standings)),
+        verdict: ours.map_or_else(Vec::new, |ours| verdict::sentences(ours, RATE, &standings)),
         data,
     }]
 }
