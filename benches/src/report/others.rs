@@ -52,6 +52,7 @@ pub(super) fn growth(rows: &[GrowthRow]) -> Part {
     }
     let mut part = Part::default();
     part.add("the longest pause against growth", pauses(rows, &data));
+    part.add("inserts per second", inserts(rows, &data));
     let title = rows.first().map_or_else(String::new, growth_place);
     part.tables.push(PointTable { title, data });
     part
@@ -106,6 +107,47 @@ fn pauses(rows: &[GrowthRow], data: &Data) -> Vec<Figure> {
     }]
 }
 
+/// How fast the map fills, growth included.
+fn inserts(rows: &[GrowthRow], data: &Data) -> Vec<Figure> {
+    let Some(first) = rows.first() else {
+        return Vec::new();
+    };
+    let bars = rows.iter().map(|row| {
+        let figure = format!("{} Minsert/s", significant(row.inserts_per_s / 1e6));
+        Bar {
+            name: row.engine.clone(),
+            style: names::style(&row.engine, 0),
+            value: row.inserts_per_s,
+            part: None,
+            range: None,
+            hatched: false,
+            tip: format!("{}: {figure}", row.engine),
+            figure,
+        }
+    });
+    vec![Figure {
+        title: "How fast does it fill?".to_owned(),
+        subtitle: format!(
+            "from empty to {} keys, one thread, median of {} runs",
+            grouped(first.keys),
+            grouped(first.runs)
+        ),
+        drawing: Drawing::Bars(vec![panel(String::new(), bars.collect())]),
+        notes: vec!["Inserts per second, growth included.".to_owned()],
+        verdict: filling(rows),
+        data: data.clone(),
+    }]
+}
+
+/// How ours fills, judged by the time an insert takes, since the runs left no ranges.
+fn filling(rows: &[GrowthRow]) -> Vec<Sentence> {
+    let costs = rows
+        .iter()
+        .filter(|row| row.inserts_per_s > 0.0)
+        .map(|row| (row.engine.as_str(), 1.0 / row.inserts_per_s));
+    cheaper(costs, TIME, |ours| format!("An insert of {ours}"))
+}
+
 fn stairs(row: &GrowthRow, variant: usize) -> Series {
     let last = row.longest_so_far.len() - 1;
     let mut points: Vec<Point> = row
@@ -146,7 +188,7 @@ fn stairs(row: &GrowthRow, variant: usize) -> Series {
 
 fn longest(rows: &[GrowthRow]) -> Vec<Sentence> {
     let costs = rows.iter().map(|row| (row.engine.as_str(), row.longest_ns));
-    cheaper(costs, TIME, |ours| format!("the longest insert of {ours}"))
+    cheaper(costs, TIME, |ours| format!("The longest insert of {ours}"))
 }
 
 /// What rows of `memory` show.

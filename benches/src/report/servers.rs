@@ -229,11 +229,11 @@ fn tables(rows: &[&ServerRow]) -> Vec<PointTable> {
 }
 
 fn point_table(mut rows: Vec<&ServerRow>) -> Data {
-    rows.sort_by(|one, other| other.ops_per_s.total_cmp(&one.ops_per_s));
     let ours = rows
         .iter()
         .find(|row| names::role(&row.server) == Role::Ours)
         .map(|row| row.rate());
+    rows.sort_by(|one, other| other.ops_per_s.total_cmp(&one.ops_per_s));
     let mut data = Data::new([
         "server",
         "kop/s",

@@ -48,6 +48,12 @@ pub(super) fn figures(rows: &[&MapRow]) -> Vec<Figure> {
                     .into_iter()
                     .collect()
             });
+            if best.is_some() {
+                figure.notes.push(
+                    "The level line: the best of the others at this point, as it is by default."
+                        .to_owned(),
+                );
+            }
             figure.verdict = against(&sweep, &here);
             figure
         })
@@ -64,7 +70,7 @@ fn level(row: &MapRow, divisor: f64, values: &[f64]) -> Series {
         tip: String::new(),
     };
     Series {
-        name: format!("best other: {}", row.engine),
+        name: row.engine.clone(),
         style: names::style(&row.engine, 0),
         joined: Joined::Reference,
         points: values.iter().copied().map(point).collect(),
