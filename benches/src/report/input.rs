@@ -406,7 +406,7 @@ fn rows<R: Row>(text: &str) -> Result<Vec<R>> {
 fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
     let mut reader = serde_json::Deserializer::from_str(text);
     let value = serde_path_to_error::deserialize(&mut reader)
-        .map_err(|error| anyhow!("{}: {}", error.path().to_string(), error.inner()))?;
+        .map_err(|error| anyhow!("{}: {}", error.path(), error.inner()))?;
     reader.end()?;
     Ok(value)
 }

@@ -303,7 +303,8 @@ mod tests {
 
     #[test]
     fn less_is_better_of_costs() {
-        let cases: [(f64, &[(&str, f64)], Option<Standing>); 4] = [
+        type Case = (f64, &'static [(&'static str, f64)], Option<Standing>);
+        let cases: [Case; 4] = [
             (
                 30.0,
                 &[("a", 20.0), ("dead", 0.0), ("b", 10.0)],

@@ -57,7 +57,7 @@ pub(super) fn part(rows: &[MapRow]) -> Part {
         ..Part::default()
     };
     part.warn(rows.iter().map(|row| (row.engine.as_str(), row.wrong)));
-    for (question, what, value) in QUESTIONS {
+    for (question, what, value) in &QUESTIONS {
         part.add(what, along(&plain, question, *value));
     }
     part.add("throughput by distribution", distributions(&plain));
@@ -69,9 +69,12 @@ pub(super) fn part(rows: &[MapRow]) -> Part {
     part
 }
 
+/// Where a row lies on an axis.
+type Coordinate = fn(&MapRow) -> f64;
+
 /// The axes that are plain numbers: the question, what to call the figure if it is missing, and
 /// where a row lies.
-const QUESTIONS: &[(Question, &str, fn(&MapRow) -> f64)] = &[
+const QUESTIONS: [(Question, &str, Coordinate); 5] = [
     (
         Question {
             axis: "threads",
