@@ -18,7 +18,7 @@ const RATE: Question = Question {
     x_title: "offered operations per second",
     spacing: Spacing::Linear,
     tick: short,
-    phrase: |value| format!("at {} offered", rate(value)),
+    phrase: |value| format!("at {} op/s offered", short(value)),
 };
 
 /// For percentiles of a name.

@@ -74,6 +74,7 @@ const CONNECTIONS: Question = Question {
 
 /// Everything that rows of one file show.
 pub(super) fn part(rows: &[ServerRow]) -> Part {
+    let rows = &comparable(rows);
     let closed: Vec<&ServerRow> = rows.iter().filter(|row| row.mode == Mode::Closed).collect();
     // What was measured to compare dialects does not stand beside the others.
     let plain: Vec<&ServerRow> = closed
@@ -129,6 +130,21 @@ pub(super) fn part(rows: &[ServerRow]) -> Part {
     part.add("latency by percentile", percentiles(&base));
     part.add("latency against offered rate", open_loop::figures(rows));
     part
+}
+
+/// The rows, with those of a server that only echoes at the places of the others: it answers reads
+/// alone, and the notes say so.
+fn comparable(rows: &[ServerRow]) -> Vec<ServerRow> {
+    let echoes = |row: &ServerRow| names::role(&row.server) == Role::Floor;
+    let asked = rows
+        .iter()
+        .find(|row| !echoes(row))
+        .and_then(|row| row.reads_per_write);
+    let mut rows = rows.to_vec();
+    for row in rows.iter_mut().filter(|row| echoes(row)) {
+        row.reads_per_write = asked.or(row.reads_per_write);
+    }
+    rows
 }
 
 /// All coordinates of a row but one, in words.
@@ -347,8 +363,8 @@ fn operations(rows: &[&ServerRow]) -> Vec<Figure> {
         subtitle: common(places.iter().map(|(place, _)| place.as_slice())).join(", "),
         drawing: Drawing::Bars(panels.collect()),
         notes: vec![
-            "Each panel has its own scale. echo parses nothing and stores nothing: it is the price \
-             of TCP here, nobody's rival."
+            "Each panel has its own scale. echo parses nothing, stores nothing and answers reads \
+             alone: it is the price of TCP here, nobody's rival."
                 .to_owned(),
         ],
         verdict: ours(rows)

@@ -217,6 +217,19 @@ fn tables_compare_with_the_default_of_ours_not_with_its_best() {
 }
 
 #[test]
+fn the_server_that_echoes_stands_beside_the_others() {
+    let html = page_of(&[sample::wire()]);
+    let questions = [
+        "What do pipelines gain?",
+        "How many connections can it bear?",
+        "How long does the slowest in a hundred take? (p99)",
+    ];
+    for question in questions {
+        assert_eq!(html.matches(&format!("<h3>{question}")).count(), 1);
+    }
+}
+
+#[test]
 fn wrong_values_are_shouted() {
     let mut file = sample::wire();
     file["results"][1]["errors"] = json!(3);
