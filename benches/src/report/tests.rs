@@ -139,6 +139,22 @@ fn the_page_says_where_this_design_loses() {
 }
 
 #[test]
+fn the_base_is_told_in_single_operations_and_in_the_largest_batches() {
+    let html = page_of(&[sample::embedded()]);
+    let told: Vec<&str> = html
+        .split("<div class=\"point\"><h3>")
+        .skip(1)
+        .filter_map(|table| table.split("</h3>").next())
+        .collect();
+    let rest = "1,000,000 keys, 64-byte values, 95\u{a0}% reads, uniform";
+    let expected = ["single operations", "batches of 512"];
+    assert_eq!(
+        told,
+        expected.map(|batch| format!("2 threads, {batch}, {rest}"))
+    );
+}
+
+#[test]
 fn text_of_results_stays_text() {
     let html = page_of(&sample::all());
     assert!(html.contains("An Invented CPU &lt;script&gt;"));

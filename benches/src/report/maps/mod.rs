@@ -198,7 +198,7 @@ fn settings(row: &MapRow, axis: &str) -> Vec<String> {
     vec![
         shards.map_or_else(String::new, |shards| counted(shards, "shard")),
         micros.map_or_else(String::new, |micros| match micros {
-            0 => "no window".to_owned(),
+            0 => "0 µs".to_owned(),
             _ => window(micros as f64),
         }),
     ]

@@ -10,25 +10,35 @@ use crate::report::sweep::Measured as _;
 use crate::report::tally::places;
 use crate::report::verdict;
 
-/// The points of the base, or all single points where nothing was measured as a base.
+/// The points that are told in full, each with its rows: the base, single points, and the base in
+/// the largest batches that were swept.
+fn told<'r>(rows: &[&'r MapRow]) -> Vec<(Vec<String>, Vec<&'r MapRow>)> {
+    let largest = rows
+        .iter()
+        .filter(|row| row.axis() == Some("batch"))
+        .map(|row| row.batch)
+        .max();
+    let single = |row: &&MapRow| matches!(row.axis(), None | Some("base" | "point"));
+    let batch = |row: &&MapRow| row.axis() == Some("batch") && Some(row.batch) == largest;
+    let mut told: Vec<(Vec<String>, Vec<&MapRow>)> = Vec::new();
+    for wanted in [&single as &dyn Fn(&&'r MapRow) -> bool, &batch] {
+        let some: Vec<&MapRow> = rows.iter().filter(|row| wanted(row)).copied().collect();
+        for place in places(&some, parts) {
+            if told.iter().all(|(other, _)| *other != place) {
+                let here = some.iter().filter(|row| parts(row) == place);
+                let here = here.copied().collect();
+                told.push((place, here));
+            }
+        }
+    }
+    told
+}
+
+/// A table of each point that is told in full.
 pub(super) fn tables(rows: &[&MapRow]) -> Vec<PointTable> {
-    let of = |wanted: fn(Option<&str>) -> bool| {
-        rows.iter()
-            .copied()
-            .filter(|row| wanted(row.axis()))
-            .collect::<Vec<_>>()
-    };
-    let single = of(|axis| matches!(axis, None | Some("base" | "point")));
-    places(&single, parts)
+    told(rows)
         .into_iter()
-        .map(|place| {
-            let here: Vec<&MapRow> = single
-                .iter()
-                .copied()
-                .filter(|row| parts(row) == place)
-                .collect();
-            point_table(&place, here)
-        })
+        .map(|(place, here)| point_table(&place, here))
         .collect()
 }
 
@@ -80,24 +90,13 @@ fn point_table(place: &[String], mut rows: Vec<&MapRow>) -> PointTable {
     }
 }
 
-/// Latency by percentile, for each point.
+/// Latency by percentile, for each of them.
 pub(super) fn percentiles(rows: &[&MapRow]) -> Vec<Figure> {
-    let base: Vec<&MapRow> = rows
-        .iter()
-        .copied()
-        .filter(|row| matches!(row.axis(), None | Some("base" | "point")))
-        .collect();
-    let mut figures = Vec::new();
-    for place in places(&base, parts) {
-        let here = base.iter().filter(|row| parts(row) == place);
-        let all: Vec<Latencies<'_>> = labelled(here.copied().collect());
-        figures.extend(latency::figure(
-            "How long does one call take, from the usual to the worst?",
-            place.join(", "),
-            &all,
-        ));
-    }
-    figures
+    const TITLE: &str = "How long does one call take, from the usual to the worst?";
+    told(rows)
+        .into_iter()
+        .filter_map(|(place, here)| latency::figure(TITLE, place.join(", "), &labelled(here)))
+        .collect()
 }
 
 /// Rows of one place under labels that tell them apart.

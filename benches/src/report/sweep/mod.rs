@@ -92,7 +92,8 @@ pub(super) fn sweeps<'r, R: Measured>(
         }
         label(&mut sweep.lines);
     }
-    sweeps.retain(|sweep| sweep.values().len() > 1);
+    // Somebody must have been measured at two values at least.
+    sweeps.retain(|sweep| sweep.lines.iter().any(|line| line.points.len() > 1));
     sweeps
 }
 
@@ -298,6 +299,12 @@ mod tests {
     }
 
     #[test]
+    fn names_with_one_value_each_are_no_sweep() {
+        let rows = [probe("a", None, 1.0, 1.0), probe("b", None, 8.0, 2.0)];
+        assert!(along(&rows).is_empty());
+    }
+
+    #[test]
     fn results_without_axes_are_swept_by_their_values() {
         let rows = [probe("a", None, 1.0, 1.0), probe("a", None, 8.0, 2.0)];
         assert_eq!(along(&rows)[0].values(), [1.0, 8.0]);
@@ -308,6 +315,7 @@ mod tests {
         let mut rows = vec![
             probe("a", None, 1.0, 1.0),
             probe("a", None, 1.0, 2.0),
+            probe("b", None, 1.0, 1.0),
             probe("b", None, 2.0, 1.0),
         ];
         rows[1].shards = 8;
