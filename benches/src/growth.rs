@@ -10,9 +10,11 @@ use clap::Args;
 use serde::Serialize;
 
 use crate::clock;
+use crate::distribution::Curve;
 use crate::embedded::engines::{self, EngineName, Settings};
 use crate::environment::{Common, describe};
 use crate::figures::{LatencyNs, Spread, latency_histogram};
+use crate::progress::Progress;
 use crate::table::{Table, show};
 
 /// Show the longest pause of an insert while a map grows from empty.
@@ -25,6 +27,9 @@ use crate::table::{Table, show};
 ///   p50 ..     percentiles over those inserts (about 20 ns of each are the clock)
 ///   max        the longest insert: how long a caller stands still when the map grows
 ///   at         which insert that was
+///
+/// --json also has longest_so_far: every insert that took longer than all before it, so that a plot
+/// shows how the longest pause grows with the map.
 #[derive(Args, Clone, Debug)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Growth {
@@ -57,6 +62,9 @@ struct Outcome {
     /// The longest insert, exactly (a histogram rounds).
     longest_ns: u32,
     longest_at: usize,
+    /// Every insert that took longer than all before it: its number, its nanoseconds.
+    longest_so_far: Vec<(usize, u32)>,
+    percentile_curve_ns: Curve,
 }
 
 impl Growth {
@@ -66,9 +74,11 @@ impl Growth {
     /// A shard count an engine cannot have, an unwritable file.
     pub(crate) fn run(&self) -> Result<()> {
         let mut outcomes = Vec::new();
+        let progress = Progress::new(self.engines.len() as u64 * u64::from(self.runs));
         for &engine in &self.engines {
-            outcomes.push(self.grow(engine)?);
+            outcomes.push(self.grow(engine, &progress)?);
         }
+        drop(progress);
         let mut table = Table::new([
             "engine",
             "Minsert/s",
@@ -102,22 +112,25 @@ impl Growth {
         self.common.save("growth", &outcomes, &[])
     }
 
-    fn grow(&self, engine: EngineName) -> Result<Outcome> {
+    fn grow(&self, engine: EngineName, progress: &Progress) -> Result<Outcome> {
         let mut shortest = vec![u32::MAX; self.keys as usize];
         let mut rates = Vec::new();
         let mut shards = None;
         for run in 1..=self.runs {
-            eprintln!("{}: run {run} of {}", engine.label(), self.runs);
+            progress.say(&format!("{}: run {run} of {}", engine.label(), self.runs));
             let map = engines::open(engine, Settings::with_shards(self.shards))?;
             let begun = clock::now();
             map.grow(&mut shortest);
             rates.push(f64::from(self.keys) / (clock::now() - begun).as_secs_f64());
             shards = map.shards();
+            progress.step();
         }
         let mut latencies = latency_histogram()?;
         for &nanos in &shortest {
             latencies.saturating_record(u64::from(nanos).max(1));
         }
+        let name = format!("growth-{}", engine.label());
+        self.common.save_distribution(&name, &latencies)?;
         let (longest_at, longest_ns) = longest(&shortest);
         Ok(Outcome {
             engine: engine.label(),
@@ -128,16 +141,25 @@ impl Growth {
             latency: LatencyNs::of(&latencies),
             longest_ns,
             longest_at,
+            longest_so_far: longest_so_far(&shortest),
+            percentile_curve_ns: Curve::of(&latencies),
         })
     }
 }
 
 /// The first of the longest inserts, counted from 1, and its time.
 fn longest(shortest: &[u32]) -> (usize, u32) {
-    let mut found = (0, 0);
+    longest_so_far(shortest).last().copied().unwrap_or_default()
+}
+
+/// Every insert that took longer than all before it, counted from 1, and its time.
+fn longest_so_far(shortest: &[u32]) -> Vec<(usize, u32)> {
+    let mut found = Vec::new();
+    let mut longest = 0;
     for (index, &nanos) in shortest.iter().enumerate() {
-        if nanos > found.1 {
-            found = (index + 1, nanos);
+        if nanos > longest {
+            longest = nanos;
+            found.push((index + 1, nanos));
         }
     }
     found
@@ -151,5 +173,12 @@ mod tests {
     fn the_longest_insert_is_named_by_its_number() {
         assert_eq!(longest(&[5, 90, 7, 90]), (2, 90));
         assert_eq!(longest(&[]), (0, 0));
+    }
+
+    #[test]
+    fn the_longest_so_far_only_rises() {
+        let found = longest_so_far(&[5, 5, 3, 90, 7, 90, 91]);
+        assert_eq!(found, [(1, 5), (4, 90), (7, 91)]);
+        assert!(longest_so_far(&[]).is_empty());
     }
 }

@@ -18,6 +18,7 @@ mod keys;
 mod memory;
 mod progress;
 mod random;
+mod report;
 mod server;
 mod table;
 mod threads;
@@ -41,6 +42,7 @@ enum Command {
     Growth(growth::Growth),
     Memory(memory::Memory),
     Connections(connections::Connections),
+    Report(report::Report),
     Echo(server::echo::Echo),
 }
 
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         Command::Growth(command) => command.run(),
         Command::Memory(command) => command.run(),
         Command::Connections(command) => command.run(),
+        Command::Report(command) => command.run(),
         Command::Echo(command) => command.run(),
     };
     match done {
