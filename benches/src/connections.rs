@@ -18,7 +18,7 @@ use crate::progress::Progress;
 use crate::server::process::{raise_open_files, resident_bytes};
 use crate::server::{Capacity, Launch, ServerName};
 use crate::table::{Table, thousands};
-use crate::wire::generator::{self, Load, Pace};
+use crate::wire::generator::{self, CHECK_EVERY, Load, Pace};
 use crate::wire::protocol::{Protocol, VALUE_BYTES_USUAL, Wording};
 use crate::wire::tape::{KEYS_MAX, Script, Tape};
 use crate::wire::{CONNECTIONS_MAX, OTHER_FILES, in_range, load, window_seconds};
@@ -167,7 +167,7 @@ impl Connections {
         let after = resident_bytes(server.pid())?;
         let load = Load {
             tape: &tape,
-            check_values: true,
+            check_every: Some(CHECK_EVERY),
             connections: self.active,
             pipeline: 1,
             threads: cores(),

@@ -7,7 +7,7 @@
 use anyhow::{Context as _, Result};
 
 use super::Wire;
-use super::generator::{self, Load};
+use super::generator::{self, CHECK_EVERY, Load};
 use super::load;
 use super::outcome::{Asked, Outcome, Setting, Shown};
 use super::plan::{self, Plan, Point, Rhythm};
@@ -155,7 +155,7 @@ impl<'a> Campaign<'a> {
                 };
                 let load = Load {
                     tape,
-                    check_values: server.name().stores(),
+                    check_every: server.name().stores().then_some(CHECK_EVERY),
                     connections: point.connections,
                     pipeline: point.pipeline,
                     threads: self.wire.threads(),

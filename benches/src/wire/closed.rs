@@ -66,7 +66,7 @@ pub(super) fn drive(
     let mut poll = Poll::new()?;
     let mut events = Events::with_capacity(EVENTS_MAX);
     let mut latencies = figures::latency_histogram()?;
-    let mut shared = Shared::new(load.tape, load.check_values);
+    let mut shared = Shared::new(load.tape, load.check_every);
     let mut lines = Vec::new();
     for (index, mut connection) in connections.into_iter().enumerate() {
         let both = Interest::READABLE | Interest::WRITABLE;
@@ -110,7 +110,7 @@ mod tests {
     use std::net::{Ipv4Addr, TcpListener};
     use std::time::Duration;
 
-    use super::super::generator::Pace;
+    use super::super::generator::{CHECK_EVERY, Pace};
     use super::super::testing::{tape, value_reply};
     use super::*;
     use crate::threads;
@@ -128,10 +128,10 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let phase = AtomicU8::new(MEASURE);
         let counter = AtomicU64::new(0);
-        let tape = tape(64);
+        let tape = tape(100, 64);
         let load = Load {
             tape: &tape,
-            check_values: true,
+            check_every: Some(CHECK_EVERY),
             connections: 1,
             pipeline: PIPELINE,
             threads: 1,
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn every_reply_has_a_latency_and_right_values_are_not_wrong() {
-        let (latencies, wrong) = drive_against(value_reply).unwrap();
+        let (latencies, wrong) = drive_against(|key| value_reply(key, 64)).unwrap();
         let least = (REPLIES - PIPELINE) as u64;
         assert!(latencies.len() >= least, "{}", latencies.len());
         assert_eq!(wrong, 0);
@@ -173,7 +173,7 @@ mod tests {
 
     #[test]
     fn another_keys_value_is_counted() {
-        let (_latencies, wrong) = drive_against(|key| value_reply(key + 1)).unwrap();
+        let (_latencies, wrong) = drive_against(|key| value_reply(key + 1, 64)).unwrap();
         assert!(wrong > 0);
     }
 

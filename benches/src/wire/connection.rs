@@ -9,6 +9,7 @@
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -24,8 +25,9 @@ use super::tape::Tape;
 const READ_BYTES: usize = 256 * 1_024;
 // Room to read more behind the beginning of any reply.
 const _: () = assert!(2 * REPLY_BYTES_MAX <= READ_BYTES);
-/// One reply in so many has its value compared: making the value costs as much as many replies.
-const CHECK_EVERY: u64 = 64;
+/// One reply in so many has its value compared as a rule: making the value costs as much as many
+/// replies.
+pub(crate) const CHECK_EVERY: NonZeroU64 = NonZeroU64::MIN.saturating_add(63);
 /// Longest silence of a server that is greeted.
 const GREETING_MAX: Duration = Duration::from_secs(10);
 
@@ -35,8 +37,8 @@ pub(super) struct Shared<'a> {
     pub(super) tape: &'a Tape,
     /// What replies must be.
     judge: Judge,
-    /// Whether one reply in [`CHECK_EVERY`], counted over all connections, has its value compared.
-    check_values: bool,
+    /// One reply in so many, counted over all connections, has its value compared.
+    check_every: Option<NonZeroU64>,
     /// Replies judged so far.
     pub(super) replies: u64,
     /// Replies that were wrong.
@@ -46,11 +48,11 @@ pub(super) struct Shared<'a> {
 }
 
 impl<'a> Shared<'a> {
-    pub(super) fn new(tape: &'a Tape, check_values: bool) -> Self {
+    pub(super) fn new(tape: &'a Tape, check_every: Option<NonZeroU64>) -> Self {
         Self {
             tape,
             judge: Judge::new(tape.wording()),
-            check_values,
+            check_every,
             replies: 0,
             wrong: 0,
             buffer: vec![0; READ_BYTES],
@@ -181,7 +183,8 @@ impl Connection {
         let mut used = 0;
         while self.in_flight > 0 {
             let request = shared.tape.request(self.awaited);
-            let check = shared.check_values && shared.replies.is_multiple_of(CHECK_EVERY);
+            let due = |every: NonZeroU64| shared.replies.is_multiple_of(every.get());
+            let check = shared.check_every.is_some_and(due);
             let bytes = &shared.buffer[used..filled];
             match shared.judge.front(bytes, request, check) {
                 Front::Right(bytes) => used += bytes,

@@ -5,6 +5,7 @@
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::thread::{Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
@@ -16,6 +17,7 @@ use mio::{Events, Poll};
 
 use super::arrivals::{Arrivals, Offered};
 use super::closed::{self, MEASURE, STOP, WARM_UP};
+pub(crate) use super::connection::CHECK_EVERY;
 use super::connection::Connection;
 use super::open::{self, Frame, Seen};
 use super::saturation::{Course, Saturated, saturated};
@@ -36,8 +38,8 @@ const LEAD: Duration = Duration::from_millis(20);
 pub(crate) struct Load<'a> {
     /// The requests.
     pub(crate) tape: &'a Tape,
-    /// Whether the server keeps values, so that they can be compared.
-    pub(crate) check_values: bool,
+    /// One reply in so many has its value compared; none of a server that keeps no values.
+    pub(crate) check_every: Option<NonZeroU64>,
     /// Connections, over all threads.
     pub(crate) connections: usize,
     /// Requests in flight on one connection, at most; in a closed loop sent together.
@@ -251,7 +253,7 @@ fn mean_of(seen: &[Seen]) -> Course {
     let count = seen.len().max(1) as u32;
     let sum = |which: usize| -> Duration { seen.iter().map(|one| one.course.behind[which]).sum() };
     Course {
-        behind: [0, 1, 2].map(|which| sum(which) / count),
+        behind: std::array::from_fn(|which| sum(which) / count),
         rest: seen.iter().map(|one| one.course.rest).sum::<f64>() / f64::from(count),
     }
 }

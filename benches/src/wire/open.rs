@@ -20,7 +20,7 @@ use super::alarm::Alarm;
 use super::arrivals::Arrivals;
 use super::connection::{Connection, Shared};
 use super::generator::{EVENTS_MAX, Load, SILENCE_MAX, poll_again};
-use super::saturation::{Course, busy};
+use super::saturation::{Course, LOOKS, busy};
 use crate::{clock, figures};
 
 /// How long the requests of a window may be answered after it.
@@ -44,10 +44,13 @@ impl Frame {
         u64::try_from(passed.as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// When it is looked how far the load is behind.
-    fn looks(&self) -> [u64; 3] {
-        let middle = self.from + (self.until - self.from) / 2;
-        [self.from, middle, self.until]
+    /// When it is looked for the n-th time how far the load is behind: first at the beginning, last
+    /// at the end of the window.
+    fn look(&self, nth: usize) -> Option<u64> {
+        let last = LOOKS as u64 - 1;
+        let window = u128::from(self.until - self.from);
+        let passed = window * nth as u128 / u128::from(last);
+        (nth < LOOKS).then_some(self.from + passed as u64)
     }
 
     fn end(&self) -> u64 {
@@ -199,6 +202,7 @@ pub(super) fn drive(
             if event.token() == ALARM {
                 driver.alarm.rang();
             } else {
+                driver.look(frame.now())?;
                 driver.advance(event.token().0)?;
             }
         }
@@ -218,7 +222,7 @@ impl<'a> Driver<'a> {
             book: Book {
                 load,
                 frame,
-                shared: Shared::new(load.tape, load.check_values),
+                shared: Shared::new(load.tape, load.check_every),
                 latencies: figures::latency_histogram()?,
                 lateness: figures::latency_histogram()?,
                 in_flight: 0,
@@ -249,7 +253,7 @@ impl<'a> Driver<'a> {
 
     /// Looks how far the load is behind, at the moments when that is wanted.
     fn look(&mut self, now: u64) -> Result<()> {
-        while let Some(&at) = self.book.frame.looks().get(self.behind.len()) {
+        while let Some(at) = self.book.frame.look(self.behind.len()) {
             if now < at {
                 break;
             }
@@ -257,7 +261,9 @@ impl<'a> Driver<'a> {
             let sum: u128 = self.lines.iter().map(overdue).sum();
             let mean = sum / self.lines.len().max(1) as u128;
             self.behind.push(Duration::from_nanos(mean as u64));
-            self.busy.push((busy()?, now));
+            if at == self.book.frame.from || at == self.book.frame.until {
+                self.busy.push((busy()?, now));
+            }
         }
         Ok(())
     }
@@ -297,7 +303,7 @@ impl<'a> Driver<'a> {
     }
 
     fn is_done(&self) -> bool {
-        let looked = self.behind.len() == self.book.frame.looks().len();
+        let looked = self.behind.len() == LOOKS;
         looked && self.due.is_empty() && self.book.in_flight == 0
     }
 
@@ -308,7 +314,7 @@ impl<'a> Driver<'a> {
         if self.book.in_flight > 0 && now > self.book.heard_at + SILENCE_MAX.as_nanos() as u64 {
             bail!("no reply for {SILENCE_MAX:?}");
         }
-        let look = frame.looks().get(self.behind.len()).copied();
+        let look = frame.look(self.behind.len());
         let due = self.due.peek().map(|&Reverse((at, _index))| at);
         let next = look.into_iter().chain(due).fold(frame.end(), u64::min);
         let timeout = if next < now + SLEEP_MIN_NS {
@@ -337,7 +343,7 @@ impl<'a> Driver<'a> {
                 line.arrivals.advance();
             }
         }
-        let looked: Result<[Duration; 3], _> = self.behind.try_into();
+        let looked: Result<[Duration; LOOKS], _> = self.behind.try_into();
         let (Ok(behind), Some(first), Some(last)) = (looked, self.busy.first(), self.busy.last())
         else {
             bail!("the window was not looked at to its end");

@@ -4,7 +4,7 @@
 //!
 //! 1. Behind is how long the oldest request without a reply has been due, averaged over the
 //!    connections. A pause makes it grow and shrink again; a load beyond somebody's limit makes it
-//!    grow for ever.
+//!    grow for ever: from third to third of the window, by the medians of what was seen in them.
 //! 2. A generator rests when it is neither on a core nor waiting for one: it has sent what is due
 //!    and read what has come. One that is behind and never rests would be behind with any server.
 
@@ -19,6 +19,11 @@ use serde::Serialize;
 const GROWTH_SHARE: f64 = 0.01;
 /// Growth below this is the scheduling of threads, not a limit.
 const GROWTH_MIN: Duration = Duration::from_millis(10);
+/// How often it is looked how far a load is behind, evenly over a window: five looks in each third,
+/// so that a pause of a sixth of a window moves no median.
+pub(super) const LOOKS: usize = 15;
+const THIRDS: usize = 3;
+const _: () = assert!(LOOKS.is_multiple_of(THIRDS));
 /// A generator that rested for less than this share of the window had no strength to spare.
 const REST_MIN: f64 = 0.1;
 
@@ -43,27 +48,37 @@ impl Saturated {
 }
 
 /// What an open loop saw of itself.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Course {
-    /// How far it was behind at the beginning, in the middle and at the end of the window.
-    pub(super) behind: [Duration; 3],
+    /// How far it was behind at every look.
+    pub(super) behind: [Duration; LOOKS],
     /// Share of the window in which it rested, averaged over its threads.
     pub(super) rest: f64,
 }
 
-/// Who could not follow, if the load fell behind in both halves of the `window`.
+/// Who could not follow, if the load fell behind all through the `window`.
 pub(super) fn saturated(course: &Course, window: Duration) -> Option<Saturated> {
-    let bound = (window / 2).mul_f64(GROWTH_SHARE).max(GROWTH_MIN);
-    let [begin, middle, end] = course.behind;
-    let grew = |from: Duration, to: Duration| to.saturating_sub(from) > bound;
-    if !(grew(begin, middle) && grew(middle, end)) {
-        return None;
+    let third = window / THIRDS as u32;
+    let bound = third.mul_f64(GROWTH_SHARE).max(GROWTH_MIN);
+    let mut medians = course.behind.chunks(LOOKS / THIRDS).map(median);
+    let mut before = medians.next()?;
+    for after in medians {
+        if after.saturating_sub(before) <= bound {
+            return None;
+        }
+        before = after;
     }
     Some(if course.rest < REST_MIN {
         Saturated::Generator
     } else {
         Saturated::Server
     })
+}
+
+fn median(of: &[Duration]) -> Duration {
+    let mut sorted = of.to_vec();
+    sorted.sort_unstable();
+    sorted[sorted.len() / 2]
 }
 
 /// How long the calling thread has been on a core, or waiting for one, since it began.
@@ -86,32 +101,42 @@ mod tests {
 
     const WINDOW: Duration = Duration::from_secs(2);
 
-    fn check(behind_ms: [u64; 3], rest: f64, expected: Option<Saturated>) {
-        let course = Course {
-            behind: behind_ms.map(Duration::from_millis),
-            rest,
-        };
+    fn check(behind_ms: impl Fn(u64) -> u64, rest: f64, expected: Option<Saturated>) {
+        let behind = std::array::from_fn(|look| Duration::from_millis(behind_ms(look as u64)));
+        let course = Course { behind, rest };
         assert_eq!(saturated(&course, WINDOW), expected, "{course:?}");
     }
 
     #[test]
     fn a_load_that_falls_behind_all_the_time_has_found_a_limit() {
-        check([0, 100, 200], 0.5, Some(Saturated::Server));
-        check([0, 100, 200], 0.01, Some(Saturated::Generator));
-        check([900, 950, 1_000], 0.5, Some(Saturated::Server));
+        check(|look| look * 20, 0.5, Some(Saturated::Server));
+        check(|look| look * 20, 0.01, Some(Saturated::Generator));
+        check(|look| 900 + look * 3, 0.5, Some(Saturated::Server));
+        let unsteady = |look| look * 20 + look % 2 * 30;
+        check(unsteady, 0.5, Some(Saturated::Server));
     }
 
     #[test]
     fn a_pause_is_not_a_limit() {
-        check([0, 0, 100], 0.5, None);
-        check([0, 100, 0], 0.5, None);
-        check([500, 200, 0], 0.0, None);
+        for begin in 0..LOOKS as u64 {
+            let pause = |look| {
+                if look == begin || look == begin + 1 {
+                    100
+                } else {
+                    0
+                }
+            };
+            check(pause, 0.5, None);
+            check(pause, 0.0, None);
+        }
+        check(|look| 500 - look * 30, 0.0, None);
     }
 
     #[test]
     fn a_load_that_keeps_up_is_not_saturated_however_hard_the_generator_works() {
-        check([0, 0, 0], 0.0, None);
-        check([1, 5, 9], 0.0, None);
+        check(|_look| 0, 0.0, None);
+        check(|_look| 300, 0.0, None);
+        check(|look| look % 4 * 5, 0.0, None);
     }
 
     #[test]
