@@ -252,9 +252,11 @@ fn run_open<'scope>(
 fn mean_of(seen: &[Seen]) -> Course {
     let count = seen.len().max(1) as u32;
     let sum = |which: usize| -> Duration { seen.iter().map(|one| one.course.behind[which]).sum() };
+    let late = seen.iter().map(|one| one.course.late).max();
     Course {
         behind: std::array::from_fn(|which| sum(which) / count),
         rest: seen.iter().map(|one| one.course.rest).sum::<f64>() / f64::from(count),
+        late: late.unwrap_or_default(),
     }
 }
 

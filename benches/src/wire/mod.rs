@@ -93,9 +93,10 @@ const WINDOW_S_MIN: f64 = 0.05;
 ///   unanswered requests without a reply 1 s after the window; they count as if answered then
 ///   saturated  why the load fell further and further behind its schedule, in most rounds.
 ///              server: the generator waited for replies; this rate is beyond the server, or beyond
-///              what so few connections can carry. generator: it never rested, so it would have
-///              fallen behind with any server, and the line says nothing about this one's limit.
-///              Where both share the cores that is also how a machine ends that has no core left.
+///              what so few connections can carry. generator: it never rested, or was once as late
+///              by itself as the load fell behind, so it would have fallen behind with any server,
+///              and the line says nothing about this one's limit. Where both share the cores that is
+///              also how a machine ends that has no core left.
 ///
 /// echo answers reads only (34 bytes in, 71 out), with as many threads as there are cores. The other
 /// servers run with their own defaults, without persistence, and as much memory as the keys need.

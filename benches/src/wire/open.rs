@@ -351,6 +351,7 @@ impl<'a> Driver<'a> {
         let busy = last.0.saturating_sub(first.0);
         let passed = Duration::from_nanos(last.1 - first.1);
         let share = busy.as_secs_f64() / passed.as_secs_f64().max(f64::MIN_POSITIVE);
+        let late = Duration::from_nanos(self.book.lateness.max());
         Ok(Seen {
             latencies: self.book.latencies,
             lateness: self.book.lateness,
@@ -359,6 +360,7 @@ impl<'a> Driver<'a> {
             course: Course {
                 behind,
                 rest: (1.0 - share).max(0.0),
+                late,
             },
         })
     }

@@ -26,6 +26,9 @@ const CONNECTIONS: [usize; 4] = [10, 100, 1_000, 10_000];
 /// Offered rates, as shares of the best closed-loop rate of the run: denser where curves bend.
 const RATE_SHARES: [f64; 10] = [0.1, 0.25, 0.4, 0.55, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2];
 
+/// About what opening and closing a connection takes, for the announced duration.
+const CONNECT: Duration = Duration::from_micros(150);
+
 /// What a point is there for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -222,7 +225,11 @@ impl Plan {
     /// How long measuring takes, without starting and loading.
     pub(super) fn duration(&self, servers: &[ServerName]) -> Duration {
         let one = self.rhythm.warm_up + self.rhythm.window;
-        one.saturating_mul(u32::try_from(self.windows(servers)).unwrap_or(u32::MAX))
+        let measuring = one.as_secs_f64() * self.windows(servers) as f64;
+        let connections: usize = self.points.iter().map(|point| point.connections).sum();
+        let connecting = CONNECT.as_secs_f64()
+            * (connections * servers.len() * self.rhythm.rounds as usize) as f64;
+        Duration::from_secs_f64(measuring + connecting)
     }
 }
 

@@ -7,6 +7,8 @@
 //!    grow for ever: from third to third of the window, by the medians of what was seen in them.
 //! 2. A generator rests when it is neither on a core nor waiting for one: it has sent what is due
 //!    and read what has come. One that is behind and never rests would be behind with any server.
+//! 3. A generator that was once as late by itself as the load then fell behind made that gap, rested
+//!    or not: it had no core, and the kernel may not even know.
 
 use std::fs;
 use std::time::Duration;
@@ -33,7 +35,7 @@ const REST_MIN: f64 = 0.1;
 pub(crate) enum Saturated {
     /// The generator waited for replies
     Server,
-    /// The generator never rested: nothing is known about the server's limit
+    /// The generator never rested, or was late by itself: nothing is known about the server's limit
     Generator,
 }
 
@@ -54,6 +56,8 @@ pub(super) struct Course {
     pub(super) behind: [Duration; LOOKS],
     /// Share of the window in which it rested, averaged over its threads.
     pub(super) rest: f64,
+    /// By how much it was late at most while a connection had room.
+    pub(super) late: Duration,
 }
 
 /// Who could not follow, if the load fell behind all through the `window`.
@@ -61,14 +65,15 @@ pub(super) fn saturated(course: &Course, window: Duration) -> Option<Saturated> 
     let third = window / THIRDS as u32;
     let bound = third.mul_f64(GROWTH_SHARE).max(GROWTH_MIN);
     let mut medians = course.behind.chunks(LOOKS / THIRDS).map(median);
-    let mut before = medians.next()?;
+    let first = medians.next()?;
+    let mut last = first;
     for after in medians {
-        if after.saturating_sub(before) <= bound {
+        if after.saturating_sub(last) <= bound {
             return None;
         }
-        before = after;
+        last = after;
     }
-    Some(if course.rest < REST_MIN {
+    Some(if course.rest < REST_MIN || course.late >= last - first {
         Saturated::Generator
     } else {
         Saturated::Server
@@ -102,8 +107,18 @@ mod tests {
     const WINDOW: Duration = Duration::from_secs(2);
 
     fn check(behind_ms: impl Fn(u64) -> u64, rest: f64, expected: Option<Saturated>) {
+        check_late(behind_ms, rest, 5, expected);
+    }
+
+    fn check_late(
+        behind_ms: impl Fn(u64) -> u64,
+        rest: f64,
+        late_ms: u64,
+        expected: Option<Saturated>,
+    ) {
         let behind = std::array::from_fn(|look| Duration::from_millis(behind_ms(look as u64)));
-        let course = Course { behind, rest };
+        let late = Duration::from_millis(late_ms);
+        let course = Course { behind, rest, late };
         assert_eq!(saturated(&course, WINDOW), expected, "{course:?}");
     }
 
@@ -114,6 +129,13 @@ mod tests {
         check(|look| 900 + look * 3, 0.5, Some(Saturated::Server));
         let unsteady = |look| look * 20 + look % 2 * 30;
         check(unsteady, 0.5, Some(Saturated::Server));
+    }
+
+    #[test]
+    fn a_generator_that_was_late_by_itself_does_not_blame_the_server() {
+        check_late(|look| look * 20, 0.5, 190, Some(Saturated::Server));
+        check_late(|look| look * 20, 0.5, 200, Some(Saturated::Generator));
+        check_late(|_look| 0, 0.5, 200, None);
     }
 
     #[test]

@@ -65,7 +65,8 @@ fn closed(outcomes: &[Outcome]) -> Table {
     ]);
     for outcome in outcomes {
         let ratio = |other: Option<&Outcome>, figure: fn(&Outcome) -> f64| {
-            optional(other.map(|other| figure(outcome) / figure(other)), 2)
+            let ratio = other.map(|other| figure(outcome) / figure(other));
+            optional(ratio.filter(|ratio| ratio.is_finite()), 2)
         };
         let mut cells = vec![outcome.server.to_owned()];
         cells.extend(common(outcome));
