@@ -7,7 +7,7 @@
 use anyhow::{Context as _, Result};
 
 use super::Wire;
-use super::generator::{self, CHECK_EVERY, Load};
+use super::generator::{self, CHECK_EVERY, Load, Window};
 use super::load;
 use super::outcome::{Asked, Outcome, Setting, Shown};
 use super::plan::{self, Plan, Point, Rhythm};
@@ -146,27 +146,10 @@ impl<'a> Campaign<'a> {
         }
         for round in 1..=self.rhythm.rounds {
             for (server, shown) in servers.iter().zip(&mut shown) {
-                let label = server.name().label();
-                self.progress
-                    .say(&format!("{}: round {round}, {label}", point.describe()));
                 let protocol = server.name().protocol(point.resp);
-                let Some((_protocol, tape)) = tapes.iter().find(|(of, _)| *of == protocol) else {
-                    continue;
-                };
-                let load = Load {
-                    tape,
-                    check_every: server.name().stores().then_some(CHECK_EVERY),
-                    connections: point.connections,
-                    pipeline: point.pipeline,
-                    threads: self.wire.threads(),
-                    warm_up: self.rhythm.warm_up,
-                    window: self.rhythm.window,
-                    seed: self.wire.common.seed.wrapping_add(u64::from(round)),
-                    pace: point.pace,
-                };
-                let window = generator::run(load, server.address(), server.pid())
-                    .with_context(|| format!("{label} at {}", point.describe()))?;
-                shown.add(window);
+                if let Some((_protocol, tape)) = tapes.iter().find(|(of, _)| *of == protocol) {
+                    shown.add(self.window(point, round, server, tape)?);
+                }
                 self.progress.step();
             }
         }
@@ -183,6 +166,27 @@ impl<'a> Campaign<'a> {
         self.progress.show(&self.text(point, &outcomes))?;
         self.outcomes.extend(outcomes);
         Ok(from)
+    }
+
+    /// One server in one round.
+    fn window(&self, point: &Point, round: u32, server: &Server, tape: &Tape) -> Result<Window> {
+        let label = server.name().label();
+        let what = point.describe();
+        self.progress
+            .say(&format!("{what}: round {round}, {label}"));
+        let load = Load {
+            tape,
+            check_every: server.name().stores().then_some(CHECK_EVERY),
+            connections: point.connections,
+            pipeline: point.pipeline,
+            threads: self.wire.threads(),
+            warm_up: self.rhythm.warm_up,
+            window: self.rhythm.window,
+            seed: self.wire.common.seed.wrapping_add(u64::from(round)),
+            pace: point.pace,
+        };
+        generator::run(load, server.address(), server.pid())
+            .with_context(|| format!("{label} at {what}"))
     }
 
     /// A tape for every protocol these servers are asked in.
@@ -226,7 +230,7 @@ impl<'a> Campaign<'a> {
     }
 
     fn save_distributions(&self, point: &Point, shown: &Shown) -> Result<()> {
-        let name = format!("{}-{}", shown.name().label(), point.file_name());
+        let name = point.file_name(shown.name());
         let common = &self.wire.common;
         common.save_distribution(&name, &shown.latencies)?;
         if shown.lateness.is_empty() {

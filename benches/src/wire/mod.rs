@@ -89,7 +89,7 @@ const WINDOW_S_MIN: f64 = 0.05;
 ///   late       milliseconds by which the generator itself sent late: after the intended start, or
 ///              after it saw that the connection had room. It is part of the latencies above; where
 ///              it is not much smaller than they are, they are the generator's. It sleeps by timers
-///              of the kernel, exact to some ten microseconds, and spins only under the last 5.
+///              of the kernel, exact to some 20 microseconds, and spins only under the last 5.
 ///   unanswered requests without a reply 1 s after the window; they count as if answered then
 ///   saturated  why the load fell further and further behind its schedule, in most rounds.
 ///              server: the generator waited for replies; this rate is beyond the server, or beyond
@@ -107,7 +107,7 @@ pub(crate) struct Wire {
     /// an error
     #[arg(long, value_enum, value_delimiter = ',')]
     servers: Vec<ServerName>,
-    /// Run everything, in about 13 minutes with four servers: closed loop at 50 connections with
+    /// Run everything, in about 12 minutes with four servers: closed loop at 50 connections with
     /// pipeline 1 and 16, 1 with 1, 1,000 with 16; pipeline 1 to 256 at 50 connections; 1 to 10,000
     /// connections at pipeline 1; Zipf and a hot key, and RESP3, at 50 with 16; and latency against
     /// offered rate (Poisson) at 50 with 1, from 10 % to 120 % of the best closed-loop rate of this
@@ -235,8 +235,8 @@ impl Wire {
             progress.show(&format!("skipped: {line}"))?;
         }
         progress.show(&format!(
-            "This takes about {:.1} minutes, and some seconds to load.\n",
-            plan.duration(&servers).as_secs_f64() / 60.0
+            "This takes about {} s, and some to load.\n",
+            plan.duration(&servers).as_secs_f64().ceil()
         ))?;
         let points = plan.points.iter();
         let clients = points.map(|point| point.connections).max().unwrap_or(0);

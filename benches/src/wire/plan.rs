@@ -97,24 +97,27 @@ impl Point {
                 format!("open loop, {rate} op/s, {spacing} arrivals")
             }
         };
-        format!("{connections} connections, pipeline {pipeline}, {pace}, {distribution}, {resp}")
+        format!(
+            "{connections} connections, pipeline {pipeline}, {pace}, {distribution}, RESP in {resp}"
+        )
     }
 
     /// For names of files.
-    pub(super) fn file_name(&self) -> String {
+    pub(super) fn file_name(&self, name: ServerName) -> String {
         let Self {
             connections,
             pipeline,
             distribution,
-            resp,
             ..
         } = self;
+        let server = name.label();
+        let protocol = name.protocol(self.resp);
         let mode = mode(self.pace);
         let rate = match self.pace {
             Pace::Closed => String::new(),
             Pace::Open(offered) => format!("-{}", offered.rate),
         };
-        format!("{connections}x{pipeline}-{mode}{rate}-{distribution}-{resp}")
+        format!("{server}-{connections}x{pipeline}-{mode}{rate}-{distribution}-{protocol}")
     }
 }
 
@@ -288,7 +291,10 @@ mod tests {
     fn every_point_of_the_suite_has_a_name_of_its_own() {
         let mut points = Plan::suite().points;
         points.extend(rates(207_000.0));
-        let names: HashSet<String> = points.iter().map(Point::file_name).collect();
+        let names: HashSet<String> = points
+            .iter()
+            .map(|point| point.file_name(ServerName::Redis))
+            .collect();
         assert_eq!(names.len(), points.len());
         assert_eq!(points.iter().filter(|point| is_scale(point)).count(), 1);
     }
