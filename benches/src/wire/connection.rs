@@ -39,6 +39,8 @@ pub(super) struct Shared<'a> {
     judge: Judge,
     /// One reply in so many, counted over all connections, has its value compared.
     check_every: Option<NonZeroU64>,
+    /// Replies until the next that has its value compared.
+    until_check: Option<u64>,
     /// Replies judged so far.
     pub(super) replies: u64,
     /// Replies that were wrong.
@@ -53,6 +55,7 @@ impl<'a> Shared<'a> {
             tape,
             judge: Judge::new(tape.wording()),
             check_every,
+            until_check: check_every.map(|_first_at_once| 0),
             replies: 0,
             wrong: 0,
             buffer: vec![0; READ_BYTES],
@@ -147,7 +150,9 @@ impl Connection {
     /// Reads once, and judges what has arrived.
     pub(super) fn receive(&mut self, shared: &mut Shared<'_>) -> Result<Received> {
         let kept = self.partial.len();
-        shared.buffer[..kept].copy_from_slice(&self.partial);
+        if kept > 0 {
+            shared.buffer[..kept].copy_from_slice(&self.partial);
+        }
         let received = loop {
             match self.stream.read(&mut shared.buffer[kept..]) {
                 Ok(0) => bail!("the server closed the connection"),
@@ -166,7 +171,9 @@ impl Connection {
         let before = self.in_flight;
         let used = self.judge(shared, filled)?;
         self.partial.clear();
-        self.partial.extend_from_slice(&shared.buffer[used..filled]);
+        if used < filled {
+            self.partial.extend_from_slice(&shared.buffer[used..filled]);
+        }
         ensure!(
             self.in_flight > 0 || used == filled,
             "the server sent more than was asked for"
@@ -180,28 +187,38 @@ impl Connection {
     /// Judges the replies in the first `filled` bytes of the buffer; returns how many bytes they
     /// are.
     fn judge(&mut self, shared: &mut Shared<'_>, filled: usize) -> Result<usize> {
+        let tape = shared.tape;
         let mut used = 0;
-        while self.in_flight > 0 {
-            let request = shared.tape.request(self.awaited);
-            let due = |every: NonZeroU64| shared.replies.is_multiple_of(every.get());
-            let check = shared.check_every.is_some_and(due);
-            let bytes = &shared.buffer[used..filled];
-            match shared.judge.front(bytes, request, check) {
-                Front::Right(bytes) => used += bytes,
+        let mut answered = 0;
+        while answered < self.in_flight {
+            let request = tape.request(tape.behind(self.awaited, answered));
+            let check = shared.until_check == Some(0);
+            let bytes = match shared
+                .judge
+                .front(&shared.buffer[used..filled], request, check)
+            {
+                Front::Right(bytes) => bytes,
                 Front::Wrong(bytes) => {
                     shared.wrong += 1;
-                    used += bytes;
+                    bytes
                 }
                 Front::Partial => break,
                 Front::Broken => {
                     let end = filled.min(used + LINE_BYTES_MAX);
                     bail!("not a reply: {}", shared.buffer[used..end].escape_ascii());
                 }
-            }
-            shared.replies += 1;
-            self.in_flight -= 1;
-            self.awaited = shared.tape.behind(self.awaited, 1);
+            };
+            used += bytes;
+            answered += 1;
+            shared.until_check = if check {
+                shared.check_every.map(|every| every.get() - 1)
+            } else {
+                shared.until_check.map(|left| left - 1)
+            };
         }
+        shared.replies += answered as u64;
+        self.in_flight -= answered;
+        self.awaited = tape.behind(self.awaited, answered);
         Ok(used)
     }
 }

@@ -29,17 +29,23 @@ pub(super) enum Front {
     Broken,
 }
 
+/// Bytes by which a hit is recognised at once.
+const FRONT_BYTES: usize = 8;
+
 /// Knows what the right replies look like.
 #[derive(Debug)]
 pub(super) struct Judge {
     protocol: Protocol,
     set_reply: &'static [u8],
-    /// What a read's reply begins with.
-    lead: &'static [u8],
-    /// What stands before the value: its length.
+    /// What a read's reply begins with, in one word, and which bits of the word are that.
+    front: u64,
+    front_mask: u64,
+    /// What stands before the value and is not in the front: its length, in memcached's protocol.
     announced: Vec<u8>,
     value_at: usize,
     value_bytes: usize,
+    /// Of the whole reply.
+    hit_bytes: usize,
     /// What follows the value.
     tail: &'static [u8],
 }
@@ -47,25 +53,30 @@ pub(super) struct Judge {
 impl Judge {
     pub(super) fn new(wording: Wording) -> Self {
         let length = wording.value_bytes;
-        let (lead, skipped, announced, tail): (&[u8], usize, String, &[u8]) = match wording.protocol
-        {
+        let (front, key, announced, tail): (String, usize, String, &[u8]) = match wording.protocol {
             Protocol::Resp2 | Protocol::Resp3 | Protocol::Echo => {
-                (b"", 0, format!("${length}\r\n"), b"\r\n")
+                (format!("${length}\r\n"), 0, String::new(), b"\r\n")
             }
             Protocol::MemcachedText => (
-                b"VALUE ",
+                "VALUE ".to_owned(),
                 KEY_BYTES,
                 format!(" 0 {length}\r\n"),
                 b"\r\nEND\r\n",
             ),
         };
+        let value_at = front.len() + key + announced.len();
+        let (mut word, mut mask) = ([0; FRONT_BYTES], [0; FRONT_BYTES]);
+        word[..front.len()].copy_from_slice(front.as_bytes());
+        mask[..front.len()].fill(u8::MAX);
         Self {
             protocol: wording.protocol,
             set_reply: wording.set_reply(),
-            lead,
-            value_at: lead.len() + skipped + announced.len(),
+            front: u64::from_ne_bytes(word),
+            front_mask: u64::from_ne_bytes(mask),
             announced: announced.into_bytes(),
+            value_at,
             value_bytes: length,
+            hit_bytes: value_at + length + tail.len(),
             tail,
         }
     }
@@ -77,20 +88,30 @@ impl Judge {
             if bytes.starts_with(self.set_reply) {
                 return Front::Right(self.set_reply.len());
             }
-        } else if bytes.starts_with(self.lead)
-            && bytes.get(self.value_at - self.announced.len()..self.value_at)
-                == Some(&self.announced)
-        {
-            let length = self.value_at + self.value_bytes + self.tail.len();
-            let Some(reply) = bytes.get(..length) else {
+        } else if self.is_hit(bytes) {
+            let Some(reply) = bytes.get(..self.hit_bytes) else {
                 return Front::Partial;
             };
             if !check_value || self.is_right(reply, request) {
-                return Front::Right(length);
+                return Front::Right(self.hit_bytes);
             }
-            return Front::Wrong(length);
+            return Front::Wrong(self.hit_bytes);
         }
         self.unexpected(bytes, request)
+    }
+
+    /// Whether a value of the right length begins here, as far as can be seen.
+    #[inline]
+    fn is_hit(&self, bytes: &[u8]) -> bool {
+        let front = bytes
+            .first_chunk::<FRONT_BYTES>()
+            .copied()
+            .unwrap_or_else(|| padded(bytes));
+        let begins = u64::from_ne_bytes(front) & self.front_mask == self.front;
+        let length_at = self.value_at - self.announced.len();
+        begins
+            && (self.announced.is_empty()
+                || bytes.get(length_at..self.value_at) == Some(&self.announced))
     }
 
     #[cold]
@@ -100,8 +121,8 @@ impl Judge {
         let named = match self.protocol {
             Protocol::Resp2 | Protocol::Resp3 | Protocol::Echo => true,
             Protocol::MemcachedText => {
-                let key = format!("key:{:010}", request.key());
-                head[self.lead.len()..].starts_with(key.as_bytes())
+                let key = format!("VALUE key:{:010} ", request.key());
+                head.starts_with(key.as_bytes())
             }
         };
         named && tail == self.tail && is_value_of(value, request.key())
@@ -155,6 +176,14 @@ impl Judge {
             Some(_) | None => Front::Broken,
         }
     }
+}
+
+/// The few bytes that have come, or that a tiny value has; no front has zeros.
+#[cold]
+fn padded(bytes: &[u8]) -> [u8; FRONT_BYTES] {
+    let mut front = [0; FRONT_BYTES];
+    front[..bytes.len()].copy_from_slice(bytes);
+    front
 }
 
 /// A length that a followed reply may have.
