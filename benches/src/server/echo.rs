@@ -1,6 +1,6 @@
 //! `echo`: what the kernel's TCP can do here when a server does nothing.
 //!
-//! It counts bytes. Every [`tape::GET_BYTES`] bytes it answers as a read of one value would be
+//! It counts bytes. Every [`GET_BYTES`] bytes it answers as a read of one value would be
 //! answered, with as many bytes, so the traffic is that of reads and everything else is missing:
 //! parsing, keys, memory.
 //!
@@ -21,7 +21,8 @@ use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::environment::cores;
 use crate::threads;
-use crate::wire::tape;
+use crate::wire::in_range;
+use crate::wire::protocol::{GET_BYTES, VALUE_BYTES_MAX, VALUE_BYTES_USUAL, constant_reply};
 
 /// Connections that may wait for their thread; the acceptor waits when there are more.
 const NEW_CONNECTIONS_MAX: usize = 1_024;
@@ -29,14 +30,14 @@ const NEW_CONNECTIONS_MAX: usize = 1_024;
 const EVENTS_MAX: usize = 1_024;
 /// Bytes per read: more than any pipeline of the generator.
 const READ_BYTES: usize = 64 * 1_024;
-/// Requests answered by one prepared run of answers.
-const ANSWERS: usize = READ_BYTES / tape::GET_BYTES + 1;
+/// Bytes of the prepared run of answers, at least one: the usual answers to one full read.
+const ANSWERS_BYTES: usize = 144 * 1_024;
 /// Wakes a thread for a new connection.
 const WAKE: Token = Token(usize::MAX);
 
 /// The server without a store (started by `wire` itself).
 ///
-/// Answers every 34 bytes with the constant reply to a read, 71 bytes: the limit of TCP on this
+/// Answers every 34 bytes with the constant reply to a read, 71 bytes as a rule: the limit of TCP on this
 /// machine. Listens on a free port of 127.0.0.1, says so on standard error, and runs until it is
 /// terminated.
 #[derive(Args, Clone, Debug)]
@@ -44,6 +45,16 @@ pub(crate) struct Echo {
     /// Threads [default: the cores of this machine]
     #[arg(long)]
     threads: Option<NonZeroUsize>,
+    /// Bytes of the value it answers with
+    #[arg(long, default_value_t = VALUE_BYTES_USUAL, value_parser = in_range(1, VALUE_BYTES_MAX))]
+    value_bytes: usize,
+}
+
+/// Answers, end to end.
+struct Answers {
+    bytes: Vec<u8>,
+    /// Bytes of each.
+    each: usize,
 }
 
 /// One client.
@@ -75,8 +86,9 @@ impl Echo {
             let waker = Arc::new(Waker::new(poll.registry(), WAKE)?);
             let (sender, receiver) = bounded(NEW_CONNECTIONS_MAX);
             inlets.push(Inlet { sender, waker });
+            let answers = Answers::new(self.value_bytes);
             threads::spawn(&format!("echo-{index}"), move || {
-                if let Err(error) = serve(poll, &receiver) {
+                if let Err(error) = serve(poll, &receiver, &answers) {
                     eprintln!("echo: {error}");
                 }
             })?;
@@ -96,11 +108,10 @@ impl Echo {
     }
 }
 
-fn serve(mut poll: Poll, arrivals: &Receiver<TcpStream>) -> io::Result<()> {
+fn serve(mut poll: Poll, arrivals: &Receiver<TcpStream>, answers: &Answers) -> io::Result<()> {
     let mut events = Events::with_capacity(EVENTS_MAX);
     let mut connections: Vec<Option<Connection>> = Vec::new();
     let mut buffer = vec![0; READ_BYTES];
-    let answers = tape::constant_reply().repeat(ANSWERS);
     loop {
         match poll.poll(&mut events, None) {
             Err(error) if error.kind() == ErrorKind::Interrupted => continue,
@@ -122,7 +133,7 @@ fn serve(mut poll: Poll, arrivals: &Receiver<TcpStream>) -> io::Result<()> {
             }
             let place = &mut connections[event.token().0];
             if let Some(connection) = place
-                && connection.advance(&mut buffer, &answers).is_err()
+                && connection.advance(&mut buffer, answers).is_err()
             {
                 *place = None;
             }
@@ -130,9 +141,19 @@ fn serve(mut poll: Poll, arrivals: &Receiver<TcpStream>) -> io::Result<()> {
     }
 }
 
+impl Answers {
+    fn new(value_bytes: usize) -> Self {
+        let one = constant_reply(value_bytes);
+        Self {
+            each: one.len(),
+            bytes: one.repeat((ANSWERS_BYTES / one.len()).max(1)),
+        }
+    }
+}
+
 impl Connection {
     /// Reads what has arrived and answers it. An error is the end of the connection.
-    fn advance(&mut self, buffer: &mut [u8], answers: &[u8]) -> io::Result<()> {
+    fn advance(&mut self, buffer: &mut [u8], answers: &Answers) -> io::Result<()> {
         loop {
             self.answer(answers)?;
             if self.owed > 0 {
@@ -147,21 +168,20 @@ impl Connection {
                 Err(error) => return Err(error),
             };
             let bytes = self.surplus + received;
-            self.surplus = bytes % tape::GET_BYTES;
-            self.owed += bytes / tape::GET_BYTES * tape::GET_REPLY_BYTES;
+            self.surplus = bytes % GET_BYTES;
+            self.owed += bytes / GET_BYTES * answers.each;
             if received < buffer.len() {
                 return self.answer(answers);
             }
         }
     }
 
-    fn answer(&mut self, answers: &[u8]) -> io::Result<()> {
+    fn answer(&mut self, answers: &Answers) -> io::Result<()> {
         while self.owed > 0 {
             // Answers are all alike: what is left of the one under way decides where to go on.
-            let begun =
-                (tape::GET_REPLY_BYTES - self.owed % tape::GET_REPLY_BYTES) % tape::GET_REPLY_BYTES;
-            let end = answers.len().min(begun + self.owed);
-            match self.stream.write(&answers[begun..end]) {
+            let begun = (answers.each - self.owed % answers.each) % answers.each;
+            let end = answers.bytes.len().min(begun + self.owed);
+            match self.stream.write(&answers.bytes[begun..end]) {
                 Ok(sent) => self.owed -= sent,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}

@@ -4,84 +4,33 @@
 //! 2. No server outlives the value that stands for it.
 
 use std::ffi::OsStr;
-use std::io::{BufRead as _, BufReader, Read};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow, bail};
-use clap::{Args, ValueEnum};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use crossbeam_channel::{Receiver, bounded};
 use rustix::process::{Pid, Signal, kill_process};
 
+use self::programs::Start;
+pub(crate) use self::programs::{Capacity, Launch, ServerName};
 use crate::threads;
 
 pub(crate) mod echo;
 pub(crate) mod process;
+mod programs;
 
 /// Longest start of an empty server.
 const START_MAX: Duration = Duration::from_secs(10);
 /// Longest stop before it is killed; a server that has drained has nothing to do.
 const STOP_MAX: Duration = Duration::from_secs(5);
-/// Connections a server is told to allow beside those of the load: loading, and a look from
-/// outside.
-const OTHER_CLIENTS: usize = 64;
-/// Lines of a server's log kept for the message when it does not start.
-const LOG_LINES_MAX: usize = 64;
-
-/// The servers by name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ServerName {
-    /// This project's server
-    Shardkeep,
-    /// `redis-server`, found by PATH, without persistence
-    Redis,
-    /// Parses nothing and answers a constant: the limit of TCP on this machine
-    Echo,
-}
-
-impl ServerName {
-    /// As written on the command line.
-    pub(crate) const fn label(self) -> &'static str {
-        match self {
-            Self::Shardkeep => "shardkeep",
-            Self::Redis => "redis",
-            Self::Echo => "echo",
-        }
-    }
-
-    /// Whether it keeps what it is told; one that does not cannot be loaded, or asked for values.
-    pub(crate) const fn stores(self) -> bool {
-        match self {
-            Self::Shardkeep | Self::Redis => true,
-            Self::Echo => false,
-        }
-    }
-
-    /// What stands in the log line that says it accepts connections.
-    const fn ready_text(self) -> &'static str {
-        match self {
-            Self::Shardkeep | Self::Echo => "ready: listening on ",
-            Self::Redis => "Ready to accept connections",
-        }
-    }
-}
-
-/// How to find and start servers.
-#[derive(Args, Clone, Debug)]
-pub(crate) struct Launch {
-    /// The shardkeep server's binary [default: `shardkeep` beside this program]
-    #[arg(long, value_name = "PATH")]
-    shardkeep: Option<PathBuf>,
-    /// One more argument for `shardkeep serve`; may be repeated
-    #[arg(long, value_name = "ARG", allow_hyphen_values = true)]
-    shardkeep_arg: Vec<String>,
-    /// Threads of the echo server [default: the cores of this machine]
-    #[arg(long, value_name = "N")]
-    echo_threads: Option<usize>,
-}
+/// Lines of a server's log kept until it is ready, for the message when it does not start: more than
+/// any of them says before that.
+const LOG_LINES_MAX: usize = 256;
+/// Longest wait for memcached to obey.
+const OBEY_MAX: Duration = Duration::from_secs(5);
 
 /// A running server.
 #[derive(Debug)]
@@ -97,20 +46,22 @@ pub(crate) struct Server {
 }
 
 impl Launch {
-    /// Starts a server that admits so many clients, and waits until it is ready.
+    /// Starts a server that can hold what it must, and waits until it is ready.
     ///
     /// # Errors
     /// The program is missing, ends, or is not ready within [`START_MAX`]; the message has what
     /// it said.
-    pub(crate) fn start(&self, name: ServerName, clients: usize) -> Result<Server> {
-        let (mut command, known_address) = self.command(name, clients + OTHER_CLIENTS)?;
+    pub(crate) fn start(&self, name: ServerName, capacity: Capacity) -> Result<Server> {
+        let Start {
+            mut command,
+            address: known_address,
+        } = self.prepare(name, capacity)?;
         command.stdin(Stdio::null());
-        match name {
-            ServerName::Redis => command.stdout(Stdio::piped()).stderr(Stdio::null()),
-            ServerName::Shardkeep | ServerName::Echo => {
-                command.stdout(Stdio::null()).stderr(Stdio::piped())
-            }
-        };
+        if name.logs_to_output() {
+            command.stdout(Stdio::piped()).stderr(Stdio::null());
+        } else {
+            command.stdout(Stdio::null()).stderr(Stdio::piped());
+        }
         let program = command.get_program().to_owned();
         let version = version(&program);
         let mut child = command
@@ -142,55 +93,11 @@ impl Launch {
             reader: Some(reader),
         };
         server.wait_until_ready()?;
+        if name == ServerName::Memcached {
+            quieten(server.address).context("make memcached quiet")?;
+        }
         Ok(server)
     }
-
-    fn command(&self, name: ServerName, clients: usize) -> Result<(Command, Option<SocketAddr>)> {
-        let clients = clients.to_string();
-        let own = std::env::current_exe().context("find this program")?;
-        match name {
-            ServerName::Shardkeep => {
-                let program = self
-                    .shardkeep
-                    .clone()
-                    .unwrap_or_else(|| own.with_file_name("shardkeep"));
-                if !program.is_file() {
-                    bail!(
-                        "{} is missing: build it (cargo build --release), name it (--shardkeep \
-                         PATH), or leave it out (--servers redis,echo)",
-                        program.display()
-                    );
-                }
-                let mut command = Command::new(program);
-                command.args(["serve", "--bind", "127.0.0.1:0", "--max-clients", &clients]);
-                command.args(&self.shardkeep_arg);
-                Ok((command, None))
-            }
-            ServerName::Redis => {
-                let address = free_address()?;
-                let mut command = Command::new("redis-server");
-                command.args(["--port", &address.port().to_string(), "--bind", "127.0.0.1"]);
-                command.args(["--save", "", "--appendonly", "no", "--daemonize", "no"]);
-                command.args(["--loglevel", "notice", "--maxclients", &clients]);
-                Ok((command, Some(address)))
-            }
-            ServerName::Echo => {
-                let mut command = Command::new(own);
-                command.arg("echo");
-                if let Some(count) = self.echo_threads {
-                    command.args(["--threads", &count.to_string()]);
-                }
-                Ok((command, None))
-            }
-        }
-    }
-}
-
-/// A port nobody uses now. Another process may take it before the server does; then the server
-/// ends at once and says why.
-fn free_address() -> Result<SocketAddr> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("find a free port")?;
-    Ok(listener.local_addr()?)
 }
 
 /// The first line a program answers to `--version`; empty if it does not.
@@ -205,6 +112,19 @@ fn version(program: &OsStr) -> String {
         .next()
         .unwrap_or_default()
         .to_owned()
+}
+
+/// memcached says that it listens only if it is told to log every command as well, which it must not
+/// do while it is measured.
+fn quieten(address: SocketAddr) -> Result<()> {
+    const OK: &[u8; 4] = b"OK\r\n";
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(OBEY_MAX))?;
+    stream.write_all(b"verbosity 0\r\n")?;
+    let mut reply = [0; OK.len()];
+    stream.read_exact(&mut reply)?;
+    ensure!(&reply == OK, "it answered {}", reply.escape_ascii());
+    Ok(())
 }
 
 /// The address a log line announces after `text`.

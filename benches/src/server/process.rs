@@ -87,11 +87,10 @@ pub(crate) fn raise_open_files(needed: u64) -> Result<()> {
     if limit.current.is_none_or(|current| current >= needed) {
         return Ok(());
     }
-    let allowed = limit.maximum.is_none_or(|maximum| maximum >= needed);
+    let allowed = limit.maximum.unwrap_or(u64::MAX);
     ensure!(
-        allowed,
-        "{needed} open files needed, the hard limit is {:?}",
-        limit.maximum
+        allowed >= needed,
+        "{needed} open files needed, the hard limit is {allowed}"
     );
     let raised = limit.maximum.unwrap_or(needed);
     setrlimit(

@@ -4,33 +4,28 @@
 //!
 //! 1. `bounds[i]..bounds[i + 1]` are the bytes of request `i`.
 //! 2. The length of a tape is a power of two, so any pipeline that is one divides it.
-//! 3. A value follows from its key, so any reply can be checked.
 
-use std::io::Write as _;
 use std::ops::Range;
 
-use crate::random::{Random, scatter};
+use super::PIPELINE_MAX;
+use super::protocol::{GET_BYTES, VALUE_BYTES_MAX, Wording};
+use crate::keys::{Distribution, Keys};
+use crate::random::Random;
 
-/// Bytes of every key: `key:` and ten digits.
-pub(crate) const KEY_BYTES: usize = 14;
-/// Bytes of every value.
-pub(crate) const VALUE_BYTES: usize = 64;
-/// Bytes of a GET: array head, command, key.
-pub(crate) const GET_BYTES: usize = 4 + 9 + 5 + KEY_BYTES + 2;
-/// Bytes of a SET: array head, command, key, value.
-pub(crate) const SET_BYTES: usize = 4 + 9 + 5 + KEY_BYTES + 2 + 5 + VALUE_BYTES + 2;
-/// Bytes of the reply to a GET that finds its key.
-pub(crate) const GET_REPLY_BYTES: usize = 5 + VALUE_BYTES + 2;
 /// Requests on a tape: as many as the usual number of keys, so that a server's caches see the
-/// whole key space; 42 MB, which a connection reads in order.
-pub(crate) const TAPE_REQUESTS: usize = 1 << 20;
-// The bounds of requests are held in 32 bits.
-const _: () = assert!(TAPE_REQUESTS * SET_BYTES <= u32::MAX as usize);
+/// whole key space; 42 MB with the usual values, which a connection reads in order.
+const TAPE_REQUESTS: usize = 1 << 20;
+/// Bytes of a tape with large values, which then has fewer requests.
+const TAPE_BYTES: usize = 256 << 20;
+/// Fewest requests, however large they are: some of the longest pipelines.
+const TAPE_REQUESTS_MIN: usize = 4 * PIPELINE_MAX;
+/// Bytes of a request beside its value, at most.
+const OVERHEAD_BYTES: usize = 2 * GET_BYTES;
+// The bounds of requests are held in 32 bits; no draw makes more than twice the expected writes.
+const _: () = assert!(2 * TAPE_BYTES <= u32::MAX as usize);
+const _: () = assert!(TAPE_REQUESTS_MIN * (VALUE_BYTES_MAX + OVERHEAD_BYTES) <= TAPE_BYTES);
 /// Keys are named by ten digits and held in 31 bits.
 pub(crate) const KEYS_MAX: u64 = 1 << 31;
-
-/// Reads per write; 0 means reads only.
-pub(crate) type ReadsPerWrite = u32;
 
 /// One request: which key, and whether it is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,34 +47,67 @@ impl Request {
     }
 }
 
+/// What a tape is made of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Script {
+    /// Seed of the keys.
+    pub(crate) seed: u64,
+    /// Keys asked for, at most [`KEYS_MAX`].
+    pub(crate) keys: u64,
+    /// How the requests spread over them.
+    pub(crate) distribution: Distribution,
+    /// Reads per write; 0 means reads only.
+    pub(crate) reads_per_write: u32,
+    /// The language.
+    pub(crate) wording: Wording,
+}
+
+impl Script {
+    /// How many requests fit on a tape.
+    pub(crate) fn length(&self) -> usize {
+        let written = match self.reads_per_write {
+            0 => 0,
+            reads => self.wording.value_bytes / (reads as usize + 1),
+        };
+        let fit = TAPE_BYTES / (OVERHEAD_BYTES + written);
+        let power = 1 << fit.ilog2();
+        power.clamp(TAPE_REQUESTS_MIN, TAPE_REQUESTS)
+    }
+}
+
 /// Prepared requests.
 #[derive(Debug)]
 pub(crate) struct Tape {
     bytes: Vec<u8>,
     bounds: Vec<u32>,
     requests: Vec<Request>,
+    wording: Wording,
 }
 
 impl Tape {
-    /// `length` requests over `keys` uniform keys.
-    pub(crate) fn new(seed: u64, keys: u64, reads_per_write: ReadsPerWrite, length: usize) -> Self {
+    /// `length` requests, a power of two.
+    pub(crate) fn new(script: &Script, length: usize) -> Self {
         assert!(
-            keys <= KEYS_MAX && length.is_power_of_two(),
-            "{keys} keys, {length} requests"
+            script.keys <= KEYS_MAX && length.is_power_of_two(),
+            "{} keys, {length} requests",
+            script.keys
         );
-        let mut random = Random::stream(seed, 0);
+        let keys = Keys::new(script.distribution, script.keys);
+        let mut random = Random::stream(script.seed, 0);
         let mut tape = Self {
-            bytes: Vec::with_capacity(length * GET_BYTES * 2),
+            bytes: Vec::with_capacity(length * OVERHEAD_BYTES),
             bounds: vec![0],
             requests: Vec::with_capacity(length),
+            wording: script.wording,
         };
+        let reads = script.reads_per_write;
         for _ in 0..length {
-            let key = random.below(keys);
-            let set = reads_per_write > 0 && random.below(u64::from(reads_per_write) + 1) == 0;
+            let key = keys.draw(&mut random);
+            let set = reads > 0 && random.below(u64::from(reads) + 1) == 0;
             if set {
-                push_set(&mut tape.bytes, key);
+                script.wording.push_set(&mut tape.bytes, key);
             } else {
-                push_get(&mut tape.bytes, key);
+                script.wording.push_get(&mut tape.bytes, key);
             }
             tape.bounds.push(tape.bytes.len() as u32);
             tape.requests
@@ -93,10 +121,21 @@ impl Tape {
         self.requests.len()
     }
 
-    /// The requests themselves.
+    /// The language of the requests.
+    pub(crate) fn wording(&self) -> Wording {
+        self.wording
+    }
+
+    /// The place `count` requests behind place `from`; a tape is a ring.
     #[inline]
-    pub(crate) fn requests(&self, which: Range<usize>) -> &[Request] {
-        &self.requests[which]
+    pub(super) fn behind(&self, from: usize, count: usize) -> usize {
+        (from + count) & (self.len() - 1)
+    }
+
+    /// One request.
+    #[inline]
+    pub(crate) fn request(&self, which: usize) -> Request {
+        self.requests[which]
     }
 
     /// Where the bytes of these requests lie.
@@ -112,92 +151,61 @@ impl Tape {
     }
 }
 
-/// Appends `GET key`.
-pub(crate) fn push_get(bytes: &mut Vec<u8>, key: u64) {
-    // Writing into a Vec cannot fail.
-    let _written = write!(
-        bytes,
-        "*2\r\n$3\r\nGET\r\n${KEY_BYTES}\r\nkey:{key:010}\r\n"
-    );
-}
-
-/// Appends `SET key value`.
-pub(crate) fn push_set(bytes: &mut Vec<u8>, key: u64) {
-    let _written = write!(
-        bytes,
-        "*3\r\n$3\r\nSET\r\n${KEY_BYTES}\r\nkey:{key:010}\r\n${VALUE_BYTES}\r\n"
-    );
-    bytes.extend_from_slice(&value_of(key));
-    bytes.extend_from_slice(b"\r\n");
-}
-
-/// The value of a key: 64 letters that no other key has.
-pub(crate) fn value_of(key: u64) -> [u8; VALUE_BYTES] {
-    let mut value = [0; VALUE_BYTES];
-    let mut bits = 0;
-    for (index, letter) in value.iter_mut().enumerate() {
-        if index % 16 == 0 {
-            bits = scatter(key * 4 + index as u64 / 16);
-        }
-        *letter = b'a' + (bits & 15) as u8;
-        bits >>= 4;
-    }
-    value
-}
-
-/// A reply to a GET that has nothing to do with any key.
-pub(crate) fn constant_reply() -> Vec<u8> {
-    let mut reply = format!("${VALUE_BYTES}\r\n").into_bytes();
-    reply.extend_from_slice(&[b'x'; VALUE_BYTES]);
-    reply.extend_from_slice(b"\r\n");
-    reply
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::protocol::Protocol;
     use super::*;
 
-    #[test]
-    fn requests_are_resp_of_the_announced_sizes() {
-        let mut get = Vec::new();
-        push_get(&mut get, 42);
-        assert_eq!(get, b"*2\r\n$3\r\nGET\r\n$14\r\nkey:0000000042\r\n");
-        assert_eq!(get.len(), GET_BYTES);
-        let mut set = Vec::new();
-        push_set(&mut set, 42);
-        assert_eq!(set.len(), SET_BYTES);
-        assert!(set.starts_with(b"*3\r\n$3\r\nSET\r\n$14\r\nkey:0000000042\r\n$64\r\n"));
-        assert_eq!(set.len(), SET_BYTES);
-        assert_eq!(constant_reply().len(), GET_REPLY_BYTES);
+    fn script(reads_per_write: u32, value_bytes: usize) -> Script {
+        Script {
+            seed: 3,
+            keys: 100,
+            distribution: Distribution::Uniform,
+            reads_per_write,
+            wording: Wording {
+                protocol: Protocol::Resp2,
+                value_bytes,
+            },
+        }
     }
 
     #[test]
-    fn values_are_letters_and_differ() {
-        assert_ne!(value_of(1), value_of(2));
-        assert!(value_of(999_999).iter().all(u8::is_ascii_lowercase));
-    }
-
-    #[test]
-    fn a_tape_holds_its_requests_end_to_end() {
-        let tape = Tape::new(3, 100, 10, 1_024);
-        let all = tape.place(&(0..1_024));
-        assert_eq!(all, 0..tape.bytes.len());
-        for index in 0..1_024 {
-            let request = tape.requests(index..index + 1)[0];
-            let mut expected = Vec::new();
-            if request.is_set() {
-                push_set(&mut expected, request.key());
-            } else {
-                push_get(&mut expected, request.key());
+    fn a_tape_holds_its_requests_end_to_end_in_every_language() {
+        for protocol in [
+            Protocol::Resp2,
+            Protocol::Resp3,
+            Protocol::MemcachedText,
+            Protocol::Echo,
+        ] {
+            let wording = Wording {
+                protocol,
+                value_bytes: 10,
+            };
+            let tape = Tape::new(
+                &Script {
+                    wording,
+                    ..script(10, 10)
+                },
+                1_024,
+            );
+            assert_eq!(tape.place(&(0..1_024)), 0..tape.bytes.len());
+            for index in 0..1_024 {
+                let request = tape.request(index);
+                let mut expected = Vec::new();
+                if request.is_set() {
+                    wording.push_set(&mut expected, request.key());
+                } else {
+                    wording.push_get(&mut expected, request.key());
+                }
+                assert_eq!(tape.bytes(tape.place(&(index..index + 1))), expected);
             }
-            assert_eq!(tape.bytes(tape.place(&(index..index + 1))), expected);
         }
     }
 
     #[test]
     fn writes_are_as_rare_as_asked() {
         let sets = |reads_per_write| {
-            let tape = Tape::new(3, 100, reads_per_write, 1 << 16);
+            let tape = Tape::new(&script(reads_per_write, 64), 1 << 16);
             tape.requests
                 .iter()
                 .filter(|request| request.is_set())
@@ -206,5 +214,28 @@ mod tests {
         assert_eq!(sets(0), 0);
         let share = sets(10) as f64 / 65_536.0;
         assert!((share - 1.0 / 11.0).abs() < 0.005, "{share}");
+    }
+
+    #[test]
+    fn large_values_make_a_short_tape() {
+        assert_eq!(script(10, 64).length(), TAPE_REQUESTS);
+        assert_eq!(script(0, VALUE_BYTES_MAX).length(), TAPE_REQUESTS);
+        let short = script(1, VALUE_BYTES_MAX).length();
+        assert!(short.is_power_of_two() && short < 10_000, "{short}");
+        assert!(short >= TAPE_REQUESTS_MIN);
+    }
+
+    #[test]
+    fn a_hot_key_is_on_nine_requests_in_ten() {
+        let hot = Script {
+            distribution: Distribution::HotKey,
+            ..script(0, 64)
+        };
+        let tape = Tape::new(&hot, 1 << 14);
+        let first = tape.requests.iter().map(|request| request.key());
+        let mut counts = [0_u32; 100];
+        first.for_each(|key| counts[key as usize] += 1);
+        let most = f64::from(counts.iter().copied().max().unwrap_or(0));
+        assert!((most / f64::from(1 << 14) - 0.9).abs() < 0.02, "{most}");
     }
 }
