@@ -67,7 +67,7 @@ const MIB: u64 = 1 << 20;
 /// dropping the map afterwards.
 const LOAD_PER_KEY: Duration = Duration::from_nanos(400);
 /// The same for each byte of its value.
-const LOAD_PER_KIB: Duration = Duration::from_nanos(1_000);
+const LOAD_PER_KIB: Duration = Duration::from_nanos(1_700);
 /// Adding up one key's amount after a round, roughly.
 const SUM_PER_KEY: Duration = Duration::from_nanos(100);
 /// Drawing one operation, roughly.

@@ -1,25 +1,20 @@
 //! How a prepared operation becomes a call, one way for each kind of workload.
 //!
-//! 1. A play adds the same few instructions to every engine's loop.
-//! 2. What a call returned is judged only where it was sampled; elsewhere the judgement is dead code.
+//! 1. A play adds the same few instructions to every engine's loop; all of it, and the engine's own
+//!    entry point, is compiled into that loop.
+//! 2. What a call returned is judged only where it was sampled.
 
 use super::engines::Handle;
 use super::value::{ABSENT, Value, is_digest_of, is_first_of, is_sum_of};
 use super::workload::Op;
 
-/// What a call returned.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Answer {
-    /// Something that depends on it, so that the call cannot be left out.
-    pub(super) found: u64,
-    /// Whether it is what the key must have.
-    pub(super) is_right: bool,
-}
-
 /// One thread's way through its operations.
 pub(super) trait Play {
-    /// Carries out one operation.
-    fn call<H: Handle>(&mut self, handle: &mut H, op: Op) -> Answer;
+    /// Carries out one operation; returns something that depends on all of what it found.
+    fn call<H: Handle>(&mut self, handle: &mut H, op: Op) -> u64;
+
+    /// Whether the last call, of this operation, has found what its key must have.
+    fn is_right(&self, op: Op, found: u64) -> bool;
 
     /// What was added to all amounts together so far.
     fn added(&self) -> u64 {
@@ -32,13 +27,18 @@ pub(super) trait Play {
 pub(super) struct Mix;
 
 impl Play for Mix {
-    #[inline]
-    fn call<H: Handle>(&mut self, handle: &mut H, op: Op) -> Answer {
+    #[inline(always)]
+    fn call<H: Handle>(&mut self, handle: &mut H, op: Op) -> u64 {
         if op.is_write() {
-            write(handle, op.key())
+            handle.set(op.key(), &H::Value::of(op.key()));
+            0
         } else {
-            read(handle, op.key())
+            handle.get(op.key()).unwrap_or(ABSENT)
         }
+    }
+
+    fn is_right(&self, op: Op, found: u64) -> bool {
+        op.is_write() || is_digest_of(found, op.key())
     }
 }
 
@@ -49,17 +49,22 @@ pub(super) struct Change {
 }
 
 impl Play for Change {
-    #[inline]
-    fn call<H: Handle>(&mut self, handle: &mut H, op: Op) -> Answer {
-        let key = op.key();
-        if !op.is_write() {
-            return read(handle, key);
-        }
-        self.added += 1;
-        let found = handle.add(key, 1).unwrap_or(ABSENT);
-        Answer {
-            found,
-            is_right: is_first_of(found, key),
+    #[inline(always)]
+    fn call<H: Handle>(&mut self, handle: &mut H, op: Op) -> u64 {
+        let found = if op.is_write() {
+            self.added += 1;
+            handle.add(op.key(), 1)
+        } else {
+            handle.get(op.key())
+        };
+        found.unwrap_or(ABSENT)
+    }
+
+    fn is_right(&self, op: Op, found: u64) -> bool {
+        if op.is_write() {
+            is_first_of(found, op.key())
+        } else {
+            is_digest_of(found, op.key())
         }
     }
 
@@ -73,19 +78,13 @@ impl Play for Change {
 pub(super) struct Transfer;
 
 impl Play for Transfer {
-    #[inline]
-    fn call<H: Handle>(&mut self, handle: &mut H, op: Op) -> Answer {
-        let (from, to) = (op.key(), op.other());
-        match handle.transfer(from, to) {
-            Some(found) => Answer {
-                found,
-                is_right: is_sum_of(found, from, to),
-            },
-            None => Answer {
-                found: ABSENT,
-                is_right: false,
-            },
-        }
+    #[inline(always)]
+    fn call<H: Handle>(&mut self, handle: &mut H, op: Op) -> u64 {
+        handle.transfer(op.key(), op.other()).unwrap_or(ABSENT)
+    }
+
+    fn is_right(&self, op: Op, found: u64) -> bool {
+        is_sum_of(found, op.key(), op.other())
     }
 }
 
@@ -128,33 +127,21 @@ impl Latest {
 }
 
 impl Play for Latest {
-    #[inline]
-    fn call<H: Handle>(&mut self, handle: &mut H, op: Op) -> Answer {
+    #[inline(always)]
+    fn call<H: Handle>(&mut self, handle: &mut H, op: Op) -> u64 {
         if op.is_write() {
             let key = self.new_key(self.inserted);
             self.inserted += 1;
-            write(handle, key)
+            handle.set(key, &H::Value::of(key));
+            0
         } else {
-            read(handle, self.recent(op.key()))
+            handle.get(self.recent(op.key())).unwrap_or(ABSENT)
         }
     }
-}
 
-#[inline]
-fn read<H: Handle>(handle: &mut H, key: u64) -> Answer {
-    let found = handle.get(key).unwrap_or(ABSENT);
-    Answer {
-        found,
-        is_right: is_digest_of(found, key),
-    }
-}
-
-#[inline]
-fn write<H: Handle>(handle: &mut H, key: u64) -> Answer {
-    handle.set(key, &H::Value::of(key));
-    Answer {
-        found: 0,
-        is_right: true,
+    fn is_right(&self, op: Op, found: u64) -> bool {
+        // A read inserts nothing, so its key is still as old as it was.
+        op.is_write() || is_digest_of(found, self.recent(op.key()))
     }
 }
 

@@ -49,12 +49,12 @@ impl<V: Value> Engine for Dash<V> {
 impl<V: Value> Handle for &Dash<V> {
     type Value = V;
 
-    #[inline]
+    #[inline(always)]
     fn get(&mut self, key: u64) -> Option<u64> {
         self.map.get(&key).map(|guard| guard.digest())
     }
 
-    #[inline]
+    #[inline(always)]
     fn set(&mut self, key: u64, value: &V) {
         self.map.insert(key, *value);
     }

@@ -5,6 +5,8 @@
 //! 3. Every engine is used the way its own documentation shows; an engine without batches runs
 //!    them as a loop of single operations, since that is all it offers, and one without transactions
 //!    makes a transfer of two changes and says so.
+//! 4. The entry points of the read and write loops are always inlined: whether the compiler happens to
+//!    call one of them would otherwise be part of the comparison.
 //!
 //! A new engine is a file, a name in [`EngineName`] and an arm in [`open`].
 

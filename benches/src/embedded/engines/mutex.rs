@@ -35,12 +35,12 @@ impl<V: Value> Engine for MutexMap<V> {
 impl<V: Value> Handle for &MutexMap<V> {
     type Value = V;
 
-    #[inline]
+    #[inline(always)]
     fn get(&mut self, key: u64) -> Option<u64> {
         self.0.lock().get(&key).map(V::digest)
     }
 
-    #[inline]
+    #[inline(always)]
     fn set(&mut self, key: u64, value: &V) {
         self.0.lock().insert(key, *value);
     }

@@ -37,12 +37,12 @@ impl<V: Value> Engine for Papaya<V> {
 impl<V: Value> Handle for &Papaya<V> {
     type Value = V;
 
-    #[inline]
+    #[inline(always)]
     fn get(&mut self, key: u64) -> Option<u64> {
         self.0.pin().get(&key).map(V::digest)
     }
 
-    #[inline]
+    #[inline(always)]
     fn set(&mut self, key: u64, value: &V) {
         self.0.pin().insert(key, *value);
     }

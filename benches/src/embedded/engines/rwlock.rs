@@ -38,12 +38,12 @@ impl<V: Value> Engine for RwLockMap<V> {
 impl<V: Value> Handle for &RwLockMap<V> {
     type Value = V;
 
-    #[inline]
+    #[inline(always)]
     fn get(&mut self, key: u64) -> Option<u64> {
         self.0.read().get(&key).map(V::digest)
     }
 
-    #[inline]
+    #[inline(always)]
     fn set(&mut self, key: u64, value: &V) {
         self.0.write().insert(key, *value);
     }

@@ -101,7 +101,7 @@ pub(super) struct Caller<'a, V: Value> {
 impl<V: Value> Handle for Caller<'_, V> {
     type Value = V;
 
-    #[inline]
+    #[inline(always)]
     fn get(&mut self, key: u64) -> Option<u64> {
         let found = match self.handover {
             Handover::Lend => self.store.read(&key, V::digest),
@@ -116,7 +116,7 @@ impl<V: Value> Handle for Caller<'_, V> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn set(&mut self, key: u64, value: &V) {
         if let Err(error) = self.store.insert(key, *value) {
             failed(&error)

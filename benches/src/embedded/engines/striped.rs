@@ -93,12 +93,12 @@ impl<V: Value> Engine for Striped<V> {
 impl<V: Value> Handle for &Striped<V> {
     type Value = V;
 
-    #[inline]
+    #[inline(always)]
     fn get(&mut self, key: u64) -> Option<u64> {
         self.stripe(key).lock().get(&key).map(V::digest)
     }
 
-    #[inline]
+    #[inline(always)]
     fn set(&mut self, key: u64, value: &V) {
         self.stripe(key).lock().insert(key, *value);
     }

@@ -82,12 +82,12 @@ impl<V: Value> Grouping<'_, V> {
 impl<V: Value> Handle for Grouping<'_, V> {
     type Value = V;
 
-    #[inline]
+    #[inline(always)]
     fn get(&mut self, key: u64) -> Option<u64> {
         self.map.get(key)
     }
 
-    #[inline]
+    #[inline(always)]
     fn set(&mut self, key: u64, value: &V) {
         self.map.set(key, value);
     }

@@ -94,13 +94,13 @@ impl<V: Value> Engine for StripedTuned<V> {
 impl<V: Value> Handle for &StripedTuned<V> {
     type Value = V;
 
-    #[inline]
+    #[inline(always)]
     fn get(&mut self, key: u64) -> Option<u64> {
         let hash = self.hasher.hash_one(key);
         self.stripes[self.stripe_of(hash)].lock().get(hash, key)
     }
 
-    #[inline]
+    #[inline(always)]
     fn set(&mut self, key: u64, value: &V) {
         let hash = self.hasher.hash_one(key);
         self.stripes[self.stripe_of(hash)]
