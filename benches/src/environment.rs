@@ -120,10 +120,11 @@ pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// Memory that programs may still take without swapping, in bytes; 0 where the kernel does not tell.
+/// Memory that programs may still take without swapping, in bytes; no limit where the kernel does not
+/// tell.
 pub(crate) fn available_bytes() -> u64 {
     let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    kibibytes(&text, "MemAvailable") * 1_024
+    kibibytes(&text, "MemAvailable").map_or(u64::MAX, |kib| kib * 1_024)
 }
 
 /// One line for the head of a table.
@@ -145,7 +146,7 @@ fn machine() -> Machine {
             .lines()
             .filter(|line| line.starts_with("processor"))
             .count(),
-        memory_mb: kibibytes(&memory, "MemTotal") / 1_024,
+        memory_mb: kibibytes(&memory, "MemTotal").unwrap_or(0) / 1_024,
         kernel: line("/proc/sys/kernel/osrelease").trim().to_owned(),
         huge_pages: line("/sys/kernel/mm/transparent_hugepage/enabled")
             .trim()
@@ -161,11 +162,9 @@ fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     })
 }
 
-/// The value of a `name: 123 kB` line; 0 where there is none.
-fn kibibytes(text: &str, name: &str) -> u64 {
-    field(text, name)
-        .and_then(|value| value.split_whitespace().next()?.parse().ok())
-        .unwrap_or(0)
+/// The value of a `name: 123 kB` line.
+fn kibibytes(text: &str, name: &str) -> Option<u64> {
+    field(text, name)?.split_whitespace().next()?.parse().ok()
 }
 
 fn versions(lock_file: &str) -> BTreeMap<&'static str, String> {
@@ -218,9 +217,7 @@ mod tests {
         let text = "MemTotalExtra: 1 kB\nMemTotal:   8031 kB\n";
         assert_eq!(field(text, "MemTotal"), Some("8031 kB"));
         assert_eq!(field(text, "Mem"), None);
-        assert_eq!(
-            (kibibytes(text, "MemTotal"), kibibytes(text, "Mem")),
-            (8_031, 0)
-        );
+        assert_eq!(kibibytes(text, "MemTotal"), Some(8_031));
+        assert_eq!(kibibytes(text, "Mem"), None);
     }
 }

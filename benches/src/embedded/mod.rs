@@ -80,7 +80,9 @@ const QUICK_PACE: Pace = SUITE_PACE;
 /// it shows what grouping alone gains on locks written with care.
 ///
 /// Changes (counter, transfer, ycsb-f): a lock changes the value in place; papaya and ours put a new
-/// value in place of the old one, since that is what they offer.
+/// value in place of the old one, since that is what they offer. Ours are closures, which do not
+/// travel: owners-mail and single-owner lend them the shard, so these changes show borrowing there,
+/// not mail.
 #[derive(Args, Clone, Debug)]
 #[command(verbatim_doc_comment, group = ArgGroup::new("asked").multiple(true))]
 pub(crate) struct Embedded {
@@ -143,8 +145,9 @@ pub(crate) struct Embedded {
     /// engine's own choice. Engines that are not divided ignore it
     #[arg(long, group = "asked", value_delimiter = ',', default_value = "0")]
     shards: Vec<usize>,
-    /// Microseconds for which owners-mail and single-owner gather writes before applying them,
-    /// each of the list measured. The others ignore it
+    /// Microseconds for which owners-mail and single-owner gather writes before applying them, at
+    /// most: with an empty mailbox no window is waited for, so callers that wait for each single
+    /// operation see little of it. Each of the list is measured; the other engines ignore it
     #[arg(
         long,
         group = "asked",

@@ -245,12 +245,6 @@ mod tests {
     fn the_suite_takes_about_twenty_minutes_at_most_and_the_short_one_two() {
         let suite = suite(&everybody(), ROUNDS, SUITE_PACE).unwrap();
         let time = suite.time(24 * GIB);
-        eprintln!(
-            "{time:?} {:?}",
-            quick(&everybody(), ROUNDS, QUICK_PACE)
-                .unwrap()
-                .time(8 * GIB)
-        );
         assert!(time < Duration::from_secs(20 * 60), "{time:?}");
         assert!(
             time > Duration::from_secs(10 * 60),
