@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use clap::builder::{EnumValueParser, PossibleValue, TypedValueParser};
-use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::error::ErrorKind;
 use clap::{Arg, Command};
 
 use super::engines::{EngineName, Settings};
@@ -130,11 +130,12 @@ impl TypedValueParser for MentionParser {
         };
         let engine = engines.parse_ref(command, arg, OsStr::new(engine))?;
         if !is_name(alias) {
-            let mut error = clap::Error::new(ErrorKind::ValueValidation).with_cmd(command);
             let arg = arg.map_or_else(|| "--engines".to_owned(), Arg::to_string);
-            error.insert(ContextKind::InvalidArg, ContextValue::String(arg));
-            let text = ContextValue::String(text.into_owned());
-            error.insert(ContextKind::InvalidValue, text);
+            let text = format!(
+                "invalid value '{text}' for '{arg}': a name has 1 to {NAME_BYTES_MAX} letters, \
+                 digits, dots, dashes or underscores, and is not what an engine is called\n"
+            );
+            let error = clap::Error::raw(ErrorKind::ValueValidation, text).with_cmd(command);
             return Err(error);
         }
         Ok(Mention {

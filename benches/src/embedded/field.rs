@@ -364,10 +364,11 @@ mod tests {
             sequences: &sequences,
             batch: 1,
             warm_up: Duration::ZERO,
-            window: Duration::ZERO,
+            window: Duration::from_micros(100),
         };
         candidate.round(task).unwrap();
-        // Two threads, one run of 64 operations each in the warm-up and in the window.
-        assert_eq!(candidate.wrong, 2 * 2 * 64);
+        // Two threads, runs of 64 operations.
+        let wrong = candidate.wrong;
+        assert!(wrong >= 2 * 64 && wrong.is_multiple_of(64), "{wrong}");
     }
 }

@@ -1,13 +1,13 @@
 //! Running a workload on an engine with the clock on.
 //!
-//! 1. Rates come from operations completed and time passed, thread by thread, then added up.
+//! 1. All threads are measured over the same span of time, so a thread that waits for a core counts
+//!    as what it is: slow. Of what lies across an edge of that span its share counts.
 //! 2. Latencies come from a sample: every [`SAMPLE_EVERY`]th single operation, every batch. A
 //!    sample contains one reading of the clock (some 20 ns here), the same for every engine.
 //! 3. Whatever is sampled is also checked; a value that is not its key's counts as wrong.
 //! 4. What is measured goes on in the sequence where the warm-up ended, so it does not find its
 //!    keys in a cache because the warm-up has just asked for them.
 
-use std::convert::Infallible;
 use std::hint::black_box;
 use std::iter::Cycle;
 use std::slice::ChunksExact;
@@ -54,7 +54,7 @@ pub(crate) struct Task<'a> {
 pub(crate) struct Round {
     /// Operations per second, all threads together.
     pub(crate) ops_per_s: f64,
-    /// Sampled operations that did not find what their key must have.
+    /// Sampled operations that did not find what their key must have, in the warm-up too.
     pub(crate) wrong: u64,
     /// What was added to all amounts together, in the warm-up too.
     pub(crate) added: u64,
@@ -159,8 +159,9 @@ fn play<E: Engine, P: Play>(
     task: Task<'_>,
     player: impl Fn(usize) -> P + Copy + Send,
 ) -> Result<Round> {
-    // Nothing is ever sent: dropping the sender is the start, also where a thread is missing.
-    let (gate, gate_opens) = bounded::<Infallible>(0);
+    let threads = task.sequences.len();
+    // A place for each thread: the sender never waits. Dropped early, it lets all threads go home.
+    let (gate, gate_opens) = bounded::<Span>(threads);
     std::thread::scope(move |scope| {
         let mut started = Vec::new();
         for (index, ops) in task.sequences.iter().enumerate() {
@@ -168,46 +169,70 @@ fn play<E: Engine, P: Play>(
             let name = format!("load-{index}");
             started.push(threads::spawn_scoped(scope, &name, move || {
                 let mut run = Run::new(engine.handle(), player(index), ops, task.batch)?;
-                let _opened = gate_opens.recv();
-                run.for_time(task.warm_up);
-                run.forget()?;
-                run.for_time(task.window);
+                if let Ok(measured) = gate_opens.recv() {
+                    run.warm_up(measured.from);
+                    run.measure(measured);
+                }
                 Ok::<_, anyhow::Error>((run.tally, run.play.added()))
             })?);
         }
-        drop(gate);
-        let mut round = Round {
-            ops_per_s: 0.0,
-            wrong: 0,
-            added: 0,
-            latencies: figures::latency_histogram()?,
-        };
-        for thread in started {
-            let (tally, added) = threads::join(thread)??;
-            round.ops_per_s += tally.ops as f64 / tally.elapsed.as_secs_f64();
-            round.wrong += tally.wrong;
-            round.added = round.added.wrapping_add(added);
-            round.latencies += tally.latencies;
+        let from = clock::now() + task.warm_up;
+        let until = from + task.window;
+        for _ in 0..threads {
+            gate.send(Span { from, until })?;
         }
-        Ok(round)
+        let (mut ops, mut wrong, mut added) = (0.0, 0, 0_u64);
+        let mut latencies = figures::latency_histogram()?;
+        for thread in started {
+            let (tally, changes) = threads::join(thread)??;
+            ops += tally.ops;
+            wrong += tally.wrong;
+            added = added.wrapping_add(changes);
+            latencies += tally.latencies;
+        }
+        Ok(Round {
+            ops_per_s: ops / task.window.as_secs_f64(),
+            wrong,
+            added,
+            latencies,
+        })
     })
+}
+
+/// From one moment to another.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    from: Instant,
+    until: Instant,
+}
+
+impl Span {
+    /// Which share of this span, 0 to 1, lies within another.
+    fn share_within(self, other: Self) -> f64 {
+        let from = self.from.max(other.from);
+        let common = self.until.min(other.until).saturating_duration_since(from);
+        let whole = self.until.saturating_duration_since(self.from);
+        if whole.is_zero() {
+            return 0.0;
+        }
+        common.as_secs_f64() / whole.as_secs_f64()
+    }
 }
 
 /// What one thread did.
 #[derive(Debug)]
 struct Tally {
-    ops: u64,
+    /// Operations within the span that was measured.
+    ops: f64,
     wrong: u64,
-    elapsed: Duration,
     latencies: Histogram<u64>,
 }
 
 impl Tally {
     fn new() -> Result<Self> {
         Ok(Self {
-            ops: 0,
+            ops: 0.0,
             wrong: 0,
-            elapsed: Duration::ZERO,
             latencies: figures::latency_histogram()?,
         })
     }
@@ -217,10 +242,14 @@ impl Tally {
 struct Run<'o, H, P> {
     handle: H,
     play: P,
+    /// Operations of a chunk.
+    chunk: usize,
     /// Runs of single operations of which the first is sampled, or batches.
     chunks: Cycle<ChunksExact<'o, Op>>,
     /// A place for what each operation of a batch returns; empty for single operations.
     digests: Vec<u64>,
+    /// When the last chunk ran.
+    last: Option<Span>,
     tally: Tally,
 }
 
@@ -231,40 +260,50 @@ impl<'o, H: Handle, P: Play> Run<'o, H, P> {
         Ok(Self {
             handle,
             play,
+            chunk,
             chunks: ops.chunks_exact(chunk).cycle(),
             digests: vec![0; if batch == 1 { 0 } else { batch }],
+            last: None,
             tally: Tally::new()?,
         })
     }
 
-    /// Forgets what was counted, not where it is.
-    fn forget(&mut self) -> Result<()> {
-        self.tally = Tally::new()?;
-        Ok(())
+    /// Runs up to the first moment measured, at least one chunk, and forgets the latencies.
+    fn warm_up(&mut self, from: Instant) {
+        self.run(from);
+        self.tally.latencies.reset();
     }
 
-    fn for_time(&mut self, time: Duration) {
-        let begun = clock::now();
-        let ended = if self.digests.is_empty() {
-            self.singles(begun + time)
+    /// Runs to the end of what is measured, at least one chunk, and counts.
+    fn measure(&mut self, measured: Span) {
+        let share = |last: Option<Span>| last.map_or(0.0, |last| last.share_within(measured));
+        let across_the_beginning = share(self.last);
+        let whole = self.run(measured.until).saturating_sub(1) as f64;
+        let across_the_end = share(self.last);
+        let chunks = across_the_beginning + whole + across_the_end;
+        self.tally.ops = chunks * self.chunk as f64;
+    }
+
+    /// Runs chunks until one ends at `until` or later; returns how many.
+    fn run(&mut self, until: Instant) -> u64 {
+        if self.digests.is_empty() {
+            self.singles(until)
         } else {
-            self.batches(begun + time)
-        };
-        self.tally.elapsed = ended - begun;
+            self.batches(until)
+        }
     }
 
-    /// Single operations until `deadline`; returns when they ended.
-    fn singles(&mut self, deadline: Instant) -> Instant {
+    fn singles(&mut self, until: Instant) -> u64 {
         let Self {
             handle,
             play,
-            chunks,
             tally,
             ..
         } = self;
-        for chunk in chunks {
+        let mut count = 0;
+        let mut before = clock::now();
+        for chunk in &mut self.chunks {
             let (sampled, rest) = (chunk[0], &chunk[1..]);
-            let before = clock::now();
             let found = play.call(handle, sampled);
             let after = clock::now();
             figures::record(&mut tally.latencies, after - before, 1);
@@ -274,16 +313,22 @@ impl<'o, H: Handle, P: Play> Run<'o, H, P> {
                 sum = sum.wrapping_add(play.call(handle, *op));
             }
             black_box(sum);
-            tally.ops += SAMPLE_EVERY as u64;
-            if after >= deadline {
+            count += 1;
+            let ended = clock::now();
+            if ended >= until {
+                self.last = Some(Span {
+                    from: before,
+                    until: ended,
+                });
                 break;
             }
+            before = ended;
         }
-        clock::now()
+        count
     }
 
-    /// Batches until `deadline`; returns when they ended.
-    fn batches(&mut self, deadline: Instant) -> Instant {
+    fn batches(&mut self, until: Instant) -> u64 {
+        let mut count = 0;
         let mut before = clock::now();
         for chunk in &mut self.chunks {
             self.handle.batch(chunk, &mut self.digests);
@@ -294,13 +339,17 @@ impl<'o, H: Handle, P: Play> Run<'o, H, P> {
             let is_right = sampled.is_write() || is_digest_of(digest, sampled.key());
             tally.wrong += u64::from(!is_right);
             black_box(&mut self.digests);
-            tally.ops += chunk.len() as u64;
-            before = after;
-            if after >= deadline {
+            count += 1;
+            if after >= until {
+                self.last = Some(Span {
+                    from: before,
+                    until: after,
+                });
                 break;
             }
+            before = after;
         }
-        before
+        count
     }
 }
 
@@ -336,6 +385,28 @@ mod tests {
     }
 
     #[test]
+    fn of_what_lies_across_an_edge_its_share_counts() {
+        let zero = clock::now();
+        let span = |from, until| Span {
+            from: zero + Duration::from_millis(from),
+            until: zero + Duration::from_millis(until),
+        };
+        let measured = span(100, 200);
+        for (chunk, expected) in [
+            (span(110, 120), 1.0),
+            (span(90, 110), 0.5),
+            (span(190, 230), 0.25),
+            (span(50, 250), 0.5),
+            (span(20, 40), 0.0),
+            (span(210, 240), 0.0),
+            (span(150, 150), 0.0),
+        ] {
+            let share = chunk.share_within(measured);
+            assert!((share - expected).abs() < 1e-9, "{chunk:?}: {share}");
+        }
+    }
+
+    #[test]
     fn a_round_of_any_workload_counts_what_it_did_and_finds_every_value_right() {
         for name in EngineName::value_variants() {
             for workload in Workload::value_variants() {
@@ -347,10 +418,7 @@ mod tests {
                     engine.round(task(asked, 1, &sequences)).unwrap(),
                     format!("{} {}", name.label(), workload.label()),
                 );
-                assert!(
-                    round.ops_per_s > 0.0 && !round.latencies.is_empty(),
-                    "{what}"
-                );
+                assert!(!round.latencies.is_empty(), "{what}");
                 assert_eq!(round.wrong, 0, "{what}");
                 assert_eq!(engine.drift(KEYS), round.added, "{what}: changes were lost");
             }
@@ -366,7 +434,7 @@ mod tests {
             engine.load(KEYS);
             for batch in [16, 512] {
                 let round = engine.round(task(asked, batch, &sequences)).unwrap();
-                assert!(round.ops_per_s > 0.0 && !round.latencies.is_empty());
+                assert!(!round.latencies.is_empty());
                 assert_eq!(round.wrong, 0, "{}", name.label());
             }
         }
