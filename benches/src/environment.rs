@@ -120,6 +120,13 @@ pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
+/// Memory that programs may still take without swapping, in bytes; no limit where the kernel does not
+/// tell.
+pub(crate) fn available_bytes() -> u64 {
+    let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    kibibytes(&text, "MemAvailable").map_or(u64::MAX, |kib| kib * 1_024)
+}
+
 /// One line for the head of a table.
 pub(crate) fn describe() -> String {
     let machine = machine();
@@ -139,9 +146,7 @@ fn machine() -> Machine {
             .lines()
             .filter(|line| line.starts_with("processor"))
             .count(),
-        memory_mb: field(&memory, "MemTotal")
-            .and_then(|text| text.split_whitespace().next()?.parse::<u64>().ok())
-            .map_or(0, |kib| kib / 1_024),
+        memory_mb: kibibytes(&memory, "MemTotal").unwrap_or(0) / 1_024,
         kernel: line("/proc/sys/kernel/osrelease").trim().to_owned(),
         huge_pages: line("/sys/kernel/mm/transparent_hugepage/enabled")
             .trim()
@@ -155,6 +160,11 @@ fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
         let (key, value) = line.split_once(':')?;
         (key.trim() == name).then_some(value.trim())
     })
+}
+
+/// The value of a `name: 123 kB` line.
+fn kibibytes(text: &str, name: &str) -> Option<u64> {
+    field(text, name)?.split_whitespace().next()?.parse().ok()
 }
 
 fn versions(lock_file: &str) -> BTreeMap<&'static str, String> {
@@ -207,5 +217,7 @@ mod tests {
         let text = "MemTotalExtra: 1 kB\nMemTotal:   8031 kB\n";
         assert_eq!(field(text, "MemTotal"), Some("8031 kB"));
         assert_eq!(field(text, "Mem"), None);
+        assert_eq!(kibibytes(text, "MemTotal"), Some(8_031));
+        assert_eq!(kibibytes(text, "Mem"), None);
     }
 }

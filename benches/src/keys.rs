@@ -91,7 +91,7 @@ impl Keys {
 
 /// Ranks from 0, the most popular first.
 #[derive(Clone, Debug)]
-struct Zipf {
+pub(crate) struct Zipf {
     keys: f64,
     zeta: f64,
     alpha: f64,
@@ -99,7 +99,8 @@ struct Zipf {
 }
 
 impl Zipf {
-    fn new(keys: u64) -> Self {
+    /// Ranks `0..keys`; `keys` is at least 1.
+    pub(crate) fn new(keys: u64) -> Self {
         let zeta = (1..=keys).map(|rank| (rank as f64).powf(-ZIPF_THETA)).sum();
         let zeta_of_two = 1.0 + 0.5_f64.powf(ZIPF_THETA);
         let count = keys as f64;
@@ -111,7 +112,8 @@ impl Zipf {
         }
     }
 
-    fn rank(&self, random: &mut Random) -> u64 {
+    /// The next rank.
+    pub(crate) fn rank(&self, random: &mut Random) -> u64 {
         // 53 bits fill the mantissa: uniform in 0..1.
         let drawn = (random.next() >> 11) as f64 / (1_u64 << 53) as f64;
         let scaled = drawn * self.zeta;

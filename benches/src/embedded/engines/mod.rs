@@ -1,9 +1,12 @@
 //! What is compared: one trait, one file per engine.
 //!
 //! 1. Every engine hashes with the same function and the same seeds ([`hasher`]).
-//! 2. Every engine stores `u64` to `[u8; 64]` and reads by `digest`.
+//! 2. Every engine stores `u64` to the same [`Value`] in place, and reads by its digest.
 //! 3. Every engine is used the way its own documentation shows; an engine without batches runs
-//!    them as a loop of single operations, since that is all it offers.
+//!    them as a loop of single operations, since that is all it offers, and one without transactions
+//!    makes a transfer of two changes and says so.
+//! 4. The entry points of the read and write loops are always inlined: whether the compiler happens to
+//!    call one of them would otherwise be part of the comparison.
 //!
 //! A new engine is a file, a name in [`EngineName`] and an arm in [`open`].
 
@@ -15,11 +18,13 @@ use anyhow::{Result, bail};
 use clap::ValueEnum;
 
 use super::measure::Subject;
-use super::workload::{ABSENT, Op, Value, value_of};
+use super::value::{ABSENT, VALUE_BYTES, VALUE_BYTES_ALL, Value};
+use super::workload::Op;
 
 mod dashmap;
 mod mutex;
 mod papaya;
+mod rwlock;
 mod shardkeep;
 mod striped;
 mod striped_grouped;
@@ -27,6 +32,9 @@ mod striped_tuned;
 
 /// A map under test.
 pub(crate) trait Engine: Send + Sync {
+    /// Whether a transfer between two keys happens at one moment for everybody.
+    const TRANSFERS_ATOMICALLY: bool;
+
     /// What one thread works with; made on that thread.
     type Handle<'a>: Handle
     where
@@ -41,11 +49,22 @@ pub(crate) trait Engine: Send + Sync {
 
 /// One thread's access to a map under test.
 pub(crate) trait Handle {
+    /// What the map holds.
+    type Value: Value;
+
     /// Reads the value and returns its digest.
     fn get(&mut self, key: u64) -> Option<u64>;
 
     /// Inserts or overwrites.
-    fn set(&mut self, key: u64, value: &Value);
+    fn set(&mut self, key: u64, value: &Self::Value);
+
+    /// Adds to the amount of a key, atomically; returns the first word as it was, or `None` where
+    /// the key is absent.
+    fn add(&mut self, key: u64, amount: u64) -> Option<u64>;
+
+    /// Moves one from the amount of a key to that of another key; returns the sum of both first
+    /// words, or `None` (having moved nothing, where transfers are atomic) where a key is absent.
+    fn transfer(&mut self, from: u64, to: u64) -> Option<u64>;
 
     /// Runs `ops`; the digest of each read (or [`ABSENT`]) goes to the same place in `digests`,
     /// which has the length of `ops`. What stands in the place of a write means nothing.
@@ -53,7 +72,7 @@ pub(crate) trait Handle {
     fn batch(&mut self, ops: &[Op], digests: &mut [u64]) {
         for (op, digest) in ops.iter().zip(digests) {
             if op.is_write() {
-                self.set(op.key(), &value_of(op.key()));
+                self.set(op.key(), &Self::Value::of(op.key()));
             } else {
                 *digest = self.get(op.key()).unwrap_or(ABSENT);
             }
@@ -61,11 +80,20 @@ pub(crate) trait Handle {
     }
 }
 
+/// A transfer where nothing spans two keys: others may see the moment in between.
+#[inline]
+fn two_changes<H: Handle>(handle: &mut H, from: u64, to: u64) -> Option<u64> {
+    let of_from = handle.add(from, u64::MAX)?;
+    Some(of_from.wrapping_add(handle.add(to, 1)?))
+}
+
 /// The engines by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum EngineName {
     /// One `parking_lot` mutex over one std `HashMap` (that is hashbrown)
     Mutex,
+    /// One `parking_lot` read-write lock over one std `HashMap`
+    Rwlock,
     /// 64 `parking_lot` mutexes, each over a std `HashMap`: what people write
     Striped,
     /// 64 `parking_lot` mutexes, each over a hashbrown table, and a key hashed only once
@@ -89,6 +117,7 @@ impl EngineName {
     pub(crate) const fn label(self) -> &'static str {
         match self {
             Self::Mutex => "mutex",
+            Self::Rwlock => "rwlock",
             Self::Striped => "striped",
             Self::StripedTuned => "striped-tuned",
             Self::StripedGrouped => "striped-grouped",
@@ -109,7 +138,22 @@ impl EngineName {
             | Self::Dashmap
             | Self::OwnersLend
             | Self::OwnersMail => true,
-            Self::Mutex | Self::Papaya | Self::SingleOwner => false,
+            Self::Mutex | Self::Rwlock | Self::Papaya | Self::SingleOwner => false,
+        }
+    }
+
+    /// Whether `--window` means anything to it.
+    pub(crate) const fn has_window(self) -> bool {
+        match self {
+            Self::OwnersMail | Self::SingleOwner => true,
+            Self::Mutex
+            | Self::Rwlock
+            | Self::Striped
+            | Self::StripedTuned
+            | Self::StripedGrouped
+            | Self::Dashmap
+            | Self::Papaya
+            | Self::OwnersLend => false,
         }
     }
 
@@ -119,18 +163,30 @@ impl EngineName {
             // DashMap refuses one shard, and one stripe is the engine `mutex`.
             Self::Striped | Self::StripedTuned | Self::StripedGrouped | Self::Dashmap => 2,
             Self::OwnersLend | Self::OwnersMail => 1,
-            Self::Mutex | Self::Papaya | Self::SingleOwner => 0,
+            Self::Mutex | Self::Rwlock | Self::Papaya | Self::SingleOwner => 0,
         }
     }
 }
 
 /// What an engine can be told; each takes what means something to it.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Settings {
     /// Parts of a divided map; `None` leaves it to the engine.
     pub(crate) shards: Option<NonZeroUsize>,
     /// How long an owner that gets its work by mail gathers writes before it applies them.
     pub(crate) write_window: Duration,
+    /// Bytes of every value, one of [`VALUE_BYTES_ALL`].
+    pub(crate) value_bytes: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            shards: None,
+            write_window: Duration::ZERO,
+            value_bytes: VALUE_BYTES,
+        }
+    }
 }
 
 impl Settings {
@@ -159,16 +215,28 @@ pub(crate) fn open(name: EngineName, settings: Settings) -> Result<Box<dyn Subje
             name.shards_min(),
         );
     }
+    match settings.value_bytes {
+        16 => open_of::<[u8; 16]>(name, settings),
+        64 => open_of::<[u8; 64]>(name, settings),
+        256 => open_of::<[u8; 256]>(name, settings),
+        4_096 => open_of::<[u8; 4_096]>(name, settings),
+        other => bail!("values of {other} bytes: one of {VALUE_BYTES_ALL:?}"),
+    }
+}
+
+fn open_of<V: Value>(name: EngineName, settings: Settings) -> Result<Box<dyn Subject>> {
+    let shards = settings.shards;
     Ok(match name {
-        EngineName::Mutex => Box::new(mutex::MutexMap::open()),
-        EngineName::Striped => Box::new(striped::Striped::open(shards)),
-        EngineName::StripedTuned => Box::new(striped_tuned::StripedTuned::open(shards)),
-        EngineName::StripedGrouped => Box::new(striped_grouped::StripedGrouped::open(shards)),
-        EngineName::Dashmap => Box::new(dashmap::Dash::open(shards)),
-        EngineName::Papaya => Box::new(papaya::Papaya::open()),
-        EngineName::OwnersLend => Box::new(shardkeep::Shardkeep::lend(settings)?),
-        EngineName::OwnersMail => Box::new(shardkeep::Shardkeep::mail(settings)?),
-        EngineName::SingleOwner => Box::new(shardkeep::Shardkeep::single(settings)?),
+        EngineName::Mutex => Box::new(mutex::MutexMap::<V>::open()),
+        EngineName::Rwlock => Box::new(rwlock::RwLockMap::<V>::open()),
+        EngineName::Striped => Box::new(striped::Striped::<V>::open(shards)),
+        EngineName::StripedTuned => Box::new(striped_tuned::StripedTuned::<V>::open(shards)),
+        EngineName::StripedGrouped => Box::new(striped_grouped::StripedGrouped::<V>::open(shards)),
+        EngineName::Dashmap => Box::new(dashmap::Dash::<V>::open(shards)),
+        EngineName::Papaya => Box::new(papaya::Papaya::<V>::open()),
+        EngineName::OwnersLend => Box::new(shardkeep::Shardkeep::<V>::lend(settings)?),
+        EngineName::OwnersMail => Box::new(shardkeep::Shardkeep::<V>::mail(settings)?),
+        EngineName::SingleOwner => Box::new(shardkeep::Shardkeep::<V>::single(settings)?),
     })
 }
 
@@ -179,16 +247,26 @@ fn hasher() -> RandomState {
 
 #[cfg(test)]
 mod tests {
-    use super::super::workload::digest_of;
+    use std::thread;
+
+    use super::super::value::{digest_of, sum_of};
     use super::*;
 
-    fn check<E: Engine>(engine: &E) {
+    /// Transfers of each thread in the test of atomicity.
+    const TRANSFERS: u64 = 2_000;
+
+    fn check<V: Value, E>(engine: &E)
+    where
+        E: Engine,
+        for<'a> E::Handle<'a>: Handle<Value = V>,
+    {
         let mut handle = engine.handle();
         assert_eq!(handle.get(1), None);
+        assert_eq!((handle.add(1, 1), handle.transfer(1, 2)), (None, None));
         for key in 0..500 {
-            handle.set(key, &value_of(key));
+            handle.set(key, &V::of(key));
         }
-        handle.set(7, &value_of(8));
+        handle.set(7, &V::of(8));
         assert_eq!(handle.get(7), Some(digest_of(8)));
         // Written again within the batch: the read after it sees the new value, the one before
         // it the old one.
@@ -202,29 +280,109 @@ mod tests {
         for (key, found) in (0..300).zip(&digests[4..]) {
             assert_eq!(*found, digest_of(key));
         }
+        let first = V::of(7).first();
+        assert_eq!(handle.add(7, 1), Some(first));
+        assert_eq!(handle.add(7, 5), Some(first + 1));
+        assert_eq!(handle.get(7), Some(digest_of(7) + 6));
+        // Pairs within one stripe and across two, in either order.
+        for to in 300..340 {
+            assert_eq!(handle.transfer(299, to), Some(sum_of(299, to) - (to - 300)));
+            assert_eq!(handle.get(to), Some(digest_of(to) + 1));
+        }
+        for from in 260..299 {
+            let back = handle.transfer(from, 299);
+            assert_eq!(back, Some(sum_of(from, 299) - 40 + (from - 260)));
+        }
+        assert_eq!(handle.get(299), Some(digest_of(299) - 1));
+        assert_seen_sums(engine);
     }
 
-    #[test]
-    fn every_engine_returns_what_was_written_in_order() {
-        check(&mutex::MutexMap::open());
+    /// Threads move amounts to and fro between two keys: who claims atomicity always sees one sum.
+    fn assert_seen_sums<E: Engine>(engine: &E) {
+        let seen = |thread: u64| {
+            let mut handle = engine.handle();
+            let begun = handle.transfer(400, 401);
+            let all = (0..TRANSFERS).all(|turn| {
+                let (from, to) = if turn % 2 == thread {
+                    (400, 401)
+                } else {
+                    (401, 400)
+                };
+                handle.transfer(from, to) == begun
+            });
+            all && begun == Some(sum_of(400, 401))
+        };
+        let always_the_same = thread::scope(|scope| {
+            let tellers = [0, 1].map(|thread| scope.spawn(move || seen(thread)));
+            tellers.map(|teller| teller.join().unwrap()) == [true; 2]
+        });
+        assert!(always_the_same || !E::TRANSFERS_ATOMICALLY);
+        let mut handle = engine.handle();
+        let sum = handle.transfer(400, 401);
+        assert_eq!(sum, Some(sum_of(400, 401)), "nothing is lost on the way");
+    }
+
+    fn check_locks<V: Value>() {
+        check(&mutex::MutexMap::<V>::open());
+        check(&rwlock::RwLockMap::<V>::open());
         for shards in [None, NonZeroUsize::new(2), NonZeroUsize::new(256)] {
-            check(&striped::Striped::open(shards));
-            check(&striped_tuned::StripedTuned::open(shards));
-            check(&striped_grouped::StripedGrouped::open(shards));
-            check(&dashmap::Dash::open(shards));
+            check(&striped::Striped::<V>::open(shards));
+            check(&striped_tuned::StripedTuned::<V>::open(shards));
+            check(&striped_grouped::StripedGrouped::<V>::open(shards));
+            check(&dashmap::Dash::<V>::open(shards));
         }
-        check(&papaya::Papaya::open());
+        check(&papaya::Papaya::<V>::open());
+    }
+
+    fn check_ours<V: Value>() {
         for shards in [0, 1, 64] {
             let settings = Settings::with_shards(shards);
-            check(&shardkeep::Shardkeep::lend(settings).unwrap());
-            check(&shardkeep::Shardkeep::mail(settings).unwrap());
+            check(&shardkeep::Shardkeep::<V>::lend(settings).unwrap());
+            check(&shardkeep::Shardkeep::<V>::mail(settings).unwrap());
         }
         let gathering = Settings {
             write_window: Duration::from_micros(50),
             ..Settings::default()
         };
-        check(&shardkeep::Shardkeep::mail(gathering).unwrap());
-        check(&shardkeep::Shardkeep::single(gathering).unwrap());
+        check(&shardkeep::Shardkeep::<V>::mail(gathering).unwrap());
+        check(&shardkeep::Shardkeep::<V>::single(gathering).unwrap());
+    }
+
+    #[test]
+    fn every_map_returns_what_was_written_in_order_and_loses_no_change() {
+        check_locks::<[u8; 16]>();
+        check_locks::<[u8; 64]>();
+    }
+
+    #[test]
+    fn our_store_returns_what_was_written_in_order_and_loses_no_change() {
+        check_ours::<[u8; 64]>();
+        check_ours::<[u8; 256]>();
+    }
+
+    #[test]
+    fn every_engine_holds_values_of_every_size() {
+        for name in EngineName::value_variants() {
+            for value_bytes in VALUE_BYTES_ALL {
+                let settings = Settings {
+                    value_bytes,
+                    ..Settings::default()
+                };
+                let engine = open(*name, settings).unwrap();
+                engine.load(600);
+                assert_eq!(engine.drift(600), 0, "{} {value_bytes}", name.label());
+                assert_ne!(engine.drift(601), 0, "{} {value_bytes}", name.label());
+            }
+        }
+        let odd = Settings {
+            value_bytes: 65,
+            ..Settings::default()
+        };
+        let error = open(EngineName::Mutex, odd).err().unwrap();
+        assert_eq!(
+            error.to_string(),
+            "values of 65 bytes: one of [16, 64, 256, 4096]"
+        );
     }
 
     #[test]

@@ -3,22 +3,24 @@
 use std::collections::HashMap;
 
 use ahash::RandomState;
+use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
 
 use super::{Engine, Handle, hasher};
-use crate::embedded::workload::{Value, digest};
+use crate::embedded::value::{Value, transfer};
 
-/// A mutex over std's map.
+/// A mutex over std's map, alone on its cache lines.
 #[derive(Debug)]
-pub(super) struct MutexMap(Mutex<HashMap<u64, Value, RandomState>>);
+pub(super) struct MutexMap<V>(CachePadded<Mutex<HashMap<u64, V, RandomState>>>);
 
-impl MutexMap {
+impl<V: Value> MutexMap<V> {
     pub(super) fn open() -> Self {
-        Self(Mutex::new(HashMap::with_hasher(hasher())))
+        Self(CachePadded::new(Mutex::new(HashMap::with_hasher(hasher()))))
     }
 }
 
-impl Engine for MutexMap {
+impl<V: Value> Engine for MutexMap<V> {
+    const TRANSFERS_ATOMICALLY: bool = true;
     type Handle<'a> = &'a Self;
 
     fn handle(&self) -> &Self {
@@ -30,14 +32,29 @@ impl Engine for MutexMap {
     }
 }
 
-impl Handle for &MutexMap {
-    #[inline]
+impl<V: Value> Handle for &MutexMap<V> {
+    type Value = V;
+
+    #[inline(always)]
     fn get(&mut self, key: u64) -> Option<u64> {
-        self.0.lock().get(&key).map(digest)
+        self.0.lock().get(&key).map(V::digest)
+    }
+
+    #[inline(always)]
+    fn set(&mut self, key: u64, value: &V) {
+        self.0.lock().insert(key, *value);
     }
 
     #[inline]
-    fn set(&mut self, key: u64, value: &Value) {
-        self.0.lock().insert(key, *value);
+    fn add(&mut self, key: u64, amount: u64) -> Option<u64> {
+        self.0.lock().get_mut(&key).map(|value| value.add(amount))
+    }
+
+    #[inline]
+    fn transfer(&mut self, from: u64, to: u64) -> Option<u64> {
+        match self.0.lock().get_disjoint_mut([&from, &to]) {
+            [Some(giver), Some(taker)] => Some(transfer(giver, taker)),
+            _ => None,
+        }
     }
 }

@@ -9,15 +9,19 @@
 //!    the shard.
 //! 2. A batch is one pipeline, kept and used again. It answers writes too (with the old value, as
 //!    its interface has it), which loops over locks do not; nothing is subtracted for that.
-//! 3. A call that fails ends the run: a refused operation is cheap and would look fast.
+//! 3. A change is `Store::update` and a transfer `Store::transaction`, both closures that run on the
+//!    calling thread and put a new value in place of the old one.
+//! 4. A call that fails ends the run: a refused operation is cheap and would look fast.
 
+use std::fmt;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use shardkeep::{Error, Handover, Pipeline, Reply, Store};
+use shardkeep::{Handover, KeyNotNamed, Pipeline, Reply, Store, Update};
 
 use super::{Engine, Handle, Settings, hasher};
-use crate::embedded::workload::{ABSENT, Op, Value, digest, digest_taken, value_of};
+use crate::embedded::value::{ABSENT, Value, transfer};
+use crate::embedded::workload::Op;
 
 /// Longest wait of one call: far beyond what even a crowded machine does to a thread, so that only
 /// a call that hangs ends a run.
@@ -25,13 +29,13 @@ const CALL_MAX: Duration = Duration::from_secs(30);
 
 /// A store, and how many shards it was given.
 #[derive(Debug)]
-pub(super) struct Shardkeep {
-    store: Store<u64, Value>,
+pub(super) struct Shardkeep<V: Value> {
+    store: Store<u64, V>,
     handover: Handover,
     shards: usize,
 }
 
-impl Shardkeep {
+impl<V: Value> Shardkeep<V> {
     /// Lends idle shards.
     pub(super) fn lend(settings: Settings) -> anyhow::Result<Self> {
         Self::open(Handover::Lend, settings, None)
@@ -70,10 +74,11 @@ impl Shardkeep {
     }
 }
 
-impl Engine for Shardkeep {
-    type Handle<'a> = Caller<'a>;
+impl<V: Value> Engine for Shardkeep<V> {
+    const TRANSFERS_ATOMICALLY: bool = true;
+    type Handle<'a> = Caller<'a, V>;
 
-    fn handle(&self) -> Caller<'_> {
+    fn handle(&self) -> Caller<'_, V> {
         Caller {
             store: &self.store,
             handover: self.handover,
@@ -87,19 +92,21 @@ impl Engine for Shardkeep {
 }
 
 /// One thread's access: the store, and a pipeline to use again and again.
-pub(super) struct Caller<'a> {
-    store: &'a Store<u64, Value>,
+pub(super) struct Caller<'a, V: Value> {
+    store: &'a Store<u64, V>,
     handover: Handover,
-    pipeline: Pipeline<u64, Value>,
+    pipeline: Pipeline<u64, V>,
 }
 
-impl Handle for Caller<'_> {
-    #[inline]
+impl<V: Value> Handle for Caller<'_, V> {
+    type Value = V;
+
+    #[inline(always)]
     fn get(&mut self, key: u64) -> Option<u64> {
         let found = match self.handover {
-            Handover::Lend => self.store.read(&key, digest),
+            Handover::Lend => self.store.read(&key, V::digest),
             Handover::Mail => match self.store.get(&key) {
-                Ok(copy) => Ok(copy.as_ref().map(digest_taken)),
+                Ok(copy) => Ok(copy.as_ref().map(V::digest_taken)),
                 Err(error) => Err(error),
             },
         };
@@ -109,24 +116,60 @@ impl Handle for Caller<'_> {
         }
     }
 
-    #[inline]
-    fn set(&mut self, key: u64, value: &Value) {
+    #[inline(always)]
+    fn set(&mut self, key: u64, value: &V) {
         if let Err(error) = self.store.insert(key, *value) {
             failed(&error)
+        }
+    }
+
+    #[inline]
+    fn add(&mut self, key: u64, amount: u64) -> Option<u64> {
+        let mut before = None;
+        let changed = self.store.update(&key, |value| match value {
+            Some(value) => {
+                let mut copy = *value;
+                before = Some(copy.add(amount));
+                Update::Put(copy)
+            }
+            None => Update::Keep,
+        });
+        match changed {
+            Ok(_replaced) => before,
+            Err(error) => failed(&error),
+        }
+    }
+
+    #[inline]
+    fn transfer(&mut self, from: u64, to: u64) -> Option<u64> {
+        let moved = self.store.transaction([from, to], |accounts| {
+            let giver = accounts.get(&from)?.copied();
+            let taker = accounts.get(&to)?.copied();
+            let (Some(mut giver), Some(mut taker)) = (giver, taker) else {
+                return Ok::<_, KeyNotNamed>(None);
+            };
+            let sum = transfer(&mut giver, &mut taker);
+            accounts.insert(&from, giver)?;
+            accounts.insert(&to, taker)?;
+            Ok(Some(sum))
+        });
+        match moved {
+            Ok(sum) => sum,
+            Err(error) => failed(&error),
         }
     }
 
     fn batch(&mut self, ops: &[Op], digests: &mut [u64]) {
         for op in ops {
             if op.is_write() {
-                self.pipeline.insert(op.key(), value_of(op.key()));
+                self.pipeline.insert(op.key(), V::of(op.key()));
             } else {
                 self.pipeline.get(op.key());
             }
         }
         for (reply, digest) in self.pipeline.run().iter().zip(digests) {
             *digest = match reply {
-                Reply::Value(Some(value)) => digest_taken(value),
+                Reply::Value(Some(value)) => value.digest_taken(),
                 Reply::Failed(error) => failed(error),
                 _ => ABSENT,
             };
@@ -135,6 +178,6 @@ impl Handle for Caller<'_> {
 }
 
 #[cold]
-fn failed(error: &Error) -> ! {
+fn failed(error: &dyn fmt::Display) -> ! {
     panic!("the store failed under load: {error}")
 }

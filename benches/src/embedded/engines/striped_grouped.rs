@@ -11,23 +11,25 @@ use std::num::NonZeroUsize;
 
 use super::striped_tuned::StripedTuned;
 use super::{Engine, Handle};
-use crate::embedded::workload::{ABSENT, Op, Value, value_of};
+use crate::embedded::value::{ABSENT, Value};
+use crate::embedded::workload::Op;
 
 /// A striped map with grouped batches.
 #[derive(Debug)]
-pub(super) struct StripedGrouped(StripedTuned);
+pub(super) struct StripedGrouped<V>(StripedTuned<V>);
 
-impl StripedGrouped {
+impl<V: Value> StripedGrouped<V> {
     /// `stripes` is a power of two.
     pub(super) fn open(stripes: Option<NonZeroUsize>) -> Self {
         Self(StripedTuned::open(stripes))
     }
 }
 
-impl Engine for StripedGrouped {
-    type Handle<'a> = Grouping<'a>;
+impl<V: Value> Engine for StripedGrouped<V> {
+    const TRANSFERS_ATOMICALLY: bool = true;
+    type Handle<'a> = Grouping<'a, V>;
 
-    fn handle(&self) -> Grouping<'_> {
+    fn handle(&self) -> Grouping<'_, V> {
         Grouping {
             map: &self.0,
             hashes: Vec::new(),
@@ -43,8 +45,8 @@ impl Engine for StripedGrouped {
 
 /// One thread's buffers for the counting sort.
 #[derive(Debug)]
-pub(super) struct Grouping<'a> {
-    map: &'a StripedTuned,
+pub(super) struct Grouping<'a, V> {
+    map: &'a StripedTuned<V>,
     /// The hash of each operation of the batch.
     hashes: Vec<u64>,
     /// Operations by stripe.
@@ -53,7 +55,7 @@ pub(super) struct Grouping<'a> {
     ends: Vec<u32>,
 }
 
-impl Grouping<'_> {
+impl<V: Value> Grouping<'_, V> {
     fn group(&mut self, ops: &[Op]) {
         let map = self.map;
         self.hashes.clear();
@@ -77,15 +79,27 @@ impl Grouping<'_> {
     }
 }
 
-impl Handle for Grouping<'_> {
-    #[inline]
+impl<V: Value> Handle for Grouping<'_, V> {
+    type Value = V;
+
+    #[inline(always)]
     fn get(&mut self, key: u64) -> Option<u64> {
         self.map.get(key)
     }
 
-    #[inline]
-    fn set(&mut self, key: u64, value: &Value) {
+    #[inline(always)]
+    fn set(&mut self, key: u64, value: &V) {
         self.map.set(key, value);
+    }
+
+    #[inline]
+    fn add(&mut self, key: u64, amount: u64) -> Option<u64> {
+        self.map.add(key, amount)
+    }
+
+    #[inline]
+    fn transfer(&mut self, from: u64, to: u64) -> Option<u64> {
+        self.map.transfer(from, to)
     }
 
     fn batch(&mut self, ops: &[Op], digests: &mut [u64]) {
@@ -101,7 +115,7 @@ impl Handle for Grouping<'_> {
             for &index in group {
                 let (op, hash) = (ops[index as usize], self.hashes[index as usize]);
                 if op.is_write() {
-                    held.set(hash, op.key(), &value_of(op.key()), &self.map.hasher);
+                    held.set(hash, op.key(), &V::of(op.key()), &self.map.hasher);
                 } else {
                     digests[index as usize] = held.get(hash, op.key()).unwrap_or(ABSENT);
                 }
