@@ -71,6 +71,7 @@ pub mod clock;
 mod config;
 mod deadline;
 mod desk;
+mod door;
 mod doorbell;
 mod error;
 #[cfg_attr(
