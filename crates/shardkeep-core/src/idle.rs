@@ -230,6 +230,9 @@ impl<S: State> Hand<'_, S> {
         }
         if let Some(mut shard) = loan.shard.take() {
             let spot = shared.spot(index);
+            if shard.place {
+                shared.settle_place(index, &mut shard);
+            }
             shared.see_to_tending(index, &mut shard);
             spot.desk.put(shard);
             shared.look_again_at(spot, index);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::acquire::{Acquisition, Patience};
 use crate::clock;
+use crate::committer::Committer;
 use crate::config::{Config, Handover};
 use crate::deadline::{Call, Deadline};
 use crate::error::{Error, OpenError, Refused};
@@ -12,6 +13,7 @@ use crate::fault::{Fault, is_planted};
 use crate::limits;
 use crate::loan::{Loan, Loans, Shard};
 use crate::owner::Owner;
+use crate::reserve::Reservation;
 use crate::service::Served;
 use crate::shared::{Event, Phase, Posting, Shared};
 use crate::stats::ShardStats;
@@ -62,7 +64,7 @@ pub struct CloseReport {
     pub drained: u64,
     /// Shards that did not come back by the deadline. Zero means that nothing was left running.
     pub shards_away: usize,
-    /// Owner threads that had not ended by the deadline.
+    /// Threads (owners, and the committer) that had not ended by the deadline.
     pub owners_left: usize,
     /// Works posted to this keep in all.
     pub mailed: u64,
@@ -70,6 +72,8 @@ pub struct CloseReport {
     pub refused: u64,
     /// Works lost in all.
     pub lost: u64,
+    /// Changes that were not made durable: batches of them, each of one shard. Zero without a log.
+    pub unsynced: u64,
     /// How long it took.
     pub took: Duration,
 }
@@ -78,7 +82,7 @@ impl CloseReport {
     /// Whether everything that was admitted was finished and every thread joined.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.shards_away == 0 && self.owners_left == 0
+        self.shards_away == 0 && self.owners_left == 0 && self.unsynced == 0
     }
 }
 
@@ -94,7 +98,7 @@ impl<S: State> Keep<S> {
         events: impl Fn(Event) + Send + Sync + 'static,
     ) -> Result<Self, OpenError> {
         config.check()?;
-        let shared = Shared::new(config, Box::new(make), Box::new(events));
+        let shared = Shared::new(config, Box::new(make), Arc::new(events));
         let gone = Arc::new(Gone {
             left: AtomicUsize::new(0),
             waiter: Waiter::new(),
@@ -113,13 +117,24 @@ impl<S: State> Keep<S> {
     fn start_owner(&self, number: usize) -> Result<(), OpenError> {
         let name = format!("{}-owner-{number}", self.shared.config.name);
         let owner = Owner::new(Arc::clone(&self.shared), number);
+        self.start(name, move || owner.run())
+    }
+
+    pub(crate) fn start_committer(&self) -> Result<(), OpenError> {
+        let name = format!("{}-committer", self.shared.config.name);
+        let committer = Committer::new(Arc::clone(&self.shared));
+        self.start(name, move || committer.run())
+    }
+
+    /// Starts a thread that the close waits for and joins.
+    fn start(&self, name: String, body: impl FnOnce() + Send + 'static) -> Result<(), OpenError> {
         self.gone
             .left
             .fetch_add(1, std::sync::atomic::Ordering::AcqRel);
         let count_out = CountOut(Arc::clone(&self.gone));
         let run = move || {
             let _count_out = count_out;
-            owner.run();
+            body();
         };
         let handle = thread::spawn(name.clone(), run)
             .map_err(|source| OpenError::Thread { name, source })?;
@@ -213,16 +228,37 @@ impl<S: State> Keep<S> {
     /// # Errors
     /// Why it was refused, and the work itself.
     pub fn post(&self, index: usize, work: S::Work, call: &Call) -> Result<(), (S::Work, Refused)> {
-        self.shared.post(index, work, &Posting::Wait(call))
+        self.shared.post(index, work, None, &Posting::Wait(call))
+    }
+
+    /// As [`Keep::post`], for a work that writes: it takes a place of `reserved` with it.
+    ///
+    /// # Errors
+    /// Why it was refused, and the work itself; the place stays with `reserved`.
+    pub fn post_write(
+        &self,
+        index: usize,
+        work: S::Work,
+        reserved: &mut Reservation<'_, S>,
+        call: &Call,
+    ) -> Result<(), (S::Work, Refused)> {
+        self.shared
+            .post(index, work, Some(reserved), &Posting::Wait(call))
     }
 
     /// Mails a work without ever waiting, into a reserved place
-    /// ([`Config::reserved_places`]): for a poster with at most one work out for each shard.
+    /// ([`Config::reserved_places`]): for a poster with at most one work out for each shard. A work
+    /// that writes takes a place of `reserved` with it.
     ///
     /// # Errors
     /// Why it was refused, and the work itself.
-    pub fn post_reserved(&self, index: usize, work: S::Work) -> Result<(), (S::Work, Refused)> {
-        self.shared.post(index, work, &Posting::Reserved)
+    pub fn post_reserved(
+        &self,
+        index: usize,
+        work: S::Work,
+        reserved: Option<&mut Reservation<'_, S>>,
+    ) -> Result<(), (S::Work, Refused)> {
+        self.shared.post(index, work, reserved, &Posting::Reserved)
     }
 
     /// Works waiting in the mailbox of shard `index`.
@@ -282,7 +318,8 @@ impl<S: State> Keep<S> {
     }
 
     /// Sends a transaction to an owner thread, which gets its shards in hand without blocking, runs
-    /// it, and settles it. For those who must never wait. Bounded by
+    /// it, and settles it; one that writes takes a place of `reserved` with it. For those who must
+    /// never wait. Bounded by
     /// [`limits::TRANSACTIONS_DEFAULT`] in each owner's queue.
     ///
     /// # Errors
@@ -293,8 +330,9 @@ impl<S: State> Keep<S> {
     pub fn send_transaction(
         &self,
         transaction: S::Transaction,
+        reserved: Option<&mut Reservation<'_, S>>,
     ) -> Result<(), (S::Transaction, Refused)> {
-        self.shared.send_transaction(transaction)
+        self.shared.send_transaction(transaction, reserved)
     }
 
     /// What each shard has seen.
@@ -336,6 +374,7 @@ impl<S: State> Keep<S> {
             mailed: stats.iter().map(|shard| shard.mailed).sum(),
             refused: stats.iter().map(|shard| shard.refused.sum()).sum(),
             lost: stats.iter().map(|shard| shard.works_lost).sum(),
+            unsynced: self.shared.log.as_ref().map_or(0, |log| log.unsynced()),
             took: clock::now().saturating_duration_since(began),
         }
     }
@@ -364,6 +403,9 @@ impl<S: State> Keep<S> {
             .ports
             .iter()
             .for_each(|port| port.doorbell.ring());
+        if let Some(log) = &self.shared.log {
+            log.begin_closing();
+        }
         (drained, shards_away)
     }
 

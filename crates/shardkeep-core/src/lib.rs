@@ -32,7 +32,7 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use shardkeep_core::{Borrowed, Call, Config, Deadline, Keep, NoTransaction, Outcome, State, Work};
+//! use shardkeep_core::{Borrowed, Call, Config, Deadline, Keep, NoJournal, NoTransaction, Outcome, State, Work};
 //!
 //! #[derive(Default)]
 //! struct Count(u64);
@@ -41,6 +41,7 @@
 //! impl State for Count {
 //!     type Work = Add;
 //!     type Transaction = NoTransaction;
+//!     type Journal = NoJournal;
 //! }
 //! impl Work<Count> for Add {
 //!     fn deadline(&self) -> Deadline { Deadline::after(Duration::from_secs(1)) }
@@ -65,9 +66,11 @@
 //! ```
 
 mod acquire;
+mod awaiting;
 mod batch;
 mod cancel;
 pub mod clock;
+mod committer;
 mod config;
 mod deadline;
 mod desk;
@@ -80,31 +83,41 @@ mod error;
 )]
 mod fault;
 pub mod group;
+mod holding;
 mod idle;
+mod journal;
 mod keep;
 pub mod limits;
 mod loan;
+mod log;
+mod log_stats;
 mod lost;
 mod mail;
 mod mailbox;
 mod owner;
 mod port;
+mod reserve;
 mod service;
 mod shared;
 mod stats;
 mod sync;
 mod ticket;
+mod unsynced;
 mod work;
 
 pub use cancel::CancelToken;
-pub use config::{Config, Handover, Overload};
+pub use config::{Config, Durability, Handover, Overload, SyncMode};
 pub use deadline::{Call, Deadline};
 pub use error::{Error, Lost, OpenError, Refused};
 #[cfg(any(shuttle, loom))]
 pub use fault::{Fault, plant};
 pub use idle::Visit;
+pub use journal::{Effects, Journal, JournalError, NoJournal};
 pub use keep::{Borrowed, CloseReport, Keep};
 pub use loan::{Loan, Loans};
+pub use log::LogEvent;
+pub use log_stats::LogStats;
+pub use reserve::Reservation;
 pub use shared::{Event, Shared};
 pub use stats::{RefusedStats, ShardStats};
 pub use sync::Wake;

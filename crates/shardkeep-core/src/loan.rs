@@ -25,6 +25,8 @@ pub(crate) struct Shard<S: State> {
     pub(crate) closed: bool,
     /// Its owner knows that it wants tending.
     pub(crate) tending: bool,
+    /// A place in the log's queue is taken for what is done now.
+    pub(crate) place: bool,
     pub(crate) state: S,
     pub(crate) batch: Batch<Posted<S>>,
 }
@@ -106,6 +108,16 @@ impl<S: State, R: Deref<Target = Shared<S>>> Loan<S, R> {
     pub(crate) fn end_change(&mut self) {
         debug_assert!(self.changing > 0);
         self.changing -= 1;
+        if self.shard().place {
+            self.mark_whole();
+        }
+    }
+
+    #[cold]
+    fn mark_whole(&mut self) {
+        if let Some(effects) = self.shard_mut().state.effects() {
+            effects.mark_whole();
+        }
     }
 
     /// Whether a change is under way, or ended by a panic.
@@ -176,12 +188,17 @@ impl<'k, S: State> Loan<S, &'k Shared<S>> {
 /// The shards of one transaction, all in hand, in ascending order.
 pub struct Loans<S: State> {
     loans: Vec<Loan<S>>,
+    /// A place in the log's queue is taken for what is done to all of them.
+    place: bool,
 }
 
 impl<S: State> Loans<S> {
     pub(crate) fn new(loans: Vec<Loan<S>>) -> Self {
         debug_assert!(loans.windows(2).all(|pair| pair[0].index < pair[1].index));
-        Self { loans }
+        Self {
+            loans,
+            place: false,
+        }
     }
 
     /// The loan of shard `index`.
@@ -198,6 +215,32 @@ impl<S: State> Loans<S> {
     /// All of them.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Loan<S>> {
         self.loans.iter_mut()
+    }
+
+    /// From here on what is done to them is gathered for the log, as one record.
+    pub(crate) fn put_place(&mut self) {
+        debug_assert!(!self.place, "a transaction has one place");
+        self.place = true;
+        for loan in &mut self.loans {
+            let (shared, index) = (Arc::clone(&loan.shared), loan.index);
+            shared.begin_gathering(index, loan.shard_mut());
+        }
+    }
+
+    /// Queues what was done to all of them, unless a change of it did not end.
+    fn settle_place(&mut self) {
+        let Some(log) = self.loans.first().and_then(|loan| loan.shared.log.clone()) else {
+            return;
+        };
+        if self.loans.iter().any(|loan| loan.changing > 0) {
+            return log.give_places(1);
+        }
+        let effects = self.loans.iter_mut().filter_map(|loan| {
+            let index = loan.index;
+            let effects = loan.shard.as_mut()?.state.effects()?;
+            effects.is_dirty().then_some((index, effects))
+        });
+        log.queue_transaction(effects);
     }
 
     /// How many they are.
@@ -242,6 +285,9 @@ impl<S: State> Drop for Loans<S> {
     /// Returns all of them before serving mail for any: nobody waits for one shard while this thread
     /// serves another.
     fn drop(&mut self) {
+        if std::mem::take(&mut self.place) {
+            self.settle_place();
+        }
         for loan in &mut self.loans {
             let Some(shard) = loan.shard.take() else {
                 continue;

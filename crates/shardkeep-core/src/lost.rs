@@ -22,7 +22,15 @@ use crate::work::{Outcome, State};
 impl<S: State> Shared<S> {
     /// A shard whose map must not be used again.
     #[cold]
-    pub(crate) fn report_lost(&self, index: usize, shard: Box<Shard<S>>) {
+    pub(crate) fn report_lost(&self, index: usize, mut shard: Box<Shard<S>>) {
+        if shard.place {
+            // What completed works did is kept, what the broken one did is not.
+            if let Some(effects) = shard.state.effects() {
+                effects.cut_back();
+            }
+            self.settle_place(index, &mut shard);
+            self.wake_committer();
+        }
         let port = self.owner_of(index);
         // There is a place for each shard, and it was in one loan: never full.
         if port.losses.try_send((index, shard)).is_err() {

@@ -19,7 +19,8 @@ use crate::deadline::Call;
 use crate::error::{Error, Lost, Refused};
 use crate::limits;
 use crate::loan::Loan;
-use crate::port::Port;
+use crate::port::{Port, Sent};
+use crate::reserve::Place;
 use crate::service::Served;
 use crate::shared::{Event, Shared};
 use crate::sync::Wake;
@@ -39,6 +40,7 @@ pub(crate) struct Owner<S: State> {
 
 struct Pending<S: State> {
     transaction: S::Transaction,
+    place: Option<Place<S::Journal>>,
     acquisition: Acquisition<S>,
 }
 
@@ -161,7 +163,7 @@ impl<S: State> Owner<S> {
 
     fn carry_transactions(&mut self) -> bool {
         while self.pending.len() < limits::TRANSACTIONS_DEFAULT {
-            let Some(transaction) = self.port().transactions.try_recv() else {
+            let Some(Sent { transaction, place }) = self.port().transactions.try_recv() else {
                 break;
             };
             let wake: Arc<dyn Wake> = Arc::clone(&self.port().doorbell) as Arc<dyn Wake>;
@@ -171,6 +173,7 @@ impl<S: State> Owner<S> {
             let acquisition = Acquisition::new(Arc::clone(&self.shared), shards, call, patience);
             self.pending.push_back(Pending {
                 transaction,
+                place,
                 acquisition,
             });
         }
@@ -246,6 +249,7 @@ impl<S: State> Pending<S> {
     fn run(self, shared: &Shared<S>) {
         let Self {
             mut transaction,
+            place,
             acquisition,
         } = self;
         let shard = transaction.shards().first().copied().unwrap_or(0);
@@ -257,11 +261,16 @@ impl<S: State> Pending<S> {
         if !transaction.begin() {
             return shared.end_transaction(transaction, Outcome::Refused(Refused::Cancelled));
         }
+        if let Some(place) = place {
+            place.take_over();
+            loans.put_place();
+        }
         let ran = catch_unwind(AssertUnwindSafe(|| {
             loans.change(|loans| transaction.run(loans));
         }));
         // Returned (or reported lost) before the reply goes out.
         drop(loans);
+        shared.wake_committer();
         let outcome = match ran {
             Ok(()) => Outcome::Done,
             Err(_) => Outcome::Lost(Lost::ShardLost { shard }),
@@ -281,9 +290,21 @@ impl<S: State> Pending<S> {
 
 /// Some slices of tending; says whether the shard still wants it.
 fn tend_shard<S: State>(shared: &Shared<S>, index: usize) -> bool {
+    // Before the shard is borrowed, and without waiting: who tends comes again.
+    if let Some(log) = &shared.log
+        && log.try_take_places(1, None).is_err()
+    {
+        return true;
+    }
     let Some(mut loan) = shared.try_borrow(index) else {
+        if let Some(log) = &shared.log {
+            log.give_places(1);
+        }
         return true;
     };
+    if shared.log.is_some() {
+        shared.put_place(index, loan.shard_mut());
+    }
     for _ in 0..limits::TEND_SLICES_MAX {
         let slice = catch_unwind(AssertUnwindSafe(|| loan.change(State::tend)));
         match slice {
@@ -295,5 +316,7 @@ fn tend_shard<S: State>(shared: &Shared<S>, index: usize) -> bool {
     }
     let wants = loan.look(State::wants_tending);
     loan.shard_mut().tending = wants;
+    drop(loan);
+    shared.wake_committer();
     wants
 }

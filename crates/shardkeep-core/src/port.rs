@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::doorbell::Doorbell;
 use crate::limits;
 use crate::loan::{Loan, Shard};
+use crate::reserve::Place;
 use crate::sync::channel::Queue;
 use crate::work::State;
 
@@ -18,7 +19,14 @@ pub(crate) struct Port<S: State> {
     /// One place for each of its shards.
     pub(crate) losses: Queue<(usize, Box<Shard<S>>)>,
     /// Bounded by `TRANSACTIONS_DEFAULT`, or one place for each reserved poster if they are more.
-    pub(crate) transactions: Queue<S::Transaction>,
+    pub(crate) transactions: Queue<Sent<S>>,
+}
+
+/// A transaction on its way to an owner.
+pub(crate) struct Sent<S: State> {
+    pub(crate) transaction: S::Transaction,
+    /// In the log's queue, for what it will write.
+    pub(crate) place: Option<Place<S::Journal>>,
 }
 
 impl<S: State> Port<S> {

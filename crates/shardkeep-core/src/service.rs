@@ -64,6 +64,18 @@ impl<S: State, R: Deref<Target = Shared<S>> + Clone> Loan<S, R> {
         self.stopped_at_bound()
     }
 
+    /// Queues what the works served have written: their replies wait for that, whatever becomes of
+    /// the shard next.
+    fn settle_place(&mut self) {
+        if !self.shard().place {
+            return;
+        }
+        let (shared, index) = (self.shared().clone(), self.index());
+        shared.settle_place(index, self.shard_mut());
+        // Those who wait for it may have given up: it must not depend on them.
+        shared.wake_committer();
+    }
+
     fn served_all(mut self) -> Served<Self> {
         let index = self.index();
         if is_planted(Fault::ClearedAfterEmptying) {
@@ -74,10 +86,12 @@ impl<S: State, R: Deref<Target = Shared<S>> + Clone> Loan<S, R> {
             self.lose();
             return Served::Away;
         }
+        self.settle_place();
         Served::Empty(self)
     }
 
-    fn stopped_at_bound(self) -> Served<Self> {
+    fn stopped_at_bound(mut self) -> Served<Self> {
+        self.settle_place();
         let index = self.index();
         if !is_planted(Fault::StoppedWithFlagCleared) {
             self.shared().desk(index).set_mail();
@@ -135,8 +149,18 @@ impl<S: State, R: Deref<Target = Shared<S>> + Clone> Loan<S, R> {
         settle(posted, Outcome::Refused(why));
     }
 
+    /// The place of a work goes into the shard.
+    fn move_place(&mut self, posted: &mut Posted<S>) {
+        if let Some(place) = posted.take_place() {
+            place.take_over();
+            let (shared, index) = (self.shared().clone(), self.index());
+            shared.put_place(index, self.shard_mut());
+        }
+    }
+
     fn run(&mut self, mut posted: Posted<S>) -> Fit {
         let index = self.index();
+        self.move_place(&mut posted);
         self.begin_change();
         let state = &mut self.shard_mut().state;
         // A panic leaves `changing` set, so the map is never used again.
@@ -166,6 +190,7 @@ impl<S: State, R: Deref<Target = Shared<S>> + Clone> Loan<S, R> {
         counters.batches.add(1);
         counters.batch_writes.add(writes.len() as u64);
         counters.batch_writes_max.at_least(writes.len() as u64);
+        writes.iter_mut().for_each(|posted| self.move_place(posted));
         self.begin_change();
         let state = &mut self.shard_mut().state;
         let applied = catch_unwind(AssertUnwindSafe(|| {
@@ -224,6 +249,8 @@ impl<S: State, R: Deref<Target = Shared<S>> + Clone> Loan<S, R> {
             request.refuse(why);
             return Some(self);
         }
+        self.settle_place();
+        let counters = &self.shared().beside(index).counters;
         counters.lent_by_mail.add(1);
         counters.waited(now.saturating_duration_since(request.posted_at));
         // The mailbox may hold more: whoever gets the shard must look.

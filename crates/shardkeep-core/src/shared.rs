@@ -20,9 +20,11 @@ use crate::error::Refused;
 use crate::fault::{Fault, is_planted};
 use crate::limits;
 use crate::loan::{Loan, Shard};
+use crate::log::{Log, LogEvent};
 use crate::mail::{Mail, Posted};
 use crate::mailbox::{Mailbox, Place};
-use crate::port::Port;
+use crate::port::{Port, Sent};
+use crate::reserve::Reservation;
 use crate::service::Served;
 use crate::stats::{HolderCount, ShardCounters};
 use crate::sync::{AtomicBool, AtomicU8, AtomicUsize, SPIN_ROUNDS, Waiter, Wake, spin_loop};
@@ -43,9 +45,11 @@ pub enum Event {
         /// The shard.
         shard: usize,
     },
+    /// The log stands otherwise than before.
+    Log(LogEvent),
 }
 
-pub(crate) type Events = Box<dyn Fn(Event) + Send + Sync>;
+pub(crate) type Events = Arc<dyn Fn(Event) + Send + Sync>;
 pub(crate) type Make<S> = Box<dyn Fn(usize) -> S + Send + Sync>;
 
 /// The hot part of a shard's place: one cache line that moves with the shard.
@@ -101,6 +105,7 @@ pub struct Shared<S: State> {
     pub(crate) make: Make<S>,
     events: Events,
     phase: AtomicU8,
+    pub(crate) log: Option<Arc<Log<S::Journal>>>,
     /// Transactions sent and not settled; a close waits for them.
     transactions: AtomicUsize,
     transactions_ended: Waiter,
@@ -127,6 +132,11 @@ impl<S: State> Shared<S> {
         let ports = (0..config.owners).map(|_| Port::new(per_owner, config.reserved_places));
         let (spots, beside, ports) = (spots.collect(), beside.collect(), ports.collect());
         let phase = AtomicU8::new(Phase::Open as u8);
+        let log = config.durability.as_ref().map(|durability| {
+            let events = Arc::clone(&events);
+            let tell = move |event| tell(&events, Event::Log(event));
+            Arc::new(Log::new(config.shards, durability.clone(), Box::new(tell)))
+        });
         let shared = Arc::new_cyclic(|me| Self {
             spots,
             beside,
@@ -135,6 +145,7 @@ impl<S: State> Shared<S> {
             make,
             events,
             phase,
+            log,
             transactions: AtomicUsize::new(0),
             transactions_ended: Waiter::new(),
             me: Weak::clone(me),
@@ -150,6 +161,7 @@ impl<S: State> Shared<S> {
             state: (self.make)(index),
             closed: false,
             tending: false,
+            place: false,
             batch: Batch::new(self.config.write_window),
         })
     }
@@ -247,6 +259,9 @@ impl<S: State> Shared<S> {
 
     #[inline(always)]
     pub(crate) fn put(&self, index: usize, mut shard: Box<Shard<S>>) {
+        if shard.place {
+            self.settle_place(index, &mut shard);
+        }
         self.see_to_tending(index, &mut shard);
         self.desk(index).put(shard);
     }
@@ -349,8 +364,7 @@ impl<S: State> Shared<S> {
     }
 
     pub(crate) fn tell(&self, event: Event) {
-        // A panic in the user's callback is the user's: the keep goes on.
-        drop(catch_unwind(AssertUnwindSafe(|| (self.events)(event))));
+        tell(&self.events, event);
     }
 
     /// Mails a work; it comes back if it was not posted.
@@ -358,17 +372,23 @@ impl<S: State> Shared<S> {
         &self,
         index: usize,
         work: S::Work,
+        reserved: Option<&mut Reservation<'_, S>>,
         how: &Posting<'_>,
     ) -> Result<(), (S::Work, Refused)> {
         if let Some(why) = self.admits_nothing() {
             self.beside(index).counters.refused(&why);
             return Err((work, why));
         }
-        let mail = Mail::Work(Posted::new(work, clock::now()));
+        let mut reserved = reserved;
+        let place = reserved.as_mut().and_then(|reserved| reserved.detach());
+        let mail = Mail::Work(Posted::new(work, place, clock::now()));
         match self.send(index, mail, how) {
             Ok(()) => Ok(()),
-            Err((Mail::Work(posted), why)) => {
+            Err((Mail::Work(mut posted), why)) => {
                 self.beside(index).counters.refused(&why);
+                if let Some(reserved) = reserved {
+                    reserved.attach(posted.take_place());
+                }
                 match posted.into_work() {
                     Some(work) => Err((work, why)),
                     None => unreachable!("mail that was not posted still has its work"),
@@ -407,6 +427,7 @@ impl<S: State> Shared<S> {
     pub(crate) fn send_transaction(
         &self,
         transaction: S::Transaction,
+        reserved: Option<&mut Reservation<'_, S>>,
     ) -> Result<(), (S::Transaction, Refused)> {
         let shards = transaction.shards();
         assert!(
@@ -425,7 +446,12 @@ impl<S: State> Shared<S> {
             return Err((transaction, why));
         }
         let port = self.owner_of(first);
-        match port.transactions.try_send(transaction) {
+        let mut reserved = reserved;
+        let sent = Sent {
+            transaction,
+            place: reserved.as_mut().and_then(|reserved| reserved.detach()),
+        };
+        match port.transactions.try_send(sent) {
             Ok(()) => {
                 port.doorbell.ring();
                 // The owner may have ended just before: one of the two sees the other.
@@ -434,7 +460,10 @@ impl<S: State> Shared<S> {
                 }
                 Ok(())
             }
-            Err(transaction) => {
+            Err(Sent { transaction, place }) => {
+                if let Some(reserved) = reserved {
+                    reserved.attach(place);
+                }
                 self.count_out_transaction();
                 let depth = limits::TRANSACTIONS_DEFAULT;
                 Err((
@@ -475,8 +504,8 @@ impl<S: State> Shared<S> {
 
     /// Refuses the transactions that no owner will carry any more.
     pub(crate) fn refuse_transactions(&self, port: &Port<S>) {
-        while let Some(transaction) = port.transactions.try_recv() {
-            self.end_transaction(transaction, Outcome::Refused(Refused::Closed));
+        while let Some(sent) = port.transactions.try_recv() {
+            self.end_transaction(sent.transaction, Outcome::Refused(Refused::Closed));
         }
     }
 
@@ -492,6 +521,11 @@ impl<S: State> Shared<S> {
     pub(crate) fn is_stopping(&self) -> bool {
         self.phase.load(SeqCst) == Phase::Closed as u8
     }
+}
+
+/// A panic in the user's callback is the user's: the keep goes on.
+fn tell(events: &Events, event: Event) {
+    drop(catch_unwind(AssertUnwindSafe(|| events(event))));
 }
 
 /// How a poster meets a full mailbox.

@@ -11,7 +11,7 @@ use std::borrow::Borrow;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use shardkeep_core::{NoTransaction, Refused, State, Tended};
+use shardkeep_core::{NoJournal, NoTransaction, Refused, State, Tended};
 
 use crate::clock::Clock;
 use crate::flight::Flights;
@@ -359,6 +359,7 @@ where
 {
     type Work = Mailed<K, V>;
     type Transaction = NoTransaction;
+    type Journal = NoJournal;
 
     #[inline]
     fn wants_tending(&self) -> bool {

@@ -160,6 +160,7 @@ impl Drop for Pot {
 impl State for Pot {
     type Work = Job;
     type Transaction = Transfer;
+    type Journal = NoJournal;
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -491,7 +492,7 @@ impl Caller {
         };
         let tag = transfer.tag;
         self.oracle.posted(tag);
-        match self.keep.send_transaction(transfer) {
+        match self.keep.send_transaction(transfer, None) {
             Ok(()) => {
                 self.oracle.admitted(tag);
                 self.tickets.push(ticket);

@@ -16,7 +16,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use ahash::RandomState;
 use crossbeam_utils::CachePadded;
 use shardkeep::Router;
-use shardkeep::engine::{Keep, State, Tended};
+use shardkeep::engine::{Keep, NoJournal, State, Tended};
 
 pub(crate) use multi::{LoanSet, ShardsWork};
 pub(crate) use port::{Reply, ReplyPort};
@@ -138,6 +138,7 @@ impl ShardState {
 impl State for ShardState {
     type Work = Box<ShardWork>;
     type Transaction = Box<ShardsWork>;
+    type Journal = NoJournal;
 
     #[inline]
     fn wants_tending(&self) -> bool {

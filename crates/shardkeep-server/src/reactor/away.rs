@@ -177,7 +177,7 @@ impl Reactor {
         };
         self.stats.mailed.add(1);
         self.away.out[shard] = Some(trip);
-        if let Err((work, refused)) = self.context.keep.post_reserved(shard, work) {
+        if let Err((work, refused)) = self.context.keep.post_reserved(shard, work, None) {
             let trip = self.away.out[shard].take();
             self.away.recycle(work);
             self.away.settle_activity(shard);
@@ -278,7 +278,7 @@ impl Reactor {
                 return;
             };
             self.stats.mailed.add(1);
-            match self.context.keep.send_transaction(work) {
+            match self.context.keep.send_transaction(work, None) {
                 Ok(()) => self.away.transaction = Some(trip),
                 Err((_, refused)) => self.away.turned_back.push((trip, refused)),
             }
