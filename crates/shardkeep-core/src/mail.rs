@@ -71,6 +71,8 @@ impl<S: State> Posted<S> {
     }
 
     pub(crate) fn settle(mut self, outcome: Outcome) {
+        // Whoever has its reply has its place back.
+        drop(self.place.take());
         if let Some(work) = self.work.take() {
             work.settle(outcome);
         }
