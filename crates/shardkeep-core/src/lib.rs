@@ -76,6 +76,8 @@ mod deadline;
 mod desk;
 mod door;
 mod doorbell;
+mod durable;
+mod duty;
 mod error;
 #[cfg_attr(
     not(any(shuttle, loom)),

@@ -256,9 +256,11 @@ impl<S: State> Pending<S> {
         let mut loans = acquisition.into_loans();
         if transaction.deadline().has_passed(clock::now()) {
             let why = Refused::DeadlinePassed { shard, depth: 0 };
+            drop(place);
             return shared.end_transaction(transaction, Outcome::Refused(why));
         }
         if !transaction.begin() {
+            drop(place);
             return shared.end_transaction(transaction, Outcome::Refused(Refused::Cancelled));
         }
         if let Some(place) = place {
@@ -280,6 +282,7 @@ impl<S: State> Pending<S> {
 
     fn end(self, shared: &Shared<S>, error: Error) {
         drop(self.acquisition);
+        drop(self.place);
         let outcome = match error {
             Error::Refused(refused) => Outcome::Refused(refused),
             Error::Lost(lost) => Outcome::Lost(lost),

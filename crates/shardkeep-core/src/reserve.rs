@@ -8,13 +8,12 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use crate::config::SyncMode;
 use crate::deadline::Call;
 use crate::error::{Error, Lost, OpenError, Refused};
 use crate::journal::Journal;
 use crate::keep::Keep;
 use crate::loan::{Loan, Loans, Shard};
-use crate::log::{Extent, Log};
+use crate::log::Log;
 use crate::log_stats::LogStats;
 use crate::shared::Shared;
 use crate::sync::Wake;
@@ -171,11 +170,14 @@ impl<S: State> Keep<S> {
             panic!("a keep without durability has no journal");
         };
         log.install(journal);
+        // Without it nothing would be written that nobody waits for.
         self.start_committer()
+            .inspect_err(|error| log.fail(error.to_string()))
     }
 
     /// Has the committer run `duty` with the journal in hand, after everything queued so far was
-    /// written and synced. Blocks until that is done, or until the deadline of `call`.
+    /// written and synced (where there is no space, without that: it may make some). Blocks until that
+    /// is done, or until the deadline of `call`.
     ///
     /// # Errors
     /// *Refused* where it will not run; *lost* where it may.
@@ -199,7 +201,7 @@ impl<S: State> Reservation<'_, S> {
     }
 
     /// Puts a place into a shard that is about to be changed; what is then done is queued when the
-    /// shard is put back.
+    /// shard is put back. The reservation is to outlive the loan: it then sees to what was queued.
     ///
     /// # Panics
     /// When no place is left.
@@ -218,7 +220,7 @@ impl<S: State> Reservation<'_, S> {
     /// # Panics
     /// When no place is left.
     pub fn deposit_all(&mut self, loans: &mut Loans<S>) {
-        if self.shared.log.is_none() {
+        if self.shared.log.is_none() || loans.is_empty() {
             return;
         }
         self.take_one();
@@ -308,25 +310,6 @@ impl<S: State> Shared<S> {
     pub(crate) fn wake_committer(&self) {
         if let Some(log) = &self.log {
             log.ring_if_queued();
-        }
-    }
-}
-
-impl<J: Journal> Log<J> {
-    fn commit_here(&self) {
-        if !self.has_queued() {
-            return;
-        }
-        match self.borrow() {
-            Some(mut holding) => {
-                let extent = match self.durability.sync {
-                    SyncMode::Always => Extent::Sync,
-                    SyncMode::Interval(_) | SyncMode::Never => Extent::Write,
-                };
-                holding.commit(extent);
-            }
-            // Whoever has it looks at the flag when it puts it back.
-            None => self.ring_if_queued(),
         }
     }
 }

@@ -157,8 +157,13 @@ impl<S: State> Shared<S> {
     }
 
     pub(crate) fn fresh(&self, index: usize) -> Box<Shard<S>> {
+        let mut state = (self.make)(index);
+        if let (Some(log), Some(effects)) = (&self.log, state.effects()) {
+            // It was made from what was queued, and some of that may not be durable yet.
+            effects.needs_all_until(log.queued(index));
+        }
         Box::new(Shard {
-            state: (self.make)(index),
+            state,
             closed: false,
             tending: false,
             place: false,
@@ -262,6 +267,7 @@ impl<S: State> Shared<S> {
         if shard.place {
             self.settle_place(index, &mut shard);
         }
+        check_queued(&mut shard);
         self.see_to_tending(index, &mut shard);
         self.desk(index).put(shard);
     }
@@ -504,8 +510,9 @@ impl<S: State> Shared<S> {
 
     /// Refuses the transactions that no owner will carry any more.
     pub(crate) fn refuse_transactions(&self, port: &Port<S>) {
-        while let Some(sent) = port.transactions.try_recv() {
-            self.end_transaction(sent.transaction, Outcome::Refused(Refused::Closed));
+        while let Some(Sent { transaction, place }) = port.transactions.try_recv() {
+            drop(place);
+            self.end_transaction(transaction, Outcome::Refused(Refused::Closed));
         }
     }
 
@@ -521,6 +528,18 @@ impl<S: State> Shared<S> {
     pub(crate) fn is_stopping(&self) -> bool {
         self.phase.load(SeqCst) == Phase::Closed as u8
     }
+}
+
+/// What is still in the shard when it is put back would be in no batch.
+#[inline(always)]
+pub(crate) fn check_queued<S: State>(shard: &mut Shard<S>) {
+    debug_assert!(
+        shard
+            .state
+            .effects()
+            .is_none_or(|effects| !effects.is_dirty()),
+        "a change without a place in the log's queue"
+    );
 }
 
 /// A panic in the user's callback is the user's: the keep goes on.
