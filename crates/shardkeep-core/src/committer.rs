@@ -17,6 +17,7 @@ use crate::clock;
 use crate::config::SyncMode;
 use crate::duty::Duty;
 use crate::error::Refused;
+use crate::fault::{Fault, is_planted};
 use crate::journal::Journal;
 use crate::limits;
 use crate::log::{Condition, Extent, Log};
@@ -35,6 +36,8 @@ struct Plan<J> {
     /// When a log without space is asked again.
     retry_at: Option<Instant>,
     duty: Option<Box<dyn Duty<J>>>,
+    /// The window has passed, and the journal was away then: what was gathered waits for it alone.
+    gathered: bool,
     /// A tick has panicked.
     broken: bool,
 }
@@ -58,6 +61,7 @@ impl<S: State> Committer<S> {
                 sync_at: None,
                 retry_at: None,
                 duty: None,
+                gathered: false,
                 broken: false,
             },
         }
@@ -101,7 +105,9 @@ impl<J: Journal> Plan<J> {
             if !log.has_queued() {
                 return Tick::Done;
             }
-            gather(log);
+            if !std::mem::replace(&mut self.gathered, true) {
+                gather(log);
+            }
         }
         let Some(mut holding) = log.borrow_or_ask() else {
             return Tick::Away;
@@ -114,14 +120,16 @@ impl<J: Journal> Plan<J> {
         } else {
             log.usual_extent()
         });
+        self.gathered = false;
+        // The next attempt is an interval from now.
+        self.retry_at = None;
         if let Some(duty) = self.duty.take() {
             holding.carry_out(duty);
-            // There may be another.
+            // It may have made space, and there may be another.
+            self.retry_at = Some(now);
             log.doorbell.ring();
         }
         drop(holding);
-        // The next attempt is an interval from now.
-        self.retry_at = None;
         if sync {
             self.sync_at = None;
         }
@@ -148,6 +156,13 @@ impl<J: Journal> Plan<J> {
         };
         // Nobody gets a shard any more, so what is still queued comes to an end.
         while holding.commit(Extent::Sync) && log.has_queued() {}
+        if is_planted(Fault::JournalLaidBack) {
+            drop(holding);
+            match log.borrow() {
+                Some(again) => holding = again,
+                None => return Tick::Away,
+            }
+        }
         holding.put_away();
         if let Some(duty) = self.duty.take() {
             duty.settle(Some(Refused::Closed));

@@ -12,6 +12,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use crate::clock;
 use crate::duty::Duty;
 use crate::error::Refused;
+use crate::fault::{Fault, is_planted};
 use crate::journal::{Journal, JournalError};
 use crate::limits;
 use crate::log::{Condition, Entry, Extent, Log, Marks};
@@ -123,20 +124,20 @@ impl<'l, J: Journal> Holding<'l, J> {
         if log.condition() == Condition::Failed {
             return false;
         }
-        log.desk.clear_mail();
+        if !is_planted(Fault::LogFlagClearedLate) {
+            log.desk.clear_mail();
+        }
         let done = catch_unwind(AssertUnwindSafe(|| self.commit_queue(extent)));
         match done.unwrap_or_else(|_| Err(JournalError::Failed("the log panicked".to_owned()))) {
-            Ok(()) => log.has_space(),
+            Ok(()) => return true,
             Err(JournalError::NoSpace(why)) => {
                 log.has_no_space(why);
-                return false;
             }
             Err(JournalError::Failed(why)) => {
                 self.fail(why);
-                return false;
             }
         }
-        true
+        false
     }
 
     /// Nothing will be written any more: what waits for a place is turned away, then the places of
@@ -149,6 +150,9 @@ impl<'l, J: Journal> Holding<'l, J> {
 
     fn commit_queue(&mut self, extent: Extent) -> Result<(), JournalError> {
         self.append_queue();
+        if is_planted(Fault::LogFlagClearedLate) {
+            self.log.desk.clear_mail();
+        }
         let written = self.write();
         if let Err(JournalError::Failed(_)) = written {
             return written;
@@ -193,6 +197,8 @@ impl<'l, J: Journal> Holding<'l, J> {
         shelf.journal.write()?;
         let places = shelf.all_written();
         log.counters.writes.add(1);
+        // Before anybody is released: whoever is may write again.
+        log.has_space();
         log.give_places(places);
         Ok(())
     }
@@ -204,9 +210,17 @@ impl<'l, J: Journal> Holding<'l, J> {
             return Ok(());
         }
         let began = clock::now();
+        if is_planted(Fault::ReleasedBeforeSync) {
+            log.raise(shelf.written.of_shard.iter().copied().enumerate());
+        }
         // Even where there was no space: what was written may be lost.
         let proof = (shelf.journal.sync())
-            .map_err(|error| JournalError::Failed(format!("the sync failed: {error}")))?;
+            .map_err(|error| JournalError::Failed(format!("the sync failed: {error}")));
+        if is_planted(Fault::FailedSyncAcknowledged) && proof.is_err() {
+            log.raise(shelf.written.drain());
+            return Ok(());
+        }
+        let proof = proof?;
         log.counters
             .synced(clock::now().saturating_duration_since(began));
         log.note_behind(false);
@@ -248,7 +262,8 @@ impl<J: Journal> Drop for Holding<'_, J> {
         if self.log.condition() == Condition::Failed {
             self.log.discard_queue();
         }
-        if self.log.desk.has_mail() || self.log.is_wanted.swap(false, SeqCst) {
+        let has_mail = self.log.desk.has_mail() && !is_planted(Fault::LogNoSecondLook);
+        if has_mail || self.log.is_wanted.swap(false, SeqCst) {
             self.log.doorbell.ring();
         }
     }

@@ -8,6 +8,7 @@
 
 use std::fmt;
 
+use crate::fault::{Fault, is_planted};
 use crate::unsynced::Unsynced;
 
 /// Where effects are kept, so that they outlive the process. Held by one thread at a time.
@@ -150,6 +151,9 @@ impl Effects {
 
     /// Drops what a change that did not end has left.
     pub(crate) fn cut_back(&mut self) {
+        if is_planted(Fault::BrokenChangeKept) {
+            return;
+        }
         self.record.truncate(self.whole);
         self.dirty = self.whole > 0;
     }

@@ -30,6 +30,7 @@ use crate::door::{Door, Turned};
 use crate::doorbell::Doorbell;
 use crate::duty::Duty;
 use crate::error::Refused;
+use crate::fault::{Fault, is_planted};
 use crate::holding::{Holding, Shelf};
 use crate::journal::{Effects, Journal};
 use crate::limits;
@@ -196,6 +197,7 @@ impl<J: Journal> Log<J> {
         let is_shut = || self.admits().is_err();
         match self.door.take(limits::LOG_PLACES, call, is_shut) {
             // It may have been waited for, and much can have happened meanwhile.
+            Ok(()) if is_planted(Fault::PlaceTakenAfterFailure) => Ok(()),
             Ok(()) => self.admits().inspect_err(|_| self.door.give(1)),
             Err(Turned::Cancelled) => Err(Refused::Cancelled),
             Err(Turned::Shut) => Err(self.admits().err().unwrap_or_else(|| self.full())),
@@ -277,10 +279,15 @@ impl<J: Journal> Log<J> {
 
     /// Queues what was gathered on `shard`, in the place taken for it. Called by the shard's holder.
     pub(crate) fn queue_batch(&self, shard: usize, effects: &mut Effects) {
+        let (record, marks) = self.take_batch(shard, effects);
+        self.enqueue(record, marks);
+    }
+
+    pub(crate) fn take_batch(&self, shard: usize, effects: &mut Effects) -> (Vec<u8>, Marks) {
         let record = effects.take(self.spare.try_recv().unwrap_or_default());
         let number = self.next_number(shard);
         self.numbers[shard].queued.store(number, SeqCst);
-        self.enqueue(record, Marks::One(shard, number));
+        (record, Marks::One(shard, number))
     }
 
     /// Queues what a transaction did to several shards as one record. Called by their holder.
@@ -302,7 +309,7 @@ impl<J: Journal> Log<J> {
         self.enqueue(record, Marks::Many(marks));
     }
 
-    fn enqueue(&self, record: Vec<u8>, marks: Marks) {
+    pub(crate) fn enqueue(&self, record: Vec<u8>, marks: Marks) {
         let more = record.len() / limits::LOG_PLACE_BYTES;
         if more > 0 {
             self.door.force(more);
@@ -344,7 +351,8 @@ impl<J: Journal> Log<J> {
     /// As [`Log::borrow`], for the committer: if the desk is empty, it is rung when that changes.
     pub(crate) fn borrow_or_ask(&self) -> Option<Holding<'_, J>> {
         self.borrow().or_else(|| {
-            self.is_wanted.store(true, SeqCst);
+            self.is_wanted
+                .store(!is_planted(Fault::JournalNotAskedFor), SeqCst);
             self.borrow()
         })
     }
@@ -370,6 +378,18 @@ impl<J: Journal> Log<J> {
 
     /// Raises `synced`, which takes a proof, and wakes whoever waited for that.
     pub(crate) fn release(&self, _: &J::Synced, durable: impl Iterator<Item = (usize, u64)>) {
+        if is_planted(Fault::WokenBeforeRaised) {
+            self.awaiting.wake_where(|_| true);
+            for (shard, number) in durable {
+                self.numbers[shard].synced.fetch_max(number, SeqCst);
+            }
+            return;
+        }
+        self.raise(durable);
+    }
+
+    /// For those who have a proof (and for planted faults).
+    pub(crate) fn raise(&self, durable: impl Iterator<Item = (usize, u64)>) {
         for (shard, number) in durable {
             self.numbers[shard].synced.fetch_max(number, SeqCst);
         }
@@ -417,7 +437,9 @@ impl<J: Journal> Log<J> {
     /// Wakes everybody who waits for what will not come.
     fn turn_away(&self) {
         self.awaiting.wake_where(|_| true);
-        self.door.wake_all();
+        if !is_planted(Fault::WaitersLeftAtTheDoor) {
+            self.door.wake_all();
+        }
     }
 
     /// Nothing will be acknowledged any more. Called by the journal's holder, or where there is none.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::deadline::Call;
 use crate::error::{Error, Lost, OpenError, Refused};
+use crate::fault::{Fault, is_planted};
 use crate::journal::Journal;
 use crate::keep::Keep;
 use crate::loan::{Loan, Loans, Shard};
@@ -300,6 +301,7 @@ impl<S: State> Shared<S> {
         };
         match shard.state.effects() {
             Some(effects) if effects.is_dirty() => log.queue_batch(index, effects),
+            Some(_) | None if is_planted(Fault::PlaceKept) => {}
             Some(_) | None => log.give_places(1),
         }
     }

@@ -166,6 +166,11 @@ impl<S: State, R: Deref<Target = Shared<S>> + Clone> Loan<S, R> {
         match catch_unwind(AssertUnwindSafe(|| posted.run(state))) {
             Ok(()) => {
                 self.end_change();
+                if is_planted(Fault::AnsweredBeforeQueued) {
+                    settle(posted, Outcome::Done);
+                    self.settle_place();
+                    return Fit::Yes;
+                }
                 self.settle_place();
                 settle(posted, Outcome::Done);
                 Fit::Yes

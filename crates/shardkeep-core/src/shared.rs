@@ -265,11 +265,29 @@ impl<S: State> Shared<S> {
     #[inline(always)]
     pub(crate) fn put(&self, index: usize, mut shard: Box<Shard<S>>) {
         if shard.place {
+            if is_planted(Fault::QueuedAfterReturn) {
+                return self.put_then_queue(index, shard);
+            }
             self.settle_place(index, &mut shard);
         }
         check_queued(&mut shard);
         self.see_to_tending(index, &mut shard);
         self.desk(index).put(shard);
+    }
+
+    /// Only planted: the wrong way to put a shard back.
+    fn put_then_queue(&self, index: usize, mut shard: Box<Shard<S>>) {
+        shard.place = false;
+        let Some(log) = &self.log else {
+            return;
+        };
+        let effects = shard.state.effects().filter(|effects| effects.is_dirty());
+        let batch = effects.map(|effects| log.take_batch(index, effects));
+        self.desk(index).put(shard);
+        match batch {
+            Some((record, marks)) => log.enqueue(record, marks),
+            None => log.give_places(1),
+        }
     }
 
     /// After a change: a shard that has become one that wants tending tells its owner, once.
