@@ -23,6 +23,7 @@ scenarios![LOGGING:
     a_journal_panics,
     there_is_no_space_and_then_some,
     a_close_meets_writers,
+    a_close_meets_a_borrower_of_the_journal,
     duties_meet_writers_and_the_close,
     a_full_queue_lets_writers_in_one_by_one,
     a_full_queue_turns_writers_away_when_the_log_fails,
@@ -200,6 +201,20 @@ fn a_close_meets_writers() {
         assert!(report.is_clean(), "{report:?}");
     }));
     join(threads);
+    library.end_closed();
+}
+
+/// Whoever has the journal when the committer wants it for the last time gives it back; and does not
+/// wait for what will not come any more.
+fn a_close_meets_a_borrower_of_the_journal() {
+    let library = Library::open(logged(1, always(true)), Mood::Fine);
+    let writer = writes(&library, |writer| {
+        let waited = writer.keep.wait_synced(0, 1, &by(never()));
+        assert_eq!(waited, Err(Lost::NotSynced { shard: 0 }));
+    });
+    let report = library.keep.close(never());
+    assert!(report.is_clean(), "{report:?}");
+    join(vec![writer]);
     library.end_closed();
 }
 

@@ -192,7 +192,10 @@ fn each_planted_fault_is_noticed() {
             Fault::JournalNotAskedFor,
             "duties_meet_writers_and_the_close",
         ),
-        (Fault::JournalLaidBack, "a_close_meets_writers"),
+        (
+            Fault::JournalLaidBack,
+            "a_close_meets_a_borrower_of_the_journal",
+        ),
         (Fault::ReleasedBeforeSync, "a_committer_commits_for_all"),
         (Fault::WokenBeforeRaised, "a_committer_commits_for_all"),
         (Fault::AwaitedAfterLook, "a_committer_commits_for_all"),
