@@ -48,6 +48,8 @@ pub enum Refused {
     LogFailed,
     /// The store is still being recovered.
     Recovering,
+    /// A key or a value has no form as bytes, so the log cannot keep it.
+    Unencodable,
     /// A limit of the store stands against it.
     OverLimit {
         /// The name of the limit.
@@ -93,6 +95,12 @@ impl fmt::Display for Refused {
                 f,
                 "refused: the log failed; nothing is written until the store is opened again"
             ),
+            Self::Unencodable => {
+                write!(
+                    f,
+                    "refused: the key or the value cannot be encoded for the log"
+                )
+            }
             Self::Recovering => write!(f, "refused: the store is still being recovered"),
             Self::OverLimit {
                 limit,

@@ -7,9 +7,10 @@ use ahash::RandomState;
 use shardkeep_core::{Config, Event, Handover, Keep, OpenError, Overload};
 
 use crate::clock::{Clock, SystemClock};
+use crate::ledger::{Budget, Ledger, Weigher};
 use crate::router::Router;
-use crate::state::{Budget, ShardState, Weigher};
-use crate::store::{Inner, Store};
+use crate::state::ShardState;
+use crate::store::{Inner, Keeping, Store};
 use crate::table::Table;
 use crate::{Key, Value, limits};
 
@@ -192,12 +193,13 @@ impl<K: Key, V: Value> Builder<K, V> {
             let budget = share
                 .as_ref()
                 .map(|(allowed, weigher)| Budget::new(Arc::clone(weigher), *allowed));
+            let ledger = Ledger::new(budget, None);
             let table = new_table(shard_router.bits(), segment_entries);
             ShardState::new(
                 table,
                 shard_router.clone(),
                 Arc::clone(&shard_clock),
-                budget,
+                ledger,
             )
         };
         let inner = Inner {
@@ -205,6 +207,7 @@ impl<K: Key, V: Value> Builder<K, V> {
             router,
             clock: self.clock,
             segment_entries,
+            keeping: Keeping::Nothing,
         };
         Ok(Store {
             inner: Arc::new(inner),
