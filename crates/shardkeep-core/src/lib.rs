@@ -115,7 +115,7 @@ pub use idle::Visit;
 pub use journal::{Effects, Journal, JournalError, NoJournal};
 pub use keep::{Borrowed, CloseReport, Keep};
 pub use loan::{Loan, Loans};
-pub use log::LogEvent;
+pub use log::{JournalDesk, LogEvent};
 pub use log_stats::LogStats;
 pub use reserve::Reservation;
 pub use shared::{Event, Shared};

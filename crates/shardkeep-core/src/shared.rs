@@ -20,7 +20,7 @@ use crate::error::Refused;
 use crate::fault::{Fault, is_planted};
 use crate::limits;
 use crate::loan::{Loan, Shard};
-use crate::log::{Log, LogEvent};
+use crate::log::{JournalDesk, Log, LogEvent};
 use crate::mail::{Mail, Posted};
 use crate::mailbox::{Mailbox, Place};
 use crate::port::{Port, Sent};
@@ -51,6 +51,9 @@ pub enum Event {
 
 pub(crate) type Events = Arc<dyn Fn(Event) + Send + Sync>;
 pub(crate) type Make<S> = Box<dyn Fn(usize) -> S + Send + Sync>;
+/// Makes the state of a lost shard again, from what the journal has kept.
+pub(crate) type Remake<S> =
+    Box<dyn Fn(usize, &JournalDesk<<S as State>::Journal>) -> S + Send + Sync>;
 
 /// The hot part of a shard's place: one cache line that moves with the shard.
 pub(crate) struct Spot<S: State> {
@@ -74,7 +77,8 @@ pub(crate) struct Beside<S: State> {
     pub(crate) counters: ShardCounters,
     /// Asks the owner to tend the shard.
     pub(crate) wants_tending: AtomicBool,
-    /// The shard was lost and will not come back, because its owner has ended: who posts refuses.
+    /// The shard was lost and is not back: it is being made again, or its owner has ended. Who posts
+    /// refuses.
     pub(crate) gone: AtomicBool,
 }
 
@@ -102,7 +106,8 @@ pub struct Shared<S: State> {
     beside: Box<[CachePadded<Beside<S>>]>,
     pub(crate) ports: Box<[Port<S>]>,
     pub(crate) config: Config,
-    pub(crate) make: Make<S>,
+    make: Make<S>,
+    remake: Option<Remake<S>>,
     events: Events,
     phase: AtomicU8,
     pub(crate) log: Option<Arc<Log<S::Journal>>>,
@@ -113,7 +118,12 @@ pub struct Shared<S: State> {
 }
 
 impl<S: State> Shared<S> {
-    pub(crate) fn new(config: Config, make: Make<S>, events: Events) -> Arc<Self> {
+    pub(crate) fn new(
+        config: Config,
+        make: Make<S>,
+        remake: Option<Remake<S>>,
+        events: Events,
+    ) -> Arc<Self> {
         let spots = (0..config.shards).map(|_| {
             CachePadded::new(Spot {
                 desk: Desk::empty(),
@@ -143,6 +153,7 @@ impl<S: State> Shared<S> {
             ports,
             config,
             make,
+            remake,
             events,
             phase,
             log,
@@ -157,12 +168,37 @@ impl<S: State> Shared<S> {
     }
 
     pub(crate) fn fresh(&self, index: usize) -> Box<Shard<S>> {
+        self.shard((self.make)(index))
+    }
+
+    /// Whether a lost shard is made again from the journal, which takes its time.
+    pub(crate) fn remakes(&self) -> bool {
+        self.remake.is_some() && self.log.is_some()
+    }
+
+    /// A lost shard, made again from the journal. Blocks for the disk.
+    pub(crate) fn remade(&self, index: usize) -> Box<Shard<S>> {
+        let (Some(remake), Some(log)) = (&self.remake, &self.log) else {
+            return self.fresh(index);
+        };
+        let mut shard = self.shard(remake(index, &JournalDesk::new(log)));
+        let newest = log.queued(index);
+        if let Some(effects) = shard.state.effects() {
+            // Some of what was replayed may have been read before it was durable.
+            effects.begin(newest + 1, log.synced(index));
+            effects.needs_all_until(newest);
+        }
+        shard
+    }
+
+    fn shard(&self, state: S) -> Box<Shard<S>> {
+        let window = self.config.write_window;
         Box::new(Shard {
-            state: (self.make)(index),
+            state,
             closed: false,
             tending: false,
             place: false,
-            batch: Batch::new(self.config.write_window),
+            batch: Batch::new(window),
         })
     }
 
