@@ -229,6 +229,8 @@ pub enum OpenError {
         /// Why.
         source: std::io::Error,
     },
+    /// What was kept on disk could not be read; it was not changed.
+    Recovery(Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl fmt::Display for OpenError {
@@ -242,6 +244,7 @@ impl fmt::Display for OpenError {
                 write!(f, "{name} = {value} is not possible: allowed is {allowed}")
             }
             Self::Thread { name, .. } => write!(f, "thread {name} could not be started"),
+            Self::Recovery(_) => write!(f, "the store could not be recovered"),
         }
     }
 }
@@ -251,6 +254,7 @@ impl std::error::Error for OpenError {
         match self {
             Self::Setting { .. } => None,
             Self::Thread { source, .. } => Some(source),
+            Self::Recovery(source) => Some(&**source),
         }
     }
 }

@@ -135,6 +135,12 @@ impl<'b> Iterator for Effects<'b> {
 }
 
 impl<'b> Effects<'b> {
+    /// Where the next effect begins, or the record ends.
+    #[must_use]
+    pub const fn offset(&self) -> usize {
+        self.at
+    }
+
     fn command(&mut self) -> Option<Effect<'b>> {
         let parts = self.number(b'*')?;
         let name = self.bulk()?;

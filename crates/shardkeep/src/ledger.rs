@@ -222,13 +222,6 @@ impl<K: 'static, V: 'static> Ledger<K, V> {
             budget.used = budget.used.saturating_sub(old).saturating_add(new);
         }
     }
-
-    /// As [`Ledger::restored`], for a clear.
-    pub(crate) fn restored_clear(&mut self) {
-        if let Some(budget) = &mut self.budget {
-            budget.used = 0;
-        }
-    }
 }
 
 fn over_weight(allowed: u64, needed: u64) -> Refused {

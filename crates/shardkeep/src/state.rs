@@ -10,9 +10,12 @@ use std::borrow::Borrow;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use shardkeep_core::{Effects, NoJournal, NoTransaction, Refused, State, Tended};
+use shardkeep_core::{Effects, NoTransaction, Refused, State, Tended};
 
 use crate::clock::Clock;
+use crate::codec::{DecodeError, EncodeError};
+use crate::durable::{Kept, LogJournal};
+use crate::effect::Effect;
 use crate::flight::Flights;
 use crate::ledger::Ledger;
 use crate::mail::Mailed;
@@ -338,6 +341,94 @@ impl<K: Key, V: Value> ShardState<K, V> {
     }
 }
 
+impl<K: Key, V: Value> ShardState<K, V> {
+    /// Puts an entry in its place that was read from the log.
+    fn restore_entry(&mut self, key: K, value: V, expires: Option<UnixMillis>) {
+        let hash = self.router.hash(&key);
+        if let Some(ledger) = &mut self.ledger {
+            let old = self.table.find(hash, |entry| entry.key == key);
+            let old = old.map(|entry| (&entry.key, &entry.value));
+            ledger.restored(old, Some((&key, &value)));
+        }
+        drop(self.place(hash, key, value, expires));
+    }
+
+    fn restore_removal(&mut self, key: &K) {
+        let hash = self.router.hash(key);
+        let removed = self.table.remove(hash, |entry| entry.key == *key);
+        if let (Some(ledger), Some(entry)) = (&mut self.ledger, removed) {
+            ledger.restored(Some((&entry.key, &entry.value)), None);
+        }
+    }
+
+    fn restore_clear(&mut self) {
+        let mut cursor = Some(Cursor::START);
+        let mut keys = Vec::new();
+        while let Some(at) = cursor {
+            cursor = self.table.scan(at, |entry| keys.push(entry.key.clone()));
+        }
+        for key in &keys {
+            self.restore_removal(key);
+        }
+    }
+}
+
+impl<K: Key, V: Value> Kept for ShardState<K, V> {
+    fn restore(&mut self, effect: &Effect<'_>) -> Result<(), DecodeError> {
+        let Some(codecs) = self.ledger.as_ref().and_then(|ledger| ledger.codecs()) else {
+            return Ok(());
+        };
+        match *effect {
+            Effect::Set {
+                key,
+                value,
+                expires,
+            } => {
+                let (key, value) = (codecs.key.decode(key)?, codecs.value.decode(value)?);
+                self.restore_entry(key, value, expires);
+            }
+            Effect::Delete { key } => {
+                let key = codecs.key.decode(key)?;
+                self.restore_removal(&key);
+            }
+            Effect::Clear => self.restore_clear(),
+        }
+        Ok(())
+    }
+
+    fn save(
+        &self,
+        cursor: Cursor,
+        into: &mut Vec<u8>,
+    ) -> Result<(u64, Option<Cursor>), EncodeError> {
+        let Some(codecs) = self.ledger.as_ref().and_then(|ledger| ledger.codecs()) else {
+            return Ok((0, None));
+        };
+        let (mut key, mut value) = (Vec::new(), Vec::new());
+        let mut result = Ok(0);
+        let next = self.table.scan(cursor, |entry| {
+            let Ok(count) = &mut result else {
+                return;
+            };
+            *count += 1;
+            key.clear();
+            value.clear();
+            let encoded = codecs.key.encode(&entry.key, &mut key);
+            let encoded = encoded.and_then(|()| codecs.value.encode(&entry.value, &mut value));
+            match encoded {
+                Ok(()) => Effect::Set {
+                    key: &key,
+                    value: &value,
+                    expires: entry.expires,
+                }
+                .encode(into),
+                Err(error) => result = Err(error),
+            }
+        });
+        Ok((result?, next))
+    }
+}
+
 impl<K, V> State for ShardState<K, V>
 where
     K: Hash + Eq + Clone + Send + 'static,
@@ -345,7 +436,7 @@ where
 {
     type Work = Mailed<K, V>;
     type Transaction = NoTransaction;
-    type Journal = NoJournal;
+    type Journal = LogJournal;
 
     #[inline]
     fn effects(&mut self) -> Option<&mut Effects> {

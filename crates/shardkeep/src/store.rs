@@ -17,12 +17,15 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use shardkeep_core::{
-    Borrowed, Call, CancelToken, CloseReport, Deadline, Error, Keep, Refused, ShardStats, Ticket,
+    Borrowed, Call, CancelToken, CloseReport, Deadline, Error, Keep, LogStats, Refused, ShardStats,
+    Ticket,
 };
 
 use crate::builder::Builder;
 use crate::clock::Clock;
+use crate::durable::{self, Automatic, Compression, SnapshotError, SnapshotReport};
 use crate::hand::{self, Hand};
 use crate::mail::{Load, Mailed, Op, Step};
 use crate::reply::{Expires, Insert, Inserted, Insertion, NewTtl, Reply, When};
@@ -39,6 +42,9 @@ pub(crate) struct Inner<K: Key, V: Value> {
     /// Segments of other than the usual size, in entries.
     pub(crate) segment_entries: Option<usize>,
     pub(crate) keeping: Keeping,
+    pub(crate) compression: Compression,
+    /// Takes snapshots when the log has grown enough.
+    pub(crate) automatic: Mutex<Option<Automatic>>,
 }
 
 /// What of the store outlives the process.
@@ -451,7 +457,52 @@ impl<K: Key, V: Value> Store<K, V> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn close(&self, timeout: Duration) -> CloseReport {
+        if let Some(automatic) = &mut *self.inner.automatic.lock() {
+            automatic.ask_to_stop();
+        }
         self.inner.keep.close(Deadline::after(timeout))
+    }
+
+    /// Waits until everything that was written so far is durable, whatever the
+    /// [`SyncMode`](crate::SyncMode). Done at once where there is no log.
+    ///
+    /// Blocks for the disk, until the deadline.
+    ///
+    /// # Errors
+    /// *Lost*: some of it may not survive.
+    pub fn sync(&self) -> Result<(), Error> {
+        self.admit()?;
+        Ok(self.inner.keep.sync(&self.call())?)
+    }
+
+    /// Writes a snapshot of a durable store, and removes the log that it makes superfluous; so that the
+    /// next opening is quick. The store goes on meanwhile: one segment at a time is held and copied.
+    ///
+    /// Blocks for the disk, for as long as it takes.
+    ///
+    /// ```
+    /// use shardkeep::{Durable, Store};
+    ///
+    /// # let dir = std::env::temp_dir().join(format!("shardkeep-doc-snapshot-{}", std::process::id()));
+    /// let store = Store::builder().durable(&dir, Durable::new()).open()?;
+    /// store.insert("desk".to_owned(), 1_u64)?;
+    /// assert_eq!(store.snapshot()?.entries, 1);
+    /// # drop(store);
+    /// # std::fs::remove_dir_all(&dir)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// See [`SnapshotError`]; the log stays as it was.
+    pub fn snapshot(&self) -> Result<SnapshotReport, SnapshotError> {
+        self.admit().map_err(Error::from)?;
+        self.inner.snapshot(&|| false)
+    }
+
+    /// What the log has seen; `None` of a store that is not durable.
+    #[must_use]
+    pub fn log_stats(&self) -> Option<LogStats> {
+        self.inner.keep.log_stats()
     }
 
     /// Hash and shard of a key.
@@ -591,6 +642,14 @@ impl<K: Key, V: Value> Store<K, V> {
 }
 
 impl<K: Key, V: Value> Inner<K, V> {
+    /// Takes a snapshot, unless it is cancelled before it is whole.
+    pub(crate) fn snapshot(
+        &self,
+        is_cancelled: &dyn Fn() -> bool,
+    ) -> Result<SnapshotReport, SnapshotError> {
+        durable::snapshot(&self.keep, self.compression, is_cancelled)
+    }
+
     /// The moment `ttl` from now.
     pub(crate) fn after(&self, ttl: Duration) -> UnixMillis {
         let ttl = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
