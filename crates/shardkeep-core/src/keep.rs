@@ -14,7 +14,7 @@ use crate::limits;
 use crate::loan::{Loan, Loans, Shard};
 use crate::log::JournalDesk;
 use crate::owner::Owner;
-use crate::reserve::Reservation;
+use crate::place::Reservation;
 use crate::service::Served;
 use crate::shared::{Event, Events, Make, Phase, Posting, Remake, Shared};
 use crate::stats::ShardStats;
