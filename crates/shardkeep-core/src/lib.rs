@@ -19,6 +19,7 @@
 //! hand-over   shared service acquire  posting and borrowing; serving mail; several shards at once
 //!             lost place              a lost shard and its mail; places while they are used
 //!             desk mailbox loan mail port doorbell ticket work
+//!             durable duty            waiting for a sync; what is done with the journal in hand
 //!             log holding awaiting    the log, lent; who waits for a sync
 //!             door                    admission, and waiting for a place
 //! pure        batch group             what waits and when it is due; a batch by shard
@@ -115,6 +116,7 @@ mod work;
 pub use cancel::CancelToken;
 pub use config::{Config, Durability, Handover, Overload, SyncMode};
 pub use deadline::{Call, Deadline};
+pub use duty::JournalDesk;
 pub use error::{Error, Lost, OpenError, Refused};
 #[cfg(any(shuttle, loom))]
 pub use fault::{Fault, plant};
@@ -122,7 +124,7 @@ pub use idle::Visit;
 pub use journal::{Effects, Journal, JournalError, NoJournal};
 pub use keep::{Borrowed, CloseReport, Keep};
 pub use loan::{Loan, Loans};
-pub use log::{JournalDesk, LogEvent};
+pub use log::LogEvent;
 pub use log_stats::LogStats;
 pub use place::Reservation;
 pub use shared::{Event, Shared};

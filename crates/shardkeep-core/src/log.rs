@@ -134,27 +134,6 @@ pub(crate) struct Log<J: Journal> {
     tell: Tell,
 }
 
-/// The way to the journal, for those who make a lost state again.
-pub struct JournalDesk<J: Journal>(Arc<Log<J>>);
-
-impl<J: Journal> JournalDesk<J> {
-    pub(crate) fn new(log: &Arc<Log<J>>) -> Self {
-        Self(Arc::clone(log))
-    }
-
-    /// As [`Keep::on_journal`](crate::Keep::on_journal).
-    ///
-    /// # Errors
-    /// *Refused* where `duty` will not run; *lost* where it may.
-    pub fn on_journal<T: Send + 'static>(
-        &self,
-        call: &Call,
-        duty: impl FnOnce(&mut J) -> T + Send + 'static,
-    ) -> Result<T, Error> {
-        self.0.on_journal(call, duty)
-    }
-}
-
 impl<J: Journal> Log<J> {
     pub(crate) fn new(shards: usize, durability: Durability, tell: Tell) -> Self {
         let numbers = (0..shards).map(|_| CachePadded::new(Numbers::default()));
