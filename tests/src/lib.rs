@@ -9,5 +9,6 @@
 
 pub mod clock;
 pub mod differential;
+pub mod disk;
 pub mod harness;
 pub mod random;

@@ -49,6 +49,27 @@ impl<J, T: Send, F: FnOnce(&mut J) -> T + Send> Duty<J> for Errand<T, F> {
     }
 }
 
+/// The way to the journal, for those who make a lost state again.
+pub struct JournalDesk<J: Journal>(Arc<Log<J>>);
+
+impl<J: Journal> JournalDesk<J> {
+    pub(crate) fn new(log: &Arc<Log<J>>) -> Self {
+        Self(Arc::clone(log))
+    }
+
+    /// As [`Keep::on_journal`](crate::Keep::on_journal).
+    ///
+    /// # Errors
+    /// *Refused* where `duty` will not run; *lost* where it may.
+    pub fn on_journal<T: Send + 'static>(
+        &self,
+        call: &Call,
+        duty: impl FnOnce(&mut J) -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        self.0.on_journal(call, duty)
+    }
+}
+
 impl<J: Journal> Log<J> {
     /// Has the committer run `duty`, and waits for what it returns.
     pub(crate) fn on_journal<T: Send + 'static>(

@@ -48,6 +48,8 @@ pub enum Refused {
     LogFailed,
     /// The store is still being recovered.
     Recovering,
+    /// A key or a value has no form as bytes, so the log cannot keep it.
+    Unencodable,
     /// A limit of the store stands against it.
     OverLimit {
         /// The name of the limit.
@@ -93,6 +95,12 @@ impl fmt::Display for Refused {
                 f,
                 "refused: the log failed; nothing is written until the store is opened again"
             ),
+            Self::Unencodable => {
+                write!(
+                    f,
+                    "refused: the key or the value cannot be encoded for the log"
+                )
+            }
             Self::Recovering => write!(f, "refused: the store is still being recovered"),
             Self::OverLimit {
                 limit,
@@ -221,6 +229,8 @@ pub enum OpenError {
         /// Why.
         source: std::io::Error,
     },
+    /// What was kept on disk could not be read; it was not changed.
+    Recovery(Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl fmt::Display for OpenError {
@@ -234,6 +244,7 @@ impl fmt::Display for OpenError {
                 write!(f, "{name} = {value} is not possible: allowed is {allowed}")
             }
             Self::Thread { name, .. } => write!(f, "thread {name} could not be started"),
+            Self::Recovery(_) => write!(f, "the store could not be recovered"),
         }
     }
 }
@@ -243,6 +254,7 @@ impl std::error::Error for OpenError {
         match self {
             Self::Setting { .. } => None,
             Self::Thread { source, .. } => Some(source),
+            Self::Recovery(source) => Some(&**source),
         }
     }
 }

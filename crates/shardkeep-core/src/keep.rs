@@ -8,14 +8,15 @@ use crate::clock;
 use crate::committer::Committer;
 use crate::config::{Config, Handover};
 use crate::deadline::{Call, Deadline};
+use crate::duty::JournalDesk;
 use crate::error::{Error, OpenError, Refused};
 use crate::fault::{Fault, is_planted};
 use crate::limits;
 use crate::loan::{Loan, Loans, Shard};
 use crate::owner::Owner;
-use crate::reserve::Reservation;
+use crate::place::Reservation;
 use crate::service::Served;
-use crate::shared::{Event, Phase, Posting, Shared};
+use crate::shared::{Event, Events, Make, Phase, Posting, Remake, Shared};
 use crate::stats::ShardStats;
 use crate::sync::{AtomicUsize, Mutex, Waiter, thread};
 use crate::work::State;
@@ -97,8 +98,36 @@ impl<S: State> Keep<S> {
         make: impl Fn(usize) -> S + Send + Sync + 'static,
         events: impl Fn(Event) + Send + Sync + 'static,
     ) -> Result<Self, OpenError> {
+        Self::open_with(config, Box::new(make), None, Arc::new(events))
+    }
+
+    /// As [`Keep::open`], for states whose effects a journal keeps ([`Config::durability`]): a shard
+    /// that was lost is made again by `remake(shard, journal)`, on a thread of its own, while the
+    /// others go on; its mail is refused until then. What works had completed before the loss is in the
+    /// journal when `remake` gets at it.
+    ///
+    /// Writes are admitted once the journal is there: [`Keep::install_journal`].
+    ///
+    /// # Errors
+    /// As [`Keep::open`].
+    pub fn open_kept(
+        config: Config,
+        make: impl Fn(usize) -> S + Send + Sync + 'static,
+        remake: impl Fn(usize, &JournalDesk<S::Journal>) -> S + Send + Sync + 'static,
+        events: impl Fn(Event) + Send + Sync + 'static,
+    ) -> Result<Self, OpenError> {
+        let remake = Some(Box::new(remake) as Remake<S>);
+        Self::open_with(config, Box::new(make), remake, Arc::new(events))
+    }
+
+    fn open_with(
+        config: Config,
+        make: Make<S>,
+        remake: Option<Remake<S>>,
+        events: Events,
+    ) -> Result<Self, OpenError> {
         config.check()?;
-        let shared = Shared::new(config, Box::new(make), Arc::new(events));
+        let shared = Shared::new(config, make, remake, events);
         let gone = Arc::new(Gone {
             left: AtomicUsize::new(0),
             waiter: Waiter::new(),

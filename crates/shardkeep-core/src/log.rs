@@ -48,6 +48,8 @@ pub enum LogEvent {
     NoSpace(String),
     /// There is space again.
     Resumed,
+    /// Something that somebody may want to know, although the log is sound.
+    Warning(String),
 }
 
 type Tell = Box<dyn Fn(LogEvent) + Send + Sync>;

@@ -68,10 +68,15 @@ impl<S: State> Shared<S> {
         self.tell(Event::ShardLost { shard: index });
     }
 
-    /// Nobody will bring this shard back: from now on who posts refuses.
+    /// This shard is not to be had, for now or for good: who posts refuses.
     pub(crate) fn give_up(&self, index: usize) {
         self.beside(index).gone.store(true, SeqCst);
         self.refuse_mail(index);
+    }
+
+    /// The shard is back: who posts finds it again.
+    pub(crate) fn take_back(&self, index: usize) {
+        self.beside(index).gone.store(false, SeqCst);
     }
 
     /// Shards that are neither on their desks nor given up.

@@ -9,7 +9,7 @@ use std::time::Instant;
 use crate::deadline::Deadline;
 use crate::error::{Error, Refused};
 use crate::loan::Loan;
-use crate::reserve::Place;
+use crate::place::Place;
 use crate::ticket::Ticket;
 use crate::work::{Outcome, State, Work};
 

@@ -18,12 +18,12 @@ use crate::clock;
 use crate::deadline::Call;
 use crate::error::{Error, Lost, Refused};
 use crate::limits;
-use crate::loan::Loan;
+use crate::loan::{Loan, Shard};
+use crate::place::Place;
 use crate::port::{Port, Sent};
-use crate::reserve::Place;
 use crate::service::Served;
 use crate::shared::{Event, Shared};
-use crate::sync::Wake;
+use crate::sync::{Wake, thread};
 use crate::work::{Outcome, State, Tended, Transaction};
 
 pub(crate) struct Owner<S: State> {
@@ -36,6 +36,8 @@ pub(crate) struct Owner<S: State> {
     tend_at: Option<Instant>,
     /// Lost shards whose state could not be made yet.
     unmade: Vec<usize>,
+    /// Lost shards whose state is being made from the journal.
+    remaking: Vec<(usize, thread::JoinHandle)>,
 }
 
 struct Pending<S: State> {
@@ -54,6 +56,7 @@ impl<S: State> Owner<S> {
             tending: Vec::new(),
             tend_at: None,
             unmade: Vec::new(),
+            remaking: Vec::new(),
         }
     }
 
@@ -140,25 +143,62 @@ impl<S: State> Owner<S> {
             self.unmade.push(index);
             busy = true;
         }
+        while let Some((index, made)) = self.port().remade.try_recv() {
+            self.forget_remaking(index);
+            self.bring_back(index, made);
+            busy = true;
+        }
         for index in std::mem::take(&mut self.unmade) {
-            match catch_unwind(AssertUnwindSafe(|| self.shared.fresh(index))) {
-                Ok(shard) => {
-                    self.shared.put(index, shard);
-                    self.shared.look_again(index);
-                    // A close that did not find it has left word in the flag, which refusing mail
-                    // has cleared.
-                    if self.shared.is_stopping() {
-                        self.shared.nudge(index);
-                    }
-                }
-                Err(_) => {
-                    self.shared.tell(Event::RebuildFailed { shard: index });
-                    self.shared.refuse_mail(index);
-                    self.unmade.push(index);
-                }
+            if self.shared.remakes() {
+                self.remake(index);
+            } else {
+                let made = catch_unwind(AssertUnwindSafe(|| self.shared.fresh(index)));
+                self.bring_back(index, made.ok());
             }
         }
         busy
+    }
+
+    /// Has a lost shard made again by a thread of its own. Whoever asks for it meanwhile is refused.
+    fn remake(&mut self, index: usize) {
+        self.shared.give_up(index);
+        let shared = Arc::clone(&self.shared);
+        let name = format!("{}-remake-{index}", shared.config.name);
+        let thread = thread::spawn(name, move || {
+            let made = catch_unwind(AssertUnwindSafe(|| shared.remade(index)));
+            let port = shared.owner_of(index);
+            // There is a place for each shard, and a shard is made again once at a time: never full.
+            drop(port.remade.try_send((index, made.ok())));
+            port.doorbell.ring();
+        });
+        match thread {
+            Ok(thread) => self.remaking.push((index, thread)),
+            Err(_) => self.bring_back(index, None),
+        }
+    }
+
+    fn forget_remaking(&mut self, index: usize) {
+        if let Some(at) = self.remaking.iter().position(|(other, _)| *other == index) {
+            let (_, thread) = self.remaking.swap_remove(at);
+            // It has sent what it made as its last act.
+            drop(thread.join());
+        }
+    }
+
+    fn bring_back(&mut self, index: usize, made: Option<Box<Shard<S>>>) {
+        let Some(shard) = made else {
+            self.shared.tell(Event::RebuildFailed { shard: index });
+            self.shared.refuse_mail(index);
+            self.unmade.push(index);
+            return;
+        };
+        self.shared.take_back(index);
+        self.shared.put(index, shard);
+        self.shared.look_again(index);
+        // A close that did not find it has left word in the flag, which refusing mail has cleared.
+        if self.shared.is_stopping() {
+            self.shared.nudge(index);
+        }
     }
 
     fn carry_transactions(&mut self) -> bool {
@@ -239,6 +279,11 @@ impl<S: State> Owner<S> {
         self.in_hand.clear();
         self.shared.take_back_handovers(self.port());
         self.shared.take_losses(self.port());
+        for (index, thread) in std::mem::take(&mut self.remaking) {
+            // It ends by itself: with the log's end, or when its files are read.
+            drop(thread.join());
+            self.shared.give_up(index);
+        }
         for index in std::mem::take(&mut self.unmade) {
             self.shared.give_up(index);
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::doorbell::Doorbell;
 use crate::limits;
 use crate::loan::{Loan, Shard};
-use crate::reserve::Place;
+use crate::place::Place;
 use crate::sync::channel::Queue;
 use crate::work::State;
 
@@ -18,6 +18,8 @@ pub(crate) struct Port<S: State> {
     pub(crate) handovers: Queue<Loan<S>>,
     /// One place for each of its shards.
     pub(crate) losses: Queue<(usize, Box<Shard<S>>)>,
+    /// Lost shards that were made again, or not (`None`). One place for each of its shards.
+    pub(crate) remade: Queue<(usize, Option<Box<Shard<S>>>)>,
     /// Bounded by `TRANSACTIONS_DEFAULT`, or one place for each reserved poster if they are more.
     pub(crate) transactions: Queue<Sent<S>>,
 }
@@ -35,6 +37,7 @@ impl<S: State> Port<S> {
             doorbell: Arc::new(Doorbell::new()),
             handovers: Queue::bounded(shards),
             losses: Queue::bounded(shards),
+            remade: Queue::bounded(shards),
             transactions: Queue::bounded(reserved.max(limits::TRANSACTIONS_DEFAULT)),
         }
     }

@@ -16,6 +16,7 @@ use crate::clock;
 use crate::config::{Config, Handover, Overload};
 use crate::deadline::{Call, Deadline};
 use crate::desk::Desk;
+use crate::duty::JournalDesk;
 use crate::error::Refused;
 use crate::fault::{Fault, is_planted};
 use crate::limits;
@@ -23,8 +24,8 @@ use crate::loan::{Loan, Shard};
 use crate::log::{Log, LogEvent};
 use crate::mail::{Mail, Posted};
 use crate::mailbox::{Mailbox, Place};
+use crate::place::Reservation;
 use crate::port::{Port, Sent};
-use crate::reserve::Reservation;
 use crate::service::Served;
 use crate::stats::{HolderCount, ShardCounters};
 use crate::sync::{AtomicBool, AtomicU8, AtomicUsize, SPIN_ROUNDS, Waiter, Wake, spin_loop};
@@ -51,6 +52,9 @@ pub enum Event {
 
 pub(crate) type Events = Arc<dyn Fn(Event) + Send + Sync>;
 pub(crate) type Make<S> = Box<dyn Fn(usize) -> S + Send + Sync>;
+/// Makes the state of a lost shard again, from what the journal has kept.
+pub(crate) type Remake<S> =
+    Box<dyn Fn(usize, &JournalDesk<<S as State>::Journal>) -> S + Send + Sync>;
 
 /// The hot part of a shard's place: one cache line that moves with the shard.
 pub(crate) struct Spot<S: State> {
@@ -74,7 +78,8 @@ pub(crate) struct Beside<S: State> {
     pub(crate) counters: ShardCounters,
     /// Asks the owner to tend the shard.
     pub(crate) wants_tending: AtomicBool,
-    /// The shard was lost and will not come back, because its owner has ended: who posts refuses.
+    /// The shard was lost and is not back: it is being made again, or its owner has ended. Who posts
+    /// refuses.
     pub(crate) gone: AtomicBool,
 }
 
@@ -102,7 +107,8 @@ pub struct Shared<S: State> {
     beside: Box<[CachePadded<Beside<S>>]>,
     pub(crate) ports: Box<[Port<S>]>,
     pub(crate) config: Config,
-    pub(crate) make: Make<S>,
+    make: Make<S>,
+    remake: Option<Remake<S>>,
     events: Events,
     phase: AtomicU8,
     pub(crate) log: Option<Arc<Log<S::Journal>>>,
@@ -113,7 +119,12 @@ pub struct Shared<S: State> {
 }
 
 impl<S: State> Shared<S> {
-    pub(crate) fn new(config: Config, make: Make<S>, events: Events) -> Arc<Self> {
+    pub(crate) fn new(
+        config: Config,
+        make: Make<S>,
+        remake: Option<Remake<S>>,
+        events: Events,
+    ) -> Arc<Self> {
         let spots = (0..config.shards).map(|_| {
             CachePadded::new(Spot {
                 desk: Desk::empty(),
@@ -143,6 +154,7 @@ impl<S: State> Shared<S> {
             ports,
             config,
             make,
+            remake,
             events,
             phase,
             log,
@@ -157,7 +169,24 @@ impl<S: State> Shared<S> {
     }
 
     pub(crate) fn fresh(&self, index: usize) -> Box<Shard<S>> {
-        let mut state = (self.make)(index);
+        self.shard(index, (self.make)(index))
+    }
+
+    /// Whether a lost shard is made again from the journal, which takes its time.
+    pub(crate) fn remakes(&self) -> bool {
+        self.remake.is_some() && self.log.is_some()
+    }
+
+    /// A lost shard, made again from the journal. Blocks for the disk.
+    pub(crate) fn remade(&self, index: usize) -> Box<Shard<S>> {
+        let (Some(remake), Some(log)) = (&self.remake, &self.log) else {
+            return self.fresh(index);
+        };
+        self.shard(index, remake(index, &JournalDesk::new(log)))
+    }
+
+    fn shard(&self, index: usize, mut state: S) -> Box<Shard<S>> {
+        let window = self.config.write_window;
         if let (Some(log), Some(effects)) = (&self.log, state.effects()) {
             // It was made from what was queued, and some of that may not be durable yet.
             effects.needs_all_until(log.queued(index));
@@ -167,7 +196,7 @@ impl<S: State> Shared<S> {
             closed: false,
             tending: false,
             place: false,
-            batch: Batch::new(self.config.write_window),
+            batch: Batch::new(window),
         })
     }
 

@@ -86,6 +86,7 @@ impl ShardCounters {
             | Refused::LogHasNoSpace
             | Refused::LogFailed
             | Refused::Recovering
+            | Refused::Unencodable
             | Refused::OverLimit { .. }
             | Refused::Reentrant => &self.refused_other,
         };

@@ -1,0 +1,6 @@
+//! A store that outlives its process, as its user sees it: what is there after opening it again.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod place;
+mod reopening;

@@ -1,0 +1,8 @@
+//! The log on a simulated disk: crashes, errors, damage, and the faults that these tests would notice.
+
+#![expect(
+    clippy::print_stdout,
+    reason = "a test that says how much it has explored"
+)]
+
+mod crashing;
