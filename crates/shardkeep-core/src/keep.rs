@@ -456,8 +456,13 @@ impl<S: State> Keep<S> {
                     Ok(loans) => loans.into_only(),
                     // Closed before: by an earlier close.
                     Err(Error::Refused(Refused::Closed)) => return Some(0),
-                    // It died while it was waited for: its owner brings it back.
-                    Err(Error::Refused(Refused::ShardLost { .. })) => continue,
+                    // It died, or was dead when it was asked for: its owner brings it back.
+                    Err(Error::Refused(Refused::ShardLost { .. }))
+                        if !deadline.has_passed(clock::now()) =>
+                    {
+                        self.shared.wait_for_shard_back(deadline);
+                        continue;
+                    }
                     Err(Error::Refused(_) | Error::Lost(_)) => return None,
                 };
             loan = match loan.serve(limits::OWNER_SERVICE_WORKS_MAX) {

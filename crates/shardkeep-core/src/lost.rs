@@ -11,7 +11,9 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::SeqCst;
 
+use crate::deadline::Deadline;
 use crate::error::{Lost, Refused};
+use crate::limits;
 use crate::loan::Shard;
 use crate::mail::Mail;
 use crate::port::Port;
@@ -77,6 +79,14 @@ impl<S: State> Shared<S> {
     /// The shard is back: who posts finds it again.
     pub(crate) fn take_back(&self, index: usize) {
         self.beside(index).gone.store(false, SeqCst);
+    }
+
+    /// Waits until a lost shard is back, or `deadline` passes.
+    pub(crate) fn wait_for_shard_back(&self, deadline: Deadline) {
+        // Woken by whoever brings one back; another close may take the wake-up, so not for long.
+        let again = Deadline::after(limits::TEND_INTERVAL);
+        self.shard_back
+            .wait_until(Some(deadline.min(again).instant()));
     }
 
     /// Shards that are neither on their desks nor given up.

@@ -143,11 +143,6 @@ impl<S: State> Owner<S> {
             self.unmade.push(index);
             busy = true;
         }
-        while let Some((index, made)) = self.port().remade.try_recv() {
-            self.forget_remaking(index);
-            self.bring_back(index, made);
-            busy = true;
-        }
         for index in std::mem::take(&mut self.unmade) {
             if self.shared.remakes() {
                 self.remake(index);
@@ -155,6 +150,12 @@ impl<S: State> Owner<S> {
                 let made = catch_unwind(AssertUnwindSafe(|| self.shared.fresh(index)));
                 self.bring_back(index, made.ok());
             }
+        }
+        // After those that are tried again: what fails now waits for the next duty.
+        while let Some((index, made)) = self.port().remade.try_recv() {
+            busy |= made.is_some();
+            self.forget_remaking(index);
+            self.bring_back(index, made);
         }
         busy
     }
@@ -195,6 +196,7 @@ impl<S: State> Owner<S> {
         self.shared.take_back(index);
         self.shared.put(index, shard);
         self.shared.look_again(index);
+        self.shared.shard_back.wake();
         // A close that did not find it has left word in the flag, which refusing mail has cleared.
         if self.shared.is_stopping() {
             self.shared.nudge(index);

@@ -115,6 +115,8 @@ pub struct Shared<S: State> {
     /// Transactions sent and not settled; a close waits for them.
     transactions: AtomicUsize,
     transactions_ended: Waiter,
+    /// A lost shard is back, or could not be brought back; a close waits for that.
+    pub(crate) shard_back: Waiter,
     me: Weak<Self>,
 }
 
@@ -160,6 +162,7 @@ impl<S: State> Shared<S> {
             log,
             transactions: AtomicUsize::new(0),
             transactions_ended: Waiter::new(),
+            shard_back: Waiter::new(),
             me: Weak::clone(me),
         });
         for index in 0..shared.shards() {
