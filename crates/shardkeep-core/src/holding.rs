@@ -140,12 +140,10 @@ impl<'l, J: Journal> Holding<'l, J> {
         false
     }
 
-    /// Nothing will be written any more: what waits for a place is turned away, then the places of
-    /// what was appended come back.
+    /// Nothing will be written any more.
     pub(crate) fn fail(&mut self, why: String) {
-        self.log.fail(why);
         let places = std::mem::take(&mut self.shelf().unwritten_places);
-        self.log.give_places(places);
+        self.log.fail(why, places);
     }
 
     fn commit_queue(&mut self, extent: Extent) -> Result<(), JournalError> {

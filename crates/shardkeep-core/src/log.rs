@@ -444,13 +444,15 @@ impl<J: Journal> Log<J> {
         }
     }
 
-    /// Nothing will be acknowledged any more. Called by the journal's holder, or where there is none.
-    pub(crate) fn fail(&self, why: String) {
+    /// Nothing will be acknowledged any more; what was appended needs its `places` no longer. Called by
+    /// the journal's holder, or where there is none.
+    pub(crate) fn fail(&self, why: String, places: usize) {
         self.why.lock().clone_from(&why);
         self.note_behind(false);
         if self.condition.swap(Condition::Failed as u8, SeqCst) != Condition::Failed as u8 {
             (self.tell)(LogEvent::Failed(why));
         }
+        self.give_places(places);
         self.turn_away();
     }
 

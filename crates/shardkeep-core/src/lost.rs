@@ -26,13 +26,10 @@ impl<S: State> Shared<S> {
     #[cold]
     pub(crate) fn report_lost(&self, index: usize, mut shard: Box<Shard<S>>) {
         if shard.place {
-            // What completed works did is kept, what the broken one did is not.
-            if let Some(effects) = shard.state.effects() {
-                effects.cut_back();
-            }
-            self.settle_place(index, &mut shard);
-            self.wake_committer();
+            self.settle_broken(index, &mut shard);
         }
+        // Those who wait for what completed works did may have given up.
+        self.wake_committer();
         let port = self.owner_of(index);
         // There is a place for each shard, and it was in one loan: never full.
         if port.losses.try_send((index, shard)).is_err() {
@@ -43,6 +40,14 @@ impl<S: State> Shared<S> {
         if self.is_stopping() {
             self.take_losses(port);
         }
+    }
+
+    /// Queues what completed changes did; what the broken one did is not kept.
+    pub(crate) fn settle_broken(&self, index: usize, shard: &mut Shard<S>) {
+        if let Some(effects) = shard.state.effects() {
+            effects.cut_back();
+        }
+        self.settle_place(index, shard);
     }
 
     /// What was lost after the owner had ended is not made again.

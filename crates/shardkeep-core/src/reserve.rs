@@ -139,7 +139,7 @@ impl<S: State> Keep<S> {
         log.install(journal);
         // Without it nothing would be written that nobody waits for.
         self.start_committer()
-            .inspect_err(|error| log.fail(error.to_string()))
+            .inspect_err(|error| log.fail(error.to_string(), 0))
     }
 
     /// Has the committer run `duty` with the journal in hand, after everything queued so far was

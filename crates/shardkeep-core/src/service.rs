@@ -74,6 +74,14 @@ impl<S: State, R: Deref<Target = Shared<S>> + Clone> Loan<S, R> {
         }
     }
 
+    /// As [`Loan::settle_place`], where a work broke.
+    fn settle_broken(&mut self) {
+        if self.shard().place {
+            let (shared, index) = (self.shared().clone(), self.index());
+            shared.settle_broken(index, self.shard_mut());
+        }
+    }
+
     fn served_all(mut self) -> Served<Self> {
         let index = self.index();
         if is_planted(Fault::ClearedAfterEmptying) {
@@ -177,6 +185,7 @@ impl<S: State, R: Deref<Target = Shared<S>> + Clone> Loan<S, R> {
             }
             Err(_) => {
                 self.shared().beside(index).counters.works_lost.add(1);
+                self.settle_broken();
                 settle(posted, Outcome::Lost(Lost::ShardLost { shard: index }));
                 Fit::No
             }
@@ -210,7 +219,10 @@ impl<S: State, R: Deref<Target = Shared<S>> + Clone> Loan<S, R> {
                 Outcome::Done
             }
             // All were claimed, and the map they were written to is gone.
-            Err(_) => Outcome::Lost(Lost::ShardLost { shard: index }),
+            Err(_) => {
+                self.settle_broken();
+                Outcome::Lost(Lost::ShardLost { shard: index })
+            }
         };
         if let Outcome::Lost(_) = outcome {
             self.shared()
