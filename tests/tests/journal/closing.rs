@@ -15,6 +15,17 @@ fn threads(prefix: &str) -> usize {
     names.filter(|name| name.starts_with(prefix)).count()
 }
 
+fn until(is: impl Fn() -> bool) {
+    let deadline = later();
+    while !is() {
+        assert!(
+            !deadline.has_passed(shardkeep_core::clock::now()),
+            "in vain"
+        );
+        std::thread::yield_now();
+    }
+}
+
 #[test]
 fn a_close_syncs_everything_in_every_mode_and_leaves_no_thread() {
     for sync in [
@@ -32,11 +43,10 @@ fn a_close_syncs_everything_in_every_mode_and_leaves_no_thread() {
                 library.set(key, key).expect("a write");
             }
             // They take their names when they begin.
-            while threads("ended-") == 0 {
-                std::thread::yield_now();
-            }
+            until(|| threads("ended-") > 0);
             library.end();
-            assert_eq!(threads("ended-"), 0);
+            // Joined; the system forgets them a moment later.
+            until(|| threads("ended-") == 0);
             let closed = Err(Error::Refused(Refused::Closed));
             assert_eq!(library.set(1, 1), closed);
             assert_eq!(library.keep.sync(&call()), Ok(()));

@@ -181,7 +181,7 @@ fn random_works_of_many_threads_leave_the_log_that_says_what_they_did() {
     ] {
         for seed in 1..=SEEDS {
             for config in all_ways(sync) {
-                println!("seed {seed}, {config:?}");
+                eprintln!("seed {seed}, {config:?}");
                 walk(config, seed);
             }
         }
@@ -191,7 +191,7 @@ fn random_works_of_many_threads_leave_the_log_that_says_what_they_did() {
 #[test]
 fn so_do_works_that_are_gathered() {
     for config in all_ways(SyncMode::Always) {
-        println!("{config:?}");
+        eprintln!("{config:?}");
         let window = std::time::Duration::from_micros(200);
         let durability = config.durability.clone().map(|durability| Durability {
             window,
@@ -212,7 +212,7 @@ fn so_do_works_that_are_gathered() {
 #[test]
 fn a_close_among_random_works_keeps_what_was_acknowledged() {
     for config in all_ways(SyncMode::Always) {
-        println!("seed 9, {config:?}");
+        eprintln!("seed 9, {config:?}");
         let library = Library::open(config);
         std::thread::scope(|scope| {
             let (begun, beginning) = crossbeam_channel::bounded(THREADS as usize);

@@ -73,6 +73,31 @@ fn works_before_a_panic_are_kept_the_broken_one_is_lost_and_those_behind_are_ref
     }
 }
 
+/// And nobody but the committer is there to write them.
+#[test]
+fn works_before_a_panic_are_written_though_nobody_waits_for_that() {
+    for config in all_ways(SyncMode::Never) {
+        let library = Library::open(config);
+        let holder = library.hold(1);
+        let mut reserved = library.keep.reserve(&call()).expect("a place");
+        let kept = Note::new(|book| book.set(1, 1));
+        assert!(
+            library
+                .keep
+                .post_write(1, kept, &mut reserved, &call())
+                .is_ok()
+        );
+        drop(reserved);
+        // It changes nothing, and needs no place.
+        let broken = Note::new(|_| panic!("on purpose"));
+        assert!(library.keep.post(1, broken, &call()).is_ok());
+        drop(holder);
+        library.paper.until_written(1);
+        assert_eq!(again(&library, 1), Some(1));
+        library.end();
+    }
+}
+
 #[test]
 fn changes_of_a_loan_before_its_panic_are_kept() {
     for config in all_ways(SyncMode::Always) {
