@@ -113,6 +113,9 @@ fn a_lone_writer_commits_for_itself() {
     for window in [Duration::ZERO, NEVER] {
         let always = durability(SyncMode::Always, true);
         let library = Library::open(config(Handover::Lend, Durability { window, ..always }));
+        // Somebody has waited, and gone.
+        let waited = library.keep.wait_synced(1, 1, &short());
+        assert_eq!(waited, Err(Lost::NotSynced { shard: 1 }));
         for value in 0..5 {
             assert_eq!(library.set_synced(1, value), Ok(()));
         }

@@ -110,6 +110,7 @@ fn changes_of_a_loan_before_its_panic_are_kept() {
             loans.change(|loans| {
                 // Ended, but inside of one that breaks.
                 loans.shard(1).change(|book| book.set(1, 2));
+                loans.state(1).clear(true);
                 panic!("on purpose")
             })
         }));
