@@ -46,6 +46,8 @@ pub enum Fault {
     QueuedAfterReturn,
     /// A mailed work is answered before what it wrote is queued.
     AnsweredBeforeQueued,
+    /// A commit stops at a write although somebody wants everything synced.
+    SyncWantedOverlooked,
     /// A place that nobody used is not given back.
     PlaceKept,
     /// Who has waited for a place does not look at the log again.

@@ -155,7 +155,8 @@ impl<'l, J: Journal> Holding<'l, J> {
         if let Err(JournalError::Failed(_)) = written {
             return written;
         }
-        if extent == Extent::Sync || self.log.wants_sync() {
+        let wanted = self.log.wants_sync() && !is_planted(Fault::SyncWantedOverlooked);
+        if extent == Extent::Sync || wanted {
             // Where there was no space: what was written before.
             self.sync()?;
         } else {

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, bounded};
 use shardkeep_core::{
-    Borrowed, Call, Config, Deadline, Durability, Effects, Error, Event, Handover, Keep, Loans,
-    LogEvent, Outcome, Refused, Reservation, State, SyncMode, Ticket, Transaction, Work,
+    Borrowed, Call, Config, Deadline, Durability, Effects, Error, Event, Handover, JournalDesk,
+    Keep, Loans, LogEvent, Outcome, Refused, Reservation, State, SyncMode, Ticket, Transaction,
+    Work,
 };
 
 use crate::paper::{Paper, Pen};
@@ -256,6 +257,16 @@ pub(crate) fn all_ways(sync: SyncMode) -> impl Iterator<Item = Config> {
         .map(move |(lend, handover)| config(handover, durability(sync, lend)))
 }
 
+fn tracks_keys(config: &Config) -> bool {
+    config.durability.as_ref().expect("a log").sync == SyncMode::Always
+}
+
+fn telling() -> (impl Fn(Event) + Send + Sync + 'static, Receiver<Event>) {
+    let (sender, events) = bounded(64);
+    let tell = move |event| sender.try_send(event).expect("room for an event");
+    (tell, events)
+}
+
 pub(crate) struct Library {
     pub(crate) keep: Keep<Book>,
     pub(crate) paper: Paper,
@@ -271,22 +282,33 @@ impl Library {
     }
 
     pub(crate) fn open_without_journal(config: Config) -> Self {
-        let paper = Paper::default();
-        let (sender, events) = bounded(64);
-        let tell = move |event| sender.try_send(event).expect("room for an event");
-        let sync = config.durability.as_ref().expect("a log").sync;
-        let tracks_keys = sync == SyncMode::Always;
-        let made = move |_| Book::new(HashMap::new(), tracks_keys);
-        // A lost shard is what the log says of it.
+        let (paper, tracks_keys) = (Paper::default(), tracks_keys(&config));
         let known = paper.clone();
-        let remake = move |shard, journal: &shardkeep_core::JournalDesk<Pen>| {
+        // A lost shard is what the log says of it.
+        let remake = move |shard, journal: &JournalDesk<Pen>| {
             let here = journal.on_journal(&call(), |_| ());
             here.expect("the journal");
             let all = replayed(&known).into_iter();
             let mine = all.filter(|&(key, _)| shard_of(key) == shard);
             Book::new(mine.collect(), tracks_keys)
         };
-        let keep = Keep::open_kept(config, made, remake, tell).expect("a keep");
+        let (tell, events) = telling();
+        let make = move |_| Book::new(HashMap::new(), tracks_keys);
+        let keep = Keep::open_kept(config, make, remake, tell).expect("a keep");
+        Self {
+            keep,
+            paper,
+            events,
+        }
+    }
+
+    /// A library whose lost shards are empty again.
+    pub(crate) fn open_forgetful(config: Config) -> Self {
+        let (paper, tracks_keys) = (Paper::default(), tracks_keys(&config));
+        let (tell, events) = telling();
+        let make = move |_| Book::new(HashMap::new(), tracks_keys);
+        let keep = Keep::open(config, make, tell).expect("a keep");
+        keep.install_journal(paper.pen()).expect("a committer");
         Self {
             keep,
             paper,

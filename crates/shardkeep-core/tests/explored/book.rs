@@ -459,6 +459,15 @@ impl Writer {
         );
     }
 
+    /// Writes, and commits what is queued on this thread.
+    pub(crate) fn write_and_commit(&self, shard: usize, key: u8, value: u8) {
+        let call = by(never());
+        let mut reserved = self.keep.reserve(&call).expect("a place");
+        let written = self.apply(shard, key, value, &mut reserved, &call);
+        written.expect("a write");
+        self.keep.commit();
+    }
+
     /// Writes, and does not wait.
     pub(crate) fn write_only(&self, shard: usize, key: u8, value: u8) -> Result<(), Error> {
         let call = by(never());

@@ -348,8 +348,8 @@ fn a_sync_on_request_covers_what_was_mailed() {
             writer.write_and_sync(0, 2, 3);
         }),
         writes(&library, |writer| {
-            writer.write_only(0, 1, 4).expect("a write");
-            writer.keep.commit();
+            // Nobody else is woken for it.
+            writer.write_and_commit(0, 1, 4);
         }),
     ];
     join(threads);

@@ -205,6 +205,10 @@ fn each_planted_fault_is_noticed() {
             Fault::AnsweredBeforeQueued,
             "a_sync_on_request_covers_what_was_mailed",
         ),
+        (
+            Fault::SyncWantedOverlooked,
+            "a_sync_on_request_covers_what_was_mailed",
+        ),
         (Fault::PlaceKept, "a_full_queue_lets_writers_in_one_by_one"),
         (
             Fault::PlaceTakenAfterFailure,
