@@ -32,7 +32,7 @@ use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
 use shuttle::{FailurePersistence, MaxSteps, Runner};
 
 /// What is explored in one run of the suite: half a minute. The least is 100,000.
-const SCHEDULES: usize = 400_000;
+const SCHEDULES: usize = 300_000;
 
 /// Preemptions that PCT places: faults of such protocols need one to three.
 const PCT_DEPTH: usize = 3;
