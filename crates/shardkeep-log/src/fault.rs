@@ -25,6 +25,8 @@ pub enum Fault {
     DeclaredLengthAllocated,
     /// What recovery cuts off is not synced before new records follow.
     CutNotSynced,
+    /// Records that are not proven to be synced are not written again by recovery.
+    TailNotWrittenAgain,
     /// A snapshot becomes the newest before the log is synced as far as it needs.
     SnapshotTooEarly,
 }

@@ -10,12 +10,14 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::rc::Rc;
 
+use shardkeep_log::format::{FILE_HEADER_BYTES, HEAD_BYTES};
 use shardkeep_log::{
-    AdoptError, Compression, FinishedSnapshot, FrameBuffer, Log, Lsn, Options, Record, Recovery,
-    Replay, SnapshotError, SnapshotReader, SnapshotWriter, StoreId, WriteError,
+    AdoptError, Compression, FinishedSnapshot, FrameBuffer, Log, Lsn, OpenError, Options, Record,
+    Recovery, Replay, SnapshotError, SnapshotReader, SnapshotWriter, StoreId, WriteError,
 };
 
 use super::simulated::Disk;
+use super::state::SECTOR_BYTES;
 use crate::random::Random;
 
 /// The store of all stories.
@@ -27,6 +29,20 @@ const KEYS: usize = 8;
 /// Bytes of a payload before its filler.
 const FRAMING_BYTES: usize = 10;
 
+/// Bytes of a segment in which records are aligned, and of such a record.
+const ALIGNED_SEGMENT_BYTES: usize = 8 * SECTOR_BYTES;
+const ALIGNED_BYTES: usize = SECTOR_BYTES / 4;
+
+/// Bytes of aligned record `number`: the first of a segment fills its first sector.
+fn aligned_bytes(number: u64) -> usize {
+    const FIRST_BYTES: usize = SECTOR_BYTES - FILE_HEADER_BYTES;
+    const IN_SEGMENT: u64 = 1 + ((ALIGNED_SEGMENT_BYTES - SECTOR_BYTES) / ALIGNED_BYTES) as u64;
+    match (number - 1) % IN_SEGMENT {
+        0 => FIRST_BYTES,
+        _ => ALIGNED_BYTES,
+    }
+}
+
 /// The map.
 type Map = BTreeMap<u8, Rc<[u8]>>;
 
@@ -37,11 +53,17 @@ pub struct Story {
     history: Vec<Rc<[u8]>>,
     /// The newest record that was proven to be synced.
     pub acknowledged: u64,
+    /// The newest record before those that [`Story::fill`] has synced last: nothing on the disk proves
+    /// more, unless the log is closed.
+    pub before_last_batch: u64,
     /// How often the store was opened.
     life: u8,
     /// How it is opened.
     pub options: Options,
     compression: Compression,
+    /// Whether every fourth record ends with a sector, so that one that a crash has left may follow upon
+    /// one that was written later.
+    is_aligned: bool,
     chance: Random,
 }
 
@@ -52,6 +74,36 @@ pub enum Ending {
     Well,
     /// The log has failed, and said so to every call since.
     Failed,
+}
+
+/// Why a store is not open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It was refused, in these words.
+    Refused(String),
+    /// What it holds is wrong.
+    Wrong(String),
+}
+
+impl Verdict {
+    /// The words.
+    #[must_use]
+    pub fn into_text(self) -> String {
+        match self {
+            Self::Refused(text) => format!("refused: {text}"),
+            Self::Wrong(text) => text,
+        }
+    }
+
+    fn refused(error: &OpenError) -> Self {
+        Self::Refused(error.to_string())
+    }
+}
+
+impl From<String> for Verdict {
+    fn from(text: String) -> Self {
+        Self::Wrong(text)
+    }
 }
 
 /// A snapshot that is being written.
@@ -78,18 +130,24 @@ impl Story {
     #[must_use]
     pub fn new(seed: u64) -> Self {
         let mut chance = Random::new(seed);
+        let is_aligned = chance.percent(30);
         let options = Options {
             create: Some(STORE),
-            segment_bytes: chance.one(&[512, 700, 1_500, 4_096]),
+            segment_bytes: match is_aligned {
+                true => ALIGNED_SEGMENT_BYTES as u64,
+                false => chance.one(&[512, 700, 1_500, 4_096]),
+            },
             ahead_bytes: chance.one(&[0, 512, 4_096, 1 << 20]),
             snapshots_kept: chance.one(&[1, 1, 2]),
         };
         Self {
             history: Vec::new(),
             acknowledged: 0,
+            before_last_batch: 0,
             life: 0,
             options,
             compression: chance.one(&[Compression::None, Compression::Lz4]),
+            is_aligned,
             chance,
         }
     }
@@ -109,6 +167,7 @@ impl Story {
 
     fn payload(&mut self, number: u64) -> Rc<[u8]> {
         let filler = match self.chance.below(10) {
+            _ if self.is_aligned => aligned_bytes(number) - HEAD_BYTES - FRAMING_BYTES,
             0 => self.chance.between(600, 1_600),
             1..=2 => self.chance.between(100, 300),
             _ => self.chance.below(40),
@@ -125,34 +184,42 @@ impl Story {
     /// log ends, and all of it counts as acknowledged.
     ///
     /// # Errors
-    /// What is wrong.
-    pub fn open(&mut self, disk: &Disk) -> Result<Log<Disk>, String> {
+    /// It was refused, or it is wrong.
+    pub fn open(&mut self, disk: &Disk) -> Result<Log<Disk>, Verdict> {
+        let opened = self.recover(disk);
+        match disk.complaint() {
+            Some(complaint) => Err(Verdict::Wrong(complaint)),
+            None => opened,
+        }
+    }
+
+    fn recover(&mut self, disk: &Disk) -> Result<Log<Disk>, Verdict> {
+        let refused = |error| Verdict::refused(&error);
         let opened = Recovery::open(disk.clone(), self.options.clone());
-        let mut recovery = told(opened, "refused to open")?;
+        let mut recovery = opened.map_err(refused)?;
         let mut map = Map::new();
         let (mut last, mut needs) = (0, 0);
         if let Some(snapshot) = recovery.snapshot() {
             map = self.read_snapshot(snapshot)?;
             (last, needs) = (snapshot.lsn().get(), snapshot.needs().get());
         }
-        while let Some(record) = told(recovery.next_record(), "refused to read")? {
+        while let Some(record) = recovery.next_record().map_err(refused)? {
             last = self.apply(&mut map, last, record)?;
         }
+        let (log, _warnings) = recovery.into_log().map_err(refused)?;
         let acknowledged = self.acknowledged;
         if last < acknowledged || last < needs {
-            return Err(format!(
+            return Err(Verdict::Wrong(format!(
                 "the log ends with {last}, {acknowledged} was acknowledged, {needs} is needed"
-            ));
+            )));
         }
         if map != self.map(last) {
-            return Err(format!("this is not the state after record {last}"));
+            let text = format!("this is not the state after record {last}");
+            return Err(Verdict::Wrong(text));
         }
-        let (log, _warnings) = told(recovery.into_log(), "refused to go on")?;
         if log.appended().get() != last || log.synced().lsn().get() != last {
-            return Err(format!("a log of {last} records became {log:?}"));
-        }
-        if let Some(complaint) = disk.complaint() {
-            return Err(complaint);
+            let text = format!("a log of {last} records became {log:?}");
+            return Err(Verdict::Wrong(text));
         }
         self.history.truncate(last as usize);
         self.acknowledged = last;
@@ -175,35 +242,39 @@ impl Story {
         }
     }
 
-    fn read_snapshot(&self, snapshot: &SnapshotReader<Disk>) -> Result<Map, String> {
+    fn read_snapshot(&self, snapshot: &SnapshotReader<Disk>) -> Result<Map, Verdict> {
         let (mut map, mut buffer) = (Map::new(), FrameBuffer::default());
         for index in 0..snapshot.frames() {
-            let frame = told(snapshot.read_frame(index, &mut buffer), "refused a frame")?;
-            let mut rest = frame;
-            while let Some((length, more)) = rest.split_first_chunk::<2>() {
-                let length = usize::from(u16::from_le_bytes(*length));
-                let (payload, more) = more.split_at_checked(length).ok_or("half an entry")?;
-                let number = payload.get(2..FRAMING_BYTES).ok_or("half an entry")?;
-                let number = number
-                    .iter()
-                    .rev()
-                    .fold(0, |sum, byte| sum << 8 | u64::from(*byte));
-                let known = self.history.get((number as usize).wrapping_sub(1));
-                let known = known.filter(|known| known[..] == *payload);
-                let known = known.filter(|_| number <= snapshot.needs().get());
-                let known =
-                    known.ok_or_else(|| format!("entry {number} is not what was written"))?;
-                map.insert(payload[0], Rc::clone(known));
-                rest = more;
-            }
+            let frame = snapshot.read_frame(index, &mut buffer);
+            let frame = frame.map_err(|error| Verdict::refused(&error))?;
+            self.read_entries(frame, snapshot.needs().get(), &mut map)?;
         }
         match map.len() as u64 {
             entries if entries == snapshot.entries() => Ok(map),
-            entries => Err(format!(
-                "{entries} entries, {} were counted",
-                snapshot.entries()
-            )),
+            entries => {
+                let text = format!("{entries} entries, {} were counted", snapshot.entries());
+                Err(Verdict::Wrong(text))
+            }
         }
+    }
+
+    fn read_entries(&self, mut rest: &[u8], needs: u64, map: &mut Map) -> Result<(), String> {
+        while let Some((length, more)) = rest.split_first_chunk::<2>() {
+            let length = usize::from(u16::from_le_bytes(*length));
+            let (payload, more) = more.split_at_checked(length).ok_or("half an entry")?;
+            let number = payload.get(2..FRAMING_BYTES).ok_or("half an entry")?;
+            let number = number
+                .iter()
+                .rev()
+                .fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+            let known = self.history.get((number as usize).wrapping_sub(1));
+            let known = known.filter(|known| known[..] == *payload);
+            let known = known.filter(|_| number <= needs);
+            let known = known.ok_or_else(|| format!("entry {number} is not what was written"))?;
+            map.insert(payload[0], Rc::clone(known));
+            rest = more;
+        }
+        Ok(())
     }
 
     /// Lives on for `steps` steps, each by chance, and tells the disk what was acknowledged.
@@ -391,7 +462,8 @@ impl Story {
         };
         let (mut map, mut last) = (Map::new(), 0);
         if let Some(snapshot) = replay.snapshot() {
-            (map, last) = (self.read_snapshot(snapshot)?, snapshot.lsn().get());
+            let read = self.read_snapshot(snapshot).map_err(Verdict::into_text)?;
+            (map, last) = (read, snapshot.lsn().get());
         }
         while let Some(record) = told(replay.next_record(), "replay")? {
             last = self.apply(&mut map, last, record)?;
@@ -438,6 +510,7 @@ impl Story {
         let mut written = 0;
         while written < bytes {
             let before = self.history.len();
+            self.before_last_batch = self.records();
             self.append(log)?;
             let new = self.history[before..].iter();
             written += new.map(|payload| payload.len()).sum::<usize>();

@@ -6,3 +6,7 @@
 )]
 
 mod crashing;
+mod damage;
+#[cfg(debug_assertions)]
+mod planted;
+mod troubles;
