@@ -72,9 +72,7 @@ fn no_turned_bit_of_a_snapshot_or_manifest_is_accepted() {
 #[test]
 fn a_file_that_ends_early_costs_no_more_than_what_nothing_proves() {
     for (bytes, stride) in [SMALL, LARGE] {
-        let closed = stored(1_000, bytes, Left::Closed)
-            .cut_files(stride)
-            .unwrap();
+        let closed = stored(0, bytes, Left::Closed).cut_files(stride).unwrap();
         assert_eq!(closed.opened, 0);
         let crashed = stored(1_000, bytes, Left::Crashed)
             .cut_files(stride)
