@@ -4,21 +4,20 @@
 //! waits for anything but the disk.
 //!
 //! 1. Records are written in the order in which they were appended, each whole within one segment.
-//! 2. `synced <= written <= appended`; only a sync that succeeded moves `synced`, and only
-//!    [`Log::sync`] and [`Log::close`] make a [`Synced`].
+//! 2. `synced <= written <= appended`; only a sync that succeeded moves `synced`, and a [`Synced`] is made
+//!    of nothing else.
 //! 3. After a failed sync nothing is accepted any more, whatever later calls would say.
 //! 4. A segment gets its first record only when all before it are synced and the manifest lists it.
 
 use std::fmt;
 use std::sync::{Arc, Weak};
 
-use crate::error::{AppendError, DiskError, LogFailed, OpenError, Operation, WriteError};
+use crate::error::{AppendError, DiskError, LogFailed, Operation, WriteError};
 use crate::fault::{Fault, is_planted};
-use crate::format::{
-    FILE_HEADER_BYTES, HEAD_BYTES, Head, Lsn, MANIFEST, StoreId, segment_name, snapshot_name,
-};
+use crate::format::{FILE_HEADER_BYTES, HEAD_BYTES, Head, Lsn, StoreId};
 use crate::limits::{BUFFER_KEPT_BYTES, PAYLOAD_BYTES_MAX};
 use crate::manifest::{self, Manifest};
+use crate::names::{MANIFEST, segment_name, snapshot_name};
 use crate::options::Options;
 use crate::storage::{File, Storage};
 
@@ -343,11 +342,5 @@ impl<S: Storage> fmt::Debug for Log<S> {
             .field("synced", &self.synced)
             .field("failed", &self.failed)
             .finish_non_exhaustive()
-    }
-}
-
-impl From<LogFailed> for OpenError {
-    fn from(failed: LogFailed) -> Self {
-        Self::Disk(failed.cause)
     }
 }

@@ -9,13 +9,14 @@
 
 use std::io;
 
-use crate::error::{Damage, DiskError, OpenError, Operation};
+use crate::error::{DiskError, Operation};
 use crate::fault::{Fault, is_planted};
 use crate::format::{
-    FILE_HEADER_BYTES, FileHeader, FileKind, HeaderFault, Lsn, MANIFEST, MANIFEST_TEMPORARY,
-    StoreId, u32_at, u64_at,
+    FILE_HEADER_BYTES, FileHeader, FileKind, HeaderFault, Lsn, StoreId, u32_at, u64_at,
 };
 use crate::limits::{SEGMENTS_MAX, SNAPSHOTS_KEPT_MAX};
+use crate::names::{MANIFEST, MANIFEST_TEMPORARY};
+use crate::open_error::{Damage, OpenError};
 use crate::storage::{File, Storage, is_no_space, is_retryable_create, read_full_at, write_all_at};
 
 /// Most bytes of a manifest.

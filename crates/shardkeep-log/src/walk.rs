@@ -12,9 +12,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::error::{Damage, OpenError};
 use crate::fault::{Fault, is_planted};
 use crate::format::{Head, Lsn, StoreId};
+use crate::open_error::{Damage, OpenError};
 use crate::segment::{Cursor, Step};
 use crate::storage::Storage;
 
@@ -171,7 +171,7 @@ impl<S: Storage> Walk<S> {
                 Lsn::ZERO => Ok(()),
                 needed => {
                     let damage = Damage::EndsEarly { last, needed };
-                    Err(OpenError::damaged(crate::format::MANIFEST, 0, damage))
+                    Err(OpenError::damaged(crate::names::MANIFEST, 0, damage))
                 }
             };
         };

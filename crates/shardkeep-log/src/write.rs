@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use crate::error::{DiskError, LogFailed, Operation, WriteError};
 use crate::fault::{Fault, is_planted};
-use crate::format::{FILE_HEADER_BYTES, FileHeader, FileKind, Head, Lsn, StoreId, segment_name};
+use crate::format::{FILE_HEADER_BYTES, FileHeader, FileKind, Head, Lsn, StoreId};
 use crate::limits::{AHEAD_WRITE_PART, SEGMENTS_MAX};
 use crate::log::{Active, Log, Part};
 use crate::manifest;
+use crate::names::segment_name;
 use crate::storage::{Storage, is_no_space, is_retryable_create, write_all_at};
 
 /// What zeros written ahead are taken from.

@@ -66,6 +66,12 @@ impl Stored {
         Ok(stored)
     }
 
+    /// The same store with what has become of its disk.
+    #[must_use]
+    pub fn with(self, state: State) -> Self {
+        Self { state, ..self }
+    }
+
     /// The story of it, the same each time.
     ///
     /// # Errors

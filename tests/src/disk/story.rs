@@ -195,7 +195,7 @@ impl Story {
 
     fn recover(&mut self, disk: &Disk) -> Result<Log<Disk>, Verdict> {
         let refused = |error| Verdict::refused(&error);
-        let opened = Recovery::open(disk.clone(), self.options.clone());
+        let opened = Recovery::open(disk.clone().into(), self.options.clone());
         let mut recovery = opened.map_err(refused)?;
         let mut map = Map::new();
         let (mut last, mut needs) = (0, 0);

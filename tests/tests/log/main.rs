@@ -9,4 +9,5 @@ mod crashing;
 mod damage;
 #[cfg(debug_assertions)]
 mod planted;
+mod repairing;
 mod troubles;
