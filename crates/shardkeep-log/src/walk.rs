@@ -97,7 +97,11 @@ impl<S: Storage> Walk<S> {
 
     /// Bytes read so far.
     pub(crate) fn bytes(&self) -> u64 {
-        self.passed_bytes + self.cursor.as_ref().map_or(0, Cursor::at)
+        let of_this = self.cursor.as_ref().map_or(0, |cursor| match self.tail {
+            Some(_) => cursor.file_bytes(),
+            None => cursor.at(),
+        });
+        self.passed_bytes + of_this
     }
 
     /// The segments not yet left behind.

@@ -7,7 +7,9 @@
 
 mod crashing;
 mod damage;
+mod directory;
 #[cfg(debug_assertions)]
 mod planted;
 mod repairing;
+mod tails;
 mod troubles;
