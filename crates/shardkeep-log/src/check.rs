@@ -110,7 +110,8 @@ pub fn check<S: Storage>(storage: &Arc<S>) -> Result<Report, OpenError> {
                 (Name::Manifest, _) => true,
                 (Name::Segment(first), Some(manifest)) => manifest.segments.contains(&first),
                 (Name::Snapshot(lsn), Some(manifest)) => manifest.snapshots.contains(&lsn),
-                _ => false,
+                (Name::Segment(_) | Name::Snapshot(_), None)
+                | (Name::Temporary | Name::Damaged | Name::Foreign, _) => false,
             };
             files.push(checked);
         }

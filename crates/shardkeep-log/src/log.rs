@@ -17,7 +17,7 @@ use crate::fault::{Fault, is_planted};
 use crate::format::{FILE_HEADER_BYTES, HEAD_BYTES, Head, Lsn, StoreId};
 use crate::limits::{BUFFER_KEPT_BYTES, PAYLOAD_BYTES_MAX};
 use crate::manifest::{self, Manifest};
-use crate::names::{MANIFEST, segment_name, snapshot_name};
+use crate::names::{segment_name, snapshot_name};
 use crate::options::Options;
 use crate::storage::{File, Storage};
 
@@ -65,6 +65,8 @@ impl Part {
 
 /// The segment that gets the records.
 pub(crate) struct Active<F> {
+    /// Its name.
+    pub(crate) name: String,
     pub(crate) file: F,
     /// Where the next record goes.
     pub(crate) end: u64,
@@ -271,7 +273,7 @@ impl<S: Storage> Log<S> {
     pub(crate) fn cut(&mut self) -> Result<(), LogFailed> {
         if self.active.sized > self.active.end {
             if let Err(error) = self.active.file.set_len(self.active.end) {
-                let error = DiskError::new(Operation::Cut, &self.active_name(), error);
+                let error = DiskError::new(Operation::Cut, &self.active.name, error);
                 return Err(self.fail(error));
             }
             self.active.sized = self.active.end;
@@ -281,7 +283,7 @@ impl<S: Storage> Log<S> {
 
     /// Syncs the active segment.
     pub(crate) fn sync_active(&mut self) -> Result<(), LogFailed> {
-        match manifest::sync(&self.active.file, &self.active_name()) {
+        match manifest::sync(&self.active.file, &self.active.name) {
             Ok(()) => {
                 self.synced = self.written;
                 Ok(())
@@ -296,12 +298,6 @@ impl<S: Storage> Log<S> {
         let storage = &self.storage;
         self.condemned
             .retain(|part| Arc::strong_count(part) > 1 || storage.remove(&part.name()).is_err());
-    }
-
-    pub(crate) fn active_name(&self) -> String {
-        self.segments
-            .last()
-            .map_or_else(|| MANIFEST.to_owned(), |part| part.name())
     }
 
     /// Whether the active segment holds no record.

@@ -109,7 +109,14 @@ impl OpenError {
         match self {
             Self::UnknownVersion { .. } => true,
             Self::Damaged { damage, .. } => matches!(damage, Damage::Kind { .. }),
-            _ => false,
+            Self::Setting { .. }
+            | Self::Disk(_)
+            | Self::NotFound
+            | Self::OutOfRange { .. }
+            | Self::ManifestMissing { .. }
+            | Self::Missing { .. }
+            | Self::Unlisted { .. }
+            | Self::Foreign { .. } => false,
         }
     }
 
@@ -200,7 +207,15 @@ impl std::error::Error for OpenError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Disk(error) => Some(error),
-            _ => None,
+            Self::Setting { .. }
+            | Self::NotFound
+            | Self::OutOfRange { .. }
+            | Self::ManifestMissing { .. }
+            | Self::Missing { .. }
+            | Self::Unlisted { .. }
+            | Self::Foreign { .. }
+            | Self::UnknownVersion { .. }
+            | Self::Damaged { .. } => None,
         }
     }
 }

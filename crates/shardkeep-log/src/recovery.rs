@@ -354,13 +354,14 @@ impl<S: Storage> Recovery<S> {
         }
         if let Some(tail) = self.walk.tail().filter(|tail| tail.bytes > 0) {
             warnings.push(Warning::TornTail {
-                file: name,
+                file: name.clone(),
                 offset: tail.offset,
                 bytes: tail.bytes,
                 next: last.next(),
             });
         }
         Ok(Active {
+            name,
             file,
             end,
             sized: end,

@@ -106,7 +106,7 @@ impl<S: Storage> Log<S> {
         self.wrote(whole);
         // Some of the record behind may be there, whatever was said.
         self.active.sized = u64::MAX;
-        let error = DiskError::new(Operation::Write, &self.active_name(), unwritten.error);
+        let error = DiskError::new(Operation::Write, &self.active.name, unwritten.error);
         let error = match self.cut() {
             Ok(()) if is_no_space(&error.error) => WriteError::NoSpace(error),
             Ok(()) => self.fail(error).into(),
@@ -139,8 +139,9 @@ impl<S: Storage> Log<S> {
                 if is_no_space(&unwritten.error) {
                     return Ok(());
                 }
-                let name = self.active_name();
-                return Err(self.fail(DiskError::new(Operation::Write, &name, unwritten.error)));
+                let name = &self.active.name;
+                let error = DiskError::new(Operation::Write, name, unwritten.error);
+                return Err(self.fail(error));
             }
             at += piece as u64;
             self.active.sized = at;
@@ -217,6 +218,7 @@ pub(crate) fn begin_segment<S: Storage>(
     manifest::sync(&file, &name).map_err(NotBegun::Failed)?;
     manifest::sync_directory(storage, &name).map_err(NotBegun::Failed)?;
     Ok(Active {
+        name,
         file,
         end: FILE_HEADER_BYTES as u64,
         sized: FILE_HEADER_BYTES as u64,

@@ -1,5 +1,7 @@
 //! The worked example of the README is what the program writes.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::{env, fs, process};

@@ -7,9 +7,10 @@ use std::collections::HashSet;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
+use super::oracle::Verdict;
 use super::simulated::{Disk, Moment};
 use super::state::State;
-use super::story::{Story, Verdict};
+use super::story::Story;
 use crate::random::Random;
 
 /// Steps of a story's first life.

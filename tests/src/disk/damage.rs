@@ -7,9 +7,10 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use super::oracle::Verdict;
 use super::simulated::Disk;
 use super::state::State;
-use super::story::{Story, Verdict};
+use super::story::Story;
 
 /// Threads that try damage: as many as the smallest machine has cores.
 const THREADS: usize = 2;

@@ -7,6 +7,7 @@
 
 mod campaign;
 mod damage;
+mod oracle;
 mod simulated;
 mod state;
 mod story;
@@ -14,7 +15,8 @@ mod trouble;
 
 pub use campaign::{Failure, Tally, explore};
 pub use damage::{Left, Outcome, Plan, Stored};
+pub use oracle::Verdict;
 pub use simulated::{Call, Disk, DiskFile, Moment, Order, Trouble};
 pub use state::{SECTOR_BYTES, State};
-pub use story::{Ending, STORE, Story, Verdict};
+pub use story::{Ending, STORE, Story};
 pub use trouble::suffer;

@@ -1,4 +1,4 @@
-//! What a store does, and what is known of it: the oracle.
+//! What a store does, by chance.
 //!
 //! The store is a small map of keys to the payload that was written last. The history knows every payload
 //! by its number, so that nothing can be lost, invented, or moved unseen.
@@ -12,10 +12,11 @@ use std::rc::Rc;
 
 use shardkeep_log::format::{FILE_HEADER_BYTES, HEAD_BYTES};
 use shardkeep_log::{
-    AdoptError, Compression, FinishedSnapshot, FrameBuffer, Log, Lsn, OpenError, Options, Record,
-    Recovery, Replay, SnapshotError, SnapshotReader, SnapshotWriter, StoreId, WriteError,
+    AdoptError, Compression, FinishedSnapshot, Log, Lsn, Options, Replay, SnapshotError,
+    SnapshotWriter, StoreId, WriteError,
 };
 
+use super::oracle::Verdict;
 use super::simulated::Disk;
 use super::state::SECTOR_BYTES;
 use crate::random::Random;
@@ -27,7 +28,7 @@ pub const STORE: StoreId = StoreId::new(*b"a store of tests");
 const KEYS: usize = 8;
 
 /// Bytes of a payload before its filler.
-const FRAMING_BYTES: usize = 10;
+pub(super) const FRAMING_BYTES: usize = 10;
 
 /// Bytes of a segment in which records are aligned, and of such a record.
 const ALIGNED_SEGMENT_BYTES: usize = 8 * SECTOR_BYTES;
@@ -44,20 +45,20 @@ fn aligned_bytes(number: u64) -> usize {
 }
 
 /// The map.
-type Map = BTreeMap<u8, Rc<[u8]>>;
+pub(super) type Map = BTreeMap<u8, Rc<[u8]>>;
 
 /// What was done so far.
 #[derive(Clone, Debug)]
 pub struct Story {
     /// The payloads, that of record 1 first.
-    history: Vec<Rc<[u8]>>,
+    pub(super) history: Vec<Rc<[u8]>>,
     /// The newest record that was proven to be synced.
     pub acknowledged: u64,
     /// The newest record before those that [`Story::fill`] has synced last: nothing on the disk proves
     /// more, unless the log is closed.
     pub before_last_batch: u64,
     /// How often the store was opened.
-    life: u8,
+    pub(super) life: u8,
     /// How it is opened.
     pub options: Options,
     compression: Compression,
@@ -74,36 +75,6 @@ pub enum Ending {
     Well,
     /// The log has failed, and said so to every call since.
     Failed,
-}
-
-/// Why a store is not open.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// It was refused, in these words.
-    Refused(String),
-    /// What it holds is wrong.
-    Wrong(String),
-}
-
-impl Verdict {
-    /// The words.
-    #[must_use]
-    pub fn into_text(self) -> String {
-        match self {
-            Self::Refused(text) => format!("refused: {text}"),
-            Self::Wrong(text) => text,
-        }
-    }
-
-    fn refused(error: &OpenError) -> Self {
-        Self::Refused(error.to_string())
-    }
-}
-
-impl From<String> for Verdict {
-    fn from(text: String) -> Self {
-        Self::Wrong(text)
-    }
 }
 
 /// A snapshot that is being written.
@@ -158,7 +129,7 @@ impl Story {
         self.history.len() as u64
     }
 
-    fn map(&self, records: u64) -> Map {
+    pub(super) fn map(&self, records: u64) -> Map {
         let effects = self.history[..records as usize].iter();
         effects
             .map(|payload| (payload[0], Rc::clone(payload)))
@@ -178,103 +149,6 @@ impl Story {
         payload.extend(self.chance.bytes(filler / 2));
         payload.resize(FRAMING_BYTES + filler, b'.');
         payload.into()
-    }
-
-    /// Opens the store and compares what is there with what must be. Afterwards the history ends where the
-    /// log ends, and all of it counts as acknowledged.
-    ///
-    /// # Errors
-    /// It was refused, or it is wrong.
-    pub fn open(&mut self, disk: &Disk) -> Result<Log<Disk>, Verdict> {
-        let opened = self.recover(disk);
-        match disk.complaint() {
-            Some(complaint) => Err(Verdict::Wrong(complaint)),
-            None => opened,
-        }
-    }
-
-    fn recover(&mut self, disk: &Disk) -> Result<Log<Disk>, Verdict> {
-        let refused = |error| Verdict::refused(&error);
-        let opened = Recovery::open(disk.clone().into(), self.options.clone());
-        let mut recovery = opened.map_err(refused)?;
-        let mut map = Map::new();
-        let (mut last, mut needs) = (0, 0);
-        if let Some(snapshot) = recovery.snapshot() {
-            map = self.read_snapshot(snapshot)?;
-            (last, needs) = (snapshot.lsn().get(), snapshot.needs().get());
-        }
-        while let Some(record) = recovery.next_record().map_err(refused)? {
-            last = self.apply(&mut map, last, record)?;
-        }
-        let (log, _warnings) = recovery.into_log().map_err(refused)?;
-        let acknowledged = self.acknowledged;
-        if last < acknowledged || last < needs {
-            return Err(Verdict::Wrong(format!(
-                "the log ends with {last}, {acknowledged} was acknowledged, {needs} is needed"
-            )));
-        }
-        if map != self.map(last) {
-            let text = format!("this is not the state after record {last}");
-            return Err(Verdict::Wrong(text));
-        }
-        if log.appended().get() != last || log.synced().lsn().get() != last {
-            let text = format!("a log of {last} records became {log:?}");
-            return Err(Verdict::Wrong(text));
-        }
-        self.history.truncate(last as usize);
-        self.acknowledged = last;
-        self.life = self.life.wrapping_add(1);
-        Ok(log)
-    }
-
-    fn apply(&self, map: &mut Map, last: u64, record: Record<'_>) -> Result<u64, String> {
-        let number = record.lsn.get();
-        if number != last + 1 {
-            return Err(format!("record {number} came after {last}"));
-        }
-        match self.history.get(last as usize) {
-            Some(payload) if **payload == *record.payload => {
-                map.insert(payload[0], Rc::clone(payload));
-                Ok(number)
-            }
-            Some(_) => Err(format!("record {number} is not what was written")),
-            None => Err(format!("record {number} was never written")),
-        }
-    }
-
-    fn read_snapshot(&self, snapshot: &SnapshotReader<Disk>) -> Result<Map, Verdict> {
-        let (mut map, mut buffer) = (Map::new(), FrameBuffer::default());
-        for index in 0..snapshot.frames() {
-            let frame = snapshot.read_frame(index, &mut buffer);
-            let frame = frame.map_err(|error| Verdict::refused(&error))?;
-            self.read_entries(frame, snapshot.needs().get(), &mut map)?;
-        }
-        match map.len() as u64 {
-            entries if entries == snapshot.entries() => Ok(map),
-            entries => {
-                let text = format!("{entries} entries, {} were counted", snapshot.entries());
-                Err(Verdict::Wrong(text))
-            }
-        }
-    }
-
-    fn read_entries(&self, mut rest: &[u8], needs: u64, map: &mut Map) -> Result<(), String> {
-        while let Some((length, more)) = rest.split_first_chunk::<2>() {
-            let length = usize::from(u16::from_le_bytes(*length));
-            let (payload, more) = more.split_at_checked(length).ok_or("half an entry")?;
-            let number = payload.get(2..FRAMING_BYTES).ok_or("half an entry")?;
-            let number = number
-                .iter()
-                .rev()
-                .fold(0, |sum, byte| sum << 8 | u64::from(*byte));
-            let known = self.history.get((number as usize).wrapping_sub(1));
-            let known = known.filter(|known| known[..] == *payload);
-            let known = known.filter(|_| number <= needs);
-            let known = known.ok_or_else(|| format!("entry {number} is not what was written"))?;
-            map.insert(payload[0], Rc::clone(known));
-            rest = more;
-        }
-        Ok(())
     }
 
     /// Lives on for `steps` steps, each by chance, and tells the disk what was acknowledged.

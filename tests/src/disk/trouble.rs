@@ -1,7 +1,8 @@
 //! Stories in which something goes wrong without a crash.
 
+use super::oracle::Verdict;
 use super::simulated::{Disk, Order, Trouble};
-use super::story::{Ending, Story, Verdict};
+use super::story::{Ending, Story};
 use crate::random::Random;
 
 /// Steps before a story ends.
