@@ -177,7 +177,7 @@ impl Manifest {
             is_retryable: is_no_space(&unwritten.error),
             error: DiskError::new(Operation::Write, MANIFEST_TEMPORARY, unwritten.error),
         })?;
-        sync(&file, MANIFEST_TEMPORARY).map_err(|error| NotReplaced {
+        sync_new(&file, MANIFEST_TEMPORARY).map_err(|error| NotReplaced {
             error,
             is_retryable: false,
         })
@@ -200,14 +200,19 @@ pub(crate) fn create<S: Storage>(storage: &S, name: &str) -> Result<S::File, Dis
 
 /// Makes `file` durable.
 pub(crate) fn sync(file: &impl File, name: &str) -> Result<(), DiskError> {
-    if is_planted(Fault::SyncSkipped) {
-        return Ok(());
-    }
     let synced = file.sync_data();
     if is_planted(Fault::FailedSyncIgnored) {
         return Ok(());
     }
     synced.map_err(|error| DiskError::new(Operation::Sync, name, error))
+}
+
+/// Makes a new file durable.
+pub(crate) fn sync_new(file: &impl File, name: &str) -> Result<(), DiskError> {
+    if is_planted(Fault::NewFileSyncSkipped) {
+        return Ok(());
+    }
+    sync(file, name)
 }
 
 /// Makes the names durable, that of `file` among them.

@@ -261,7 +261,7 @@ pub enum Damage {
     EndsEarly {
         /// Its last record.
         last: Lsn,
-        /// The record that was synced, or that a snapshot needs.
+        /// A record that was synced, or that a snapshot needs.
         needed: Lsn,
     },
     /// A kind of record or frame that this version does not know.
@@ -296,7 +296,7 @@ impl fmt::Display for Damage {
             Self::EndsEarly { last, needed } => {
                 write!(
                     f,
-                    "the log ends with record {last}, and record {needed} was synced"
+                    "the log ends with record {last}, and it had reached record {needed}"
                 )
             }
             Self::Kind { kind } => write!(f, "kind {kind} is unknown"),

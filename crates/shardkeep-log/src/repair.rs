@@ -392,7 +392,7 @@ fn copy<S: Storage>(
             .map_err(|unwritten| DiskError::new(Operation::Write, to, unwritten.error))?;
         at += piece as u64;
     }
-    manifest::sync(&file, to)
+    manifest::sync_new(&file, to)
 }
 
 /// Replaces file `name` by its first `bytes` bytes, in one step.

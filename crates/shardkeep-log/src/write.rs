@@ -215,7 +215,7 @@ pub(crate) fn begin_segment<S: Storage>(
             NotBegun::Failed(error)
         });
     }
-    manifest::sync(&file, &name).map_err(NotBegun::Failed)?;
+    manifest::sync_new(&file, &name).map_err(NotBegun::Failed)?;
     manifest::sync_directory(storage, &name).map_err(NotBegun::Failed)?;
     Ok(Active {
         name,

@@ -85,6 +85,7 @@ fn check(fault: Fault, shown: Option<String>) {
 fn what_is_never_synced_is_noticed() {
     for fault in [
         Fault::SyncSkipped,
+        Fault::NewFileSyncSkipped,
         Fault::DirectorySyncSkipped,
         Fault::CutNotSynced,
     ] {

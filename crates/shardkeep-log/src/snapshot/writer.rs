@@ -156,7 +156,7 @@ impl<S: Storage> SnapshotWriter<S> {
             needs,
         };
         self.add(FRAME_FOOTER, &footer.encode())?;
-        manifest::sync(&self.file, &self.temporary.name).map_err(|error| {
+        manifest::sync_new(&self.file, &self.temporary.name).map_err(|error| {
             let is_space = is_no_space(&error.error);
             refused(is_space, error)
         })?;
