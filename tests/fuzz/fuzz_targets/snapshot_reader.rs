@@ -72,13 +72,13 @@ fn snapshot(mut data: &[u8]) -> (Vec<u8>, Vec<Option<Vec<u8>>>) {
                 };
                 stored = footer.encode().to_vec();
                 (head.length, head.extra) = (stored.len() as u32, stored.len() as u32);
-                is_ended = true;
             }
             _ => {
                 file.extend(payload);
                 continue;
             }
         }
+        is_ended |= head.kind == FRAME_FOOTER;
         head.payload_checksum = crc32c::crc32c(&stored);
         file.extend(head.encode(seed));
         file.extend(stored);

@@ -1,5 +1,6 @@
 //! Errors of the disk at every operation.
 
+use shardkeep_log::{Compression, SnapshotError};
 use shardkeep_tests::disk::{Disk, Order, Story, Trouble, Verdict, suffer};
 
 /// Stories for each kind of trouble.
@@ -128,4 +129,36 @@ fn a_recovery_that_fails_can_be_tried_again() {
             drop(story.clone().open(&disk).unwrap());
         }
     }
+}
+
+#[test]
+fn a_snapshot_that_has_met_a_full_disk_is_never_completed_and_the_log_goes_on() {
+    let (mut story, disk) = stored();
+    let mut log = story.open(&disk).unwrap();
+    let mut writer = log.snapshot(Compression::None).unwrap();
+    writer.frame(&[1; 700]).unwrap();
+    disk.order(Some(Order {
+        trouble: Trouble::NoSpace,
+        at: disk.operations(),
+        during: 2,
+        of_reads: false,
+    }));
+    let refused = writer.frame(&[2; 700]);
+    assert!(
+        matches!(refused, Err(SnapshotError::NoSpace(_))),
+        "{refused:?}"
+    );
+    disk.order(None);
+    // There is space again, but half a frame stands where the next would.
+    assert!(writer.frame(&[3; 1]).is_err());
+    assert!(writer.finish(0, log.appended()).is_err());
+    let state = disk.state();
+    assert!(
+        !state.names().any(|name| name.ends_with(".tmp")),
+        "it is removed"
+    );
+    story.fill(&mut log, 1_000).unwrap();
+    story.snapshot(&mut log).unwrap();
+    drop(log);
+    drop(story.open(&disk).unwrap());
 }

@@ -69,6 +69,8 @@ pub struct SnapshotWriter<S: Storage> {
     compression: Compression,
     end: u64,
     frames: u64,
+    /// Why it cannot be completed any more.
+    broken: Option<SnapshotError>,
     /// Head and payload of one frame, when they have to be put together.
     buffer: Vec<u8>,
 }
@@ -97,6 +99,7 @@ impl<S: Storage> SnapshotWriter<S> {
             compression,
             end: 0,
             frames: 0,
+            broken: None,
             buffer: Vec::new(),
         };
         let header = FileHeader {
@@ -124,7 +127,7 @@ impl<S: Storage> SnapshotWriter<S> {
     /// can be read in parallel and cost little memory. Blocks for the disk at times.
     ///
     /// # Errors
-    /// After any but `TooLarge` the snapshot cannot be completed: drop it.
+    /// After any but `TooLarge` the snapshot cannot be completed, and every later call says so: drop it.
     pub fn frame(&mut self, payload: &[u8]) -> Result<(), SnapshotError> {
         let (bytes, limit) = (payload.len(), PAYLOAD_BYTES_MAX);
         if bytes > limit {
@@ -169,6 +172,9 @@ impl<S: Storage> SnapshotWriter<S> {
     }
 
     fn add(&mut self, kind: u8, payload: &[u8]) -> Result<(), SnapshotError> {
+        if let Some(broken) = &self.broken {
+            return Err(broken.clone());
+        }
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.clear();
         let compressed = match kind {
@@ -194,6 +200,8 @@ impl<S: Storage> SnapshotWriter<S> {
         buffer[..HEAD_BYTES].copy_from_slice(&head.encode(self.seed));
         let put = self.put(&buffer);
         self.buffer = buffer;
+        // What was written of the frame would stand behind the next.
+        self.broken = put.as_ref().err().cloned();
         put
     }
 
