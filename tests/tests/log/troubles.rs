@@ -140,7 +140,7 @@ fn a_snapshot_that_has_met_a_full_disk_is_never_completed_and_the_log_goes_on() 
     disk.order(Some(Order {
         trouble: Trouble::NoSpace,
         at: disk.operations(),
-        during: 2,
+        during: 1_000_000,
         of_reads: false,
     }));
     let refused = writer.frame(&[2; 700]);
