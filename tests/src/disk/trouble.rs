@@ -29,7 +29,7 @@ pub fn suffer(seed: u64, order: Option<Order>) -> Result<u64, String> {
     disk.order(None);
     let operations = disk.operations() - begun;
     match (ending, order.map(|order| order.trouble)) {
-        (Ending::Failed, Some(Trouble::Device)) => {}
+        (Ending::Failed, Some(Trouble::Device | Trouble::NoSpaceAtSync)) => {}
         (Ending::Failed, trouble) => {
             return Err(format!("{trouble:?} has failed the log for good"));
         }

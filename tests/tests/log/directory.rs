@@ -182,6 +182,22 @@ fn a_torn_tail_is_cut_off_with_a_warning_that_names_file_and_offset() {
     assert!(open(&path).1.is_empty());
 }
 
+#[test]
+fn a_log_may_change_hands_from_thread_to_thread() {
+    let scratch = Scratch::new().unwrap();
+    let path = scratch.path().join("store");
+    let (mut log, _) = open(&path);
+    append(&mut log, 1);
+    let other = std::thread::scope(|scope| {
+        let other = scope.spawn(|| {
+            append(&mut log, 1);
+            log.synced()
+        });
+        other.join().unwrap()
+    });
+    assert!(other.covers(Lsn::new(2)) && !other.covers(Lsn::new(3)));
+}
+
 fn rebuild(mut replay: Replay<Directory>) -> u64 {
     let mut last = 0;
     if let Some(snapshot) = replay.snapshot() {
