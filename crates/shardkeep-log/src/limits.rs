@@ -20,7 +20,9 @@ pub const SEGMENTS_MAX: usize = 65_536;
 pub const SNAPSHOTS_KEPT_MAX: usize = 16;
 
 /// Default of the zeros written ahead of the records, in bytes, so that most syncs find the blocks in
-/// place and the size unchanged: on ext4 the median sync of a small record took 70 us instead of 105 us.
+/// place and the size unchanged. On ext4 the median of write and sync then was 80 us instead of
+/// 115 us for records of 120 bytes, and 80 us instead of 170 us for 4,000 bytes. Four times as much
+/// gained nothing at the median and made the longest sync three times as long.
 pub const AHEAD_BYTES_DEFAULT: u64 = 256 * 1_024;
 
 /// Largest write, as a part of the zeros ahead, for which there are any: a larger one gains nothing.

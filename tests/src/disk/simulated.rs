@@ -41,6 +41,8 @@ pub enum Call {
 pub enum Trouble {
     /// No space, for writes that make a file longer, and for new files.
     NoSpace,
+    /// No space either, but only a sync says so.
+    NoSpaceAtSync,
     /// No file descriptor, for new files.
     NoFiles,
     /// A write takes some of its bytes only.
@@ -54,7 +56,7 @@ pub enum Trouble {
 impl Trouble {
     fn error(self) -> io::Error {
         match self {
-            Self::NoSpace => io::ErrorKind::StorageFull.into(),
+            Self::NoSpace | Self::NoSpaceAtSync => io::ErrorKind::StorageFull.into(),
             Self::NoFiles => io::Error::from_raw_os_error(24),
             Self::Interrupted | Self::ShortWrite => io::ErrorKind::Interrupted.into(),
             Self::Device => io::Error::from_raw_os_error(5),
@@ -64,6 +66,7 @@ impl Trouble {
     fn concerns(self, call: Call) -> bool {
         match self {
             Self::NoSpace => matches!(call, Call::Create | Call::Write),
+            Self::NoSpaceAtSync => matches!(call, Call::Sync),
             Self::NoFiles => matches!(call, Call::Create),
             Self::ShortWrite => matches!(call, Call::Write),
             Self::Interrupted => matches!(call, Call::Write | Call::Read),
@@ -199,7 +202,9 @@ impl Inner {
             Some(trouble @ (Trouble::ShortWrite | Trouble::NoSpace)) if call == Call::Write => {
                 Ok(Some(trouble))
             }
-            Some(trouble @ Trouble::Device) if matches!(call, Call::Sync | Call::Write) => {
+            Some(trouble @ (Trouble::Device | Trouble::NoSpaceAtSync))
+                if matches!(call, Call::Sync | Call::Write) =>
+            {
                 Ok(Some(trouble))
             }
             Some(trouble) => Err(trouble.error()),

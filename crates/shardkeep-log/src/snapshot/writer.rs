@@ -6,10 +6,11 @@ use std::sync::Arc;
 use crate::error::{DiskError, Operation, SnapshotError};
 use crate::format::{
     FILE_HEADER_BYTES, FRAME_FOOTER, FRAME_LZ4, FRAME_PLAIN, FileHeader, FileKind, Footer,
-    HEAD_BYTES, Head, Lsn, StoreId, snapshot_temporary_name,
+    HEAD_BYTES, Head, Lsn, StoreId,
 };
 use crate::limits::PAYLOAD_BYTES_MAX;
 use crate::manifest;
+use crate::names::snapshot_temporary_name;
 use crate::storage::{Storage, is_no_space, is_retryable_create, write_all_at};
 
 /// Whether frames are compressed.
@@ -48,7 +49,7 @@ impl<S: Storage> Drop for Temporary<S> {
 /// # use shardkeep_log::{Compression, Directory, Options, Recovery, StoreId};
 /// # let path = std::env::temp_dir().join(format!("shardkeep-log-doc-snapshot-{}", std::process::id()));
 /// # let options = Options { create: Some(StoreId::new([7; 16])), ..Options::new() };
-/// # let (mut log, _) = Recovery::open(Directory::create(&path)?, options)?.into_log()?;
+/// # let (mut log, _) = Recovery::open(Directory::create(&path)?.into(), options)?.into_log()?;
 /// log.append(b"SET k v")?;
 /// let mut writer = log.snapshot(Compression::None)?;  // holds what was appended before
 /// writer.frame(b"k=v")?;
@@ -68,6 +69,8 @@ pub struct SnapshotWriter<S: Storage> {
     compression: Compression,
     end: u64,
     frames: u64,
+    /// Why it cannot be completed any more.
+    broken: Option<SnapshotError>,
     /// Head and payload of one frame, when they have to be put together.
     buffer: Vec<u8>,
 }
@@ -96,6 +99,7 @@ impl<S: Storage> SnapshotWriter<S> {
             compression,
             end: 0,
             frames: 0,
+            broken: None,
             buffer: Vec::new(),
         };
         let header = FileHeader {
@@ -123,7 +127,7 @@ impl<S: Storage> SnapshotWriter<S> {
     /// can be read in parallel and cost little memory. Blocks for the disk at times.
     ///
     /// # Errors
-    /// After any but `TooLarge` the snapshot cannot be completed: drop it.
+    /// After any but `TooLarge` the snapshot cannot be completed, and every later call says so: drop it.
     pub fn frame(&mut self, payload: &[u8]) -> Result<(), SnapshotError> {
         let (bytes, limit) = (payload.len(), PAYLOAD_BYTES_MAX);
         if bytes > limit {
@@ -155,7 +159,7 @@ impl<S: Storage> SnapshotWriter<S> {
             needs,
         };
         self.add(FRAME_FOOTER, &footer.encode())?;
-        manifest::sync(&self.file, &self.temporary.name).map_err(|error| {
+        manifest::sync_new(&self.file, &self.temporary.name).map_err(|error| {
             let is_space = is_no_space(&error.error);
             refused(is_space, error)
         })?;
@@ -168,6 +172,9 @@ impl<S: Storage> SnapshotWriter<S> {
     }
 
     fn add(&mut self, kind: u8, payload: &[u8]) -> Result<(), SnapshotError> {
+        if let Some(broken) = &self.broken {
+            return Err(broken.clone());
+        }
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.clear();
         let compressed = match kind {
@@ -193,6 +200,8 @@ impl<S: Storage> SnapshotWriter<S> {
         buffer[..HEAD_BYTES].copy_from_slice(&head.encode(self.seed));
         let put = self.put(&buffer);
         self.buffer = buffer;
+        // What was written of the frame would stand behind the next.
+        self.broken = put.as_ref().err().cloned();
         put
     }
 
