@@ -83,3 +83,48 @@ fn report(imported: &Imported, place: &str, took: Duration) -> String {
         took.as_secs_f64()
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_report_is_one_line_of_names_and_numbers() {
+        let imported = Imported {
+            version: 10,
+            keys: 3,
+            expiring: 2,
+            expired: 1,
+            data_bytes: 96,
+            disk_bytes: 288,
+            ..Imported::default()
+        };
+        let expected = "imported keys=3 expiring=2 expired=1 data_bytes=96 disk_bytes=288 \
+                        rdb_version=10 took=1.500s into store\n";
+        let took = Duration::from_millis(1_500);
+        assert_eq!(report(&imported, "store", took), expected);
+    }
+
+    #[test]
+    fn what_nobody_would_notice_is_a_warning() {
+        let sound = Imported {
+            is_verified: true,
+            ..Imported::default()
+        };
+        assert_eq!(warnings(&sound), [""; 0]);
+        let doubtful = Imported {
+            is_base: true,
+            scripts: 2,
+            ..Imported::default()
+        };
+        let warnings = warnings(&doubtful);
+        for (warning, begins) in warnings.iter().zip([
+            "the file has no checksum",
+            "the file is the base",
+            "2 scripts",
+        ]) {
+            assert!(warning.starts_with(begins), "{warning}");
+        }
+        assert_eq!(warnings.len(), 3);
+    }
+}

@@ -46,7 +46,7 @@ pub use problem::{Problem, Problems};
 pub use reader::{Item, Reader, Value};
 
 /// Bytes read from the file at a time: few system calls, and little beside the store's own memory.
-const INPUT_BYTES: usize = 256 * 1_024;
+const INPUT_BYTES: usize = 64 * 1_024;
 
 /// Bytes by which memory for a string grows at least while it is read; then it doubles.
 const STRING_STEP_BYTES: usize = 64 * 1_024;

@@ -126,7 +126,7 @@ fn a_string_of_any_length_encoding_is_read() {
     long(b"\x7f\xff", 16_383);
     long(b"\x80\x00\x00\x40\x00", 16_384);
     long(b"\x81\x00\x00\x00\x00\x00\x00\x40\x00", 16_384);
-    long(b"\x80\x00\x08\x00\x00", 2 * INPUT_BYTES);
+    long(b"\x80\x00\x02\x00\x00", 2 * INPUT_BYTES);
 }
 
 #[test]
