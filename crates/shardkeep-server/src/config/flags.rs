@@ -45,7 +45,7 @@ DIR gets its name only when all is imported and durable. Until then the store is
 what an interrupted import leaves there can be removed.
 
 When done it prints one line on standard output:
-  imported keys=3 expiring=1 expired=0 data_bytes=96 disk_bytes=288 rdb_version=10 took=0.004s into DIR
+  imported keys=3 expiring=1 expired=0 data_bytes=96 disk_bytes=288 rdb_version=10 took=... into DIR
 
 Exit codes: 0 imported, 1 not imported, 2 usage.
 
