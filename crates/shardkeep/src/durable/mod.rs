@@ -23,7 +23,7 @@ pub use automatic::Automatic;
 pub use error::{RecoverError, SnapshotError};
 pub use journal::LogJournal;
 pub use new_store::{NewStore, NewStoreError, NewStoreReport};
-pub use options::Durable;
+pub use options::{DiskStep, Durable};
 pub use recover::{Recovered, RecoveryProgress, recover};
 pub use remake::remake;
 pub use replay::{Kept, Route, Unreadable};

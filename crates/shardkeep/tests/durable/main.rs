@@ -5,3 +5,4 @@
 mod making;
 mod place;
 mod reopening;
+mod unsynced;
