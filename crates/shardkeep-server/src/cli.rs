@@ -15,7 +15,8 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use crossbeam_channel::{Receiver, select};
 
-use crate::config::{Cli, Command, Machine, Outside, Resolved, ServeFlags, Settings};
+use crate::config::{Cli, Command, ImportFlags, Machine, Outside, Resolved, ServeFlags, Settings};
+use crate::rdb;
 use crate::rlimit;
 use crate::say::say;
 use crate::server::{Server, ShutdownCause};
@@ -76,6 +77,7 @@ fn run(
     match Cli::try_parse_from(arguments) {
         Ok(cli) => match cli.command {
             Command::Serve(flags) => serve(&flags, outside, output),
+            Command::ImportRdb(flags) => import_rdb(&flags, output),
         },
         Err(error) if error.use_stderr() => {
             say(error.render().to_string().trim_end());
@@ -108,6 +110,16 @@ fn serve(flags: &ServeFlags, outside: &dyn Outside, output: &mut dyn io::Write) 
                 say(&format!("error: {error}"));
                 Exit::Fatal
             }
+        }
+    }
+}
+
+fn import_rdb(flags: &ImportFlags, output: &mut dyn io::Write) -> Exit {
+    match rdb::run(flags) {
+        Ok(report) => print(&report, output),
+        Err(error) => {
+            say(&format!("error: {error}"));
+            Exit::Fatal
         }
     }
 }
@@ -227,6 +239,9 @@ mod tests {
             ("shardkeep serve --shards 0 --check-config", 78),
             ("shardkeep serve --bind 0.0.0.0:0 --print-config", 78),
             ("shardkeep serve --config gone", 78),
+            ("shardkeep import-rdb", 2),
+            ("shardkeep import-rdb dump.rdb", 2),
+            ("shardkeep import-rdb no-such-file no-such-directory", 1),
         ];
         for (line, code) in cases {
             assert_eq!(outcome(line), (code, String::new()), "{line}");
@@ -242,6 +257,7 @@ mod tests {
             ),
             ("shardkeep --help", "An in-memory key-value store"),
             ("shardkeep serve --help", "Run the server"),
+            ("shardkeep import-rdb --help", "Make a new store"),
             ("shardkeep serve --check-config", "configuration is valid\n"),
             (
                 "shardkeep serve --print-config",

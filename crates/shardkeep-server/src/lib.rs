@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! binary      cli                                  config, signals, rlimit, say
+//! offline     rdb                                  import of Redis' files
 //! threads     server    reactor    acceptor        context: what they share
 //! execution   engine                               works, transactions, reply ports
 //! commands    command   session   info   parameters
@@ -24,6 +25,7 @@ mod info;
 pub mod keyspace;
 pub mod limits;
 mod parameters;
+pub mod rdb;
 mod reactor;
 pub mod rlimit;
 mod say;

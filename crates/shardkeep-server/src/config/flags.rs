@@ -4,6 +4,8 @@
 //! flags, environment and file. So a bad value is a bad configuration wherever it stands, and only
 //! an unknown or repeated flag is a usage error.
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand};
 
 use super::origin::{Given, Origin};
@@ -30,6 +32,27 @@ Examples:
   shardkeep serve --bind 0.0.0.0:6379 --password-file shardkeep.password
   shardkeep serve --config shardkeep.toml --print-config";
 
+const AFTER_IMPORT_HELP: &str = "\
+Reads a file that Redis has written with SAVE or BGSAVE (dump.rdb), versions 9 to 11, which is Redis
+5.0 to 7.2. Strings are imported with their expiry; keys that have expired already are counted, and
+vanish when the store is opened.
+
+Nothing is dropped silently: if the file has a value of another type, keys in another database than
+0, functions or modules' data, each is named (the first 20, the rest is counted) and nothing is
+imported. A file that is damaged or not whole is refused, by its checksum or the place of the damage.
+
+DIR gets its name only when all is imported and durable. Until then the store is in DIR.unfinished;
+what an interrupted import leaves there can be removed.
+
+When done it prints one line on standard output:
+  imported keys=3 expiring=1 expired=0 data_bytes=96 disk_bytes=288 rdb_version=10 took=... into DIR
+
+Exit codes: 0 imported, 1 not imported, 2 usage.
+
+Examples:
+  redis-cli SAVE
+  shardkeep import-rdb /var/lib/redis/dump.rdb store";
+
 /// An in-memory key-value store that every Redis client can talk to.
 #[derive(Debug, Parser)]
 #[command(
@@ -49,7 +72,22 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run the server until it is told to stop.
     #[command(allow_negative_numbers = true, after_long_help = AFTER_SERVE_HELP)]
-    Serve(ServeFlags),
+    Serve(Box<ServeFlags>),
+    /// Make a new store from a file that Redis has saved (RDB).
+    #[command(after_long_help = AFTER_IMPORT_HELP)]
+    ImportRdb(ImportFlags),
+}
+
+/// The arguments of `import-rdb`.
+#[derive(Debug, Args)]
+pub(crate) struct ImportFlags {
+    /// The file that Redis has saved.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// Where the new store is to be: nothing may be there, or an empty directory.
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
 }
 
 /// The flags of `serve`.

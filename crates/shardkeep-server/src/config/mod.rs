@@ -28,7 +28,7 @@ mod value;
 mod tests;
 
 pub use error::ConfigError;
-pub(crate) use flags::{Cli, Command, ServeFlags};
+pub(crate) use flags::{Cli, Command, ImportFlags, ServeFlags};
 pub use origin::Origin;
 #[cfg(test)]
 pub(crate) use outside::Contents;

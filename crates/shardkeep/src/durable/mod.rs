@@ -12,6 +12,7 @@
 mod automatic;
 mod error;
 mod journal;
+mod new_store;
 mod options;
 mod recover;
 mod remake;
@@ -21,6 +22,7 @@ mod snapshot;
 pub use automatic::Automatic;
 pub use error::{RecoverError, SnapshotError};
 pub use journal::LogJournal;
+pub use new_store::{NewStore, NewStoreError, NewStoreReport};
 pub use options::{DiskStep, Durable};
 pub use recover::{Recovered, RecoveryProgress, recover};
 pub use remake::remake;

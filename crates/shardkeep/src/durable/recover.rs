@@ -106,7 +106,7 @@ pub fn recover<S: Kept>(
 
 /// 128 bits that no other store has: from the keys of the standard library's hash function, which come
 /// from the system's source of randomness.
-fn random_id() -> StoreId {
+pub(super) fn random_id() -> StoreId {
     use std::hash::{BuildHasher as _, RandomState};
     let mut bytes = [0; 16];
     for (index, half) in bytes.chunks_exact_mut(8).enumerate() {
