@@ -16,6 +16,7 @@ use crate::keep::Keep;
 use crate::loan::{Loan, Loans, Shard};
 use crate::log::{Extent, Log};
 use crate::log_stats::LogStats;
+use crate::places::Places;
 use crate::shared::Shared;
 use crate::sync::Wake;
 use crate::work::State;
@@ -25,6 +26,8 @@ use crate::work::State;
 pub struct Reservation<'k, S: State> {
     shared: &'k Shared<S>,
     places: usize,
+    /// Whether its drop makes sure that what was queued is looked at.
+    rings: bool,
 }
 
 /// A place that travels with a work.
@@ -61,7 +64,7 @@ impl<S: State> Keep<S> {
                 1
             }
         };
-        Ok(Reservation { shared, places })
+        Ok(Reservation::of(shared, places))
     }
 
     /// Reserves places for `changes` changes at once, or none of them, without waiting. If they are not
@@ -82,7 +85,7 @@ impl<S: State> Keep<S> {
                 changes
             }
         };
-        Ok(Reservation { shared, places })
+        Ok(Reservation::of(shared, places))
     }
 
     /// Waits until batch `number` of shard `index` is durable (see [`Effects::needs`]), carrying the
@@ -225,6 +228,40 @@ impl<S: State> Reservation<'_, S> {
         loans.put_place();
     }
 
+    pub(crate) fn of(shared: &'_ Shared<S>, places: usize) -> Reservation<'_, S> {
+        Reservation {
+            shared,
+            places,
+            rings: true,
+        }
+    }
+
+    /// Puts a place aside for a change that is made later.
+    ///
+    /// # Panics
+    /// When no place is left.
+    #[must_use]
+    pub fn put_aside(&mut self) -> Places<S::Journal> {
+        let log = self.shared.log.clone();
+        let count = usize::from(log.is_some());
+        if count > 0 {
+            self.take_one();
+        }
+        Places::of(log, count)
+    }
+
+    /// Gives back what nobody used, and leaves it to the caller that what was queued is looked at: by
+    /// [`Keep::commit`] or [`Keep::wake_committer`].
+    pub fn leave(mut self) {
+        if let Some(log) = &self.shared.log
+            && self.places > 0
+        {
+            log.give_places(self.places);
+        }
+        self.places = 0;
+        self.rings = false;
+    }
+
     /// A place that goes with a mailed work.
     pub(crate) fn detach(&mut self) -> Option<Place<S::Journal>> {
         let log = self.shared.log.as_ref()?;
@@ -258,7 +295,9 @@ impl<S: State> Drop for Reservation<'_, S> {
         if self.places > 0 {
             log.give_places(self.places);
         }
-        log.ring_if_queued();
+        if self.rings {
+            log.ring_if_queued();
+        }
     }
 }
 
