@@ -13,7 +13,7 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use crossbeam_channel::{Receiver, select};
+use crossbeam_channel::{Receiver, never, select};
 
 use crate::config::{Cli, Command, Machine, Outside, Resolved, ServeFlags, Settings};
 use crate::rlimit;
@@ -119,11 +119,23 @@ fn start(settings: Settings) -> Result<Exit, Box<dyn std::error::Error>> {
     let exit = || signal_hook::low_level::exit(i32::from(Exit::CutShort.code()));
     let signals = SignalWatch::start(exit)?;
     let drain_timeout = settings.drain_timeout;
+    let dir = settings.dir.clone();
     let server = Server::start(settings)?;
-    for address in server.addresses() {
-        say(&format!("ready: listening on {address}"));
+    if let Some(dir) = dir {
+        let (dir, addresses) = (dir.display(), server.addresses().join(" "));
+        say(&format!("loading: {dir}; accepting on {addresses}"));
     }
-    let end = wait(signals.first(), &server.shutdown_requests());
+    let ready = || {
+        for address in server.addresses() {
+            say(&format!("ready: listening on {address}"));
+        }
+    };
+    let end = wait(
+        signals.first(),
+        &server.shutdown_requests(),
+        &server.ready(),
+        ready,
+    );
     say(&end.to_string());
     let report = server.drain(drain_timeout);
     say(&report.to_string());
@@ -164,11 +176,27 @@ impl End {
     }
 }
 
-/// Waits as long as the server runs: until the first signal, or until the server itself asks.
-fn wait(signals: &Receiver<Signal>, requests: &Receiver<ShutdownCause>) -> End {
-    select! {
-        recv(signals) -> signal => signal.map_or(End::Abandoned, End::Signal),
-        recv(requests) -> cause => cause.map_or(End::Abandoned, End::Asked),
+/// Waits as long as the server runs: until the first signal, or until the server itself asks. Calls
+/// `on_ready` when the server is `ready`, once.
+fn wait(
+    signals: &Receiver<Signal>,
+    requests: &Receiver<ShutdownCause>,
+    ready: &Receiver<()>,
+    on_ready: impl FnOnce(),
+) -> End {
+    let mut on_ready = Some(on_ready);
+    let mut ready = ready.clone();
+    loop {
+        select! {
+            recv(signals) -> signal => return signal.map_or(End::Abandoned, End::Signal),
+            recv(requests) -> cause => return cause.map_or(End::Abandoned, End::Asked),
+            recv(ready) -> said => {
+                if let (Ok(()), Some(on_ready)) = (said, on_ready.take()) {
+                    on_ready();
+                }
+                ready = never();
+            }
+        }
     }
 }
 
@@ -260,7 +288,7 @@ mod tests {
         let (signals, first) = bounded(1);
         let (_requests, requested) = bounded(1);
         drop(signals);
-        let end = wait(&first, &requested);
+        let end = wait(&first, &requested, &never(), || {});
         assert!(matches!(end, End::Abandoned));
         assert_eq!(end.exit(true), Exit::Fatal);
     }
@@ -270,7 +298,7 @@ mod tests {
         let (signals, first) = bounded(1);
         let (_requests, requested) = bounded(1);
         signals.send(Signal::Terminate).unwrap();
-        let end = wait(&first, &requested);
+        let end = wait(&first, &requested, &never(), || {});
         assert_eq!(end.to_string(), "stopping: SIGTERM");
         assert_eq!(end.exit(true), Exit::Clean);
         assert_eq!(end.exit(false), Exit::CutShort);

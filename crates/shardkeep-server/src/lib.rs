@@ -7,6 +7,7 @@
 //! ```text
 //! binary      cli                                  config, signals, rlimit, say
 //! threads     server    reactor    acceptor        context: what they share
+//!             keeper                               opening, persistence: a store with a directory
 //! execution   engine                               works, transactions, reply ports
 //! commands    command   session   info   parameters
 //! state       keyspace                             one shard's records
@@ -21,9 +22,12 @@ mod context;
 mod engine;
 mod errors;
 mod info;
+mod keeper;
 pub mod keyspace;
 pub mod limits;
+mod opening;
 mod parameters;
+mod persistence;
 mod reactor;
 pub mod rlimit;
 mod say;
