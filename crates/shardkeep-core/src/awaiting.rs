@@ -2,6 +2,7 @@
 //!
 //! 1. No lost wake-up. Who waits writes itself down, *then* looks at what it waits for; who releases
 //!    changes that, *then* looks who waits. All four are sequentially consistent.
+//! 2. `someone` changes under the list's lock alone: it is set exactly while the list is not empty.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
@@ -34,10 +35,12 @@ impl Awaiting {
     }
 
     pub(crate) fn forget(&self, wake: &Arc<dyn Wake>) {
-        self.list.lock().retain(|(_, other)| !is_same(other, wake));
+        let mut list = self.list.lock();
+        list.retain(|(_, other)| !is_same(other, wake));
+        self.someone.store(!list.is_empty(), SeqCst);
     }
 
-    /// Whether anybody waits: a hint.
+    /// Whether anybody waits.
     pub(crate) fn is_someone(&self) -> bool {
         self.someone.load(SeqCst)
     }
@@ -54,9 +57,7 @@ impl Awaiting {
         let over: Vec<_> = {
             let mut list = self.list.lock();
             let over = list.extract_if(.., |(what, _)| is_over(*what)).collect();
-            if list.is_empty() {
-                self.someone.store(false, SeqCst);
-            }
+            self.someone.store(!list.is_empty(), SeqCst);
             over
         };
         for (_, wake) in over {

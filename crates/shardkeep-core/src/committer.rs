@@ -5,15 +5,21 @@
 //!
 //! 1. One blocking call beside the journal's own: the doorbell (and, while it gathers, the window).
 //! 2. It never holds a shard.
+//! 3. What is due is read off the log at every tick, whoever has written or found out last; it is rung
+//!    for each change of that.
+//! 4. A panic of its own fails the log, and does not end it.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
 use crate::clock;
 use crate::config::SyncMode;
+use crate::duty::Duty;
+use crate::error::Refused;
 use crate::journal::Journal;
 use crate::limits;
-use crate::log::{Condition, Duty, Extent, Log};
+use crate::log::{Condition, Extent, Log};
 use crate::shared::Shared;
 use crate::work::State;
 
@@ -28,9 +34,9 @@ struct Plan<J> {
     sync_at: Option<Instant>,
     /// When a log without space is asked again.
     retry_at: Option<Instant>,
-    /// A sync was asked for.
-    sync: bool,
-    duty: Option<Duty<J>>,
+    duty: Option<Box<dyn Duty<J>>>,
+    /// A tick has panicked.
+    broken: bool,
 }
 
 /// What a tick came to.
@@ -51,8 +57,8 @@ impl<S: State> Committer<S> {
             plan: Plan {
                 sync_at: None,
                 retry_at: None,
-                sync: false,
                 duty: None,
+                broken: false,
             },
         }
     }
@@ -65,15 +71,16 @@ impl<S: State> Committer<S> {
         };
         loop {
             log.doorbell.answer();
-            let tick = match log.is_closing() {
-                true => finish(log),
+            let tick = catch_unwind(AssertUnwindSafe(|| match log.is_closing() {
+                true => self.plan.finish(log),
                 false => self.plan.tick(log),
-            };
+            }));
             match tick {
-                Tick::Done => log.doorbell.sleep(self.plan.next_due()),
+                Ok(Tick::Done) => log.doorbell.sleep(self.plan.next_due()),
                 // Whoever has the journal rings when it puts it back.
-                Tick::Away => log.doorbell.sleep(None),
-                Tick::Closed => return,
+                Ok(Tick::Away) => log.doorbell.sleep(None),
+                Ok(Tick::Closed) => return,
+                Err(_) => self.plan.broken = true,
             }
         }
     }
@@ -86,10 +93,11 @@ impl<J: Journal> Plan<J> {
 
     fn tick(&mut self, log: &Log<J>) -> Tick {
         let now = clock::now();
+        self.schedule(log, now);
         let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
-        self.sync |= log.take_sync_asked() || is_due(self.sync_at);
-        self.duty = self.duty.take().or_else(|| log.next_duty());
-        if self.duty.is_none() && !self.sync && !is_due(self.retry_at) {
+        self.duty = self.duty.take().or_else(|| log.duties.try_recv());
+        let sync = log.wants_sync() || self.duty.is_some() || is_due(self.sync_at);
+        if !sync && !self.broken && !is_due(self.retry_at) {
             if !log.has_queued() {
                 return Tick::Done;
             }
@@ -98,44 +106,53 @@ impl<J: Journal> Plan<J> {
         let Some(mut holding) = log.borrow_or_ask() else {
             return Tick::Away;
         };
-        let extent = match log.durability.sync {
-            SyncMode::Always => Extent::Sync,
-            SyncMode::Interval(_) | SyncMode::Never if self.sync || self.duty.is_some() => {
-                Extent::Sync
-            }
-            SyncMode::Interval(_) | SyncMode::Never => Extent::Write,
-        };
-        holding.commit(extent);
+        if std::mem::take(&mut self.broken) {
+            holding.fail("the committer panicked".to_owned());
+        }
+        holding.commit(if sync {
+            Extent::Sync
+        } else {
+            log.usual_extent()
+        });
         if let Some(duty) = self.duty.take() {
             holding.carry_out(duty);
             // There may be another.
             log.doorbell.ring();
         }
         drop(holding);
-        self.sync = false;
-        self.after(log, extent);
+        // The next attempt is an interval from now.
+        self.retry_at = None;
+        if sync {
+            self.sync_at = None;
+        }
+        self.schedule(log, clock::now());
         Tick::Done
     }
 
-    /// What is due after a commit, and when.
-    fn after(&mut self, log: &Log<J>, extent: Extent) {
-        let now = clock::now();
-        let open = match log.condition() {
-            Condition::Open => true,
-            Condition::NoSpace => {
-                self.retry_at = Some(now + limits::LOG_RETRY_INTERVAL);
-                self.sync_at = None;
-                return;
-            }
-            Condition::Recovering | Condition::Failed | Condition::Closed => false,
-        };
-        self.retry_at = None;
-        self.sync_at = match (log.durability.sync, extent) {
-            (SyncMode::Interval(interval), Extent::Write) if open => {
+    /// Reads off the log what is due, and when.
+    fn schedule(&mut self, log: &Log<J>, now: Instant) {
+        self.retry_at = (log.condition() == Condition::NoSpace)
+            .then(|| self.retry_at.unwrap_or(now + limits::LOG_RETRY_INTERVAL));
+        self.sync_at = match log.durability.sync {
+            SyncMode::Interval(interval) if log.is_behind() => {
                 Some(self.sync_at.unwrap_or(now + interval))
             }
-            (SyncMode::Interval(_) | SyncMode::Always | SyncMode::Never, _) => None,
+            SyncMode::Interval(_) | SyncMode::Always | SyncMode::Never => None,
         };
+    }
+
+    /// The last commit.
+    fn finish(&mut self, log: &Log<J>) -> Tick {
+        let Some(mut holding) = log.borrow_or_ask() else {
+            return Tick::Away;
+        };
+        // Nobody gets a shard any more, so what is still queued comes to an end.
+        while holding.commit(Extent::Sync) && log.has_queued() {}
+        holding.put_away();
+        if let Some(duty) = self.duty.take() {
+            duty.settle(Some(Refused::Closed));
+        }
+        Tick::Closed
     }
 }
 
@@ -147,18 +164,4 @@ fn gather<J: Journal>(log: &Log<J>) {
     }
     // Ends with the window, or before it when enough has gathered, or the keep closes.
     log.gathering.wait_until(Some(clock::now() + window));
-}
-
-/// The last commit.
-fn finish<J: Journal>(log: &Log<J>) -> Tick {
-    let Some(mut holding) = log.borrow_or_ask() else {
-        return Tick::Away;
-    };
-    holding.commit(Extent::Sync);
-    drop(holding);
-    if log.close() {
-        Tick::Closed
-    } else {
-        Tick::Away
-    }
 }

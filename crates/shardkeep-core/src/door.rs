@@ -8,7 +8,7 @@
 //!    who gives one back does that, *then* looks who waits. All four are sequentially consistent, so
 //!    one of them sees the other.
 //! 3. Each place given back wakes one sleeper, which takes it, or passes the wake-up on, or finds that
-//!    another took it. Those who registered without sleeping are all woken beside it: they may have
+//!    another took it; one whom something else has turned away passes it on too. Those who registered without sleeping are all woken beside it: they may have
 //!    lost interest, and must not swallow the wake-up of one that sleeps.
 
 use std::collections::VecDeque;
@@ -40,6 +40,8 @@ pub(crate) enum Turned {
     Cancelled,
     /// The call's deadline passed.
     TooLate,
+    /// Nobody is let in any more.
+    Shut,
 }
 
 impl Door {
@@ -62,8 +64,14 @@ impl Door {
         self.taken.fetch_update(SeqCst, SeqCst, more).is_ok()
     }
 
-    /// Takes a place, waiting for it until the call ends.
-    pub(crate) fn take(&self, bound: usize, call: &Call) -> Result<(), Turned> {
+    /// Takes a place, waiting for it until the call ends, or the door `is_shut`: who shuts it does
+    /// that, *then* calls [`Door::wake_all`].
+    pub(crate) fn take(
+        &self,
+        bound: usize,
+        call: &Call,
+        is_shut: impl Fn() -> bool,
+    ) -> Result<(), Turned> {
         if self.try_take(1, bound) {
             return Ok(());
         }
@@ -80,13 +88,17 @@ impl Door {
                 self.forget(&waiter);
                 return Ok(());
             }
+            if is_shut() {
+                break Turned::Shut;
+            }
             if call.is_cancelled() {
                 break Turned::Cancelled;
             }
             if call.deadline.has_passed(clock::now()) {
                 break Turned::TooLate;
             }
-            // Woken by whoever gives a place back or by the cancel token; ends by the deadline.
+            // Woken by whoever gives a place back or shuts the door, or by the cancel token; ends by
+            // the deadline.
             sleeper.wait_until(Some(call.deadline.instant()));
             self.forget(&waiter);
         };
@@ -127,6 +139,11 @@ impl Door {
     pub(crate) fn give(&self, places: usize) {
         self.taken.fetch_sub(places, SeqCst);
         self.wake_waiting(places);
+    }
+
+    /// Has everybody who waits look again.
+    pub(crate) fn wake_all(&self) {
+        self.wake_waiting(usize::MAX);
     }
 
     fn forget(&self, waiter: &Arc<dyn Wake>) {
@@ -221,6 +238,22 @@ mod tests {
         let door = Door::new();
         assert!(door.try_take(1, 1));
         let call = Call::by(Deadline::after(Duration::from_millis(1)));
-        assert_eq!(door.take(1, &call), Err(Turned::TooLate));
+        assert_eq!(door.take(1, &call, || false), Err(Turned::TooLate));
+    }
+
+    #[test]
+    fn who_waits_at_a_door_that_is_shut_is_turned_away() {
+        let door = Door::new();
+        assert!(door.try_take(1, 1));
+        let shut = AtomicBool::new(false);
+        let call = Call::by(Deadline::after(Duration::from_secs(60)));
+        std::thread::scope(|scope| {
+            let waits = [(); 2].map(|()| scope.spawn(|| door.take(1, &call, || shut.load(SeqCst))));
+            shut.store(true, SeqCst);
+            door.wake_all();
+            for wait in waits {
+                assert_eq!(wait.join().unwrap(), Err(Turned::Shut));
+            }
+        });
     }
 }

@@ -1,27 +1,33 @@
 //! The journal in somebody's hands: appending the queue, writing, syncing, releasing.
 //!
-//! 1. Who waits is released by a proof of the journal alone.
-//! 2. Without space nothing is forgotten: what was appended is written first when there is space.
-//! 3. A panic while the journal is held fails the log.
+//! 1. Who waits is released by a proof of the journal alone, made after what it waits for was written.
+//! 2. Without space nothing is forgotten: what was appended is written first when there is space, and
+//!    what was written before is synced meanwhile.
+//! 3. A failed sync, whatever its reason, and a panic while the journal is held fail the log.
+//! 4. Places come back when what took them is written, or certainly never will be.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::SeqCst;
 
 use crate::clock;
+use crate::duty::Duty;
+use crate::error::Refused;
 use crate::journal::{Journal, JournalError};
 use crate::limits;
-use crate::log::{Condition, Duty, Entry, Extent, Log, Marks};
+use crate::log::{Condition, Entry, Extent, Log, Marks};
 
 /// The journal with what belongs to it: whoever holds this holds the log.
 pub(crate) struct Shelf<J> {
     journal: J,
-    /// Appended, and not known to be written.
+    /// The places of what was appended and is not written.
     unwritten_places: usize,
+    /// Something was appended and is not written.
     unwritten: bool,
-    unsynced: Newest,
+    appended: Newest,
+    written: Newest,
 }
 
-/// The newest batch of each shard that was appended and is not known to be durable.
+/// The newest batch of each shard that was appended and is not written, or written and not durable.
 struct Newest {
     /// 0 for none.
     of_shard: Box<[u64]>,
@@ -30,6 +36,13 @@ struct Newest {
 }
 
 impl Newest {
+    fn new(shards: usize) -> Self {
+        Self {
+            of_shard: vec![0; shards].into(),
+            shards: Vec::new(),
+        }
+    }
+
     fn note(&mut self, shard: usize, number: u64) {
         let newest = &mut self.of_shard[shard];
         debug_assert!(*newest < number, "batches of a shard are appended in order");
@@ -59,25 +72,32 @@ impl<J: Journal> Shelf<J> {
             journal,
             unwritten_places: 0,
             unwritten: false,
-            unsynced: Newest {
-                of_shard: vec![0; shards].into(),
-                shards: Vec::new(),
-            },
+            appended: Newest::new(shards),
+            written: Newest::new(shards),
         }
     }
 
     fn take_in(&mut self, entry: &Entry) {
-        self.journal.append(&entry.record);
         self.unwritten = true;
         self.unwritten_places += entry.places;
+        self.journal.append(&entry.record);
         match &entry.marks {
-            Marks::One(shard, number) => self.unsynced.note(*shard, *number),
+            Marks::One(shard, number) => self.appended.note(*shard, *number),
             Marks::Many(marks) => {
                 for &(shard, number) in marks {
-                    self.unsynced.note(shard, number);
+                    self.appended.note(shard, number);
                 }
             }
         }
+    }
+
+    /// What was appended is written; says how many places that took.
+    fn all_written(&mut self) -> usize {
+        self.unwritten = false;
+        for (shard, number) in self.appended.drain() {
+            self.written.note(shard, number);
+        }
+        std::mem::take(&mut self.unwritten_places)
     }
 }
 
@@ -112,20 +132,35 @@ impl<'l, J: Journal> Holding<'l, J> {
                 return false;
             }
             Err(JournalError::Failed(why)) => {
-                log.fail(why);
+                self.fail(why);
                 return false;
             }
         }
         true
     }
 
+    /// Nothing will be written any more: what waits for a place is turned away, then the places of
+    /// what was appended come back.
+    pub(crate) fn fail(&mut self, why: String) {
+        self.log.fail(why);
+        let places = std::mem::take(&mut self.shelf().unwritten_places);
+        self.log.give_places(places);
+    }
+
     fn commit_queue(&mut self, extent: Extent) -> Result<(), JournalError> {
         self.append_queue();
-        self.write()?;
-        match extent {
-            Extent::Write => Ok(()),
-            Extent::Sync => self.sync(),
+        let written = self.write();
+        if let Err(JournalError::Failed(_)) = written {
+            return written;
         }
+        if extent == Extent::Sync || self.log.wants_sync() {
+            // Where there was no space: what was written before.
+            self.sync()?;
+        } else {
+            let is_behind = !self.shelf().written.shards.is_empty();
+            self.log.note_behind(is_behind);
+        }
+        written
     }
 
     fn append_queue(&mut self) {
@@ -156,8 +191,7 @@ impl<'l, J: Journal> Holding<'l, J> {
             return Ok(());
         }
         shelf.journal.write()?;
-        shelf.unwritten = false;
-        let places = std::mem::take(&mut shelf.unwritten_places);
+        let places = shelf.all_written();
         log.counters.writes.add(1);
         log.give_places(places);
         Ok(())
@@ -166,24 +200,42 @@ impl<'l, J: Journal> Holding<'l, J> {
     fn sync(&mut self) -> Result<(), JournalError> {
         let log = self.log;
         let shelf = self.shelf();
-        if shelf.unsynced.shards.is_empty() {
+        if shelf.written.shards.is_empty() {
             return Ok(());
         }
         let began = clock::now();
-        let proof = shelf.journal.sync()?;
+        // Even where there was no space: what was written may be lost.
+        let proof = (shelf.journal.sync())
+            .map_err(|error| JournalError::Failed(format!("the sync failed: {error}")))?;
         log.counters
             .synced(clock::now().saturating_duration_since(began));
-        log.release(&proof, shelf.unsynced.drain());
+        log.note_behind(false);
+        log.release(&proof, shelf.written.drain());
         Ok(())
     }
 
-    /// Runs what somebody wants done with the journal in hand.
-    pub(crate) fn carry_out(&mut self, duty: Duty<J>) {
-        let log = self.log;
-        let journal = &mut self.shelf().journal;
-        if catch_unwind(AssertUnwindSafe(|| duty(journal))).is_err() {
-            log.fail("a panic while the log was held".to_owned());
+    /// Runs what somebody wants done with the journal in hand, unless the log has failed.
+    pub(crate) fn carry_out(&mut self, mut duty: Box<dyn Duty<J>>) {
+        if self.log.condition() == Condition::Failed {
+            return duty.settle(Some(Refused::LogFailed));
         }
+        let journal = &mut self.shelf().journal;
+        if catch_unwind(AssertUnwindSafe(|| duty.run(journal))).is_err() {
+            self.fail("a panic while the log was held".to_owned());
+        }
+        duty.settle(None);
+    }
+
+    /// Puts the journal away for good.
+    pub(crate) fn put_away(mut self) {
+        let Some(mut shelf) = self.shelf.take() else {
+            return;
+        };
+        self.log.close();
+        self.log
+            .give_places(std::mem::take(&mut shelf.unwritten_places));
+        // A journal that has panicked may do so again.
+        drop(catch_unwind(AssertUnwindSafe(|| drop(shelf))));
     }
 }
 

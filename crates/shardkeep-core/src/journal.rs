@@ -112,8 +112,8 @@ impl Effects {
     /// where that is written down; a transaction that clears all shards does so in one of them.
     pub fn of_clear(&mut self) -> &mut Vec<u8> {
         self.dirty = true;
-        self.record.clear();
-        self.whole = 0;
+        // What changes before it did has been answered already, and this one may still break.
+        self.record.truncate(self.whole);
         if let Some(unsynced) = &mut self.unsynced {
             unsynced.note_all(self.number);
         }
@@ -167,6 +167,13 @@ impl Effects {
         std::mem::replace(&mut self.record, empty)
     }
 
+    /// Forgets what stands there: it will not be kept.
+    pub(crate) fn abandon(&mut self) {
+        self.record.clear();
+        self.dirty = false;
+        self.whole = 0;
+    }
+
     /// Moves the record behind another.
     pub(crate) fn append_to(&mut self, record: &mut Vec<u8>) {
         record.append(&mut self.record);
@@ -200,6 +207,19 @@ mod tests {
         effects.of_key(8).extend_from_slice(b"half");
         effects.cut_back();
         assert!(!effects.is_dirty());
+    }
+
+    #[test]
+    fn a_clear_that_broke_takes_nothing_with_it() {
+        let mut effects = Effects::new(false);
+        effects.begin(1, 0);
+        effects.of_key(7).extend_from_slice(b"whole");
+        effects.mark_whole();
+        effects.of_key(8).extend_from_slice(b"pointless");
+        effects.of_clear().extend_from_slice(b"clear");
+        effects.cut_back();
+        assert!(effects.is_dirty());
+        assert_eq!(effects.take(Vec::new()), b"whole");
     }
 
     #[test]

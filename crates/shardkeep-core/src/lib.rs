@@ -12,14 +12,19 @@
 //! Layers; upper ones use lower ones and never the reverse:
 //!
 //! ```text
-//! facade      idle                    borrowing in passing
+//! facade      idle reserve            borrowing in passing; places for writes, waiting for a sync
 //!             keep                    opens, borrows, mails, drains, joins
 //! threads     owner                   the doorbell loop: long service, tending, rebuilding
+//!             committer               commits when nobody else does
 //! hand-over   shared service acquire  posting and borrowing; serving mail; several shards at once
-//!             lost                    what becomes of a lost shard and its mail
+//!             lost place              a lost shard and its mail; places while they are used
 //!             desk mailbox loan mail port doorbell ticket work
+//!             durable duty            waiting for a sync; what is done with the journal in hand
+//!             log holding awaiting    the log, lent; who waits for a sync
+//!             door                    admission, and waiting for a place
 //! pure        batch group             what waits and when it is due; a batch by shard
-//! vocabulary  limits config error clock deadline cancel stats
+//!             journal unsynced        effects, and which of them are not durable
+//! vocabulary  limits config error clock deadline cancel stats log_stats
 //! ```
 //!
 //! Invariants:
@@ -76,6 +81,8 @@ mod deadline;
 mod desk;
 mod door;
 mod doorbell;
+mod durable;
+mod duty;
 mod error;
 #[cfg_attr(
     not(any(shuttle, loom)),
@@ -95,7 +102,7 @@ mod lost;
 mod mail;
 mod mailbox;
 mod owner;
-mod places;
+mod place;
 mod port;
 mod reserve;
 mod service;
@@ -109,6 +116,7 @@ mod work;
 pub use cancel::CancelToken;
 pub use config::{Config, Durability, Handover, Overload, SyncMode};
 pub use deadline::{Call, Deadline};
+pub use duty::JournalDesk;
 pub use error::{Error, Lost, OpenError, Refused};
 #[cfg(any(shuttle, loom))]
 pub use fault::{Fault, plant};
@@ -116,10 +124,9 @@ pub use idle::Visit;
 pub use journal::{Effects, Journal, JournalError, NoJournal};
 pub use keep::{Borrowed, CloseReport, Keep};
 pub use loan::{Loan, Loans};
-pub use log::{JournalDesk, LogEvent};
+pub use log::LogEvent;
 pub use log_stats::LogStats;
-pub use places::Places;
-pub use reserve::Reservation;
+pub use place::{Places, Reservation};
 pub use shared::{Event, Shared};
 pub use stats::{RefusedStats, ShardStats};
 pub use sync::Wake;

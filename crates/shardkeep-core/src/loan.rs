@@ -108,7 +108,8 @@ impl<S: State, R: Deref<Target = Shared<S>>> Loan<S, R> {
     pub(crate) fn end_change(&mut self) {
         debug_assert!(self.changing > 0);
         self.changing -= 1;
-        if self.shard().place {
+        // Inside of another change that one may still break.
+        if self.changing == 0 && self.shard().place {
             self.mark_whole();
         }
     }
@@ -117,6 +118,16 @@ impl<S: State, R: Deref<Target = Shared<S>>> Loan<S, R> {
     fn mark_whole(&mut self) {
         if let Some(effects) = self.shard_mut().state.effects() {
             effects.mark_whole();
+        }
+    }
+
+    /// Keeps nothing of what was done, and gives up the map if anything was.
+    fn abandon_effects(&mut self) {
+        if let Some(effects) = self.shard_mut().state.effects()
+            && effects.is_dirty()
+        {
+            effects.abandon();
+            self.begin_change();
         }
     }
 
@@ -217,22 +228,36 @@ impl<S: State> Loans<S> {
         self.loans.iter_mut()
     }
 
-    /// From here on what is done to them is gathered for the log, as one record.
+    /// From here on what is done to them is gathered for the log, as one record. A transaction has one
+    /// place at most: a second one is given back.
     pub(crate) fn put_place(&mut self) {
-        debug_assert!(!self.place, "a transaction has one place");
+        let Some(log) = self.loans.first().and_then(|loan| loan.shared.log.clone()) else {
+            return;
+        };
+        if self.place {
+            return log.give_places(1);
+        }
         self.place = true;
         for loan in &mut self.loans {
             let (shared, index) = (Arc::clone(&loan.shared), loan.index);
-            shared.begin_gathering(index, loan.shard_mut());
+            let shard = loan.shard_mut();
+            // What was done to it alone before is a batch of its own.
+            if shard.place {
+                shared.settle_place(index, shard);
+            }
+            shared.begin_gathering(index, shard);
         }
     }
 
-    /// Queues what was done to all of them, unless a change of it did not end.
+    /// Queues what was done to all of them. If a change did not end, nothing of it is kept, and what
+    /// the transaction has changed is lost with it: a map that the log knows nothing of must not be
+    /// used.
     fn settle_place(&mut self) {
         let Some(log) = self.loans.first().and_then(|loan| loan.shared.log.clone()) else {
             return;
         };
-        if self.loans.iter().any(|loan| loan.changing > 0) {
+        if self.loans.iter().any(Loan::is_changing) {
+            self.loans.iter_mut().for_each(Loan::abandon_effects);
             return log.give_places(1);
         }
         let effects = self.loans.iter_mut().filter_map(|loan| {

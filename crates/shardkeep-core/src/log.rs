@@ -11,9 +11,11 @@
 //!    committer is awake; who holds the journal clears the flag, *then* empties the queue, and after
 //!    putting the journal back looks at the flag again. (The argument is that of the desk.)
 //! 4. `synced` of a shard only rises, and only by a proof of the journal.
-//! 5. No lost wake-up. Who waits for a sync writes itself down, *then* looks at `synced` again; who
-//!    releases raises `synced`, *then* looks who waits.
-//! 6. A journal that failed, or whose holder panicked, is failed for good.
+//! 5. A journal that failed, or whose holder panicked, is failed for good.
+//! 6. Once it stands, the condition changes in the hands of the journal's holder alone. Who has waited
+//!    for a place looks at it again before it has one.
+//! 7. What is queued after the log has failed, or was closed, is discarded: who queues sets the flag,
+//!    *then* looks at the condition; who changes it does that, *then* empties the queue.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
@@ -21,20 +23,19 @@ use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use crossbeam_utils::CachePadded;
 
 use crate::awaiting::Awaiting;
-use crate::clock;
 use crate::config::{Durability, SyncMode};
 use crate::deadline::Call;
 use crate::desk::Desk;
 use crate::door::{Door, Turned};
 use crate::doorbell::Doorbell;
-use crate::error::{Error, Lost, Refused};
+use crate::duty::Duty;
+use crate::error::Refused;
 use crate::holding::{Holding, Shelf};
 use crate::journal::{Effects, Journal};
 use crate::limits;
 use crate::log_stats::LogCounters;
 use crate::sync::channel::Queue;
-use crate::sync::{AtomicBool, AtomicU8, AtomicU64, Mutex, Waiter, Wake};
-use crate::ticket::Ticket;
+use crate::sync::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Mutex, Waiter, Wake};
 
 /// What the log tells whoever opened the keep.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,9 +100,6 @@ struct Numbers {
     synced: AtomicU64,
 }
 
-/// Something to be done with the journal in hand.
-pub(crate) type Duty<J> = Box<dyn FnOnce(&mut J) + Send>;
-
 /// How far a commit goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Extent {
@@ -118,7 +116,7 @@ pub(crate) struct Log<J: Journal> {
     condition: AtomicU8,
     why: Mutex<String>,
     numbers: Box<[CachePadded<Numbers>]>,
-    awaiting: Awaiting,
+    pub(crate) awaiting: Awaiting,
     /// Wakes the committer.
     pub(crate) doorbell: Doorbell,
     /// Ends the window in which the committer gathers.
@@ -127,32 +125,13 @@ pub(crate) struct Log<J: Journal> {
     pub(crate) counters: LogCounters,
     /// The committer has found the desk empty: whoever puts the journal back rings.
     pub(crate) is_wanted: AtomicBool,
-    /// Somebody waits for everything that is queued.
-    sync_asked: AtomicBool,
-    duties: Queue<Duty<J>>,
+    /// Callers that wait until everything queued is durable, whatever the mode.
+    pub(crate) syncs_wanted: AtomicUsize,
+    /// Something was written and is not durable. Written by the journal's holder.
+    behind: AtomicBool,
+    pub(crate) duties: Queue<Box<dyn Duty<J>>>,
     closing: AtomicBool,
     tell: Tell,
-}
-
-/// The way to the journal, for those who make a lost state again.
-pub struct JournalDesk<J: Journal>(Arc<Log<J>>);
-
-impl<J: Journal> JournalDesk<J> {
-    pub(crate) fn new(log: &Arc<Log<J>>) -> Self {
-        Self(Arc::clone(log))
-    }
-
-    /// As [`Keep::on_journal`](crate::Keep::on_journal).
-    ///
-    /// # Errors
-    /// *Refused* where `duty` will not run; *lost* where it may.
-    pub fn on_journal<T: Send + 'static>(
-        &self,
-        call: &Call,
-        duty: impl FnOnce(&mut J) -> T + Send + 'static,
-    ) -> Result<T, Error> {
-        self.0.on_journal(call, duty)
-    }
 }
 
 impl<J: Journal> Log<J> {
@@ -172,7 +151,8 @@ impl<J: Journal> Log<J> {
             durability,
             counters: LogCounters::default(),
             is_wanted: AtomicBool::new(false),
-            sync_asked: AtomicBool::new(false),
+            syncs_wanted: AtomicUsize::new(0),
+            behind: AtomicBool::new(false),
             duties: Queue::bounded(limits::LOG_DUTIES_MAX),
             closing: AtomicBool::new(false),
             tell,
@@ -215,28 +195,44 @@ impl<J: Journal> Log<J> {
     /// Takes a place, waiting for it until the call ends.
     pub(crate) fn take_place(&self, call: &Call) -> Result<(), Refused> {
         self.admits()?;
-        self.door
-            .take(limits::LOG_PLACES, call)
-            .map_err(|turned| match turned {
-                Turned::Cancelled => Refused::Cancelled,
-                Turned::TooLate => self.full(),
-            })
-            .inspect_err(|_| self.counters.refused.add(1))
+        let is_shut = || self.admits().is_err();
+        match self.door.take(limits::LOG_PLACES, call, is_shut) {
+            // It may have been waited for, and much can have happened meanwhile.
+            Ok(()) => self.admits().inspect_err(|_| self.door.give(1)),
+            Err(Turned::Cancelled) => Err(Refused::Cancelled),
+            Err(Turned::Shut) => Err(self.admits().err().unwrap_or_else(|| self.full())),
+            Err(Turned::TooLate) => {
+                self.counters.refused.add(1);
+                Err(self.full())
+            }
+        }
     }
 
     /// Takes places, all or none, without waiting. Without them `wake`, if there is one, is woken when
-    /// there may be some.
+    /// there may be some, or the log admits nothing any more.
     pub(crate) fn try_take_places(
         &self,
         places: usize,
         wake: Option<&Arc<dyn Wake>>,
     ) -> Result<(), Refused> {
         self.admits()?;
+        if places > limits::LOG_PLACES {
+            return Err(Refused::OverLimit {
+                limit: "places of the log's queue",
+                allowed: limits::LOG_PLACES as u64,
+                needed: places as u64,
+            });
+        }
         let taken = match wake {
             Some(wake) => self.door.take_or_register(places, limits::LOG_PLACES, wake),
             None => self.door.try_take(places, limits::LOG_PLACES),
         };
-        if taken { Ok(()) } else { Err(self.full()) }
+        if taken {
+            return Ok(());
+        }
+        // Registered, then looked: who changes the condition wakes whoever is registered.
+        self.admits()?;
+        Err(self.full())
     }
 
     fn full(&self) -> Refused {
@@ -247,6 +243,11 @@ impl<J: Journal> Log<J> {
 
     pub(crate) fn give_places(&self, places: usize) {
         self.door.give(places);
+    }
+
+    /// Shards whose batches it keeps.
+    pub(crate) fn shards(&self) -> usize {
+        self.numbers.len()
     }
 
     /// Places of the queue that are taken.
@@ -322,8 +323,12 @@ impl<J: Journal> Log<J> {
 
     /// Makes sure that what was queued is looked at, where the caller does not commit it.
     pub(crate) fn ring_if_queued(&self) {
-        if self.desk.has_mail() {
-            self.doorbell.ring();
+        if !self.desk.has_mail() {
+            return;
+        }
+        match self.condition() {
+            Condition::Recovering | Condition::Open | Condition::NoSpace => self.doorbell.ring(),
+            Condition::Failed | Condition::Closed => self.discard_queue(),
         }
     }
 
@@ -346,112 +351,23 @@ impl<J: Journal> Log<J> {
         })
     }
 
-    /// Waits until batch `number` of `shard` is durable, committing it itself where the journal is to
-    /// be had; until the deadline of `call`.
-    pub(crate) fn wait_synced(&self, shard: usize, number: u64, call: &Call) -> Result<(), Lost> {
-        if self.synced(shard) >= number {
-            return Ok(());
+    /// Whether somebody waits until everything queued is durable.
+    pub(crate) fn wants_sync(&self) -> bool {
+        self.syncs_wanted.load(SeqCst) > 0
+    }
+
+    /// Whether something was written and is not durable.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.behind.load(SeqCst)
+    }
+
+    /// Something was written and is not durable, or nothing is. The committer, which syncs at
+    /// intervals, hears of it, whoever has written.
+    pub(crate) fn note_behind(&self, is_behind: bool) {
+        let was_behind = self.behind.swap(is_behind, SeqCst);
+        if is_behind && !was_behind && matches!(self.durability.sync, SyncMode::Interval(_)) {
+            self.doorbell.ring();
         }
-        if self.is_lent() {
-            if let Some(mut holding) = self.borrow() {
-                holding.commit(Extent::Sync);
-            }
-        } else {
-            self.ring_if_queued();
-        }
-        let sleeper = Arc::new(Waiter::new());
-        let wake: Arc<dyn Wake> = Arc::clone(&sleeper) as Arc<dyn Wake>;
-        let result = loop {
-            self.await_sync(Some((shard, number)), &wake);
-            if self.synced(shard) >= number {
-                break Ok(());
-            }
-            match self.condition() {
-                Condition::Open | Condition::NoSpace | Condition::Recovering => {}
-                Condition::Failed => break Err(Lost::LogFailed),
-                Condition::Closed => break Err(Lost::NotSynced { shard }),
-            }
-            if call.deadline.has_passed(clock::now()) {
-                break Err(Lost::NotSynced { shard });
-            }
-            // Woken when the batch is durable, or the log has failed; ends by the deadline.
-            sleeper.wait_until(Some(call.deadline.instant()));
-        };
-        self.awaiting.forget(&wake);
-        result
-    }
-
-    /// Waits until everything queued so far is durable.
-    pub(crate) fn sync_all(&self, call: &Call) -> Result<(), Lost> {
-        for shard in 0..self.numbers.len() {
-            let number = self.queued(shard);
-            if self.synced(shard) < number {
-                self.sync_asked.store(true, SeqCst);
-                self.doorbell.ring();
-                self.wait_synced(shard, number, call)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether a sync was asked for since the last time.
-    pub(crate) fn take_sync_asked(&self) -> bool {
-        self.sync_asked.swap(false, SeqCst)
-    }
-
-    pub(crate) fn next_duty(&self) -> Option<Duty<J>> {
-        self.duties.try_recv()
-    }
-
-    /// Has the committer run `duty`, and waits for what it returns.
-    pub(crate) fn on_journal<T: Send + 'static>(
-        &self,
-        call: &Call,
-        duty: impl FnOnce(&mut J) -> T + Send + 'static,
-    ) -> Result<T, Error> {
-        self.admits_duties()?;
-        let ticket = Ticket::new(0);
-        let settled = Arc::clone(&ticket);
-        let duty: Duty<J> = Box::new(move |journal| {
-            if settled.begin() {
-                // What comes back has nobody waiting for it any more.
-                drop(settled.settle(Ok(duty(journal))));
-            }
-        });
-        if self.duties.try_send(duty).is_err() {
-            return Err(Refused::OverLimit {
-                limit: "duties of the committer",
-                allowed: limits::LOG_DUTIES_MAX as u64,
-                needed: limits::LOG_DUTIES_MAX as u64 + 1,
-            }
-            .into());
-        }
-        self.doorbell.ring();
-        ticket.wait(call, || 0)
-    }
-
-    fn admits_duties(&self) -> Result<(), Refused> {
-        match self.condition() {
-            Condition::Open | Condition::NoSpace => Ok(()),
-            Condition::Recovering => Err(Refused::Recovering),
-            Condition::Failed => Err(Refused::LogFailed),
-            Condition::Closed => Err(Refused::Closed),
-        }
-    }
-
-    /// Whether callers commit for themselves now: the journal is lent, and gathering does not promise
-    /// more than it costs.
-    fn is_lent(&self) -> bool {
-        self.durability.lend
-            && self.durability.sync == SyncMode::Always
-            && self.condition() == Condition::Open
-            && (self.durability.window.is_zero() || !self.awaiting.is_someone())
-    }
-
-    /// Has `wake` woken once: when `what` is durable (`None`: at the next sync), or the log has failed.
-    /// The caller looks again after this.
-    pub(crate) fn await_sync(&self, what: Option<(usize, u64)>, wake: &Arc<dyn Wake>) {
-        self.awaiting.add(what, wake);
     }
 
     /// Raises `synced`, which takes a proof, and wakes whoever waited for that.
@@ -470,12 +386,7 @@ impl<J: Journal> Log<J> {
         }
     }
 
-    /// Whether a writer is the only one about: waiting for company would only add latency.
-    pub(crate) fn is_alone(&self) -> bool {
-        self.door.taken() <= 1 && self.awaiting.len() <= 1
-    }
-
-    /// Takes what was queued after the log failed, or was closed: it will not be written.
+    /// Takes what was queued when the log had failed, or was closed: it will not be written.
     pub(crate) fn discard_queue(&self) {
         self.desk.clear_mail();
         while let Some(entry) = self.queue.try_recv() {
@@ -494,35 +405,40 @@ impl<J: Journal> Log<J> {
         self.closing.load(SeqCst)
     }
 
-    /// Puts the journal away for good; `false` if somebody has it.
-    pub(crate) fn close(&self) -> bool {
-        let Some(shelf) = self.desk.borrow() else {
-            return self.condition() == Condition::Closed;
-        };
+    /// The journal is put away. Called by its last holder.
+    pub(crate) fn close(&self) {
         // Not over a failure: that is worth more to whoever asks.
-        let open = self.condition() != Condition::Failed;
-        if open {
+        if self.condition() != Condition::Failed {
             self.condition.store(Condition::Closed as u8, SeqCst);
         }
-        drop(shelf);
+        self.turn_away();
         self.discard_queue();
-        self.awaiting.wake_where(|_| true);
-        true
+        self.refuse_duties();
     }
 
-    /// Nothing will be acknowledged any more.
+    /// Wakes everybody who waits for what will not come.
+    fn turn_away(&self) {
+        self.awaiting.wake_where(|_| true);
+        self.door.wake_all();
+    }
+
+    /// Nothing will be acknowledged any more. Called by the journal's holder, or where there is none.
     pub(crate) fn fail(&self, why: String) {
         self.why.lock().clone_from(&why);
+        self.note_behind(false);
         if self.condition.swap(Condition::Failed as u8, SeqCst) != Condition::Failed as u8 {
             (self.tell)(LogEvent::Failed(why));
         }
-        self.awaiting.wake_where(|_| true);
+        self.turn_away();
     }
 
     pub(crate) fn has_no_space(&self, why: String) {
         self.why.lock().clone_from(&why);
         if self.condition.swap(Condition::NoSpace as u8, SeqCst) != Condition::NoSpace as u8 {
             (self.tell)(LogEvent::NoSpace(why));
+            self.door.wake_all();
+            // Whoever has found out, it is the committer that tries again.
+            self.doorbell.ring();
         }
     }
 

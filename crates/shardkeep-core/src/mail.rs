@@ -9,7 +9,7 @@ use std::time::Instant;
 use crate::deadline::Deadline;
 use crate::error::{Error, Refused};
 use crate::loan::Loan;
-use crate::reserve::Place;
+use crate::place::Place;
 use crate::ticket::Ticket;
 use crate::work::{Outcome, State, Work};
 
@@ -71,6 +71,8 @@ impl<S: State> Posted<S> {
     }
 
     pub(crate) fn settle(mut self, outcome: Outcome) {
+        // Whoever has its reply has its place back.
+        drop(self.place.take());
         if let Some(work) = self.work.take() {
             work.settle(outcome);
         }

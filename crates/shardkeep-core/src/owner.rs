@@ -19,8 +19,8 @@ use crate::deadline::Call;
 use crate::error::{Error, Lost, Refused};
 use crate::limits;
 use crate::loan::{Loan, Shard};
+use crate::place::Place;
 use crate::port::{Port, Sent};
-use crate::reserve::Place;
 use crate::service::Served;
 use crate::shared::{Event, Shared};
 use crate::sync::{Wake, thread};
@@ -301,9 +301,11 @@ impl<S: State> Pending<S> {
         let mut loans = acquisition.into_loans();
         if transaction.deadline().has_passed(clock::now()) {
             let why = Refused::DeadlinePassed { shard, depth: 0 };
+            drop(place);
             return shared.end_transaction(transaction, Outcome::Refused(why));
         }
         if !transaction.begin() {
+            drop(place);
             return shared.end_transaction(transaction, Outcome::Refused(Refused::Cancelled));
         }
         if let Some(place) = place {
@@ -325,6 +327,7 @@ impl<S: State> Pending<S> {
 
     fn end(self, shared: &Shared<S>, error: Error) {
         drop(self.acquisition);
+        drop(self.place);
         let outcome = match error {
             Error::Refused(refused) => Outcome::Refused(refused),
             Error::Lost(lost) => Outcome::Lost(lost),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::doorbell::Doorbell;
 use crate::limits;
 use crate::loan::{Loan, Shard};
-use crate::reserve::Place;
+use crate::place::Place;
 use crate::sync::channel::Queue;
 use crate::work::State;
 

@@ -4,6 +4,8 @@
 //! 2. Whoever stops before the mailbox is empty sets the flag again before parting with the shard.
 //! 3. Works of one mailbox run in the order in which they were posted.
 //! 4. Gathered writes are applied before anybody else gets the shard in hand for itself.
+//! 5. A work is settled as done when what it wrote is in the log's queue: whoever has its reply finds
+//!    it there.
 
 use crate::clock;
 use crate::config::Handover;
@@ -64,16 +66,12 @@ impl<S: State, R: Deref<Target = Shared<S>> + Clone> Loan<S, R> {
         self.stopped_at_bound()
     }
 
-    /// Queues what the works served have written: their replies wait for that, whatever becomes of
-    /// the shard next.
+    /// Queues what was written, in the place that came with it.
     fn settle_place(&mut self) {
-        if !self.shard().place {
-            return;
+        if self.shard().place {
+            let (shared, index) = (self.shared().clone(), self.index());
+            shared.settle_place(index, self.shard_mut());
         }
-        let (shared, index) = (self.shared().clone(), self.index());
-        shared.settle_place(index, self.shard_mut());
-        // Those who wait for it may have given up: it must not depend on them.
-        shared.wake_committer();
     }
 
     fn served_all(mut self) -> Served<Self> {
@@ -86,12 +84,13 @@ impl<S: State, R: Deref<Target = Shared<S>> + Clone> Loan<S, R> {
             self.lose();
             return Served::Away;
         }
-        self.settle_place();
+        // Those who wait for what was queued may have given up: it must not depend on them.
+        self.shared().wake_committer();
         Served::Empty(self)
     }
 
-    fn stopped_at_bound(mut self) -> Served<Self> {
-        self.settle_place();
+    fn stopped_at_bound(self) -> Served<Self> {
+        self.shared().wake_committer();
         let index = self.index();
         if !is_planted(Fault::StoppedWithFlagCleared) {
             self.shared().desk(index).set_mail();
@@ -167,6 +166,7 @@ impl<S: State, R: Deref<Target = Shared<S>> + Clone> Loan<S, R> {
         match catch_unwind(AssertUnwindSafe(|| posted.run(state))) {
             Ok(()) => {
                 self.end_change();
+                self.settle_place();
                 settle(posted, Outcome::Done);
                 Fit::Yes
             }
@@ -201,6 +201,7 @@ impl<S: State, R: Deref<Target = Shared<S>> + Clone> Loan<S, R> {
         let outcome = match applied {
             Ok(()) => {
                 self.end_change();
+                self.settle_place();
                 Outcome::Done
             }
             // All were claimed, and the map they were written to is gone.
@@ -249,7 +250,7 @@ impl<S: State, R: Deref<Target = Shared<S>> + Clone> Loan<S, R> {
             request.refuse(why);
             return Some(self);
         }
-        self.settle_place();
+        self.shared().wake_committer();
         let counters = &self.shared().beside(index).counters;
         counters.lent_by_mail.add(1);
         counters.waited(now.saturating_duration_since(request.posted_at));

@@ -16,15 +16,16 @@ use crate::clock;
 use crate::config::{Config, Handover, Overload};
 use crate::deadline::{Call, Deadline};
 use crate::desk::Desk;
+use crate::duty::JournalDesk;
 use crate::error::Refused;
 use crate::fault::{Fault, is_planted};
 use crate::limits;
 use crate::loan::{Loan, Shard};
-use crate::log::{JournalDesk, Log, LogEvent};
+use crate::log::{Log, LogEvent};
 use crate::mail::{Mail, Posted};
 use crate::mailbox::{Mailbox, Place};
+use crate::place::Reservation;
 use crate::port::{Port, Sent};
-use crate::reserve::Reservation;
 use crate::service::Served;
 use crate::stats::{HolderCount, ShardCounters};
 use crate::sync::{AtomicBool, AtomicU8, AtomicUsize, SPIN_ROUNDS, Waiter, Wake, spin_loop};
@@ -168,7 +169,7 @@ impl<S: State> Shared<S> {
     }
 
     pub(crate) fn fresh(&self, index: usize) -> Box<Shard<S>> {
-        self.shard((self.make)(index))
+        self.shard(index, (self.make)(index))
     }
 
     /// Whether a lost shard is made again from the journal, which takes its time.
@@ -181,18 +182,15 @@ impl<S: State> Shared<S> {
         let (Some(remake), Some(log)) = (&self.remake, &self.log) else {
             return self.fresh(index);
         };
-        let mut shard = self.shard(remake(index, &JournalDesk::new(log)));
-        let newest = log.queued(index);
-        if let Some(effects) = shard.state.effects() {
-            // Some of what was replayed may have been read before it was durable.
-            effects.begin(newest + 1, log.synced(index));
-            effects.needs_all_until(newest);
-        }
-        shard
+        self.shard(index, remake(index, &JournalDesk::new(log)))
     }
 
-    fn shard(&self, state: S) -> Box<Shard<S>> {
+    fn shard(&self, index: usize, mut state: S) -> Box<Shard<S>> {
         let window = self.config.write_window;
+        if let (Some(log), Some(effects)) = (&self.log, state.effects()) {
+            // It was made from what was queued, and some of that may not be durable yet.
+            effects.needs_all_until(log.queued(index));
+        }
         Box::new(Shard {
             state,
             closed: false,
@@ -298,6 +296,7 @@ impl<S: State> Shared<S> {
         if shard.place {
             self.settle_place(index, &mut shard);
         }
+        check_queued(&mut shard);
         self.see_to_tending(index, &mut shard);
         self.desk(index).put(shard);
     }
@@ -540,8 +539,9 @@ impl<S: State> Shared<S> {
 
     /// Refuses the transactions that no owner will carry any more.
     pub(crate) fn refuse_transactions(&self, port: &Port<S>) {
-        while let Some(sent) = port.transactions.try_recv() {
-            self.end_transaction(sent.transaction, Outcome::Refused(Refused::Closed));
+        while let Some(Sent { transaction, place }) = port.transactions.try_recv() {
+            drop(place);
+            self.end_transaction(transaction, Outcome::Refused(Refused::Closed));
         }
     }
 
@@ -557,6 +557,18 @@ impl<S: State> Shared<S> {
     pub(crate) fn is_stopping(&self) -> bool {
         self.phase.load(SeqCst) == Phase::Closed as u8
     }
+}
+
+/// What is still in the shard when it is put back would be in no batch.
+#[inline(always)]
+pub(crate) fn check_queued<S: State>(shard: &mut Shard<S>) {
+    debug_assert!(
+        shard
+            .state
+            .effects()
+            .is_none_or(|effects| !effects.is_dirty()),
+        "a change without a place in the log's queue"
+    );
 }
 
 /// A panic in the user's callback is the user's: the keep goes on.

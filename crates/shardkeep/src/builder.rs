@@ -352,6 +352,9 @@ impl Watch {
     }
 }
 
+/// A keep, and what looks after its log, if anything does.
+type Opened<K, V> = (Keep<ShardState<K, V>>, Option<Watch>);
+
 /// Opens the keep of a durable store and reads what is there into it.
 fn open_kept<K: Key, V: Value>(
     config: Config,
@@ -359,7 +362,7 @@ fn open_kept<K: Key, V: Value>(
     kept: KeptAt<K, V>,
     router: &Router,
     events: Arc<dyn Fn(Event) + Send + Sync>,
-) -> Result<(Keep<ShardState<K, V>>, Option<Watch>), OpenError> {
+) -> Result<Opened<K, V>, OpenError> {
     let failed = |error: RecoverError| OpenError::Recovery(Box::new(error));
     let opened = match kept.durable.create {
         true => Directory::create(&kept.directory),

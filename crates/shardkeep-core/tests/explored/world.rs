@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use shardkeep_core::{
     Borrowed, Call, CancelToken, Config, Deadline, Error, Event, Handover, Keep, Loan, Loans, Lost,
-    Outcome, Overload, Refused, Shared, State, Ticket, Transaction, Visit, Work,
+    NoJournal, Outcome, Overload, Refused, Shared, State, Ticket, Transaction, Visit, Work,
 };
 
 /// Who called, and which of his calls it was.

@@ -10,6 +10,7 @@ use shardkeep_core::{Journal, JournalError};
 use shardkeep_log::limits::PAYLOAD_BYTES_MAX;
 use shardkeep_log::{AppendError, Directory, Log, Synced, WriteError};
 
+use super::options::{DiskStep, Gate};
 use crate::effect;
 
 /// The log of a durable store.
@@ -17,15 +18,17 @@ pub struct LogJournal {
     log: Log<Directory>,
     /// Bytes appended since it was opened, for whoever decides when the next snapshot is due.
     bytes: Arc<AtomicU64>,
+    gate: Option<Gate>,
     /// What an append met; told by the write that follows.
     failed: Option<AppendError>,
 }
 
 impl LogJournal {
-    pub(super) fn new(log: Log<Directory>) -> Self {
+    pub(super) fn new(log: Log<Directory>, gate: Option<Gate>) -> Self {
         Self {
             log,
             bytes: Arc::new(AtomicU64::new(0)),
+            gate,
             failed: None,
         }
     }
@@ -38,6 +41,10 @@ impl LogJournal {
     /// Bytes of effects appended since the log was opened; goes on counting.
     pub(super) fn bytes(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.bytes)
+    }
+
+    fn pass(&self, step: DiskStep) -> Result<(), JournalError> {
+        self.gate.as_ref().map_or(Ok(()), |gate| (gate.0)(step))
     }
 
     /// A batch larger than a record: as many records as it takes, each of whole effects.
@@ -79,6 +86,7 @@ impl Journal for LogJournal {
         if let Some(error) = &self.failed {
             return Err(JournalError::Failed(error.to_string()));
         }
+        self.pass(DiskStep::Write)?;
         self.log.write().map_err(|error| match error {
             WriteError::NoSpace(error) => JournalError::NoSpace(error.to_string()),
             other => JournalError::Failed(other.to_string()),
@@ -86,6 +94,7 @@ impl Journal for LogJournal {
     }
 
     fn sync(&mut self) -> Result<Synced, JournalError> {
+        self.pass(DiskStep::Sync)?;
         self.log
             .sync()
             .map_err(|error| JournalError::Failed(error.to_string()))

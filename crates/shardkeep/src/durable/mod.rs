@@ -21,7 +21,7 @@ mod snapshot;
 pub use automatic::Automatic;
 pub use error::{RecoverError, SnapshotError};
 pub use journal::LogJournal;
-pub use options::Durable;
+pub use options::{DiskStep, Durable};
 pub use recover::{Recovered, RecoveryProgress, recover};
 pub use remake::remake;
 pub use replay::{Kept, Route, Unreadable};

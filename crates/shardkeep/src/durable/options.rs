@@ -1,8 +1,10 @@
 //! What the user chooses for a store that outlives its process.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use shardkeep_core::{Durability, SyncMode};
+use shardkeep_core::{Durability, JournalError, SyncMode};
 use shardkeep_log::Compression;
 
 use crate::limits;
@@ -24,6 +26,26 @@ pub struct Durable {
     pub(crate) compression: Compression,
     pub(crate) snapshot_bytes: u64,
     pub(crate) segment_bytes: Option<u64>,
+    pub(crate) gate: Option<Gate>,
+}
+
+/// What the log is about to do with the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskStep {
+    /// To write what was appended.
+    Write,
+    /// To make what was written durable.
+    Sync,
+}
+
+/// Asked before each step; it may wait, or answer with an error instead of the disk.
+#[derive(Clone)]
+pub(crate) struct Gate(pub(crate) Arc<dyn Fn(DiskStep) -> Result<(), JournalError> + Send + Sync>);
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Gate")
+    }
 }
 
 impl Durable {
@@ -39,6 +61,7 @@ impl Durable {
             compression: Compression::None,
             snapshot_bytes: limits::SNAPSHOT_LOG_BYTES_DEFAULT,
             segment_bytes: None,
+            gate: None,
         }
     }
 
@@ -86,6 +109,17 @@ impl Durable {
     #[doc(hidden)]
     pub fn segment_bytes(mut self, bytes: u64) -> Self {
         self.segment_bytes = Some(bytes);
+        self
+    }
+
+    /// Is asked before each step that the log takes with the disk: for tests that hold one back, or let
+    /// it fail.
+    #[doc(hidden)]
+    pub fn gate(
+        mut self,
+        gate: impl Fn(DiskStep) -> Result<(), JournalError> + Send + Sync + 'static,
+    ) -> Self {
+        self.gate = Some(Gate(Arc::new(gate)));
         self
     }
 

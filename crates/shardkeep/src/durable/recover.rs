@@ -91,7 +91,7 @@ pub fn recover<S: Kept>(
     let mut recovery = Recovery::open(directory, options)?;
     let effects = replay(keep, &mut recovery, route, progress)?;
     let (log, warnings) = recovery.into_log()?;
-    let journal = LogJournal::new(log);
+    let journal = LogJournal::new(log, durable.gate.clone());
     let grown = journal.bytes();
     let installed = keep.install_journal(journal);
     installed.map_err(|error| match error {

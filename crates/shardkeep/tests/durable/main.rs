@@ -4,3 +4,4 @@
 
 mod place;
 mod reopening;
+mod unsynced;
