@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use crate::error::{AdoptError, DiskError, Operation, SnapshotError, WriteError};
 use crate::fault::{Fault, is_planted};
-use crate::format::{Lsn, snapshot_name};
+use crate::format::Lsn;
 use crate::log::{Log, Part, Synced};
 use crate::manifest::{Manifest, sync_directory};
+use crate::names::snapshot_name;
 use crate::snapshot::{Compression, FinishedSnapshot, SnapshotWriter};
 use crate::storage::{Storage, is_no_space};
 

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 
-use crate::format::LOCK;
+use crate::names::LOCK;
 use crate::storage::{File, Storage};
 
 /// A directory was not opened.

@@ -7,8 +7,10 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Fault {
-    /// A sync of the log says that it is done and does nothing.
+    /// A sync of records says that it is done and does nothing.
     SyncSkipped = 1,
+    /// A sync of a new file says that it is done and does nothing.
+    NewFileSyncSkipped,
     /// A sync of the directory says that it is done and does nothing.
     DirectorySyncSkipped,
     /// A sync that fails counts as done.
@@ -25,6 +27,8 @@ pub enum Fault {
     DeclaredLengthAllocated,
     /// What recovery cuts off is not synced before new records follow.
     CutNotSynced,
+    /// Records that are not proven to be synced are not written again by recovery.
+    TailNotWrittenAgain,
     /// A snapshot becomes the newest before the log is synced as far as it needs.
     SnapshotTooEarly,
 }

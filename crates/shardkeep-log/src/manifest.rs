@@ -9,13 +9,14 @@
 
 use std::io;
 
-use crate::error::{Damage, DiskError, OpenError, Operation};
+use crate::error::{DiskError, Operation};
 use crate::fault::{Fault, is_planted};
 use crate::format::{
-    FILE_HEADER_BYTES, FileHeader, FileKind, HeaderFault, Lsn, MANIFEST, MANIFEST_TEMPORARY,
-    StoreId, u32_at, u64_at,
+    FILE_HEADER_BYTES, FileHeader, FileKind, HeaderFault, Lsn, StoreId, u32_at, u64_at,
 };
 use crate::limits::{SEGMENTS_MAX, SNAPSHOTS_KEPT_MAX};
+use crate::names::{MANIFEST, MANIFEST_TEMPORARY};
+use crate::open_error::{Damage, OpenError};
 use crate::storage::{File, Storage, is_no_space, is_retryable_create, read_full_at, write_all_at};
 
 /// Most bytes of a manifest.
@@ -176,7 +177,7 @@ impl Manifest {
             is_retryable: is_no_space(&unwritten.error),
             error: DiskError::new(Operation::Write, MANIFEST_TEMPORARY, unwritten.error),
         })?;
-        sync(&file, MANIFEST_TEMPORARY).map_err(|error| NotReplaced {
+        sync_new(&file, MANIFEST_TEMPORARY).map_err(|error| NotReplaced {
             error,
             is_retryable: false,
         })
@@ -199,14 +200,19 @@ pub(crate) fn create<S: Storage>(storage: &S, name: &str) -> Result<S::File, Dis
 
 /// Makes `file` durable.
 pub(crate) fn sync(file: &impl File, name: &str) -> Result<(), DiskError> {
-    if is_planted(Fault::SyncSkipped) {
-        return Ok(());
-    }
     let synced = file.sync_data();
     if is_planted(Fault::FailedSyncIgnored) {
         return Ok(());
     }
     synced.map_err(|error| DiskError::new(Operation::Sync, name, error))
+}
+
+/// Makes a new file durable.
+pub(crate) fn sync_new(file: &impl File, name: &str) -> Result<(), DiskError> {
+    if is_planted(Fault::NewFileSyncSkipped) {
+        return Ok(());
+    }
+    sync(file, name)
 }
 
 /// Makes the names durable, that of `file` among them.

@@ -1,10 +1,10 @@
 //! What the caller chooses.
 
-use crate::error::OpenError;
 use crate::format::StoreId;
 use crate::limits::{
     AHEAD_BYTES_DEFAULT, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MIN, SNAPSHOTS_KEPT_MAX,
 };
+use crate::open_error::OpenError;
 
 /// How a store is opened and its log written.
 #[derive(Clone, Debug)]

@@ -14,15 +14,14 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::error::{DiskError, OpenError, Operation};
+use crate::error::{DiskError, Operation};
 use crate::fault::{Fault, is_planted};
-use crate::format::{
-    FILE_HEADER_BYTES, FileHeader, FileKind, Lsn, MANIFEST, Name, StoreId, segment_name,
-    snapshot_name,
-};
+use crate::format::{FILE_HEADER_BYTES, FileHeader, FileKind, Lsn, StoreId};
 use crate::limits::WINDOW_BYTES;
 use crate::log::{Active, Found, Log};
 use crate::manifest::{Manifest, sync_directory};
+use crate::names::{MANIFEST, Name, segment_name, snapshot_name};
+use crate::open_error::OpenError;
 use crate::options::Options;
 use crate::segment::{Cursor, Step, open_file};
 use crate::snapshot::SnapshotReader;
@@ -89,9 +88,10 @@ impl fmt::Display for Warning {
 /// A store that is being read. In this order: frames of the snapshot, if there is one; records; the log.
 ///
 /// ```
+/// use std::sync::Arc;
 /// use shardkeep_log::{Directory, FrameBuffer, Options, Recovery, StoreId};
 /// # let path = std::env::temp_dir().join(format!("shardkeep-log-doc-recovery-{}", std::process::id()));
-/// let directory = Directory::create(&path)?;
+/// let directory = Arc::new(Directory::create(&path)?);
 /// let create = Some(StoreId::new([7; 16])); // from the system's source of randomness
 /// let mut recovery = Recovery::open(directory, Options { create, ..Options::new() })?;
 /// if let Some(snapshot) = recovery.snapshot() {
@@ -133,9 +133,8 @@ impl<S: Storage> Recovery<S> {
     ///
     /// # Errors
     /// What is there is not a whole store, or a setting is out of bounds.
-    pub fn open(storage: impl Into<Arc<S>>, options: Options) -> Result<Self, OpenError> {
+    pub fn open(storage: Arc<S>, options: Options) -> Result<Self, OpenError> {
         options.verify()?;
-        let storage = storage.into();
         let names = names(&*storage)?;
         let Some(manifest) = Manifest::read(&*storage)? else {
             return Self::make(storage, options, &names);
@@ -240,6 +239,12 @@ impl<S: Storage> Recovery<S> {
         }
     }
 
+    /// The last record, and the bytes of a torn tail, once all records have been read.
+    pub(crate) fn found(&self) -> (Lsn, u64) {
+        let torn_bytes = self.walk.tail().map_or(0, |tail| tail.bytes);
+        (self.walk.next_lsn().previous(), torn_bytes)
+    }
+
     /// How much was read so far.
     #[must_use]
     pub fn progress(&self) -> Progress {
@@ -337,7 +342,9 @@ impl<S: Storage> Recovery<S> {
         }
         let (end, length) = (cursor.at(), cursor.file_bytes());
         let file = cursor.into_file();
-        write_again(&file, &name, unproven.unwrap_or(end), end)?;
+        if !is_planted(Fault::TailNotWrittenAgain) {
+            write_again(&file, &name, unproven.unwrap_or(end), end)?;
+        }
         if length > end {
             file.set_len(end)
                 .map_err(|error| disk(Operation::Cut, error))?;
@@ -347,13 +354,14 @@ impl<S: Storage> Recovery<S> {
         }
         if let Some(tail) = self.walk.tail().filter(|tail| tail.bytes > 0) {
             warnings.push(Warning::TornTail {
-                file: name,
+                file: name.clone(),
                 offset: tail.offset,
                 bytes: tail.bytes,
                 next: last.next(),
             });
         }
         Ok(Active {
+            name,
             file,
             end,
             sized: end,

@@ -6,9 +6,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::error::OpenError;
 use crate::format::Lsn;
 use crate::log::{Log, Part};
+use crate::open_error::OpenError;
 use crate::recovery::Record;
 use crate::snapshot::SnapshotReader;
 use crate::storage::Storage;

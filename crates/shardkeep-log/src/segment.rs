@@ -7,13 +7,14 @@
 
 use std::ops::Range;
 
-use crate::error::{Damage, DiskError, OpenError, Operation};
+use crate::error::{DiskError, Operation};
 use crate::fault::{Fault, is_planted};
 use crate::format::{
     FILE_HEADER_BYTES, FileHeader, FileKind, HEAD_BYTES, Head, HeaderFault, Lsn, RECORD, StoreId,
     find_record_head,
 };
 use crate::limits::WINDOW_BYTES;
+use crate::open_error::{Damage, OpenError};
 use crate::storage::{File, Storage, read_exact_at, read_full_at};
 
 /// Opens file `name` and verifies its header.
@@ -99,7 +100,7 @@ impl<F: File> Cursor<F> {
         first: Lsn,
         limit: u64,
     ) -> Result<Self, OpenError> {
-        let name = crate::format::segment_name(first);
+        let name = crate::names::segment_name(first);
         let header = FileHeader {
             kind: FileKind::Segment,
             store,

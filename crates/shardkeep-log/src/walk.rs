@@ -12,9 +12,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::error::{Damage, OpenError};
 use crate::fault::{Fault, is_planted};
 use crate::format::{Head, Lsn, StoreId};
+use crate::open_error::{Damage, OpenError};
 use crate::segment::{Cursor, Step};
 use crate::storage::Storage;
 
@@ -97,7 +97,11 @@ impl<S: Storage> Walk<S> {
 
     /// Bytes read so far.
     pub(crate) fn bytes(&self) -> u64 {
-        self.passed_bytes + self.cursor.as_ref().map_or(0, Cursor::at)
+        let of_this = self.cursor.as_ref().map_or(0, |cursor| match self.tail {
+            Some(_) => cursor.file_bytes(),
+            None => cursor.at(),
+        });
+        self.passed_bytes + of_this
     }
 
     /// The segments not yet left behind.
@@ -171,7 +175,7 @@ impl<S: Storage> Walk<S> {
                 Lsn::ZERO => Ok(()),
                 needed => {
                     let damage = Damage::EndsEarly { last, needed };
-                    Err(OpenError::damaged(crate::format::MANIFEST, 0, damage))
+                    Err(OpenError::damaged(crate::names::MANIFEST, 0, damage))
                 }
             };
         };

@@ -9,10 +9,11 @@ use std::sync::Arc;
 
 use crate::error::{DiskError, LogFailed, Operation, WriteError};
 use crate::fault::{Fault, is_planted};
-use crate::format::{FILE_HEADER_BYTES, FileHeader, FileKind, Head, Lsn, StoreId, segment_name};
+use crate::format::{FILE_HEADER_BYTES, FileHeader, FileKind, Head, Lsn, StoreId};
 use crate::limits::{AHEAD_WRITE_PART, SEGMENTS_MAX};
 use crate::log::{Active, Log, Part};
 use crate::manifest;
+use crate::names::segment_name;
 use crate::storage::{Storage, is_no_space, is_retryable_create, write_all_at};
 
 /// What zeros written ahead are taken from.
@@ -105,7 +106,7 @@ impl<S: Storage> Log<S> {
         self.wrote(whole);
         // Some of the record behind may be there, whatever was said.
         self.active.sized = u64::MAX;
-        let error = DiskError::new(Operation::Write, &self.active_name(), unwritten.error);
+        let error = DiskError::new(Operation::Write, &self.active.name, unwritten.error);
         let error = match self.cut() {
             Ok(()) if is_no_space(&error.error) => WriteError::NoSpace(error),
             Ok(()) => self.fail(error).into(),
@@ -138,8 +139,9 @@ impl<S: Storage> Log<S> {
                 if is_no_space(&unwritten.error) {
                     return Ok(());
                 }
-                let name = self.active_name();
-                return Err(self.fail(DiskError::new(Operation::Write, &name, unwritten.error)));
+                let name = &self.active.name;
+                let error = DiskError::new(Operation::Write, name, unwritten.error);
+                return Err(self.fail(error));
             }
             at += piece as u64;
             self.active.sized = at;
@@ -213,9 +215,10 @@ pub(crate) fn begin_segment<S: Storage>(
             NotBegun::Failed(error)
         });
     }
-    manifest::sync(&file, &name).map_err(NotBegun::Failed)?;
+    manifest::sync_new(&file, &name).map_err(NotBegun::Failed)?;
     manifest::sync_directory(storage, &name).map_err(NotBegun::Failed)?;
     Ok(Active {
+        name,
         file,
         end: FILE_HEADER_BYTES as u64,
         sized: FILE_HEADER_BYTES as u64,

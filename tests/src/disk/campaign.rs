@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
+use super::oracle::Verdict;
 use super::simulated::{Disk, Moment};
 use super::state::State;
 use super::story::Story;
@@ -16,7 +17,7 @@ use crate::random::Random;
 const STEPS: usize = 60;
 
 /// Steps of a life after a crash.
-const STEPS_AFTER: usize = 12;
+const STEPS_AFTER: usize = 8;
 
 /// Images tried for each operation.
 const IMAGES: u64 = 8;
@@ -26,7 +27,7 @@ const IMAGES_AFTER: u64 = 1;
 
 /// How many of a hundred crashes are followed by another one, at each operation of the recovery and of the
 /// life after it: of the first crashes, of the second. There are never more than three in a row.
-const FOLLOWED: [usize; 2] = [10, 4];
+const FOLLOWED: [usize; 2] = [15, 2];
 
 /// What was explored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -134,7 +135,7 @@ impl Explorer {
         self.tally.stories += 1;
         let (mut story, disk) = (Story::new(seed), Disk::default());
         disk.remember();
-        let mut log = story.open(&disk)?;
+        let mut log = story.open(&disk).map_err(Verdict::into_text)?;
         let opening = disk.moments();
         story.live(&disk, &mut log, STEPS, false)?;
         drop(log);
@@ -188,7 +189,7 @@ impl Explorer {
             disk.remember();
         }
         let before = goes_on.then(|| story.clone());
-        let mut log = story.open(&disk)?;
+        let mut log = story.open(&disk).map_err(Verdict::into_text)?;
         let Some(before) = before else {
             return Ok(());
         };

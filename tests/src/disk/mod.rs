@@ -6,11 +6,17 @@
 //! 2. The same seed gives the same story, the same crashes, and the same verdict.
 
 mod campaign;
+mod damage;
+mod oracle;
 mod simulated;
 mod state;
 mod story;
+mod trouble;
 
 pub use campaign::{Failure, Tally, explore};
+pub use damage::{Left, Outcome, Plan, Stored};
+pub use oracle::Verdict;
 pub use simulated::{Call, Disk, DiskFile, Moment, Order, Trouble};
 pub use state::{SECTOR_BYTES, State};
 pub use story::{Ending, STORE, Story};
+pub use trouble::suffer;

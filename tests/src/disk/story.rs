@@ -1,4 +1,4 @@
-//! What a store does, and what is known of it: the oracle.
+//! What a store does, by chance.
 //!
 //! The store is a small map of keys to the payload that was written last. The history knows every payload
 //! by its number, so that nothing can be lost, invented, or moved unseen.
@@ -10,12 +10,15 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::rc::Rc;
 
+use shardkeep_log::format::{FILE_HEADER_BYTES, HEAD_BYTES};
 use shardkeep_log::{
-    AdoptError, Compression, FinishedSnapshot, FrameBuffer, Log, Lsn, Options, Record, Recovery,
-    Replay, SnapshotError, SnapshotReader, SnapshotWriter, StoreId, WriteError,
+    AdoptError, Compression, FinishedSnapshot, Log, Lsn, Options, Replay, SnapshotError,
+    SnapshotWriter, StoreId, WriteError,
 };
 
+use super::oracle::Verdict;
 use super::simulated::Disk;
+use super::state::SECTOR_BYTES;
 use crate::random::Random;
 
 /// The store of all stories.
@@ -25,23 +28,43 @@ pub const STORE: StoreId = StoreId::new(*b"a store of tests");
 const KEYS: usize = 8;
 
 /// Bytes of a payload before its filler.
-const FRAMING_BYTES: usize = 10;
+pub(super) const FRAMING_BYTES: usize = 10;
+
+/// Bytes of a segment in which records are aligned, and of such a record.
+const ALIGNED_SEGMENT_BYTES: usize = 8 * SECTOR_BYTES;
+const ALIGNED_BYTES: usize = SECTOR_BYTES / 4;
+
+/// Bytes of aligned record `number`: the first of a segment fills its first sector.
+fn aligned_bytes(number: u64) -> usize {
+    const FIRST_BYTES: usize = SECTOR_BYTES - FILE_HEADER_BYTES;
+    const IN_SEGMENT: u64 = 1 + ((ALIGNED_SEGMENT_BYTES - SECTOR_BYTES) / ALIGNED_BYTES) as u64;
+    match (number - 1) % IN_SEGMENT {
+        0 => FIRST_BYTES,
+        _ => ALIGNED_BYTES,
+    }
+}
 
 /// The map.
-type Map = BTreeMap<u8, Rc<[u8]>>;
+pub(super) type Map = BTreeMap<u8, Rc<[u8]>>;
 
 /// What was done so far.
 #[derive(Clone, Debug)]
 pub struct Story {
     /// The payloads, that of record 1 first.
-    history: Vec<Rc<[u8]>>,
+    pub(super) history: Vec<Rc<[u8]>>,
     /// The newest record that was proven to be synced.
     pub acknowledged: u64,
+    /// The newest record before those that [`Story::fill`] has synced last: nothing on the disk proves
+    /// more, unless the log is closed.
+    pub before_last_batch: u64,
     /// How often the store was opened.
-    life: u8,
+    pub(super) life: u8,
     /// How it is opened.
     pub options: Options,
     compression: Compression,
+    /// Whether every fourth record ends with a sector, so that one that a crash has left may follow upon
+    /// one that was written later.
+    is_aligned: bool,
     chance: Random,
 }
 
@@ -78,18 +101,24 @@ impl Story {
     #[must_use]
     pub fn new(seed: u64) -> Self {
         let mut chance = Random::new(seed);
+        let is_aligned = chance.percent(30);
         let options = Options {
             create: Some(STORE),
-            segment_bytes: chance.one(&[512, 700, 1_500, 4_096]),
+            segment_bytes: match is_aligned {
+                true => ALIGNED_SEGMENT_BYTES as u64,
+                false => chance.one(&[512, 700, 1_500, 4_096]),
+            },
             ahead_bytes: chance.one(&[0, 512, 4_096, 1 << 20]),
             snapshots_kept: chance.one(&[1, 1, 2]),
         };
         Self {
             history: Vec::new(),
             acknowledged: 0,
+            before_last_batch: 0,
             life: 0,
             options,
             compression: chance.one(&[Compression::None, Compression::Lz4]),
+            is_aligned,
             chance,
         }
     }
@@ -100,7 +129,7 @@ impl Story {
         self.history.len() as u64
     }
 
-    fn map(&self, records: u64) -> Map {
+    pub(super) fn map(&self, records: u64) -> Map {
         let effects = self.history[..records as usize].iter();
         effects
             .map(|payload| (payload[0], Rc::clone(payload)))
@@ -109,6 +138,7 @@ impl Story {
 
     fn payload(&mut self, number: u64) -> Rc<[u8]> {
         let filler = match self.chance.below(10) {
+            _ if self.is_aligned => aligned_bytes(number) - HEAD_BYTES - FRAMING_BYTES,
             0 => self.chance.between(600, 1_600),
             1..=2 => self.chance.between(100, 300),
             _ => self.chance.below(40),
@@ -119,91 +149,6 @@ impl Story {
         payload.extend(self.chance.bytes(filler / 2));
         payload.resize(FRAMING_BYTES + filler, b'.');
         payload.into()
-    }
-
-    /// Opens the store and compares what is there with what must be. Afterwards the history ends where the
-    /// log ends, and all of it counts as acknowledged.
-    ///
-    /// # Errors
-    /// What is wrong.
-    pub fn open(&mut self, disk: &Disk) -> Result<Log<Disk>, String> {
-        let opened = Recovery::open(disk.clone(), self.options.clone());
-        let mut recovery = told(opened, "refused to open")?;
-        let mut map = Map::new();
-        let (mut last, mut needs) = (0, 0);
-        if let Some(snapshot) = recovery.snapshot() {
-            map = self.read_snapshot(snapshot)?;
-            (last, needs) = (snapshot.lsn().get(), snapshot.needs().get());
-        }
-        while let Some(record) = told(recovery.next_record(), "refused to read")? {
-            last = self.apply(&mut map, last, record)?;
-        }
-        let acknowledged = self.acknowledged;
-        if last < acknowledged || last < needs {
-            return Err(format!(
-                "the log ends with {last}, {acknowledged} was acknowledged, {needs} is needed"
-            ));
-        }
-        if map != self.map(last) {
-            return Err(format!("this is not the state after record {last}"));
-        }
-        let (log, _warnings) = told(recovery.into_log(), "refused to go on")?;
-        if log.appended().get() != last || log.synced().lsn().get() != last {
-            return Err(format!("a log of {last} records became {log:?}"));
-        }
-        if let Some(complaint) = disk.complaint() {
-            return Err(complaint);
-        }
-        self.history.truncate(last as usize);
-        self.acknowledged = last;
-        self.life = self.life.wrapping_add(1);
-        Ok(log)
-    }
-
-    fn apply(&self, map: &mut Map, last: u64, record: Record<'_>) -> Result<u64, String> {
-        let number = record.lsn.get();
-        if number != last + 1 {
-            return Err(format!("record {number} came after {last}"));
-        }
-        match self.history.get(last as usize) {
-            Some(payload) if **payload == *record.payload => {
-                map.insert(payload[0], Rc::clone(payload));
-                Ok(number)
-            }
-            Some(_) => Err(format!("record {number} is not what was written")),
-            None => Err(format!("record {number} was never written")),
-        }
-    }
-
-    fn read_snapshot(&self, snapshot: &SnapshotReader<Disk>) -> Result<Map, String> {
-        let (mut map, mut buffer) = (Map::new(), FrameBuffer::default());
-        for index in 0..snapshot.frames() {
-            let frame = told(snapshot.read_frame(index, &mut buffer), "refused a frame")?;
-            let mut rest = frame;
-            while let Some((length, more)) = rest.split_first_chunk::<2>() {
-                let length = usize::from(u16::from_le_bytes(*length));
-                let (payload, more) = more.split_at_checked(length).ok_or("half an entry")?;
-                let number = payload.get(2..FRAMING_BYTES).ok_or("half an entry")?;
-                let number = number
-                    .iter()
-                    .rev()
-                    .fold(0, |sum, byte| sum << 8 | u64::from(*byte));
-                let known = self.history.get((number as usize).wrapping_sub(1));
-                let known = known.filter(|known| known[..] == *payload);
-                let known = known.filter(|_| number <= snapshot.needs().get());
-                let known =
-                    known.ok_or_else(|| format!("entry {number} is not what was written"))?;
-                map.insert(payload[0], Rc::clone(known));
-                rest = more;
-            }
-        }
-        match map.len() as u64 {
-            entries if entries == snapshot.entries() => Ok(map),
-            entries => Err(format!(
-                "{entries} entries, {} were counted",
-                snapshot.entries()
-            )),
-        }
     }
 
     /// Lives on for `steps` steps, each by chance, and tells the disk what was acknowledged.
@@ -391,7 +336,8 @@ impl Story {
         };
         let (mut map, mut last) = (Map::new(), 0);
         if let Some(snapshot) = replay.snapshot() {
-            (map, last) = (self.read_snapshot(snapshot)?, snapshot.lsn().get());
+            let read = self.read_snapshot(snapshot).map_err(Verdict::into_text)?;
+            (map, last) = (read, snapshot.lsn().get());
         }
         while let Some(record) = told(replay.next_record(), "replay")? {
             last = self.apply(&mut map, last, record)?;
@@ -438,6 +384,7 @@ impl Story {
         let mut written = 0;
         while written < bytes {
             let before = self.history.len();
+            self.before_last_batch = self.records();
             self.append(log)?;
             let new = self.history[before..].iter();
             written += new.map(|payload| payload.len()).sum::<usize>();

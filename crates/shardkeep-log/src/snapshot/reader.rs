@@ -3,13 +3,15 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::error::{Damage, DiskError, OpenError, Operation};
+use crate::error::{DiskError, Operation};
 use crate::fault::{Fault, is_planted};
 use crate::format::{
     FILE_HEADER_BYTES, FRAME_FOOTER, FRAME_LZ4, FRAME_PLAIN, FileHeader, FileKind, Footer,
-    HEAD_BYTES, Head, Lsn, StoreId, snapshot_name,
+    HEAD_BYTES, Head, Lsn, StoreId,
 };
 use crate::limits::{LZ4_RATIO_MAX, PAYLOAD_BYTES_MAX};
+use crate::names::snapshot_name;
+use crate::open_error::{Damage, OpenError};
 use crate::segment::open_file;
 use crate::storage::{File, Storage, read_exact_at};
 

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use crate::error::{DiskError, Operation, SnapshotError};
 use crate::format::{
     FILE_HEADER_BYTES, FRAME_FOOTER, FRAME_LZ4, FRAME_PLAIN, FileHeader, FileKind, Footer,
-    HEAD_BYTES, Head, Lsn, StoreId, snapshot_temporary_name,
+    HEAD_BYTES, Head, Lsn, StoreId,
 };
 use crate::limits::PAYLOAD_BYTES_MAX;
 use crate::manifest;
+use crate::names::snapshot_temporary_name;
 use crate::storage::{Storage, is_no_space, is_retryable_create, write_all_at};
 
 /// Whether frames are compressed.
@@ -48,7 +49,7 @@ impl<S: Storage> Drop for Temporary<S> {
 /// # use shardkeep_log::{Compression, Directory, Options, Recovery, StoreId};
 /// # let path = std::env::temp_dir().join(format!("shardkeep-log-doc-snapshot-{}", std::process::id()));
 /// # let options = Options { create: Some(StoreId::new([7; 16])), ..Options::new() };
-/// # let (mut log, _) = Recovery::open(Directory::create(&path)?, options)?.into_log()?;
+/// # let (mut log, _) = Recovery::open(Directory::create(&path)?.into(), options)?.into_log()?;
 /// log.append(b"SET k v")?;
 /// let mut writer = log.snapshot(Compression::None)?;  // holds what was appended before
 /// writer.frame(b"k=v")?;
@@ -155,7 +156,7 @@ impl<S: Storage> SnapshotWriter<S> {
             needs,
         };
         self.add(FRAME_FOOTER, &footer.encode())?;
-        manifest::sync(&self.file, &self.temporary.name).map_err(|error| {
+        manifest::sync_new(&self.file, &self.temporary.name).map_err(|error| {
             let is_space = is_no_space(&error.error);
             refused(is_space, error)
         })?;
