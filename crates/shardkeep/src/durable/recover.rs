@@ -88,7 +88,7 @@ pub fn recover<S: Kept>(
     if let Some(bytes) = durable.segment_bytes {
         options.segment_bytes = bytes;
     }
-    let mut recovery = Recovery::open(directory, options)?;
+    let mut recovery = Recovery::open(Arc::new(directory), options)?;
     let effects = replay(keep, &mut recovery, route, progress)?;
     let (log, warnings) = recovery.into_log()?;
     let journal = LogJournal::new(log, durable.gate.clone());
