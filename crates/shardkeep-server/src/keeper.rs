@@ -66,7 +66,7 @@ impl Keeper {
         };
         persistence.set_ready();
         // There is one place, and this is the only one who sends.
-        drop(ready.try_send(()));
+        let _told = ready.try_send(());
         Saver {
             context: &context,
             persistence,

@@ -22,6 +22,7 @@ mod context;
 mod engine;
 mod errors;
 mod info;
+mod info_persistence;
 mod keeper;
 pub mod keyspace;
 pub mod limits;

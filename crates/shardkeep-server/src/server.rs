@@ -233,7 +233,9 @@ impl Server {
         match kept {
             Some((kept, requests)) => server.start_keeper(kept, requests, ready_sender)?,
             // There is one place, and nobody else has the other end.
-            None => drop(ready_sender.try_send(())),
+            None => {
+                let _told = ready_sender.try_send(());
+            }
         }
         Ok(server)
     }
