@@ -10,10 +10,13 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser as _;
 use crossbeam_channel::{Receiver, never, select};
+use shardkeep::durable::{self, Directory};
 
 use crate::config::{Cli, Command, Machine, Outside, Resolved, ServeFlags, Settings};
 use crate::rlimit;
@@ -76,6 +79,8 @@ fn run(
     match Cli::try_parse_from(arguments) {
         Ok(cli) => match cli.command {
             Command::Serve(flags) => serve(&flags, outside, output),
+            Command::Check(at) => answer(check(&at.dir), output),
+            Command::Repair(at) => answer(repair(&at.dir), output),
         },
         Err(error) if error.use_stderr() => {
             say(error.render().to_string().trim_end());
@@ -108,6 +113,38 @@ fn serve(flags: &ServeFlags, outside: &dyn Outside, output: &mut dyn io::Write) 
                 say(&format!("error: {error}"));
                 Exit::Fatal
             }
+        }
+    }
+}
+
+/// What is in a directory, and whether it opens.
+fn check(path: &Path) -> Result<(String, Exit), Box<dyn std::error::Error>> {
+    let report = durable::check(&Arc::new(Directory::inspect(path)?))?;
+    let exit = if report.is_sound() {
+        Exit::Clean
+    } else {
+        Exit::Fatal
+    };
+    Ok((report.to_string(), exit))
+}
+
+fn repair(path: &Path) -> Result<(String, Exit), Box<dyn std::error::Error>> {
+    let repaired = durable::repair(&Arc::new(Directory::open(path)?))?;
+    Ok((repaired.to_string(), Exit::Clean))
+}
+
+fn answer(
+    answer: Result<(String, Exit), Box<dyn std::error::Error>>,
+    output: &mut dyn io::Write,
+) -> Exit {
+    match answer {
+        Ok((text, exit)) => match print(&format!("{text}\n"), output) {
+            Exit::Clean => exit,
+            failed => failed,
+        },
+        Err(error) => {
+            say(&format!("error: {error}"));
+            Exit::Fatal
         }
     }
 }
@@ -220,7 +257,6 @@ mod tests {
     use super::*;
     use crate::config::Contents;
     use crossbeam_channel::bounded;
-    use std::path::Path;
 
     /// A machine without variables and files.
     struct Bare;
@@ -251,6 +287,10 @@ mod tests {
             ("shardkeep serve --shards", 2),
             ("shardkeep serve --shards 1 --shards 2", 2),
             ("shardkeep serve --print-config --check-config", 2),
+            ("shardkeep check", 2),
+            ("shardkeep check a b", 2),
+            ("shardkeep check /nonexistent/directory", 1),
+            ("shardkeep repair /nonexistent/directory", 1),
             ("shardkeep serve --shards 0", 78),
             ("shardkeep serve --shards 0 --check-config", 78),
             ("shardkeep serve --bind 0.0.0.0:0 --print-config", 78),
@@ -270,6 +310,8 @@ mod tests {
             ),
             ("shardkeep --help", "An in-memory key-value store"),
             ("shardkeep serve --help", "Run the server"),
+            ("shardkeep check --help", "Look at the directory"),
+            ("shardkeep repair --help", "Make the directory"),
             ("shardkeep serve --check-config", "configuration is valid\n"),
             (
                 "shardkeep serve --print-config",

@@ -185,6 +185,14 @@ impl Server {
     /// # Errors
     /// What cannot be had, by name; nothing is left running then.
     pub fn start(settings: Settings) -> Result<Self, StartError> {
+        Self::start_with(settings, |kept| kept)
+    }
+
+    /// As [`Server::start`], with the way to the disk as `change` makes it: for tests.
+    fn start_with(
+        settings: Settings,
+        change: impl FnOnce(KeptAt) -> KeptAt,
+    ) -> Result<Self, StartError> {
         let (listeners, addresses, port) = listen(&settings)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let reactors = settings.reactors.unwrap_or(cores);
@@ -195,7 +203,7 @@ impl Server {
             shutdown: shutdown.clone(),
         };
         let opened = opening.open().map_err(StartError::Open)?;
-        let (persistence, kept) = match opened.kept {
+        let (persistence, kept) = match opened.kept.map(change) {
             Some(kept) => {
                 let (persistence, requests) = Persistence::new(kept.compression);
                 (Some(persistence), Some((kept, requests)))
@@ -403,6 +411,11 @@ impl Server {
         let keeper_left = self.end_keeper(until);
         keeper::save_at_end(&self.context, until);
         let store = self.context.keep.close(Deadline::from(until + JOIN_GRACE));
+        if store.owners_left > 0 {
+            // A thread that waits for the disk is left to the end of the process: dropping the store
+            // would wait for it once more.
+            std::mem::forget(Arc::clone(&self.context));
+        }
         let total = |pick: fn(&ReactorStats) -> u64| -> u64 {
             self.context
                 .reactors
@@ -524,3 +537,7 @@ fn remove_stale(path: &std::path::Path) -> io::Result<()> {
 #[cfg(test)]
 #[path = "server_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "server_log_tests.rs"]
+mod log_tests;

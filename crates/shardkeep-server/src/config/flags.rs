@@ -4,6 +4,8 @@
 //! flags, environment and file. So a bad value is a bad configuration wherever it stands, and only
 //! an unknown or repeated flag is a usage error.
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand};
 
 use super::origin::{Given, Origin};
@@ -51,6 +53,25 @@ pub(crate) enum Command {
     /// Run the server until it is told to stop.
     #[command(allow_negative_numbers = true, after_long_help = AFTER_SERVE_HELP)]
     Serve(ServeFlags),
+
+    /// Look at the directory of a server that does not run: what is there, and whether it opens.
+    ///
+    /// Reads all of it and writes nothing. Exit code 0: it opens; 1: it does not, or cannot be read.
+    Check(AtDirectory),
+
+    /// Make the directory of a server that does not run open again, by giving up what is damaged.
+    ///
+    /// Says what is lost, and keeps every file that it gives up beside the others, under another name.
+    /// Does nothing where all is sound. `shardkeep check` tells before what there is to repair.
+    Repair(AtDirectory),
+}
+
+/// The directory to look at, or to repair.
+#[derive(Debug, Args)]
+pub(crate) struct AtDirectory {
+    /// What was given to `serve --dir`.
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
 }
 
 /// The flags of `serve`.

@@ -60,7 +60,9 @@ fn resolve(flags: &str, given: &Given) -> Result<Resolved, ConfigError> {
     let arguments = ["shardkeep", "serve"]
         .into_iter()
         .chain(flags.split_whitespace());
-    let Command::Serve(flags) = Cli::try_parse_from(arguments).unwrap().command;
+    let Command::Serve(flags) = Cli::try_parse_from(arguments).unwrap().command else {
+        panic!("another command than serve");
+    };
     Resolved::new(&flags, given)
 }
 
