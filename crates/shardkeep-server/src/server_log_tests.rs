@@ -112,11 +112,14 @@ fn start(settings: Settings, hand: &Hand) -> Server {
 struct Client(TcpStream);
 
 impl Client {
+    /// One that the reactor has met.
     fn of(server: &Server) -> Self {
         let stream = TcpStream::connect(&server.addresses()[0]).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
-        Self(stream)
+        let mut client = Self(stream);
+        client.ask("ECHO here", "$4\r\nhere\r\n");
+        client
     }
 
     fn send(&mut self, requests: &str) {
