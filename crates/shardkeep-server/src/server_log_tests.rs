@@ -74,8 +74,7 @@ impl Hand {
         match disk {
             Disk::Works => Ok(()),
             Disk::Waits(opened) => {
-                // Ends when the test drops its end.
-                drop(opened.recv());
+                wait_for(&opened);
                 Ok(())
             }
             Disk::Fails(error) => Err(error),
@@ -107,6 +106,25 @@ fn start(settings: Settings, hand: &Hand) -> Server {
     .unwrap();
     server.ready().recv_timeout(PATIENCE).unwrap();
     server
+}
+
+/// One whose recovery goes on when what this returns is dropped.
+fn start_slowly(settings: Settings) -> (Server, Sender<()>) {
+    let (open, opened) = bounded(0);
+    let server = Server::start_with(settings, move |mut kept| {
+        let route = kept.route;
+        kept.route = Arc::new(move |key: &[u8]| {
+            wait_for(&opened);
+            (*route)(key)
+        });
+        kept
+    });
+    (server.unwrap(), open)
+}
+
+/// Returns when the test has dropped its end.
+fn wait_for(opened: &Receiver<()>) {
+    let _disconnected = opened.recv();
 }
 
 struct Client(TcpStream);
@@ -479,17 +497,7 @@ fn while_the_store_is_read_commands_on_keys_are_told_that_it_loads() {
     Client::of(&before).ask("SET key value", "+OK\r\n");
     assert!(before.drain(PATIENCE).is_clean());
 
-    let (open, opened) = bounded::<()>(0);
-    let server = Server::start_with(settings(&place, Sync::Always), move |mut kept| {
-        let route = kept.route;
-        kept.route = Arc::new(move |key: &[u8]| {
-            // Ends when the test drops its end.
-            drop(opened.recv());
-            (*route)(key)
-        });
-        kept
-    })
-    .unwrap();
+    let (server, open) = start_slowly(settings(&place, Sync::Always));
     let mut client = Client::of(&server);
     let loading = "-LOADING Redis is loading the dataset in memory\r\n";
     for command in [
@@ -524,17 +532,7 @@ fn a_server_that_is_told_to_stop_gives_its_recovery_up() {
     let before = start(settings(&place, Sync::Always), &hand);
     Client::of(&before).ask("SET key value", "+OK\r\n");
     assert!(before.drain(PATIENCE).is_clean());
-    let (open, opened) = bounded::<()>(0);
-    let server = Server::start_with(settings(&place, Sync::Always), move |mut kept| {
-        let route = kept.route;
-        kept.route = Arc::new(move |key: &[u8]| {
-            // Ends when the test drops its end.
-            drop(opened.recv());
-            (*route)(key)
-        });
-        kept
-    })
-    .unwrap();
+    let (server, open) = start_slowly(settings(&place, Sync::Always));
     let report = std::thread::scope(|scope| {
         let draining = scope.spawn(|| server.drain(PATIENCE));
         drop(open);

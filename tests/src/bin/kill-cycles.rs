@@ -8,6 +8,7 @@ use std::env;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use shardkeep_tests::clock;
@@ -35,6 +36,9 @@ struct Options {
     /// The promise.
     #[arg(long, value_enum, default_value = "always")]
     sync: Sync,
+    /// Without `always`: what may be missing, in milliseconds before the kill.
+    #[arg(long, default_value_t = 250)]
+    unwritten_ms: u64,
     /// The server; by default the one built into this program.
     #[arg(long)]
     shardkeep: Option<PathBuf>,
@@ -64,7 +68,8 @@ fn run(options: &Options) -> io::Result<()> {
         Sync::Interval => Promise::Interval,
         Sync::Never => Promise::Never,
     };
-    let mut campaign = Campaign::new(&program, promise, options.seed)?;
+    let unwritten = Duration::from_millis(options.unwritten_ms);
+    let mut campaign = Campaign::new(&program, promise, unwritten, options.seed)?;
     let began = clock::now();
     for cycle in 1..=options.cycles {
         campaign.cycle()?;

@@ -52,7 +52,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run the server until it is told to stop.
     #[command(allow_negative_numbers = true, after_long_help = AFTER_SERVE_HELP)]
-    Serve(ServeFlags),
+    Serve(Box<ServeFlags>),
 
     /// Look at the directory of a server that does not run: what is there, and whether it opens.
     ///

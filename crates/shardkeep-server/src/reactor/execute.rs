@@ -10,6 +10,7 @@ use shardkeep::table::UnixMillis;
 
 use super::Reactor;
 use super::connection::Connection;
+use super::log::leave;
 use super::round::{Answer, Command, From, Round, note_needs};
 use crate::clock;
 use crate::command::Args;
@@ -64,8 +65,7 @@ impl Reactor {
         for group in away.drain(..) {
             self.send_group(group, reserved.as_mut());
         }
-        // The end of the tick sees to what was queued.
-        reserved.map(Reservation::leave);
+        leave(reserved);
         self.away_groups = away;
         self.count();
         if let Some(began) = began {

@@ -22,7 +22,7 @@ use super::lending::Lending;
 use crate::command::{Args, CommandId, CommandSpec, Flags};
 use crate::config::{Commit, Sync};
 use crate::context::Context;
-use crate::engine::{Places, ReplyPort};
+use crate::engine::{Places, ReplyPort, Reservation};
 use crate::{errors, limits};
 
 /// Rung when there may be places in the log's queue.
@@ -264,6 +264,13 @@ impl Reactor {
         }
         // Nothing new was held meanwhile: replies are delivered in rounds.
         self.log.holding.append(&mut still);
+    }
+}
+
+/// Gives back what nobody has used; the end of the tick sees to what was queued.
+pub(super) fn leave(reserved: Option<Reservation<'_>>) {
+    if let Some(reserved) = reserved {
+        reserved.leave();
     }
 }
 

@@ -13,6 +13,7 @@ use shardkeep_resp::Protocol;
 use super::Reactor;
 use super::away::Recipient;
 use super::decode::{Flow, Stand};
+use super::log::leave;
 use super::round::{Answer, Held};
 use crate::command::{Args, CommandId, CommandSpec, Flags};
 use crate::engine::{LoanSet, Needs, Places, Reservation, ServerKeep, ShardState, ShardsWork};
@@ -125,8 +126,7 @@ impl Reactor {
                     let reserved = deposit(&self.context.keep, places.as_mut(), &mut loans);
                     let ran = catch_unwind(AssertUnwindSafe(|| work.run_on(&mut loans)));
                     drop(loans);
-                    // The end of the tick sees to what was queued.
-                    reserved.map(Reservation::leave);
+                    leave(reserved);
                     if ran.is_ok() {
                         let needs = std::mem::take(&mut work.needs);
                         self.round.note_needs(index, needs);
@@ -189,8 +189,7 @@ impl Reactor {
             .run(spec, args, protocol, wall, replies)
         }));
         drop(loans);
-        // The end of the tick sees to what was queued.
-        reserved.map(Reservation::leave);
+        leave(reserved);
         ran.unwrap_or_else(|_| {
             self.round.replies.truncate(start);
             self.stats.lost.add(1);
