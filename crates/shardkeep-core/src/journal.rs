@@ -144,8 +144,9 @@ impl Effects {
         }
     }
 
-    /// What stands there belongs to changes that have ended.
-    pub(crate) fn mark_whole(&mut self) {
+    /// What stands there belongs to changes that have ended. Done at the end of each
+    /// [`Loan::change`](crate::Loan::change); whoever makes several changes in one says it between them.
+    pub fn mark_whole(&mut self) {
         self.whole = self.record.len();
     }
 

@@ -126,7 +126,7 @@ pub use keep::{Borrowed, CloseReport, Keep};
 pub use loan::{Loan, Loans};
 pub use log::LogEvent;
 pub use log_stats::LogStats;
-pub use place::Reservation;
+pub use place::{Places, Reservation};
 pub use shared::{Event, Shared};
 pub use stats::{RefusedStats, ShardStats};
 pub use sync::Wake;

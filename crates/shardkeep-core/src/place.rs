@@ -8,18 +8,30 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
+use crate::error::Refused;
 use crate::fault::{Fault, is_planted};
 use crate::journal::Journal;
 use crate::loan::{Loan, Loans, Shard};
 use crate::log::Log;
 use crate::shared::Shared;
+use crate::sync::Wake;
 use crate::work::State;
 
 /// Places in the log's queue for what is about to be written. Of a keep without a journal it is empty,
 /// and costs nothing.
 pub struct Reservation<'k, S: State> {
-    pub(crate) shared: &'k Shared<S>,
-    pub(crate) places: usize,
+    shared: &'k Shared<S>,
+    places: usize,
+    /// Whether its drop makes sure that what was queued is looked at.
+    rings: bool,
+}
+
+/// Places in the log's queue in the hands of somebody who takes them at one time and uses them at
+/// another: a reactor, which meets its writes one by one and carries them out together. Those that are
+/// left when it is dropped go back. Of a keep without a journal there is no end of them.
+pub struct Places<J: Journal> {
+    log: Option<Arc<Log<J>>>,
+    count: usize,
 }
 
 /// A place that travels with a work.
@@ -37,6 +49,87 @@ impl<J: Journal> Place<J> {
     /// The place stays taken: whoever calls this has it now.
     pub(crate) fn take_over(mut self) {
         self.0 = None;
+    }
+}
+
+impl<J: Journal> Drop for Places<J> {
+    fn drop(&mut self) {
+        if let (Some(log), true) = (&self.log, self.count > 0) {
+            log.give_places(self.count);
+        }
+    }
+}
+
+impl<J: Journal> Places<J> {
+    /// Takes one more, without waiting. If it is not to be had, `wake` is woken when it may be.
+    ///
+    /// # Errors
+    /// Why nothing can be written now.
+    pub fn try_take(&mut self, wake: &Arc<dyn Wake>) -> Result<(), Refused> {
+        if let Some(log) = &self.log {
+            log.try_take_places(1, Some(wake))?;
+            self.count += 1;
+        }
+        Ok(())
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Moves one of them out, for something that is carried out later.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn split_one(&mut self) -> Self {
+        let log = self.log.clone();
+        let count = usize::from(log.is_some());
+        self.move_out(count);
+        Self { log, count }
+    }
+
+    pub(crate) fn none(log: Option<Arc<Log<J>>>) -> Self {
+        Self { log, count: 0 }
+    }
+
+    pub(crate) fn move_out(&mut self, count: usize) {
+        let all = self.count;
+        assert!(all >= count, "{count} places of {all} are wanted");
+        self.count -= count;
+    }
+}
+
+impl<'k, S: State> Reservation<'k, S> {
+    pub(crate) fn of(shared: &'k Shared<S>, places: usize) -> Self {
+        Self {
+            shared,
+            places,
+            rings: true,
+        }
+    }
+
+    /// Puts a place aside for a change that is made later.
+    ///
+    /// # Panics
+    /// When no place is left.
+    #[must_use]
+    pub fn put_aside(&mut self) -> Places<S::Journal> {
+        let log = self.shared.log.clone();
+        let count = usize::from(log.is_some());
+        if count > 0 {
+            self.take_one();
+        }
+        Places { log, count }
+    }
+
+    /// Gives back what nobody used, and leaves it to the caller that what was queued is looked at: by
+    /// [`Keep::commit`](crate::Keep::commit) or
+    /// [`Keep::wake_committer`](crate::Keep::wake_committer).
+    pub fn leave(mut self) {
+        self.rings = false;
     }
 }
 
@@ -107,7 +200,9 @@ impl<S: State> Drop for Reservation<'_, S> {
         if self.places > 0 {
             log.give_places(self.places);
         }
-        log.ring_if_queued();
+        if self.rings {
+            log.ring_if_queued();
+        }
     }
 }
 

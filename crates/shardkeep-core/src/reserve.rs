@@ -7,7 +7,7 @@ use crate::deadline::Call;
 use crate::error::{Error, Lost, OpenError, Refused};
 use crate::keep::Keep;
 use crate::log_stats::LogStats;
-use crate::place::Reservation;
+use crate::place::{Places, Reservation};
 use crate::sync::Wake;
 use crate::work::State;
 
@@ -27,7 +27,7 @@ impl<S: State> Keep<S> {
                 1
             }
         };
-        Ok(Reservation { shared, places })
+        Ok(Reservation::of(shared, places))
     }
 
     /// Reserves places for `changes` changes at once, or none of them, without waiting. If they are not
@@ -48,7 +48,27 @@ impl<S: State> Keep<S> {
                 changes
             }
         };
-        Ok(Reservation { shared, places })
+        Ok(Reservation::of(shared, places))
+    }
+
+    /// No places yet, to be filled by [`Places::try_take`].
+    #[must_use]
+    pub fn no_places(&self) -> Places<S::Journal> {
+        Places::none(self.shared.log.clone())
+    }
+
+    /// Moves `count` of `places` into a reservation.
+    ///
+    /// # Panics
+    /// When there are not so many.
+    #[must_use]
+    pub fn reserve_from(
+        &self,
+        places: &mut Places<S::Journal>,
+        count: usize,
+    ) -> Reservation<'_, S> {
+        places.move_out(count);
+        Reservation::of(&self.shared, count)
     }
 
     /// Waits until batch `number` of shard `index` is durable (see [`Effects::needs`]), carrying the

@@ -1,5 +1,6 @@
 //! Settings of a store, and opening it.
 
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -358,7 +359,7 @@ type Opened<K, V> = (Keep<ShardState<K, V>>, Option<Watch>);
 fn open_kept<K: Key, V: Value>(
     config: Config,
     make: impl Fn(usize) -> ShardState<K, V> + Clone + Send + Sync + 'static,
-    mut kept: KeptAt<K, V>,
+    kept: KeptAt<K, V>,
     router: &Router,
     events: Arc<dyn Fn(Event) + Send + Sync>,
 ) -> Result<Opened<K, V>, OpenError> {
@@ -381,16 +382,15 @@ fn open_kept<K: Key, V: Value>(
             Err(error) => panic!("shard {shard} could not be made again: {error}"),
         }
     };
+    let mut tell_progress = kept.progress;
+    let mut progress = |progress| {
+        tell_progress(progress);
+        ControlFlow::Continue(())
+    };
     let tell = Arc::clone(&events);
     let keep = Keep::open_kept(config, make, remake, move |event| tell(event))?;
-    let recovered = durable::recover(
-        &keep,
-        directory,
-        &kept.durable,
-        &*route,
-        &mut *kept.progress,
-    )
-    .map_err(failed)?;
+    let recovered = durable::recover(&keep, directory, &kept.durable, &*route, &mut progress)
+        .map_err(failed)?;
     for warning in recovered.warnings {
         events(Event::Log(LogEvent::Warning(warning)));
     }

@@ -5,7 +5,8 @@
 
 pub use shardkeep_core::{
     Borrowed, Call, CancelToken, CloseReport, Config, Deadline, Durability, Effects, Error, Event,
-    Handover, Journal, JournalError, Keep, Loan, Loans, LogEvent, LogStats, Lost, NoJournal,
-    NoTransaction, OpenError, Outcome, Overload, Refused, RefusedStats, Reservation, ShardStats,
-    Shared, State, SyncMode, Tended, Ticket, Transaction, Visit, Wake, Work, clock, group, limits,
+    Handover, Journal, JournalDesk, JournalError, Keep, Loan, Loans, LogEvent, LogStats, Lost,
+    NoJournal, NoTransaction, OpenError, Outcome, Overload, Places, Refused, RefusedStats,
+    Reservation, ShardStats, Shared, State, SyncMode, Tended, Ticket, Transaction, Visit, Wake,
+    Work, clock, group, limits,
 };

@@ -30,6 +30,8 @@ pub enum RecoverError {
     Store(Error),
     /// A thread that was recovering panicked.
     Panicked,
+    /// It was given up.
+    Cancelled,
 }
 
 impl fmt::Display for RecoverError {
@@ -41,6 +43,7 @@ impl fmt::Display for RecoverError {
             Self::Thread(error) => write!(f, "a thread for recovery could not be started: {error}"),
             Self::Store(error) => error.fmt(f),
             Self::Panicked => write!(f, "a thread panicked during recovery"),
+            Self::Cancelled => write!(f, "the recovery was given up before its end"),
         }
     }
 }
@@ -53,7 +56,7 @@ impl std::error::Error for RecoverError {
             Self::Unreadable { source, .. } => Some(source),
             Self::Thread(error) => Some(error),
             Self::Store(error) => Some(error),
-            Self::Panicked => None,
+            Self::Panicked | Self::Cancelled => None,
         }
     }
 }

@@ -27,5 +27,7 @@ pub use options::{DiskStep, Durable};
 pub use recover::{Recovered, RecoveryProgress, recover};
 pub use remake::remake;
 pub use replay::{Kept, Route, Unreadable};
-pub use shardkeep_log::{Compression, Directory, DirectoryError};
+pub use shardkeep_log::{
+    Compression, Directory, DirectoryError, RepairError, Repaired, Report, check, repair,
+};
 pub use snapshot::{SnapshotReport, snapshot};

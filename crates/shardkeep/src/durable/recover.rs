@@ -5,6 +5,7 @@
 //! 2. A clear reaches all threads, at its place in that order.
 //! 3. The first error ends all of them; then nothing on disk has been changed.
 
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -69,7 +70,7 @@ struct Parcel {
 
 /// Reads `directory` into the empty shards of `keep`, and puts the log in its place: from then on the
 /// keep admits writes. Blocks for the disk. `progress` is called by this thread, some times a second
-/// as a rule.
+/// as a rule; if it says so, the recovery is given up ([`RecoverError::Cancelled`]).
 ///
 /// # Errors
 /// What is there is not a whole store. Nothing on disk was changed; the keep is of no use any more.
@@ -78,7 +79,7 @@ pub fn recover<S: Kept>(
     directory: Directory,
     durable: &Durable,
     route: &Route,
-    progress: &mut dyn FnMut(RecoveryProgress),
+    progress: &mut dyn FnMut(RecoveryProgress) -> ControlFlow<()>,
 ) -> Result<Recovered, RecoverError> {
     let mut options = Options {
         create: durable.create.then(random_id),
@@ -87,7 +88,7 @@ pub fn recover<S: Kept>(
     if let Some(bytes) = durable.segment_bytes {
         options.segment_bytes = bytes;
     }
-    let mut recovery = Recovery::open(directory, options)?;
+    let mut recovery = Recovery::open(Arc::new(directory), options)?;
     let effects = replay(keep, &mut recovery, route, progress)?;
     let (log, warnings) = recovery.into_log()?;
     let journal = LogJournal::new(log, durable.gate.clone());
@@ -119,7 +120,7 @@ fn replay<S: Kept>(
     keep: &Keep<S>,
     recovery: &mut Recovery<Directory>,
     route: &Route,
-    progress: &mut dyn FnMut(RecoveryProgress),
+    progress: &mut dyn FnMut(RecoveryProgress) -> ControlFlow<()>,
 ) -> Result<u64, RecoverError> {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let workers = cores.min(keep.shards());
@@ -151,7 +152,7 @@ fn replay<S: Kept>(
 fn read_all(
     recovery: &mut Recovery<Directory>,
     distributor: &mut Distributor<'_>,
-    progress: &mut dyn FnMut(RecoveryProgress),
+    progress: &mut dyn FnMut(RecoveryProgress) -> ControlFlow<()>,
 ) -> Result<(), RecoverError> {
     let mut of_snapshot = 0;
     if let Some(snapshot) = Source::snapshot(recovery) {
@@ -162,7 +163,7 @@ fn read_all(
             let frame = snapshot.read_frame(index, &mut buffer)?;
             distributor.add(frame, || format!("frame {index} of {}", snapshot.name()))?;
             let done = of_snapshot * (index as u64 + 1) / snapshot.frames() as u64;
-            progress(RecoveryProgress { done, total });
+            go_on(progress(RecoveryProgress { done, total }))?;
         }
         distributor.send()?;
     }
@@ -177,10 +178,17 @@ fn read_all(
         if distributor.has_just_sent() {
             let now = recovery.progress();
             let (done, total) = (now.done.max(of_snapshot), now.total);
-            progress(RecoveryProgress { done, total });
+            go_on(progress(RecoveryProgress { done, total }))?;
         }
     }
     distributor.send()
+}
+
+fn go_on(said: ControlFlow<()>) -> Result<(), RecoverError> {
+    match said {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => Err(RecoverError::Cancelled),
+    }
 }
 
 /// Gathers effects into blocks and sends each thread its part.
