@@ -9,5 +9,7 @@
 
 pub mod clock;
 pub mod differential;
+pub mod disk;
 pub mod harness;
+pub mod killing;
 pub mod random;

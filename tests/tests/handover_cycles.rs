@@ -35,7 +35,7 @@ fn cycle(how: usize) {
         outcomes.push(outcome);
         let sent = Several::new(&[n % 3, 3], |loans| loans.state(3).sum += 1);
         let ticket = Arc::clone(&sent.ticket);
-        if keep.send_transaction(sent).is_ok() {
+        if keep.send_transaction(sent, None).is_ok() {
             tickets.push(ticket);
         }
     }

@@ -27,6 +27,39 @@ pub enum Overload {
     Reject,
 }
 
+/// When what was written is made durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyncMode {
+    /// Before it is acknowledged.
+    Always,
+    /// So often, in the background.
+    Interval(Duration),
+    /// When the operating system pleases, and when the keep is closed.
+    Never,
+}
+
+/// How effects are kept, for states with a journal.
+#[derive(Clone, Debug)]
+pub struct Durability {
+    /// When what was written is made durable.
+    pub sync: SyncMode,
+    /// How long batches are gathered before they are written together; zero writes at once.
+    pub window: Duration,
+    /// Whether callers that wait for a sync may carry it out themselves; else the committer thread
+    /// always does.
+    pub lend: bool,
+}
+
+impl Default for Durability {
+    fn default() -> Self {
+        Self {
+            sync: SyncMode::Interval(Duration::from_secs(1)),
+            window: Duration::from_micros(100),
+            lend: true,
+        }
+    }
+}
+
 /// Settings of a keep. [`Config::default`] suits the machine it runs on.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -46,6 +79,8 @@ pub struct Config {
     /// How long a batch of writes may stay open in [`Handover::Mail`]; zero applies each write as it
     /// is taken.
     pub write_window: Duration,
+    /// How effects are kept; `None` where they are not.
+    pub durability: Option<Durability>,
     /// Names the threads: `NAME-owner-0` and so on.
     pub name: String,
 }
@@ -63,6 +98,7 @@ impl Default for Config {
             reserved_places: 0,
             overload: Overload::Block,
             write_window: Duration::ZERO,
+            durability: None,
             name: "shardkeep".to_owned(),
         }
     }

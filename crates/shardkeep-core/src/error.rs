@@ -36,6 +36,20 @@ pub enum Refused {
         /// The shard that was lost.
         shard: usize,
     },
+    /// The log's queue had no place (and the caller asked not to wait, or waited in vain): the disk is
+    /// slower than the writers.
+    LogFull {
+        /// Places taken.
+        places: usize,
+    },
+    /// There is no space for the log. Writes are admitted again when there is.
+    LogHasNoSpace,
+    /// The log failed for good: nothing is written until the store is opened again.
+    LogFailed,
+    /// The store is still being recovered.
+    Recovering,
+    /// A key or a value has no form as bytes, so the log cannot keep it.
+    Unencodable,
     /// A limit of the store stands against it.
     OverLimit {
         /// The name of the limit.
@@ -70,6 +84,24 @@ impl fmt::Display for Refused {
             Self::ShardLost { shard } => {
                 write!(f, "refused: shard {shard} was lost before the work began")
             }
+            Self::LogFull { places } => {
+                write!(
+                    f,
+                    "refused: the log's queue is full ({places} places taken)"
+                )
+            }
+            Self::LogHasNoSpace => write!(f, "refused: there is no space for the log"),
+            Self::LogFailed => write!(
+                f,
+                "refused: the log failed; nothing is written until the store is opened again"
+            ),
+            Self::Unencodable => {
+                write!(
+                    f,
+                    "refused: the key or the value cannot be encoded for the log"
+                )
+            }
+            Self::Recovering => write!(f, "refused: the store is still being recovered"),
             Self::OverLimit {
                 limit,
                 allowed,
@@ -106,6 +138,13 @@ pub enum Lost {
         /// The shard that was lost.
         shard: usize,
     },
+    /// It was done, but the deadline passed before that was durable.
+    NotSynced {
+        /// The shard it was done on.
+        shard: usize,
+    },
+    /// It was done, but the log failed before that was durable.
+    LogFailed,
 }
 
 impl fmt::Display for Lost {
@@ -120,6 +159,11 @@ impl fmt::Display for Lost {
             Self::ShardLost { shard } => {
                 write!(f, "lost: shard {shard} died while the work was under way")
             }
+            Self::NotSynced { shard } => write!(
+                f,
+                "lost: the deadline passed before the change on shard {shard} was durable"
+            ),
+            Self::LogFailed => write!(f, "lost: the log failed before the change was durable"),
         }
     }
 }
@@ -185,6 +229,8 @@ pub enum OpenError {
         /// Why.
         source: std::io::Error,
     },
+    /// What was kept on disk could not be read; it was not changed.
+    Recovery(Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl fmt::Display for OpenError {
@@ -198,6 +244,7 @@ impl fmt::Display for OpenError {
                 write!(f, "{name} = {value} is not possible: allowed is {allowed}")
             }
             Self::Thread { name, .. } => write!(f, "thread {name} could not be started"),
+            Self::Recovery(_) => write!(f, "the store could not be recovered"),
         }
     }
 }
@@ -207,6 +254,7 @@ impl std::error::Error for OpenError {
         match self {
             Self::Setting { .. } => None,
             Self::Thread { source, .. } => Some(source),
+            Self::Recovery(source) => Some(&**source),
         }
     }
 }

@@ -26,6 +26,36 @@ pub enum Fault {
     DroppedInTransit,
     /// Mail that reaches a closed shard is left lying.
     LateMailIgnored,
+    /// The journal's holder empties the log's queue first and clears the flag afterwards.
+    LogFlagClearedLate,
+    /// The journal's holder does not look at the flag after it has put the journal back.
+    LogNoSecondLook,
+    /// The committer finds the journal away, and does not ask for it.
+    JournalNotAskedFor,
+    /// The committer lays the journal back after its last commit, to put it away from there.
+    JournalLaidBack,
+    /// Who waits is released before the sync.
+    ReleasedBeforeSync,
+    /// Who waits is woken before `synced` is raised.
+    WokenBeforeRaised,
+    /// Who waits looks first, and writes itself down afterwards.
+    AwaitedAfterLook,
+    /// A sync that failed counts as one.
+    FailedSyncAcknowledged,
+    /// A batch enters the queue after its shard was put back.
+    QueuedAfterReturn,
+    /// A mailed work is answered before what it wrote is queued.
+    AnsweredBeforeQueued,
+    /// A commit stops at a write although somebody wants everything synced.
+    SyncWantedOverlooked,
+    /// A place that nobody used is not given back.
+    PlaceKept,
+    /// Who has waited for a place does not look at the log again.
+    PlaceTakenAfterFailure,
+    /// Who waits for a place is not woken when the log fails.
+    WaitersLeftAtTheDoor,
+    /// What a broken change has written is kept.
+    BrokenChangeKept,
 }
 
 #[cfg(not(any(shuttle, loom)))]

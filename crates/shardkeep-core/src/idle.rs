@@ -12,7 +12,7 @@
 use crate::config::Handover;
 use crate::keep::Keep;
 use crate::loan::{Loan, Shard};
-use crate::shared::{Shared, Spot};
+use crate::shared::{Shared, Spot, check_queued};
 use crate::work::State;
 
 /// A shard in hand in passing. Dropped by unwinding alone: then a shard that was only looked at goes
@@ -127,6 +127,7 @@ fn put_back<S: State, T, const CHANGING: bool>(
 ) -> T {
     match (passing.shard.take(), result) {
         (Some(mut shard), Some(result)) => {
+            check_queued(&mut shard);
             if CHANGING {
                 passing.shared.see_to_tending(passing.index, &mut shard);
             }
@@ -230,6 +231,10 @@ impl<S: State> Hand<'_, S> {
         }
         if let Some(mut shard) = loan.shard.take() {
             let spot = shared.spot(index);
+            if shard.place {
+                shared.settle_place(index, &mut shard);
+            }
+            check_queued(&mut shard);
             shared.see_to_tending(index, &mut shard);
             spot.desk.put(shard);
             shared.look_again_at(spot, index);

@@ -5,15 +5,18 @@ use std::time::Duration;
 
 use crate::acquire::{Acquisition, Patience};
 use crate::clock;
+use crate::committer::Committer;
 use crate::config::{Config, Handover};
 use crate::deadline::{Call, Deadline};
+use crate::duty::JournalDesk;
 use crate::error::{Error, OpenError, Refused};
 use crate::fault::{Fault, is_planted};
 use crate::limits;
 use crate::loan::{Loan, Loans, Shard};
 use crate::owner::Owner;
+use crate::place::Reservation;
 use crate::service::Served;
-use crate::shared::{Event, Phase, Posting, Shared};
+use crate::shared::{Event, Events, Make, Phase, Posting, Remake, Shared};
 use crate::stats::ShardStats;
 use crate::sync::{AtomicUsize, Mutex, Waiter, thread};
 use crate::work::State;
@@ -62,7 +65,7 @@ pub struct CloseReport {
     pub drained: u64,
     /// Shards that did not come back by the deadline. Zero means that nothing was left running.
     pub shards_away: usize,
-    /// Owner threads that had not ended by the deadline.
+    /// Threads (owners, and the committer) that had not ended by the deadline.
     pub owners_left: usize,
     /// Works posted to this keep in all.
     pub mailed: u64,
@@ -70,6 +73,8 @@ pub struct CloseReport {
     pub refused: u64,
     /// Works lost in all.
     pub lost: u64,
+    /// Changes that were not made durable: batches of them, each of one shard. Zero without a log.
+    pub unsynced: u64,
     /// How long it took.
     pub took: Duration,
 }
@@ -78,7 +83,7 @@ impl CloseReport {
     /// Whether everything that was admitted was finished and every thread joined.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.shards_away == 0 && self.owners_left == 0
+        self.shards_away == 0 && self.owners_left == 0 && self.unsynced == 0
     }
 }
 
@@ -93,8 +98,36 @@ impl<S: State> Keep<S> {
         make: impl Fn(usize) -> S + Send + Sync + 'static,
         events: impl Fn(Event) + Send + Sync + 'static,
     ) -> Result<Self, OpenError> {
+        Self::open_with(config, Box::new(make), None, Arc::new(events))
+    }
+
+    /// As [`Keep::open`], for states whose effects a journal keeps ([`Config::durability`]): a shard
+    /// that was lost is made again by `remake(shard, journal)`, on a thread of its own, while the
+    /// others go on; its mail is refused until then. What works had completed before the loss is in the
+    /// journal when `remake` gets at it.
+    ///
+    /// Writes are admitted once the journal is there: [`Keep::install_journal`].
+    ///
+    /// # Errors
+    /// As [`Keep::open`].
+    pub fn open_kept(
+        config: Config,
+        make: impl Fn(usize) -> S + Send + Sync + 'static,
+        remake: impl Fn(usize, &JournalDesk<S::Journal>) -> S + Send + Sync + 'static,
+        events: impl Fn(Event) + Send + Sync + 'static,
+    ) -> Result<Self, OpenError> {
+        let remake = Some(Box::new(remake) as Remake<S>);
+        Self::open_with(config, Box::new(make), remake, Arc::new(events))
+    }
+
+    fn open_with(
+        config: Config,
+        make: Make<S>,
+        remake: Option<Remake<S>>,
+        events: Events,
+    ) -> Result<Self, OpenError> {
         config.check()?;
-        let shared = Shared::new(config, Box::new(make), Box::new(events));
+        let shared = Shared::new(config, make, remake, events);
         let gone = Arc::new(Gone {
             left: AtomicUsize::new(0),
             waiter: Waiter::new(),
@@ -113,13 +146,24 @@ impl<S: State> Keep<S> {
     fn start_owner(&self, number: usize) -> Result<(), OpenError> {
         let name = format!("{}-owner-{number}", self.shared.config.name);
         let owner = Owner::new(Arc::clone(&self.shared), number);
+        self.start(name, move || owner.run())
+    }
+
+    pub(crate) fn start_committer(&self) -> Result<(), OpenError> {
+        let name = format!("{}-committer", self.shared.config.name);
+        let committer = Committer::new(Arc::clone(&self.shared));
+        self.start(name, move || committer.run())
+    }
+
+    /// Starts a thread that the close waits for and joins.
+    fn start(&self, name: String, body: impl FnOnce() + Send + 'static) -> Result<(), OpenError> {
         self.gone
             .left
             .fetch_add(1, std::sync::atomic::Ordering::AcqRel);
         let count_out = CountOut(Arc::clone(&self.gone));
         let run = move || {
             let _count_out = count_out;
-            owner.run();
+            body();
         };
         let handle = thread::spawn(name.clone(), run)
             .map_err(|source| OpenError::Thread { name, source })?;
@@ -213,16 +257,37 @@ impl<S: State> Keep<S> {
     /// # Errors
     /// Why it was refused, and the work itself.
     pub fn post(&self, index: usize, work: S::Work, call: &Call) -> Result<(), (S::Work, Refused)> {
-        self.shared.post(index, work, &Posting::Wait(call))
+        self.shared.post(index, work, None, &Posting::Wait(call))
+    }
+
+    /// As [`Keep::post`], for a work that writes: it takes a place of `reserved` with it.
+    ///
+    /// # Errors
+    /// Why it was refused, and the work itself; the place stays with `reserved`.
+    pub fn post_write(
+        &self,
+        index: usize,
+        work: S::Work,
+        reserved: &mut Reservation<'_, S>,
+        call: &Call,
+    ) -> Result<(), (S::Work, Refused)> {
+        self.shared
+            .post(index, work, Some(reserved), &Posting::Wait(call))
     }
 
     /// Mails a work without ever waiting, into a reserved place
-    /// ([`Config::reserved_places`]): for a poster with at most one work out for each shard.
+    /// ([`Config::reserved_places`]): for a poster with at most one work out for each shard. A work
+    /// that writes takes a place of `reserved` with it.
     ///
     /// # Errors
     /// Why it was refused, and the work itself.
-    pub fn post_reserved(&self, index: usize, work: S::Work) -> Result<(), (S::Work, Refused)> {
-        self.shared.post(index, work, &Posting::Reserved)
+    pub fn post_reserved(
+        &self,
+        index: usize,
+        work: S::Work,
+        reserved: Option<&mut Reservation<'_, S>>,
+    ) -> Result<(), (S::Work, Refused)> {
+        self.shared.post(index, work, reserved, &Posting::Reserved)
     }
 
     /// Works waiting in the mailbox of shard `index`.
@@ -282,7 +347,8 @@ impl<S: State> Keep<S> {
     }
 
     /// Sends a transaction to an owner thread, which gets its shards in hand without blocking, runs
-    /// it, and settles it. For those who must never wait. Bounded by
+    /// it, and settles it; one that writes takes a place of `reserved` with it. For those who must
+    /// never wait. Bounded by
     /// [`limits::TRANSACTIONS_DEFAULT`] in each owner's queue.
     ///
     /// # Errors
@@ -293,8 +359,9 @@ impl<S: State> Keep<S> {
     pub fn send_transaction(
         &self,
         transaction: S::Transaction,
+        reserved: Option<&mut Reservation<'_, S>>,
     ) -> Result<(), (S::Transaction, Refused)> {
-        self.shared.send_transaction(transaction)
+        self.shared.send_transaction(transaction, reserved)
     }
 
     /// What each shard has seen.
@@ -336,6 +403,7 @@ impl<S: State> Keep<S> {
             mailed: stats.iter().map(|shard| shard.mailed).sum(),
             refused: stats.iter().map(|shard| shard.refused.sum()).sum(),
             lost: stats.iter().map(|shard| shard.works_lost).sum(),
+            unsynced: self.shared.log.as_ref().map_or(0, |log| log.unsynced()),
             took: clock::now().saturating_duration_since(began),
         }
     }
@@ -364,6 +432,9 @@ impl<S: State> Keep<S> {
             .ports
             .iter()
             .for_each(|port| port.doorbell.ring());
+        if let Some(log) = &self.shared.log {
+            log.begin_closing();
+        }
         (drained, shards_away)
     }
 
@@ -385,8 +456,13 @@ impl<S: State> Keep<S> {
                     Ok(loans) => loans.into_only(),
                     // Closed before: by an earlier close.
                     Err(Error::Refused(Refused::Closed)) => return Some(0),
-                    // It died while it was waited for: its owner brings it back.
-                    Err(Error::Refused(Refused::ShardLost { .. })) => continue,
+                    // It died, or was dead when it was asked for: its owner brings it back.
+                    Err(Error::Refused(Refused::ShardLost { .. }))
+                        if !deadline.has_passed(clock::now()) =>
+                    {
+                        self.shared.wait_for_shard_back(deadline);
+                        continue;
+                    }
                     Err(Error::Refused(_) | Error::Lost(_)) => return None,
                 };
             loan = match loan.serve(limits::OWNER_SERVICE_WORKS_MAX) {

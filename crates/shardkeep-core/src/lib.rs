@@ -12,14 +12,19 @@
 //! Layers; upper ones use lower ones and never the reverse:
 //!
 //! ```text
-//! facade      idle                    borrowing in passing
+//! facade      idle reserve            borrowing in passing; places for writes, waiting for a sync
 //!             keep                    opens, borrows, mails, drains, joins
 //! threads     owner                   the doorbell loop: long service, tending, rebuilding
+//!             committer               commits when nobody else does
 //! hand-over   shared service acquire  posting and borrowing; serving mail; several shards at once
-//!             lost                    what becomes of a lost shard and its mail
+//!             lost place              a lost shard and its mail; places while they are used
 //!             desk mailbox loan mail port doorbell ticket work
+//!             durable duty            waiting for a sync; what is done with the journal in hand
+//!             log holding awaiting    the log, lent; who waits for a sync
+//!             door                    admission, and waiting for a place
 //! pure        batch group             what waits and when it is due; a batch by shard
-//! vocabulary  limits config error clock deadline cancel stats
+//!             journal unsynced        effects, and which of them are not durable
+//! vocabulary  limits config error clock deadline cancel stats log_stats
 //! ```
 //!
 //! Invariants:
@@ -32,7 +37,7 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use shardkeep_core::{Borrowed, Call, Config, Deadline, Keep, NoTransaction, Outcome, State, Work};
+//! use shardkeep_core::{Borrowed, Call, Config, Deadline, Keep, NoJournal, NoTransaction, Outcome, State, Work};
 //!
 //! #[derive(Default)]
 //! struct Count(u64);
@@ -41,6 +46,7 @@
 //! impl State for Count {
 //!     type Work = Add;
 //!     type Transaction = NoTransaction;
+//!     type Journal = NoJournal;
 //! }
 //! impl Work<Count> for Add {
 //!     fn deadline(&self) -> Deadline { Deadline::after(Duration::from_secs(1)) }
@@ -65,13 +71,18 @@
 //! ```
 
 mod acquire;
+mod awaiting;
 mod batch;
 mod cancel;
 pub mod clock;
+mod committer;
 mod config;
 mod deadline;
 mod desk;
+mod door;
 mod doorbell;
+mod durable;
+mod duty;
 mod error;
 #[cfg_attr(
     not(any(shuttle, loom)),
@@ -79,31 +90,43 @@ mod error;
 )]
 mod fault;
 pub mod group;
+mod holding;
 mod idle;
+mod journal;
 mod keep;
 pub mod limits;
 mod loan;
+mod log;
+mod log_stats;
 mod lost;
 mod mail;
 mod mailbox;
 mod owner;
+mod place;
 mod port;
+mod reserve;
 mod service;
 mod shared;
 mod stats;
 mod sync;
 mod ticket;
+mod unsynced;
 mod work;
 
 pub use cancel::CancelToken;
-pub use config::{Config, Handover, Overload};
+pub use config::{Config, Durability, Handover, Overload, SyncMode};
 pub use deadline::{Call, Deadline};
+pub use duty::JournalDesk;
 pub use error::{Error, Lost, OpenError, Refused};
 #[cfg(any(shuttle, loom))]
 pub use fault::{Fault, plant};
 pub use idle::Visit;
+pub use journal::{Effects, Journal, JournalError, NoJournal};
 pub use keep::{Borrowed, CloseReport, Keep};
 pub use loan::{Loan, Loans};
+pub use log::LogEvent;
+pub use log_stats::LogStats;
+pub use place::{Places, Reservation};
 pub use shared::{Event, Shared};
 pub use stats::{RefusedStats, ShardStats};
 pub use sync::Wake;

@@ -48,6 +48,30 @@ pub const TEND_SLICES_MAX: usize = 4;
 /// server asks for.
 pub const TRANSACTIONS_DEFAULT: usize = if cfg!(shuttle) { 2 } else { 64 };
 
+/// Places of the log's queue. A place holds a batch of up to [`LOG_PLACE_BYTES`]; a larger one takes
+/// several, so that the queue holds 64 MiB and what those who had a place bring beyond that. Enough for
+/// 20 ms of a server's batches, the time of a slow sync.
+pub const LOG_PLACES: usize = if cfg!(shuttle) { 3 } else { 16_384 };
+
+/// Bytes of a batch that one place of the log's queue stands for.
+pub const LOG_PLACE_BYTES: usize = 4_096;
+
+/// Taken places that end the window in which batches are gathered for one commit.
+pub const LOG_GATHERED_MAX: usize = LOG_PLACES / 2;
+
+/// Buffers of written batches kept to be used again: as many as are written together at a usual load.
+pub const LOG_SPARE_BUFFERS: usize = if cfg!(shuttle) { 1 } else { 1_024 };
+
+/// Bytes of the largest buffer that is kept; with [`LOG_SPARE_BUFFERS`] of them 16 MiB.
+pub const LOG_SPARE_BYTES_MAX: usize = 16_384;
+
+/// Things that wait to be done with the journal in hand: a snapshot to be adopted, a lost shard to be
+/// made again; each is one at a time, or few.
+pub const LOG_DUTIES_MAX: usize = 16;
+
+/// How often a log without space is asked whether there is some again.
+pub const LOG_RETRY_INTERVAL: Duration = Duration::from_millis(100);
+
 /// How long a store that is dropped without being closed waits for its own threads.
 ///
 /// (Never in the schedule explorer's build, so that it finds what would have to wait for it.)
@@ -60,4 +84,5 @@ pub const JOIN_GRACE: Duration = Duration::from_millis(500);
 
 const _: () = assert!(SERVICE_WORKS_MAX <= OWNER_SERVICE_WORKS_MAX);
 const _: () = assert!(BATCH_WRITES_MAX <= MAILBOX_WORKS_DEFAULT);
+const _: () = assert!(LOG_SPARE_BUFFERS <= LOG_PLACES);
 const _: () = assert!(MAILBOX_WORKS_DEFAULT <= MAILBOX_WORKS_MAX);

@@ -25,6 +25,8 @@ pub(crate) struct Shard<S: State> {
     pub(crate) closed: bool,
     /// Its owner knows that it wants tending.
     pub(crate) tending: bool,
+    /// A place in the log's queue is taken for what is done now.
+    pub(crate) place: bool,
     pub(crate) state: S,
     pub(crate) batch: Batch<Posted<S>>,
 }
@@ -106,6 +108,27 @@ impl<S: State, R: Deref<Target = Shared<S>>> Loan<S, R> {
     pub(crate) fn end_change(&mut self) {
         debug_assert!(self.changing > 0);
         self.changing -= 1;
+        // Inside of another change that one may still break.
+        if self.changing == 0 && self.shard().place {
+            self.mark_whole();
+        }
+    }
+
+    #[cold]
+    fn mark_whole(&mut self) {
+        if let Some(effects) = self.shard_mut().state.effects() {
+            effects.mark_whole();
+        }
+    }
+
+    /// Keeps nothing of what was done, and gives up the map if anything was.
+    fn abandon_effects(&mut self) {
+        if let Some(effects) = self.shard_mut().state.effects()
+            && effects.is_dirty()
+        {
+            effects.abandon();
+            self.begin_change();
+        }
     }
 
     /// Whether a change is under way, or ended by a panic.
@@ -176,12 +199,17 @@ impl<'k, S: State> Loan<S, &'k Shared<S>> {
 /// The shards of one transaction, all in hand, in ascending order.
 pub struct Loans<S: State> {
     loans: Vec<Loan<S>>,
+    /// A place in the log's queue is taken for what is done to all of them.
+    place: bool,
 }
 
 impl<S: State> Loans<S> {
     pub(crate) fn new(loans: Vec<Loan<S>>) -> Self {
         debug_assert!(loans.windows(2).all(|pair| pair[0].index < pair[1].index));
-        Self { loans }
+        Self {
+            loans,
+            place: false,
+        }
     }
 
     /// The loan of shard `index`.
@@ -198,6 +226,46 @@ impl<S: State> Loans<S> {
     /// All of them.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Loan<S>> {
         self.loans.iter_mut()
+    }
+
+    /// From here on what is done to them is gathered for the log, as one record. A transaction has one
+    /// place at most: a second one is given back.
+    pub(crate) fn put_place(&mut self) {
+        let Some(log) = self.loans.first().and_then(|loan| loan.shared.log.clone()) else {
+            return;
+        };
+        if self.place {
+            return log.give_places(1);
+        }
+        self.place = true;
+        for loan in &mut self.loans {
+            let (shared, index) = (Arc::clone(&loan.shared), loan.index);
+            let shard = loan.shard_mut();
+            // What was done to it alone before is a batch of its own.
+            if shard.place {
+                shared.settle_place(index, shard);
+            }
+            shared.begin_gathering(index, shard);
+        }
+    }
+
+    /// Queues what was done to all of them. If a change did not end, nothing of it is kept, and what
+    /// the transaction has changed is lost with it: a map that the log knows nothing of must not be
+    /// used.
+    fn settle_place(&mut self) {
+        let Some(log) = self.loans.first().and_then(|loan| loan.shared.log.clone()) else {
+            return;
+        };
+        if self.loans.iter().any(Loan::is_changing) {
+            self.loans.iter_mut().for_each(Loan::abandon_effects);
+            return log.give_places(1);
+        }
+        let effects = self.loans.iter_mut().filter_map(|loan| {
+            let index = loan.index;
+            let effects = loan.shard.as_mut()?.state.effects()?;
+            effects.is_dirty().then_some((index, effects))
+        });
+        log.queue_transaction(effects);
     }
 
     /// How many they are.
@@ -242,6 +310,9 @@ impl<S: State> Drop for Loans<S> {
     /// Returns all of them before serving mail for any: nobody waits for one shard while this thread
     /// serves another.
     fn drop(&mut self) {
+        if std::mem::take(&mut self.place) {
+            self.settle_place();
+        }
         for loan in &mut self.loans {
             let Some(shard) = loan.shard.take() else {
                 continue;

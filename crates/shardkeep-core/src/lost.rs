@@ -11,7 +11,9 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::SeqCst;
 
+use crate::deadline::Deadline;
 use crate::error::{Lost, Refused};
+use crate::limits;
 use crate::loan::Shard;
 use crate::mail::Mail;
 use crate::port::Port;
@@ -22,7 +24,12 @@ use crate::work::{Outcome, State};
 impl<S: State> Shared<S> {
     /// A shard whose map must not be used again.
     #[cold]
-    pub(crate) fn report_lost(&self, index: usize, shard: Box<Shard<S>>) {
+    pub(crate) fn report_lost(&self, index: usize, mut shard: Box<Shard<S>>) {
+        if shard.place {
+            self.settle_broken(index, &mut shard);
+        }
+        // Those who wait for what completed works did may have given up.
+        self.wake_committer();
         let port = self.owner_of(index);
         // There is a place for each shard, and it was in one loan: never full.
         if port.losses.try_send((index, shard)).is_err() {
@@ -33,6 +40,14 @@ impl<S: State> Shared<S> {
         if self.is_stopping() {
             self.take_losses(port);
         }
+    }
+
+    /// Queues what completed changes did; what the broken one did is not kept.
+    pub(crate) fn settle_broken(&self, index: usize, shard: &mut Shard<S>) {
+        if let Some(effects) = shard.state.effects() {
+            effects.cut_back();
+        }
+        self.settle_place(index, shard);
     }
 
     /// What was lost after the owner had ended is not made again.
@@ -60,10 +75,23 @@ impl<S: State> Shared<S> {
         self.tell(Event::ShardLost { shard: index });
     }
 
-    /// Nobody will bring this shard back: from now on who posts refuses.
+    /// This shard is not to be had, for now or for good: who posts refuses.
     pub(crate) fn give_up(&self, index: usize) {
         self.beside(index).gone.store(true, SeqCst);
         self.refuse_mail(index);
+    }
+
+    /// The shard is back: who posts finds it again.
+    pub(crate) fn take_back(&self, index: usize) {
+        self.beside(index).gone.store(false, SeqCst);
+    }
+
+    /// Waits until a lost shard is back, or `deadline` passes.
+    pub(crate) fn wait_for_shard_back(&self, deadline: Deadline) {
+        // Woken by whoever brings one back; another close may take the wake-up, so not for long.
+        let again = Deadline::after(limits::TEND_INTERVAL);
+        self.shard_back
+            .wait_until(Some(deadline.min(again).instant()));
     }
 
     /// Shards that are neither on their desks nor given up.

@@ -9,6 +9,7 @@ use std::time::Instant;
 use crate::deadline::Deadline;
 use crate::error::{Error, Refused};
 use crate::loan::Loan;
+use crate::place::Place;
 use crate::ticket::Ticket;
 use crate::work::{Outcome, State, Work};
 
@@ -20,15 +21,23 @@ pub(crate) enum Mail<S: State> {
 /// A work on its way.
 pub(crate) struct Posted<S: State> {
     work: Option<S::Work>,
+    /// In the log's queue, for what the work will write.
+    place: Option<Place<S::Journal>>,
     pub(crate) posted_at: Instant,
 }
 
 impl<S: State> Posted<S> {
-    pub(crate) fn new(work: S::Work, posted_at: Instant) -> Self {
+    pub(crate) fn new(work: S::Work, place: Option<Place<S::Journal>>, posted_at: Instant) -> Self {
         Self {
             work: Some(work),
+            place,
             posted_at,
         }
+    }
+
+    /// Takes the place out: it goes into the shard.
+    pub(crate) fn take_place(&mut self) -> Option<Place<S::Journal>> {
+        self.place.take()
     }
 
     /// Claims the work, or says why it must not run.
@@ -62,6 +71,8 @@ impl<S: State> Posted<S> {
     }
 
     pub(crate) fn settle(mut self, outcome: Outcome) {
+        // Whoever has its reply has its place back.
+        drop(self.place.take());
         if let Some(work) = self.work.take() {
             work.settle(outcome);
         }

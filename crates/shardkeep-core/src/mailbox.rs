@@ -1,45 +1,25 @@
-//! A shard's bounded queue: admission at its door, and waiting for a place.
+//! A shard's bounded queue, behind a door.
 //!
-//! Places are counted before anything is sent, so the channel behind the door is never found full.
-//!
-//! 1. `depth` counts the places taken: posters take one before they send, a holder gives it back
-//!    once it has received, and before the work is settled: whoever has its reply has its place.
-//!    `depth <= works + reserved`.
-//! 2. No lost wake-up at a full door. A waiting poster writes itself down, *then* asks for a place
-//!    again; a holder gives the place back, *then* looks who waits. All four are sequentially
-//!    consistent, so one of them sees the other.
-//! 3. Each place given back wakes one sleeping poster, which takes it, or passes the wake-up on, or
-//!    found that another took it. Those who registered without sleeping are all woken beside it:
-//!    they may have lost interest, and must not swallow the wake-up of a poster that sleeps.
+//! 1. Posters take a place at the door before they send, a holder gives it back once it has received,
+//!    and before the work is settled: whoever has its reply has its place. So the channel behind the
+//!    door is never found full. `depth <= works + reserved`.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
-use crate::clock;
 use crate::deadline::Call;
+use crate::door::{Door, Turned};
 use crate::error::Refused;
+use crate::sync::Wake;
 use crate::sync::channel::Queue;
-use crate::sync::{AtomicBool, AtomicUsize, Mutex, Waiter, Wake, is_same};
 
 pub(crate) struct Mailbox<M> {
     shard: usize,
     queue: Queue<M>,
-    depth: AtomicUsize,
+    door: Door,
     /// Places for anybody.
     works: usize,
     /// Places beyond them, for posters that never wait.
     reserved: usize,
-    someone_waits: AtomicBool,
-    waiting: Mutex<Waiting>,
-}
-
-#[derive(Default)]
-struct Waiting {
-    /// Asleep until they get a place.
-    posters: VecDeque<Arc<dyn Wake>>,
-    /// Doorbells, each at most once.
-    registered: Vec<Arc<dyn Wake>>,
 }
 
 /// Who asks for a place.
@@ -56,16 +36,14 @@ impl<M> Mailbox<M> {
         Self {
             shard,
             queue: Queue::bounded(works + reserved),
-            depth: AtomicUsize::new(0),
+            door: Door::new(),
             works,
             reserved,
-            someone_waits: AtomicBool::new(false),
-            waiting: Mutex::new(Waiting::default()),
         }
     }
 
     pub(crate) fn depth(&self) -> usize {
-        self.depth.load(Relaxed)
+        self.door.taken()
     }
 
     /// Mails that can wait here at once.
@@ -73,18 +51,13 @@ impl<M> Mailbox<M> {
         self.works + self.reserved
     }
 
-    fn take_place(&self, place: Place) -> bool {
+    /// Posts without waiting; returns the depth it found.
+    pub(crate) fn try_post(&self, mail: M, place: Place) -> Result<usize, (M, Refused)> {
         let bound = match place {
             Place::Open => self.works,
             Place::Reserved => self.places(),
         };
-        let one_more = |depth| (depth < bound).then_some(depth + 1);
-        self.depth.fetch_update(SeqCst, SeqCst, one_more).is_ok()
-    }
-
-    /// Posts without waiting; returns the depth it found.
-    pub(crate) fn try_post(&self, mail: M, place: Place) -> Result<usize, (M, Refused)> {
-        if !self.take_place(place) {
+        if !self.door.try_take(1, bound) {
             return Err((mail, self.full()));
         }
         self.send(mail)
@@ -95,7 +68,7 @@ impl<M> Mailbox<M> {
             Ok(()) => Ok(self.depth()),
             // Cannot happen while invariant 1 holds; told as what it would be.
             Err(mail) => {
-                self.depth.fetch_sub(1, SeqCst);
+                self.door.give(1);
                 Err((mail, self.full()))
             }
         }
@@ -110,38 +83,14 @@ impl<M> Mailbox<M> {
 
     /// Posts, waiting for a place until the call's deadline.
     pub(crate) fn post(&self, mail: M, call: &Call) -> Result<usize, (M, Refused)> {
-        if self.take_place(Place::Open) {
-            return self.send(mail);
-        }
-        let sleeper = Arc::new(Waiter::new());
-        let waiter: Arc<dyn Wake> = Arc::clone(&sleeper) as Arc<dyn Wake>;
-        let _registration = call
-            .cancel
-            .as_ref()
-            .map(|token| token.register(Arc::clone(&waiter)));
-        let refused = loop {
-            self.waiting.lock().posters.push_back(Arc::clone(&waiter));
-            self.someone_waits.store(true, SeqCst);
-            if self.take_place(Place::Open) {
-                self.forget(&waiter);
-                return self.send(mail);
-            }
-            if call.is_cancelled() {
-                break Refused::Cancelled;
-            }
-            if call.deadline.has_passed(clock::now()) {
-                break Refused::DeadlinePassed {
-                    shard: self.shard,
-                    depth: self.depth(),
-                };
-            }
-            // Woken by a holder that gave a place back or by the cancel token; ends by the deadline.
-            sleeper.wait_until(Some(call.deadline.instant()));
-            self.forget(&waiter);
+        let refused = match self.door.take(self.works, call, || false) {
+            Ok(()) => return self.send(mail),
+            Err(Turned::Cancelled) => Refused::Cancelled,
+            Err(Turned::TooLate | Turned::Shut) => Refused::DeadlinePassed {
+                shard: self.shard,
+                depth: self.depth(),
+            },
         };
-        self.forget(&waiter);
-        // The place that woke this poster, if one did, goes to the next.
-        self.wake_waiting();
         Err((mail, refused))
     }
 
@@ -151,28 +100,10 @@ impl<M> Mailbox<M> {
         mail: M,
         wake: &Arc<dyn Wake>,
     ) -> Result<usize, (M, Refused)> {
-        if self.take_place(Place::Open) {
-            return self.send(mail);
-        }
-        {
-            let mut waiting = self.waiting.lock();
-            if !waiting.registered.iter().any(|other| is_same(other, wake)) {
-                waiting.registered.push(Arc::clone(wake));
-            }
-        }
-        self.someone_waits.store(true, SeqCst);
-        // On success the registration stays, for others behind the same doorbell: a wake-up in vain.
-        if self.take_place(Place::Open) {
+        if self.door.take_or_register(1, self.works, wake) {
             return self.send(mail);
         }
         Err((mail, self.full()))
-    }
-
-    fn forget(&self, waiter: &Arc<dyn Wake>) {
-        self.waiting
-            .lock()
-            .posters
-            .retain(|waiting| !is_same(waiting, waiter));
     }
 
     /// Takes the oldest mail, and gives its place back.
@@ -183,27 +114,8 @@ impl<M> Mailbox<M> {
     /// and then for what is left of the others' time slice, 4 ms.
     pub(crate) fn take(&self) -> Option<M> {
         let mail = self.queue.try_recv()?;
-        self.depth.fetch_sub(1, SeqCst);
-        self.wake_waiting();
+        self.door.give(1);
         Some(mail)
-    }
-
-    fn wake_waiting(&self) {
-        if !self.someone_waits.load(SeqCst) {
-            return;
-        }
-        let (poster, registered) = {
-            let mut waiting = self.waiting.lock();
-            let poster = waiting.posters.pop_front();
-            let registered = std::mem::take(&mut waiting.registered);
-            if waiting.posters.is_empty() {
-                self.someone_waits.store(false, SeqCst);
-            }
-            (poster, registered)
-        };
-        for wake in poster.into_iter().chain(registered) {
-            wake.wake();
-        }
     }
 }
 
@@ -244,37 +156,6 @@ mod tests {
             assert!(posting.join().unwrap());
         });
         assert_eq!(mailbox.take(), Some(2));
-    }
-
-    /// Counts how often it was woken.
-    #[derive(Default)]
-    struct Bell(AtomicUsize);
-
-    impl Wake for Bell {
-        fn wake(&self) {
-            self.0.fetch_add(1, SeqCst);
-        }
-    }
-
-    #[test]
-    fn a_doorbell_that_lost_interest_does_not_swallow_the_wake_up_of_a_poster() {
-        let mailbox = Mailbox::new(0, 1, 0);
-        assert!(mailbox.try_post(1, Place::Open).is_ok());
-        let bell = Arc::new(Bell::default());
-        let wake: Arc<dyn Wake> = Arc::clone(&bell) as Arc<dyn Wake>;
-        for _ in 0..3 {
-            assert!(mailbox.post_or_register(2, &wake).is_err());
-        }
-        let sleeper = Arc::new(Bell::default());
-        let waiter: Arc<dyn Wake> = Arc::clone(&sleeper) as Arc<dyn Wake>;
-        mailbox.waiting.lock().posters.push_back(waiter);
-        assert_eq!(mailbox.take(), Some(1));
-        assert_eq!(bell.0.load(SeqCst), 1, "registered three times, woken once");
-        assert_eq!(
-            sleeper.0.load(SeqCst),
-            1,
-            "the one place wakes the poster too"
-        );
     }
 
     #[test]

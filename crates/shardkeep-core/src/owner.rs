@@ -18,11 +18,12 @@ use crate::clock;
 use crate::deadline::Call;
 use crate::error::{Error, Lost, Refused};
 use crate::limits;
-use crate::loan::Loan;
-use crate::port::Port;
+use crate::loan::{Loan, Shard};
+use crate::place::Place;
+use crate::port::{Port, Sent};
 use crate::service::Served;
 use crate::shared::{Event, Shared};
-use crate::sync::Wake;
+use crate::sync::{Wake, thread};
 use crate::work::{Outcome, State, Tended, Transaction};
 
 pub(crate) struct Owner<S: State> {
@@ -35,10 +36,13 @@ pub(crate) struct Owner<S: State> {
     tend_at: Option<Instant>,
     /// Lost shards whose state could not be made yet.
     unmade: Vec<usize>,
+    /// Lost shards whose state is being made from the journal.
+    remaking: Vec<(usize, thread::JoinHandle)>,
 }
 
 struct Pending<S: State> {
     transaction: S::Transaction,
+    place: Option<Place<S::Journal>>,
     acquisition: Acquisition<S>,
 }
 
@@ -52,6 +56,7 @@ impl<S: State> Owner<S> {
             tending: Vec::new(),
             tend_at: None,
             unmade: Vec::new(),
+            remaking: Vec::new(),
         }
     }
 
@@ -139,29 +144,68 @@ impl<S: State> Owner<S> {
             busy = true;
         }
         for index in std::mem::take(&mut self.unmade) {
-            match catch_unwind(AssertUnwindSafe(|| self.shared.fresh(index))) {
-                Ok(shard) => {
-                    self.shared.put(index, shard);
-                    self.shared.look_again(index);
-                    // A close that did not find it has left word in the flag, which refusing mail
-                    // has cleared.
-                    if self.shared.is_stopping() {
-                        self.shared.nudge(index);
-                    }
-                }
-                Err(_) => {
-                    self.shared.tell(Event::RebuildFailed { shard: index });
-                    self.shared.refuse_mail(index);
-                    self.unmade.push(index);
-                }
+            if self.shared.remakes() {
+                self.remake(index);
+            } else {
+                let made = catch_unwind(AssertUnwindSafe(|| self.shared.fresh(index)));
+                self.bring_back(index, made.ok());
             }
+        }
+        // After those that are tried again: what fails now waits for the next duty.
+        while let Some((index, made)) = self.port().remade.try_recv() {
+            busy |= made.is_some();
+            self.forget_remaking(index);
+            self.bring_back(index, made);
         }
         busy
     }
 
+    /// Has a lost shard made again by a thread of its own. Whoever asks for it meanwhile is refused.
+    fn remake(&mut self, index: usize) {
+        self.shared.give_up(index);
+        let shared = Arc::clone(&self.shared);
+        let name = format!("{}-remake-{index}", shared.config.name);
+        let thread = thread::spawn(name, move || {
+            let made = catch_unwind(AssertUnwindSafe(|| shared.remade(index)));
+            let port = shared.owner_of(index);
+            // There is a place for each shard, and a shard is made again once at a time: never full.
+            drop(port.remade.try_send((index, made.ok())));
+            port.doorbell.ring();
+        });
+        match thread {
+            Ok(thread) => self.remaking.push((index, thread)),
+            Err(_) => self.bring_back(index, None),
+        }
+    }
+
+    fn forget_remaking(&mut self, index: usize) {
+        if let Some(at) = self.remaking.iter().position(|(other, _)| *other == index) {
+            let (_, thread) = self.remaking.swap_remove(at);
+            // It has sent what it made as its last act.
+            drop(thread.join());
+        }
+    }
+
+    fn bring_back(&mut self, index: usize, made: Option<Box<Shard<S>>>) {
+        let Some(shard) = made else {
+            self.shared.tell(Event::RebuildFailed { shard: index });
+            self.shared.refuse_mail(index);
+            self.unmade.push(index);
+            return;
+        };
+        self.shared.take_back(index);
+        self.shared.put(index, shard);
+        self.shared.look_again(index);
+        self.shared.shard_back.wake();
+        // A close that did not find it has left word in the flag, which refusing mail has cleared.
+        if self.shared.is_stopping() {
+            self.shared.nudge(index);
+        }
+    }
+
     fn carry_transactions(&mut self) -> bool {
         while self.pending.len() < limits::TRANSACTIONS_DEFAULT {
-            let Some(transaction) = self.port().transactions.try_recv() else {
+            let Some(Sent { transaction, place }) = self.port().transactions.try_recv() else {
                 break;
             };
             let wake: Arc<dyn Wake> = Arc::clone(&self.port().doorbell) as Arc<dyn Wake>;
@@ -171,6 +215,7 @@ impl<S: State> Owner<S> {
             let acquisition = Acquisition::new(Arc::clone(&self.shared), shards, call, patience);
             self.pending.push_back(Pending {
                 transaction,
+                place,
                 acquisition,
             });
         }
@@ -236,6 +281,11 @@ impl<S: State> Owner<S> {
         self.in_hand.clear();
         self.shared.take_back_handovers(self.port());
         self.shared.take_losses(self.port());
+        for (index, thread) in std::mem::take(&mut self.remaking) {
+            // It ends by itself: with the log's end, or when its files are read.
+            drop(thread.join());
+            self.shared.give_up(index);
+        }
         for index in std::mem::take(&mut self.unmade) {
             self.shared.give_up(index);
         }
@@ -246,22 +296,30 @@ impl<S: State> Pending<S> {
     fn run(self, shared: &Shared<S>) {
         let Self {
             mut transaction,
+            place,
             acquisition,
         } = self;
         let shard = transaction.shards().first().copied().unwrap_or(0);
         let mut loans = acquisition.into_loans();
         if transaction.deadline().has_passed(clock::now()) {
             let why = Refused::DeadlinePassed { shard, depth: 0 };
+            drop(place);
             return shared.end_transaction(transaction, Outcome::Refused(why));
         }
         if !transaction.begin() {
+            drop(place);
             return shared.end_transaction(transaction, Outcome::Refused(Refused::Cancelled));
+        }
+        if let Some(place) = place {
+            place.take_over();
+            loans.put_place();
         }
         let ran = catch_unwind(AssertUnwindSafe(|| {
             loans.change(|loans| transaction.run(loans));
         }));
         // Returned (or reported lost) before the reply goes out.
         drop(loans);
+        shared.wake_committer();
         let outcome = match ran {
             Ok(()) => Outcome::Done,
             Err(_) => Outcome::Lost(Lost::ShardLost { shard }),
@@ -271,6 +329,7 @@ impl<S: State> Pending<S> {
 
     fn end(self, shared: &Shared<S>, error: Error) {
         drop(self.acquisition);
+        drop(self.place);
         let outcome = match error {
             Error::Refused(refused) => Outcome::Refused(refused),
             Error::Lost(lost) => Outcome::Lost(lost),
@@ -281,9 +340,21 @@ impl<S: State> Pending<S> {
 
 /// Some slices of tending; says whether the shard still wants it.
 fn tend_shard<S: State>(shared: &Shared<S>, index: usize) -> bool {
+    // Before the shard is borrowed, and without waiting: who tends comes again.
+    if let Some(log) = &shared.log
+        && log.try_take_places(1, None).is_err()
+    {
+        return true;
+    }
     let Some(mut loan) = shared.try_borrow(index) else {
+        if let Some(log) = &shared.log {
+            log.give_places(1);
+        }
         return true;
     };
+    if shared.log.is_some() {
+        shared.put_place(index, loan.shard_mut());
+    }
     for _ in 0..limits::TEND_SLICES_MAX {
         let slice = catch_unwind(AssertUnwindSafe(|| loan.change(State::tend)));
         match slice {
@@ -295,5 +366,7 @@ fn tend_shard<S: State>(shared: &Shared<S>, index: usize) -> bool {
     }
     let wants = loan.look(State::wants_tending);
     loan.shard_mut().tending = wants;
+    drop(loan);
+    shared.wake_committer();
     wants
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::doorbell::Doorbell;
 use crate::limits;
 use crate::loan::{Loan, Shard};
+use crate::place::Place;
 use crate::sync::channel::Queue;
 use crate::work::State;
 
@@ -17,8 +18,17 @@ pub(crate) struct Port<S: State> {
     pub(crate) handovers: Queue<Loan<S>>,
     /// One place for each of its shards.
     pub(crate) losses: Queue<(usize, Box<Shard<S>>)>,
+    /// Lost shards that were made again, or not (`None`). One place for each of its shards.
+    pub(crate) remade: Queue<(usize, Option<Box<Shard<S>>>)>,
     /// Bounded by `TRANSACTIONS_DEFAULT`, or one place for each reserved poster if they are more.
-    pub(crate) transactions: Queue<S::Transaction>,
+    pub(crate) transactions: Queue<Sent<S>>,
+}
+
+/// A transaction on its way to an owner.
+pub(crate) struct Sent<S: State> {
+    pub(crate) transaction: S::Transaction,
+    /// In the log's queue, for what it will write.
+    pub(crate) place: Option<Place<S::Journal>>,
 }
 
 impl<S: State> Port<S> {
@@ -27,6 +37,7 @@ impl<S: State> Port<S> {
             doorbell: Arc::new(Doorbell::new()),
             handovers: Queue::bounded(shards),
             losses: Queue::bounded(shards),
+            remade: Queue::bounded(shards),
             transactions: Queue::bounded(reserved.max(limits::TRANSACTIONS_DEFAULT)),
         }
     }

@@ -4,6 +4,8 @@
 //! 2. Whoever stops before the mailbox is empty sets the flag again before parting with the shard.
 //! 3. Works of one mailbox run in the order in which they were posted.
 //! 4. Gathered writes are applied before anybody else gets the shard in hand for itself.
+//! 5. A work is settled as done when what it wrote is in the log's queue: whoever has its reply finds
+//!    it there.
 
 use crate::clock;
 use crate::config::Handover;
@@ -64,6 +66,22 @@ impl<S: State, R: Deref<Target = Shared<S>> + Clone> Loan<S, R> {
         self.stopped_at_bound()
     }
 
+    /// Queues what was written, in the place that came with it.
+    fn settle_place(&mut self) {
+        if self.shard().place {
+            let (shared, index) = (self.shared().clone(), self.index());
+            shared.settle_place(index, self.shard_mut());
+        }
+    }
+
+    /// As [`Loan::settle_place`], where a work broke.
+    fn settle_broken(&mut self) {
+        if self.shard().place {
+            let (shared, index) = (self.shared().clone(), self.index());
+            shared.settle_broken(index, self.shard_mut());
+        }
+    }
+
     fn served_all(mut self) -> Served<Self> {
         let index = self.index();
         if is_planted(Fault::ClearedAfterEmptying) {
@@ -74,10 +92,13 @@ impl<S: State, R: Deref<Target = Shared<S>> + Clone> Loan<S, R> {
             self.lose();
             return Served::Away;
         }
+        // Those who wait for what was queued may have given up: it must not depend on them.
+        self.shared().wake_committer();
         Served::Empty(self)
     }
 
     fn stopped_at_bound(self) -> Served<Self> {
+        self.shared().wake_committer();
         let index = self.index();
         if !is_planted(Fault::StoppedWithFlagCleared) {
             self.shared().desk(index).set_mail();
@@ -135,19 +156,36 @@ impl<S: State, R: Deref<Target = Shared<S>> + Clone> Loan<S, R> {
         settle(posted, Outcome::Refused(why));
     }
 
+    /// The place of a work goes into the shard.
+    fn move_place(&mut self, posted: &mut Posted<S>) {
+        if let Some(place) = posted.take_place() {
+            place.take_over();
+            let (shared, index) = (self.shared().clone(), self.index());
+            shared.put_place(index, self.shard_mut());
+        }
+    }
+
     fn run(&mut self, mut posted: Posted<S>) -> Fit {
         let index = self.index();
+        self.move_place(&mut posted);
         self.begin_change();
         let state = &mut self.shard_mut().state;
         // A panic leaves `changing` set, so the map is never used again.
         match catch_unwind(AssertUnwindSafe(|| posted.run(state))) {
             Ok(()) => {
                 self.end_change();
+                if is_planted(Fault::AnsweredBeforeQueued) {
+                    settle(posted, Outcome::Done);
+                    self.settle_place();
+                    return Fit::Yes;
+                }
+                self.settle_place();
                 settle(posted, Outcome::Done);
                 Fit::Yes
             }
             Err(_) => {
                 self.shared().beside(index).counters.works_lost.add(1);
+                self.settle_broken();
                 settle(posted, Outcome::Lost(Lost::ShardLost { shard: index }));
                 Fit::No
             }
@@ -166,6 +204,7 @@ impl<S: State, R: Deref<Target = Shared<S>> + Clone> Loan<S, R> {
         counters.batches.add(1);
         counters.batch_writes.add(writes.len() as u64);
         counters.batch_writes_max.at_least(writes.len() as u64);
+        writes.iter_mut().for_each(|posted| self.move_place(posted));
         self.begin_change();
         let state = &mut self.shard_mut().state;
         let applied = catch_unwind(AssertUnwindSafe(|| {
@@ -176,10 +215,14 @@ impl<S: State, R: Deref<Target = Shared<S>> + Clone> Loan<S, R> {
         let outcome = match applied {
             Ok(()) => {
                 self.end_change();
+                self.settle_place();
                 Outcome::Done
             }
             // All were claimed, and the map they were written to is gone.
-            Err(_) => Outcome::Lost(Lost::ShardLost { shard: index }),
+            Err(_) => {
+                self.settle_broken();
+                Outcome::Lost(Lost::ShardLost { shard: index })
+            }
         };
         if let Outcome::Lost(_) = outcome {
             self.shared()
@@ -224,6 +267,8 @@ impl<S: State, R: Deref<Target = Shared<S>> + Clone> Loan<S, R> {
             request.refuse(why);
             return Some(self);
         }
+        self.shared().wake_committer();
+        let counters = &self.shared().beside(index).counters;
         counters.lent_by_mail.add(1);
         counters.waited(now.saturating_duration_since(request.posted_at));
         // The mailbox may hold more: whoever gets the shard must look.

@@ -16,13 +16,16 @@ use crate::clock;
 use crate::config::{Config, Handover, Overload};
 use crate::deadline::{Call, Deadline};
 use crate::desk::Desk;
+use crate::duty::JournalDesk;
 use crate::error::Refused;
 use crate::fault::{Fault, is_planted};
 use crate::limits;
 use crate::loan::{Loan, Shard};
+use crate::log::{Log, LogEvent};
 use crate::mail::{Mail, Posted};
 use crate::mailbox::{Mailbox, Place};
-use crate::port::Port;
+use crate::place::Reservation;
+use crate::port::{Port, Sent};
 use crate::service::Served;
 use crate::stats::{HolderCount, ShardCounters};
 use crate::sync::{AtomicBool, AtomicU8, AtomicUsize, SPIN_ROUNDS, Waiter, Wake, spin_loop};
@@ -43,10 +46,15 @@ pub enum Event {
         /// The shard.
         shard: usize,
     },
+    /// The log stands otherwise than before.
+    Log(LogEvent),
 }
 
-pub(crate) type Events = Box<dyn Fn(Event) + Send + Sync>;
+pub(crate) type Events = Arc<dyn Fn(Event) + Send + Sync>;
 pub(crate) type Make<S> = Box<dyn Fn(usize) -> S + Send + Sync>;
+/// Makes the state of a lost shard again, from what the journal has kept.
+pub(crate) type Remake<S> =
+    Box<dyn Fn(usize, &JournalDesk<<S as State>::Journal>) -> S + Send + Sync>;
 
 /// The hot part of a shard's place: one cache line that moves with the shard.
 pub(crate) struct Spot<S: State> {
@@ -70,7 +78,8 @@ pub(crate) struct Beside<S: State> {
     pub(crate) counters: ShardCounters,
     /// Asks the owner to tend the shard.
     pub(crate) wants_tending: AtomicBool,
-    /// The shard was lost and will not come back, because its owner has ended: who posts refuses.
+    /// The shard was lost and is not back: it is being made again, or its owner has ended. Who posts
+    /// refuses.
     pub(crate) gone: AtomicBool,
 }
 
@@ -98,17 +107,26 @@ pub struct Shared<S: State> {
     beside: Box<[CachePadded<Beside<S>>]>,
     pub(crate) ports: Box<[Port<S>]>,
     pub(crate) config: Config,
-    pub(crate) make: Make<S>,
+    make: Make<S>,
+    remake: Option<Remake<S>>,
     events: Events,
     phase: AtomicU8,
+    pub(crate) log: Option<Arc<Log<S::Journal>>>,
     /// Transactions sent and not settled; a close waits for them.
     transactions: AtomicUsize,
     transactions_ended: Waiter,
+    /// A lost shard is back, or could not be brought back; a close waits for that.
+    pub(crate) shard_back: Waiter,
     me: Weak<Self>,
 }
 
 impl<S: State> Shared<S> {
-    pub(crate) fn new(config: Config, make: Make<S>, events: Events) -> Arc<Self> {
+    pub(crate) fn new(
+        config: Config,
+        make: Make<S>,
+        remake: Option<Remake<S>>,
+        events: Events,
+    ) -> Arc<Self> {
         let spots = (0..config.shards).map(|_| {
             CachePadded::new(Spot {
                 desk: Desk::empty(),
@@ -127,16 +145,24 @@ impl<S: State> Shared<S> {
         let ports = (0..config.owners).map(|_| Port::new(per_owner, config.reserved_places));
         let (spots, beside, ports) = (spots.collect(), beside.collect(), ports.collect());
         let phase = AtomicU8::new(Phase::Open as u8);
+        let log = config.durability.as_ref().map(|durability| {
+            let events = Arc::clone(&events);
+            let tell = move |event| tell(&events, Event::Log(event));
+            Arc::new(Log::new(config.shards, durability.clone(), Box::new(tell)))
+        });
         let shared = Arc::new_cyclic(|me| Self {
             spots,
             beside,
             ports,
             config,
             make,
+            remake,
             events,
             phase,
+            log,
             transactions: AtomicUsize::new(0),
             transactions_ended: Waiter::new(),
+            shard_back: Waiter::new(),
             me: Weak::clone(me),
         });
         for index in 0..shared.shards() {
@@ -146,11 +172,34 @@ impl<S: State> Shared<S> {
     }
 
     pub(crate) fn fresh(&self, index: usize) -> Box<Shard<S>> {
+        self.shard(index, (self.make)(index))
+    }
+
+    /// Whether a lost shard is made again from the journal, which takes its time.
+    pub(crate) fn remakes(&self) -> bool {
+        self.remake.is_some() && self.log.is_some()
+    }
+
+    /// A lost shard, made again from the journal. Blocks for the disk.
+    pub(crate) fn remade(&self, index: usize) -> Box<Shard<S>> {
+        let (Some(remake), Some(log)) = (&self.remake, &self.log) else {
+            return self.fresh(index);
+        };
+        self.shard(index, remake(index, &JournalDesk::new(log)))
+    }
+
+    fn shard(&self, index: usize, mut state: S) -> Box<Shard<S>> {
+        let window = self.config.write_window;
+        if let (Some(log), Some(effects)) = (&self.log, state.effects()) {
+            // It was made from what was queued, and some of that may not be durable yet.
+            effects.needs_all_until(log.queued(index));
+        }
         Box::new(Shard {
-            state: (self.make)(index),
+            state,
             closed: false,
             tending: false,
-            batch: Batch::new(self.config.write_window),
+            place: false,
+            batch: Batch::new(window),
         })
     }
 
@@ -247,8 +296,30 @@ impl<S: State> Shared<S> {
 
     #[inline(always)]
     pub(crate) fn put(&self, index: usize, mut shard: Box<Shard<S>>) {
+        if shard.place {
+            if is_planted(Fault::QueuedAfterReturn) {
+                return self.put_then_queue(index, shard);
+            }
+            self.settle_place(index, &mut shard);
+        }
+        check_queued(&mut shard);
         self.see_to_tending(index, &mut shard);
         self.desk(index).put(shard);
+    }
+
+    /// Only planted: the wrong way to put a shard back.
+    fn put_then_queue(&self, index: usize, mut shard: Box<Shard<S>>) {
+        shard.place = false;
+        let Some(log) = &self.log else {
+            return;
+        };
+        let effects = shard.state.effects().filter(|effects| effects.is_dirty());
+        let batch = effects.map(|effects| log.take_batch(index, effects));
+        self.desk(index).put(shard);
+        match batch {
+            Some((record, marks)) => log.enqueue(record, marks),
+            None => log.give_places(1),
+        }
     }
 
     /// After a change: a shard that has become one that wants tending tells its owner, once.
@@ -349,8 +420,7 @@ impl<S: State> Shared<S> {
     }
 
     pub(crate) fn tell(&self, event: Event) {
-        // A panic in the user's callback is the user's: the keep goes on.
-        drop(catch_unwind(AssertUnwindSafe(|| (self.events)(event))));
+        tell(&self.events, event);
     }
 
     /// Mails a work; it comes back if it was not posted.
@@ -358,17 +428,23 @@ impl<S: State> Shared<S> {
         &self,
         index: usize,
         work: S::Work,
+        reserved: Option<&mut Reservation<'_, S>>,
         how: &Posting<'_>,
     ) -> Result<(), (S::Work, Refused)> {
         if let Some(why) = self.admits_nothing() {
             self.beside(index).counters.refused(&why);
             return Err((work, why));
         }
-        let mail = Mail::Work(Posted::new(work, clock::now()));
+        let mut reserved = reserved;
+        let place = reserved.as_mut().and_then(|reserved| reserved.detach());
+        let mail = Mail::Work(Posted::new(work, place, clock::now()));
         match self.send(index, mail, how) {
             Ok(()) => Ok(()),
-            Err((Mail::Work(posted), why)) => {
+            Err((Mail::Work(mut posted), why)) => {
                 self.beside(index).counters.refused(&why);
+                if let Some(reserved) = reserved {
+                    reserved.attach(posted.take_place());
+                }
                 match posted.into_work() {
                     Some(work) => Err((work, why)),
                     None => unreachable!("mail that was not posted still has its work"),
@@ -407,6 +483,7 @@ impl<S: State> Shared<S> {
     pub(crate) fn send_transaction(
         &self,
         transaction: S::Transaction,
+        reserved: Option<&mut Reservation<'_, S>>,
     ) -> Result<(), (S::Transaction, Refused)> {
         let shards = transaction.shards();
         assert!(
@@ -425,7 +502,12 @@ impl<S: State> Shared<S> {
             return Err((transaction, why));
         }
         let port = self.owner_of(first);
-        match port.transactions.try_send(transaction) {
+        let mut reserved = reserved;
+        let sent = Sent {
+            transaction,
+            place: reserved.as_mut().and_then(|reserved| reserved.detach()),
+        };
+        match port.transactions.try_send(sent) {
             Ok(()) => {
                 port.doorbell.ring();
                 // The owner may have ended just before: one of the two sees the other.
@@ -434,7 +516,10 @@ impl<S: State> Shared<S> {
                 }
                 Ok(())
             }
-            Err(transaction) => {
+            Err(Sent { transaction, place }) => {
+                if let Some(reserved) = reserved {
+                    reserved.attach(place);
+                }
                 self.count_out_transaction();
                 let depth = limits::TRANSACTIONS_DEFAULT;
                 Err((
@@ -475,7 +560,8 @@ impl<S: State> Shared<S> {
 
     /// Refuses the transactions that no owner will carry any more.
     pub(crate) fn refuse_transactions(&self, port: &Port<S>) {
-        while let Some(transaction) = port.transactions.try_recv() {
+        while let Some(Sent { transaction, place }) = port.transactions.try_recv() {
+            drop(place);
             self.end_transaction(transaction, Outcome::Refused(Refused::Closed));
         }
     }
@@ -492,6 +578,23 @@ impl<S: State> Shared<S> {
     pub(crate) fn is_stopping(&self) -> bool {
         self.phase.load(SeqCst) == Phase::Closed as u8
     }
+}
+
+/// What is still in the shard when it is put back would be in no batch.
+#[inline(always)]
+pub(crate) fn check_queued<S: State>(shard: &mut Shard<S>) {
+    debug_assert!(
+        shard
+            .state
+            .effects()
+            .is_none_or(|effects| !effects.is_dirty()),
+        "a change without a place in the log's queue"
+    );
+}
+
+/// A panic in the user's callback is the user's: the keep goes on.
+fn tell(events: &Events, event: Event) {
+    drop(catch_unwind(AssertUnwindSafe(|| events(event))));
 }
 
 /// How a poster meets a full mailbox.

@@ -82,7 +82,13 @@ impl ShardCounters {
             Refused::Draining | Refused::Closed => &self.refused_closing,
             Refused::ShardLost { .. } => &self.refused_shard_lost,
             Refused::Busy { .. } => &self.refused_busy,
-            Refused::OverLimit { .. } | Refused::Reentrant => &self.refused_other,
+            Refused::LogFull { .. }
+            | Refused::LogHasNoSpace
+            | Refused::LogFailed
+            | Refused::Recovering
+            | Refused::Unencodable
+            | Refused::OverLimit { .. }
+            | Refused::Reentrant => &self.refused_other,
         };
         counter.add(1);
     }

@@ -10,7 +10,7 @@
 
 #[cfg(shuttle)]
 mod imp {
-    pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize};
+    pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize};
 
     pub(crate) mod desk {
         pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicPtr};
@@ -133,7 +133,7 @@ mod imp {
 
 #[cfg(not(shuttle))]
 mod imp {
-    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize};
+    pub(crate) use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize};
 
     #[cfg(not(loom))]
     pub(crate) mod desk {

@@ -7,6 +7,7 @@
 
 use crate::deadline::Deadline;
 use crate::error::{Lost, Refused};
+use crate::journal::{Effects, Journal};
 use crate::loan::Loans;
 
 /// The private map of one shard. Only the holder of the shard ever touches it.
@@ -16,12 +17,21 @@ pub trait State: Sized + Send + 'static {
     /// What is done on several shards at once and can travel to an owner. States without such works
     /// use [`NoTransaction`].
     type Transaction: Transaction<Self>;
+    /// Where effects are kept. States that keep none use [`NoJournal`](crate::NoJournal).
+    type Journal: Journal;
 
     /// Whether the state has something to do by itself (expiry). Asked at each return of the shard,
     /// so it must cost next to nothing.
     #[inline]
     fn wants_tending(&self) -> bool {
         false
+    }
+
+    /// The effects of what is done on this shard; `None` where they are not kept. Must be the same
+    /// thing at every call.
+    #[inline]
+    fn effects(&mut self) -> Option<&mut Effects> {
+        None
     }
 
     /// One bounded slice of what the state does by itself. Called by the owner about every

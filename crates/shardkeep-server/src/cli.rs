@@ -10,12 +10,16 @@
 
 use std::ffi::OsString;
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser as _;
-use crossbeam_channel::{Receiver, select};
+use crossbeam_channel::{Receiver, never, select};
+use shardkeep::durable::{self, Directory};
 
-use crate::config::{Cli, Command, Machine, Outside, Resolved, ServeFlags, Settings};
+use crate::config::{Cli, Command, ImportFlags, Machine, Outside, Resolved, ServeFlags, Settings};
+use crate::rdb;
 use crate::rlimit;
 use crate::say::say;
 use crate::server::{Server, ShutdownCause};
@@ -76,6 +80,9 @@ fn run(
     match Cli::try_parse_from(arguments) {
         Ok(cli) => match cli.command {
             Command::Serve(flags) => serve(&flags, outside, output),
+            Command::ImportRdb(flags) => import_rdb(&flags, output),
+            Command::Check(at) => answer(check(&at.dir), output),
+            Command::Repair(at) => answer(repair(&at.dir), output),
         },
         Err(error) if error.use_stderr() => {
             say(error.render().to_string().trim_end());
@@ -112,6 +119,48 @@ fn serve(flags: &ServeFlags, outside: &dyn Outside, output: &mut dyn io::Write) 
     }
 }
 
+fn import_rdb(flags: &ImportFlags, output: &mut dyn io::Write) -> Exit {
+    match rdb::run(flags) {
+        Ok(report) => print(&report, output),
+        Err(error) => {
+            say(&format!("error: {error}"));
+            Exit::Fatal
+        }
+    }
+}
+
+/// What is in a directory, and whether it opens.
+fn check(path: &Path) -> Result<(String, Exit), Box<dyn std::error::Error>> {
+    let report = durable::check(&Arc::new(Directory::inspect(path)?))?;
+    let exit = if report.is_sound() {
+        Exit::Clean
+    } else {
+        Exit::Fatal
+    };
+    Ok((report.to_string(), exit))
+}
+
+fn repair(path: &Path) -> Result<(String, Exit), Box<dyn std::error::Error>> {
+    let repaired = durable::repair(&Arc::new(Directory::open(path)?))?;
+    Ok((repaired.to_string(), Exit::Clean))
+}
+
+fn answer(
+    answer: Result<(String, Exit), Box<dyn std::error::Error>>,
+    output: &mut dyn io::Write,
+) -> Exit {
+    match answer {
+        Ok((text, exit)) => match print(&format!("{text}\n"), output) {
+            Exit::Clean => exit,
+            failed => failed,
+        },
+        Err(error) => {
+            say(&format!("error: {error}"));
+            Exit::Fatal
+        }
+    }
+}
+
 /// From the start of the server to its end.
 fn start(settings: Settings) -> Result<Exit, Box<dyn std::error::Error>> {
     rlimit::raise_open_files(rlimit::needed_for(&settings))?;
@@ -119,11 +168,23 @@ fn start(settings: Settings) -> Result<Exit, Box<dyn std::error::Error>> {
     let exit = || signal_hook::low_level::exit(i32::from(Exit::CutShort.code()));
     let signals = SignalWatch::start(exit)?;
     let drain_timeout = settings.drain_timeout;
+    let dir = settings.dir.clone();
     let server = Server::start(settings)?;
-    for address in server.addresses() {
-        say(&format!("ready: listening on {address}"));
+    if let Some(dir) = dir {
+        let (dir, addresses) = (dir.display(), server.addresses().join(" "));
+        say(&format!("loading: {dir}; accepting on {addresses}"));
     }
-    let end = wait(signals.first(), &server.shutdown_requests());
+    let ready = || {
+        for address in server.addresses() {
+            say(&format!("ready: listening on {address}"));
+        }
+    };
+    let end = wait(
+        signals.first(),
+        &server.shutdown_requests(),
+        &server.ready(),
+        ready,
+    );
     say(&end.to_string());
     let report = server.drain(drain_timeout);
     say(&report.to_string());
@@ -164,11 +225,27 @@ impl End {
     }
 }
 
-/// Waits as long as the server runs: until the first signal, or until the server itself asks.
-fn wait(signals: &Receiver<Signal>, requests: &Receiver<ShutdownCause>) -> End {
-    select! {
-        recv(signals) -> signal => signal.map_or(End::Abandoned, End::Signal),
-        recv(requests) -> cause => cause.map_or(End::Abandoned, End::Asked),
+/// Waits as long as the server runs: until the first signal, or until the server itself asks. Calls
+/// `on_ready` when the server is `ready`, once.
+fn wait(
+    signals: &Receiver<Signal>,
+    requests: &Receiver<ShutdownCause>,
+    ready: &Receiver<()>,
+    on_ready: impl FnOnce(),
+) -> End {
+    let mut on_ready = Some(on_ready);
+    let mut ready = ready.clone();
+    loop {
+        select! {
+            recv(signals) -> signal => return signal.map_or(End::Abandoned, End::Signal),
+            recv(requests) -> cause => return cause.map_or(End::Abandoned, End::Asked),
+            recv(ready) -> said => {
+                if let (Ok(()), Some(on_ready)) = (said, on_ready.take()) {
+                    on_ready();
+                }
+                ready = never();
+            }
+        }
     }
 }
 
@@ -192,7 +269,6 @@ mod tests {
     use super::*;
     use crate::config::Contents;
     use crossbeam_channel::bounded;
-    use std::path::Path;
 
     /// A machine without variables and files.
     struct Bare;
@@ -223,10 +299,17 @@ mod tests {
             ("shardkeep serve --shards", 2),
             ("shardkeep serve --shards 1 --shards 2", 2),
             ("shardkeep serve --print-config --check-config", 2),
+            ("shardkeep check", 2),
+            ("shardkeep check a b", 2),
+            ("shardkeep check /nonexistent/directory", 1),
+            ("shardkeep repair /nonexistent/directory", 1),
             ("shardkeep serve --shards 0", 78),
             ("shardkeep serve --shards 0 --check-config", 78),
             ("shardkeep serve --bind 0.0.0.0:0 --print-config", 78),
             ("shardkeep serve --config gone", 78),
+            ("shardkeep import-rdb", 2),
+            ("shardkeep import-rdb dump.rdb", 2),
+            ("shardkeep import-rdb no-such-file no-such-directory", 1),
         ];
         for (line, code) in cases {
             assert_eq!(outcome(line), (code, String::new()), "{line}");
@@ -242,6 +325,9 @@ mod tests {
             ),
             ("shardkeep --help", "An in-memory key-value store"),
             ("shardkeep serve --help", "Run the server"),
+            ("shardkeep import-rdb --help", "Make a new store"),
+            ("shardkeep check --help", "Look at the directory"),
+            ("shardkeep repair --help", "Make the directory"),
             ("shardkeep serve --check-config", "configuration is valid\n"),
             (
                 "shardkeep serve --print-config",
@@ -260,7 +346,7 @@ mod tests {
         let (signals, first) = bounded(1);
         let (_requests, requested) = bounded(1);
         drop(signals);
-        let end = wait(&first, &requested);
+        let end = wait(&first, &requested, &never(), || {});
         assert!(matches!(end, End::Abandoned));
         assert_eq!(end.exit(true), Exit::Fatal);
     }
@@ -270,7 +356,7 @@ mod tests {
         let (signals, first) = bounded(1);
         let (_requests, requested) = bounded(1);
         signals.send(Signal::Terminate).unwrap();
-        let end = wait(&first, &requested);
+        let end = wait(&first, &requested, &never(), || {});
         assert_eq!(end.to_string(), "stopping: SIGTERM");
         assert_eq!(end.exit(true), Exit::Clean);
         assert_eq!(end.exit(false), Exit::CutShort);

@@ -10,6 +10,7 @@ use crossbeam_channel::Sender;
 use crate::clients::Clients;
 use crate::config::{Secret, Settings};
 use crate::engine::{Gauges, Routes, ServerKeep};
+use crate::persistence::Persistence;
 use crate::server::ShutdownCause;
 use crate::stats::ReactorStats;
 
@@ -17,6 +18,8 @@ pub(crate) struct Context {
     pub(crate) keep: ServerKeep,
     pub(crate) routes: Routes,
     pub(crate) gauges: Arc<Gauges>,
+    /// Of a store with a directory.
+    pub(crate) persistence: Option<Persistence>,
     pub(crate) clients: Clients,
     pub(crate) reactors: Vec<Arc<ReactorStats>>,
     pub(crate) settings: Settings,
@@ -37,6 +40,8 @@ pub(crate) struct Parts {
     pub(crate) keep: ServerKeep,
     pub(crate) routes: Routes,
     pub(crate) gauges: Arc<Gauges>,
+    /// Of a store with a directory.
+    pub(crate) persistence: Option<Persistence>,
     pub(crate) reactors: Vec<Arc<ReactorStats>>,
     pub(crate) settings: Settings,
     pub(crate) started: Instant,
@@ -51,6 +56,7 @@ impl Context {
             keep,
             routes,
             gauges,
+            persistence,
             reactors,
             settings,
             started,
@@ -62,6 +68,7 @@ impl Context {
             keep,
             routes,
             gauges,
+            persistence,
             clients: Clients::new(settings.max_clients),
             reactors,
             password: settings.password.clone(),
@@ -85,6 +92,13 @@ impl Context {
     pub(crate) fn drain(&self, until: Instant) {
         self.accepting.store(false, SeqCst);
         self.drain.get_or_init(|| until);
+    }
+
+    /// Whether the store is still being recovered.
+    pub(crate) fn is_loading(&self) -> bool {
+        self.persistence
+            .as_ref()
+            .is_some_and(|persistence| !persistence.is_ready())
     }
 
     /// Whether writes that need memory are refused.

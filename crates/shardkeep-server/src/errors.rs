@@ -3,6 +3,8 @@
 use shardkeep::engine::{Error, Lost, Refused};
 use shardkeep_resp::{Protocol, Reply};
 
+use crate::limits;
+
 /// The server finishes what it has read, and admits nothing new.
 pub(crate) const DRAINING: &str =
     "DRAINING the server is shutting down, the command was not applied";
@@ -17,6 +19,17 @@ pub(crate) const REPLY_LIMIT: &str = "ERR the reply exceeds the output limit (10
 pub(crate) const OUT_OF_MEMORY: &str = "OOM command not allowed when used memory > 'maxmemory'.";
 
 pub(crate) const NO_AUTH: &str = "NOAUTH Authentication required.";
+
+/// While the store is being recovered; the words that clients know.
+pub(crate) const LOADING: &str = "LOADING Redis is loading the dataset in memory";
+
+pub(crate) const NO_DIRECTORY: &str =
+    "ERR there is nowhere to save to: the server was started without a directory (--dir)";
+
+pub(crate) const SAVE_IN_PROGRESS: &str = "ERR Background save already in progress";
+
+/// What a slow disk needs to write one place of the log's queue.
+const PLACES_PER_MS: usize = 100;
 
 /// Works of one microsecond each are a fair guess for how long a full mailbox takes.
 const WORKS_PER_MS: usize = 1_000;
@@ -47,8 +60,71 @@ pub(crate) fn text(error: &Error) -> String {
     }
 }
 
+/// No place in the log's queue.
+pub(crate) fn log_full(places: usize) -> String {
+    let retry_in_ms = 1 + places / PLACES_PER_MS;
+    format!("THROTTLED log places={places} retry_in_ms={retry_in_ms}")
+}
+
+/// What a client is told whose write the log does not admit; `why` comes from the log.
+pub(crate) fn log_refusal(refused: &Refused, why: &str) -> String {
+    match refused {
+        Refused::LogHasNoSpace => format!(
+            "MISCONF there is no space for the log ({why}), the command was not applied; writes are \
+             admitted again when there is"
+        ),
+        Refused::LogFailed => format!(
+            "MISCONF the log has failed ({why}), the command was not applied; writes are refused until \
+             the server is started again"
+        ),
+        other => refusal(other),
+    }
+}
+
+/// What becomes of a reply that waited for a log that has failed.
+pub(crate) fn not_durable_for_ever(shard: usize, writes: bool) -> String {
+    if writes {
+        format!(
+            "LOST shard={shard} the log failed before the change was durable; it may have been applied \
+             here, and may be gone after the next start"
+        )
+    } else {
+        format!(
+            "MISCONF shard={shard} the log failed before what this would show was durable; nothing was \
+             changed"
+        )
+    }
+}
+
+/// What becomes of a reply that waited until its deadline.
+pub(crate) fn not_durable_in_time(shard: usize, writes: bool) -> String {
+    if writes {
+        format!(
+            "LOST shard={shard} the deadline passed before the change was durable; it may have been \
+             applied here, and a crash may take it back"
+        )
+    } else {
+        format!(
+            "TRYAGAIN shard={shard} what this would show is not durable yet; nothing was changed"
+        )
+    }
+}
+
+/// A key that the log cannot keep.
+pub(crate) fn key_too_long() -> String {
+    let max = limits::LOGGED_KEY_BYTES_MAX;
+    format!(
+        "ERR a key of a store with a directory has {max} bytes at most, the command was not applied"
+    )
+}
+
 fn refusal(refused: &Refused) -> String {
     match refused {
+        Refused::LogFull { places } => log_full(*places),
+        Refused::LogHasNoSpace | Refused::LogFailed => {
+            log_refusal(refused, "see the server's output")
+        }
+        Refused::Recovering => LOADING.to_owned(),
         Refused::MailboxFull { shard, depth } | Refused::DeadlinePassed { shard, depth } => {
             throttled(*shard, *depth)
         }

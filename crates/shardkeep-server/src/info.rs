@@ -7,6 +7,7 @@ use shardkeep::engine::ShardStats;
 use crate::clock;
 use crate::command::{Args, CommandId, TABLE};
 use crate::context::Context;
+use crate::info_persistence::persistence;
 use crate::session::REDIS_VERSION;
 use crate::stats::{Figure, ReactorStats};
 
@@ -55,7 +56,7 @@ pub(crate) fn text(context: &Context, args: Args<'_>) -> String {
     out
 }
 
-fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
+pub(crate) fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
     out.push_str(&text.to_string());
     out.push_str("\r\n");
 }
@@ -147,12 +148,6 @@ fn resident_bytes() -> u64 {
         .and_then(|rest| rest.split_whitespace().next())
         .and_then(|kib| kib.parse::<u64>().ok());
     kib.unwrap_or(0) * 1_024
-}
-
-fn persistence(_: &Context, out: &mut String) {
-    line(out, format_args!("loading:0"));
-    line(out, format_args!("rdb_bgsave_in_progress:0"));
-    line(out, format_args!("aof_enabled:0"));
 }
 
 fn stats(context: &Context, out: &mut String) {

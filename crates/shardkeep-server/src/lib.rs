@@ -6,7 +6,9 @@
 //!
 //! ```text
 //! binary      cli                                  config, signals, rlimit, say
+//! offline     rdb                                  import of Redis' files
 //! threads     server    reactor    acceptor        context: what they share
+//!             keeper                               opening, persistence: a store with a directory
 //! execution   engine                               works, transactions, reply ports
 //! commands    command   session   info   parameters
 //! state       keyspace                             one shard's records
@@ -21,9 +23,14 @@ mod context;
 mod engine;
 mod errors;
 mod info;
+mod info_persistence;
+mod keeper;
 pub mod keyspace;
 pub mod limits;
+mod opening;
 mod parameters;
+mod persistence;
+pub mod rdb;
 mod reactor;
 pub mod rlimit;
 mod say;

@@ -64,6 +64,10 @@ pub const BUFFER_KEEP_BYTES: usize = 64 * 1024;
 /// A client that says nothing is asked whether it is still there after this many seconds.
 pub const KEEPALIVE_SECONDS: u64 = 30;
 
+/// Bytes of a key of a store with a directory at most: one entry is one record of the log at most, which
+/// holds a largest value and 16 MiB beside it.
+pub const LOGGED_KEY_BYTES_MAX: usize = 8 * 1024 * 1024;
+
 /// Works kept for reuse by one reactor.
 pub const WORKS_KEEP: usize = 64;
 

@@ -5,6 +5,7 @@ use shardkeep_resp::Reply;
 use crate::command::Args;
 use crate::command::glob::{Case, Glob};
 
+use crate::config::Sync;
 use crate::context::Context;
 use crate::limits;
 
@@ -27,11 +28,23 @@ fn all(context: &Context) -> Vec<(&'static str, String)> {
     let settings = &context.settings;
     let bind: Vec<String> = settings.bind.iter().map(|at| at.ip().to_string()).collect();
     let seconds = |time: Option<std::time::Duration>| time.map_or(0, |time| time.as_secs());
+    let has_log = settings.dir.is_some();
+    let yes_or_no = |is: bool| if is { "yes" } else { "no" }.to_owned();
+    let appendfsync = match settings.sync {
+        Sync::Always => "always",
+        Sync::Interval => "everysec",
+        Sync::Never => "no",
+    };
+    let dir = settings.dir.as_ref();
     vec![
-        ("appendfsync", "everysec".into()),
-        ("appendonly", "no".into()),
+        ("appendfsync", appendfsync.into()),
+        ("appendonly", yes_or_no(has_log)),
         ("bind", bind.join(" ")),
         ("databases", "1".into()),
+        (
+            "dir",
+            dir.map_or(String::new(), |dir| dir.display().to_string()),
+        ),
         ("maxclients", context.clients.max().to_string()),
         ("maxmemory", settings.max_memory.unwrap_or(0).to_string()),
         ("maxmemory-policy", "noeviction".into()),
@@ -40,9 +53,14 @@ fn all(context: &Context) -> Vec<(&'static str, String)> {
             "proto-max-bulk-len",
             shardkeep_resp::Limits::default().bulk_bytes_max.to_string(),
         ),
+        ("rdbcompression", yes_or_no(settings.compress_snapshots)),
         ("replica-read-only", "yes".into()),
         ("save", String::new()),
         ("shards", context.routes.shards().to_string()),
+        (
+            "snapshot-log-bytes",
+            settings.snapshot_log_bytes.to_string(),
+        ),
         ("tcp-keepalive", limits::KEEPALIVE_SECONDS.to_string()),
         ("timeout", seconds(settings.idle_timeout).to_string()),
         (

@@ -14,6 +14,9 @@ use crate::config::Settings;
 /// acceptor, the sockets that are accepted only to be refused. About 20 in practice.
 const FILES_RESERVED: u64 = 128;
 
+/// Files of a store on disk: directory, lock, segments and snapshots that are being written and read.
+const FILES_OF_STORE: u64 = 32;
+
 /// Files of one reactor: its poll, its waker, and two to spare.
 const FILES_PER_REACTOR: u64 = 4;
 
@@ -63,7 +66,9 @@ pub fn needed_for(settings: &Settings) -> u64 {
         .or_else(|| std::thread::available_parallelism().ok().map(usize::from))
         .unwrap_or(1);
     let listeners = settings.bind.len() + usize::from(settings.unix_socket.is_some());
+    let store = settings.dir.as_ref().map_or(0, |_| FILES_OF_STORE);
     FILES_RESERVED
+        + store
         + (settings.max_clients as u64)
         + (listeners as u64)
         + FILES_PER_REACTOR * (reactors as u64)

@@ -6,17 +6,19 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use mio::net::{TcpListener, UnixListener};
 use mio::{Poll, Waker};
-use shardkeep::engine::{CloseReport, Config, Deadline, Event, Keep, OpenError};
+use shardkeep::engine::{CloseReport, Deadline, OpenError};
 
 use crate::clock;
-use crate::config::{Handover, Settings};
+use crate::config::Settings;
 use crate::context::{Context, Parts};
-use crate::engine::{Gauges, ReplyPort, Routes, ShardState};
+use crate::engine::ReplyPort;
+use crate::keeper::{self, Keeper};
+use crate::opening::{KeptAt, Opening};
+use crate::persistence::{Persistence, Request};
 use crate::reactor::{Acceptor, Arrival, Door, Listener, Reactor, WAKER};
-use crate::say::say;
 use crate::stats::ReactorStats;
 
 /// Requests to shut down that may wait to be heard: the first decides.
@@ -30,6 +32,9 @@ pub struct Server {
     acceptor: Option<(JoinHandle<()>, Arc<Waker>)>,
     reactors: Vec<(JoinHandle<()>, Arc<ReplyPort>)>,
     done: Receiver<()>,
+    ready: Receiver<()>,
+    /// The thread of a store with a directory, and where it says that it has ended.
+    keeper: Option<(JoinHandle<()>, Receiver<()>)>,
 }
 
 /// Why the server itself asks to be shut down.
@@ -44,6 +49,16 @@ pub enum ShutdownCause {
         /// Why.
         why: String,
     },
+    /// What is in the directory could not be read. It was not changed.
+    NotRecovered {
+        /// Why, and what to do.
+        why: String,
+    },
+    /// A lost shard could not be made again from the log, again and again.
+    NotRebuilt {
+        /// The shard.
+        shard: usize,
+    },
 }
 
 impl ShutdownCause {
@@ -52,7 +67,7 @@ impl ShutdownCause {
     pub fn is_fatal(&self) -> bool {
         match self {
             Self::Command => false,
-            Self::ThreadDied { .. } => true,
+            Self::ThreadDied { .. } | Self::NotRecovered { .. } | Self::NotRebuilt { .. } => true,
         }
     }
 }
@@ -62,6 +77,10 @@ impl fmt::Display for ShutdownCause {
         match self {
             Self::Command => f.write_str("a client sent SHUTDOWN"),
             Self::ThreadDied { name, why } => write!(f, "thread {name} has ended: {why}"),
+            Self::NotRecovered { why } => write!(f, "the store was not recovered: {why}"),
+            Self::NotRebuilt { shard } => {
+                write!(f, "shard {shard} could not be made again from the log")
+            }
         }
     }
 }
@@ -93,6 +112,9 @@ impl fmt::Display for StartError {
         match self {
             Self::Listen { address, source } => write!(f, "cannot listen on {address}: {source}"),
             Self::System { what, source } => write!(f, "no {what} to be had: {source}"),
+            Self::Open(OpenError::Recovery(error)) => {
+                write!(f, "the store was not opened: {error}")
+            }
             Self::Open(error) => error.fmt(f),
         }
     }
@@ -146,8 +168,9 @@ impl fmt::Display for DrainReport {
         write!(
             f,
             "{how}: connections={connections} commands={commands} refused={refused} \
-             cut_off={cut_off} lost={} shards_away={} threads_left={} took={:.3}s",
+             cut_off={cut_off} lost={} unsynced={} shards_away={} threads_left={} took={:.3}s",
             store.lost,
+            store.unsynced,
             store.shards_away,
             threads_left + store.owners_left,
             took.as_secs_f64()
@@ -162,18 +185,36 @@ impl Server {
     /// # Errors
     /// What cannot be had, by name; nothing is left running then.
     pub fn start(settings: Settings) -> Result<Self, StartError> {
+        Self::start_with(settings, |kept| kept)
+    }
+
+    /// As [`Server::start`], with the way to the disk as `change` makes it: for tests.
+    fn start_with(
+        settings: Settings,
+        change: impl FnOnce(KeptAt) -> KeptAt,
+    ) -> Result<Self, StartError> {
         let (listeners, addresses, port) = listen(&settings)?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let reactors = settings.reactors.unwrap_or(cores);
         let (shutdown, requests) = bounded(SHUTDOWN_REQUESTS_MAX);
-        let config = store_config(&settings, reactors);
-        let routes = Routes::new(config.shards, ahash::RandomState::new());
-        let gauges = Arc::new(Gauges::new(config.shards));
-        let keep = open(config, &routes, &gauges)?;
+        let opening = Opening {
+            settings: &settings,
+            reactors,
+            shutdown: shutdown.clone(),
+        };
+        let opened = opening.open().map_err(StartError::Open)?;
+        let (persistence, kept) = match opened.kept.map(change) {
+            Some(kept) => {
+                let (persistence, requests) = Persistence::new(kept.compression);
+                (Some(persistence), Some((kept, requests)))
+            }
+            None => (None, None),
+        };
         let context = Arc::new(Context::new(Parts {
-            keep,
-            routes,
-            gauges,
+            keep: opened.keep,
+            routes: opened.routes,
+            gauges: opened.gauges,
+            persistence,
             reactors: (0..reactors)
                 .map(|_| Arc::new(ReactorStats::new()))
                 .collect(),
@@ -184,6 +225,7 @@ impl Server {
             shutdown,
         }));
         let (done_sender, done) = bounded(reactors + 1);
+        let (ready_sender, ready) = bounded(1);
         let mut server = Self {
             context,
             addresses,
@@ -191,10 +233,49 @@ impl Server {
             acceptor: None,
             reactors: vec![],
             done,
+            ready,
+            keeper: None,
         };
         let doors = server.start_reactors(&done_sender)?;
         server.start_acceptor(listeners, doors, done_sender)?;
+        match kept {
+            Some((kept, requests)) => server.start_keeper(kept, requests, ready_sender)?,
+            // There is one place, and nobody else has the other end.
+            None => {
+                let _told = ready_sender.try_send(());
+            }
+        }
         Ok(server)
+    }
+
+    /// Starts the recovery.
+    fn start_keeper(
+        &mut self,
+        kept: KeptAt,
+        requests: Receiver<Request>,
+        ready: Sender<()>,
+    ) -> Result<(), StartError> {
+        let KeptAt {
+            directory,
+            durable,
+            route,
+            compression: _,
+        } = kept;
+        let keeper = Keeper {
+            context: Arc::clone(&self.context),
+            requests,
+            directory,
+            durable,
+            route,
+            ready,
+        };
+        let (done, ended) = bounded(1);
+        let handle = self.spawn("shardkeep-keeper".into(), done, move || {
+            keeper.run();
+            Ok(())
+        })?;
+        self.keeper = Some((handle, ended));
+        Ok(())
     }
 
     fn start_reactors(
@@ -280,6 +361,13 @@ impl Server {
         &self.addresses
     }
 
+    /// Says once that commands on keys are served: at once in memory, after its recovery with a
+    /// directory.
+    #[must_use]
+    pub fn ready(&self) -> Receiver<()> {
+        self.ready.clone()
+    }
+
     /// Requests to shut the server down that come from inside.
     #[must_use]
     pub fn shutdown_requests(&self) -> Receiver<ShutdownCause> {
@@ -320,7 +408,14 @@ impl Server {
                 drop(handle.join());
             }
         }
+        let keeper_left = self.end_keeper(until);
+        keeper::save_at_end(&self.context, until);
         let store = self.context.keep.close(Deadline::from(until + JOIN_GRACE));
+        if store.owners_left > 0 {
+            // A thread that waits for the disk is left to the end of the process: dropping the store
+            // would wait for it once more.
+            std::mem::forget(Arc::clone(&self.context));
+        }
         let total = |pick: fn(&ReactorStats) -> u64| -> u64 {
             self.context
                 .reactors
@@ -333,10 +428,29 @@ impl Server {
             commands: total(|reactor| reactor.commands.get()),
             refused: total(|reactor| reactor.refused_draining.get()),
             cut_off: total(|reactor| reactor.cut_off.get()),
-            threads_left: threads - ended,
+            threads_left: threads - ended + keeper_left,
             store,
             took: clock::now().saturating_duration_since(began),
         }
+    }
+}
+
+impl Server {
+    /// Ends the recovery or the snapshot that is under way; gives how many threads that left.
+    fn end_keeper(&mut self, until: Instant) -> usize {
+        let (Some(persistence), Some((handle, ended))) =
+            (&self.context.persistence, self.keeper.take())
+        else {
+            return 0;
+        };
+        persistence.stop();
+        // It ends after the step it is at, or its disk does not answer by the cap.
+        if ended.recv_deadline(until + JOIN_GRACE).is_err() {
+            return 1;
+        }
+        // It has said that it ended; a panic was caught and told before.
+        drop(handle.join());
+        0
     }
 }
 
@@ -356,39 +470,6 @@ impl Drop for Server {
 
 fn system<T>(what: &'static str, result: io::Result<T>) -> Result<T, StartError> {
     result.map_err(|source| StartError::System { what, source })
-}
-
-fn store_config(settings: &Settings, reactors: usize) -> Config {
-    let default = Config::default();
-    let shards = settings.shards.unwrap_or(default.shards);
-    Config {
-        shards,
-        owners: settings.owners.unwrap_or(default.owners.min(shards)),
-        handover: match settings.handover {
-            Handover::Lend => shardkeep::engine::Handover::Lend,
-            Handover::Mail => shardkeep::engine::Handover::Mail,
-        },
-        reserved_places: reactors,
-        write_window: settings.write_window,
-        ..default
-    }
-}
-
-fn open(
-    config: Config,
-    routes: &Routes,
-    gauges: &Arc<Gauges>,
-) -> Result<Keep<ShardState>, StartError> {
-    let (routes, gauges) = (routes.clone(), Arc::clone(gauges));
-    let make = move |shard| ShardState::new(shard, routes.clone(), Arc::clone(&gauges));
-    let tell = |event: Event| match event {
-        Event::ShardLost { shard } => say(&format!(
-            "error: shard {shard} was lost to a panic; it starts again EMPTY (there is no log to \
-             rebuild it from)"
-        )),
-        other => say(&format!("error: {other:?}")),
-    };
-    Keep::open(config, make, tell).map_err(StartError::Open)
 }
 
 /// 160 random bits, from the same source as the seeds of the hasher.
@@ -456,3 +537,7 @@ fn remove_stale(path: &std::path::Path) -> io::Result<()> {
 #[cfg(test)]
 #[path = "server_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "server_log_tests.rs"]
+mod log_tests;

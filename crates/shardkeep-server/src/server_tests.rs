@@ -7,6 +7,7 @@ use std::time::Duration;
 use shardkeep::engine::{Call, Deadline, Loans};
 
 use super::*;
+use crate::engine::ShardState;
 
 /// Nothing in here takes longer, unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(30);

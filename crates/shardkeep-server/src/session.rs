@@ -7,7 +7,9 @@ use shardkeep_resp::{Protocol, Reply, parse_i64};
 use crate::clients::Client;
 use crate::command::{Args, ConnectionCommand, TABLE, introspect};
 use crate::context::Context;
+use crate::errors;
 use crate::info;
+use crate::persistence::Asked;
 use crate::reactor::{Connection, Flow, Reactor};
 use crate::server::ShutdownCause;
 use crate::{clock, parameters};
@@ -46,6 +48,11 @@ impl Reactor {
         let reply = &mut Reply::new(replies, connection.protocol);
         match command {
             ConnectionCommand::Hello => {}
+            // The reactor keeps it waiting.
+            ConnectionCommand::Save => {}
+            ConnectionCommand::Bgsave => bgsave(context, args, reply),
+            ConnectionCommand::Bgrewriteaof => rewrite(context, reply),
+            ConnectionCommand::Lastsave => reply.integer(last_save(context).cast_signed()),
             ConnectionCommand::Auth => auth(context, connection, args, reply),
             ConnectionCommand::Quit => {
                 reply.ok();
@@ -221,9 +228,65 @@ fn shutdown(context: &Context, args: Args<'_>, reply: &mut Reply<'_>) -> Flow {
             return Flow::Next;
         }
     }
+    let has = |word: &[u8]| {
+        args.iter_from(1)
+            .any(|option| option.eq_ignore_ascii_case(word))
+    };
+    if has(b"save") {
+        if has(b"nosave") {
+            reply.error(SYNTAX);
+            return Flow::Next;
+        }
+        let Some(persistence) = &context.persistence else {
+            reply.error(errors::NO_DIRECTORY);
+            return Flow::Next;
+        };
+        persistence.save_at_end.store(true, Relaxed);
+    }
     // A second request while one is on its way changes nothing.
     drop(context.shutdown.try_send(ShutdownCause::Command));
     Flow::End
+}
+
+/// `BGSAVE [SCHEDULE]`
+fn bgsave(context: &Context, args: Args<'_>, reply: &mut Reply<'_>) {
+    let schedules = match args.len() {
+        1 => false,
+        2 if args.get(1).eq_ignore_ascii_case(b"schedule") => true,
+        _ => return reply.error(SYNTAX),
+    };
+    let Some(persistence) = &context.persistence else {
+        return reply.error(errors::NO_DIRECTORY);
+    };
+    match persistence.ask(None, schedules) {
+        Asked::Begun => reply.simple("Background saving started"),
+        Asked::Scheduled => reply.simple("Background saving scheduled"),
+        Asked::Busy => reply.error(errors::SAVE_IN_PROGRESS),
+    }
+}
+
+/// BGREWRITEAOF: a snapshot is what makes the log short.
+fn rewrite(context: &Context, reply: &mut Reply<'_>) {
+    let Some(persistence) = &context.persistence else {
+        return reply.error(errors::NO_DIRECTORY);
+    };
+    match persistence.ask(None, true) {
+        Asked::Begun => reply.simple("Background append only file rewriting started"),
+        Asked::Scheduled | Asked::Busy => {
+            reply.simple("Background append only file rewriting scheduled")
+        }
+    }
+}
+
+/// When the last snapshot was taken (Unix seconds), or the server started.
+pub(crate) fn last_save(context: &Context) -> u64 {
+    match &context.persistence {
+        Some(persistence) => persistence.saves().last_seconds,
+        None => {
+            let uptime = clock::now().saturating_duration_since(context.started);
+            (clock::unix_micros() / 1_000_000).saturating_sub(uptime.as_secs())
+        }
+    }
 }
 
 fn select(args: Args<'_>, reply: &mut Reply<'_>) {

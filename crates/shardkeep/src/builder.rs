@@ -1,15 +1,27 @@
 //! Settings of a store, and opening it.
 
+use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use ahash::RandomState;
-use shardkeep_core::{Config, Event, Handover, Keep, OpenError, Overload};
+use parking_lot::Mutex;
+use shardkeep_core::{
+    Config, Event, Handover, JournalDesk, Keep, LogEvent, OpenError, Overload, SyncMode,
+};
 
 use crate::clock::{Clock, SystemClock};
+use crate::codec::{Codec, Encode, Plain};
+use crate::durable::{
+    self, Automatic, Compression, Directory, Durable, LogJournal, RecoverError, RecoveryProgress,
+    Route,
+};
+use crate::ledger::{Budget, Codecs, Kept, Ledger, Weigher};
 use crate::router::Router;
-use crate::state::{Budget, ShardState, Weigher};
-use crate::store::{Inner, Store};
+use crate::state::ShardState;
+use crate::store::{Inner, Keeping, Store};
 use crate::table::Table;
 use crate::{Key, Value, limits};
 
@@ -39,6 +51,15 @@ pub struct Builder<K, V> {
     clock: Arc<dyn Clock>,
     events: Box<dyn Fn(Event) + Send + Sync>,
     segment_entries: Option<usize>,
+    kept: Option<KeptAt<K, V>>,
+}
+
+/// Where and how a store is kept.
+struct KeptAt<K, V> {
+    directory: PathBuf,
+    durable: Durable,
+    codecs: Arc<Codecs<K, V>>,
+    progress: Box<dyn FnMut(RecoveryProgress) + Send>,
 }
 
 impl<K: Key, V: Value> Builder<K, V> {
@@ -52,7 +73,61 @@ impl<K: Key, V: Value> Builder<K, V> {
             clock: Arc::new(SystemClock),
             events: Box::new(|_| {}),
             segment_entries: None,
+            kept: None,
         }
+    }
+
+    /// Keeps the store in `directory`, which is made if it is not there: what was acknowledged outlives
+    /// the process, as [`Durable`] says. Opening reads what is there, and takes its time.
+    ///
+    /// ```
+    /// use shardkeep::{Durable, Store};
+    ///
+    /// # let dir = std::env::temp_dir().join(format!("shardkeep-doc-durable-{}", std::process::id()));
+    /// let open = || Store::builder().durable(&dir, Durable::new()).open();
+    /// let store = open()?;
+    /// store.insert("desk".to_owned(), 1_u64)?;
+    /// drop(store);
+    /// assert_eq!(open()?.get("desk")?, Some(1));
+    /// # std::fs::remove_dir_all(&dir)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn durable(self, directory: impl Into<PathBuf>, durable: Durable) -> Self
+    where
+        K: Encode,
+        V: Encode,
+    {
+        self.durable_with(directory, durable, Plain, Plain)
+    }
+
+    /// As [`Builder::durable`], with codecs of one's own for keys and values. The store must always be
+    /// opened with codecs that understand what the earlier ones wrote.
+    pub fn durable_with(
+        mut self,
+        directory: impl Into<PathBuf>,
+        durable: Durable,
+        key: impl Codec<K>,
+        value: impl Codec<V>,
+    ) -> Self {
+        self.config.durability = Some(durable.durability.clone());
+        self.kept = Some(KeptAt {
+            directory: directory.into(),
+            durable,
+            codecs: Arc::new(Codecs {
+                key: Box::new(key),
+                value: Box::new(value),
+            }),
+            progress: Box::new(|_| {}),
+        });
+        self
+    }
+
+    /// Is told how far the opening of a durable store is. Set after [`Builder::durable`].
+    pub fn on_recovery(mut self, progress: impl FnMut(RecoveryProgress) + Send + 'static) -> Self {
+        if let Some(kept) = &mut self.kept {
+            kept.progress = Box::new(progress);
+        }
+        self
     }
 
     /// How many shards: a power of two, 1 to 65,536; 32 for each core by default. Few favour
@@ -188,30 +263,146 @@ impl<K: Key, V: Value> Builder<K, V> {
         let router = Router::new(config.shards, self.hasher);
         let segment_entries = self.segment_entries;
         let (shard_router, shard_clock) = (router.clone(), Arc::clone(&self.clock));
+        let keeping = match &self.kept {
+            None => Keeping::Nothing,
+            Some(kept) => match kept.durable.durability.sync {
+                SyncMode::Always => Keeping::Synced,
+                SyncMode::Interval(_) | SyncMode::Never => Keeping::Log,
+            },
+        };
+        let codecs = self.kept.as_ref().map(|kept| Arc::clone(&kept.codecs));
         let make = move |_| {
             let budget = share
                 .as_ref()
                 .map(|(allowed, weigher)| Budget::new(Arc::clone(weigher), *allowed));
+            let kept = codecs
+                .as_ref()
+                .map(|codecs| Kept::new(Arc::clone(codecs), keeping == Keeping::Synced));
             let table = new_table(shard_router.bits(), segment_entries);
             ShardState::new(
                 table,
                 shard_router.clone(),
                 Arc::clone(&shard_clock),
-                budget,
+                Ledger::new(budget, kept),
             )
         };
-        let inner = Inner {
-            keep: Keep::open(config, make, self.events)?,
+        let compression = self
+            .kept
+            .as_ref()
+            .map_or(Compression::None, |kept| kept.durable.compression);
+        let events: Arc<dyn Fn(Event) + Send + Sync> = self.events.into();
+        let keep = match self.kept {
+            None => Keep::open(config, make, move |event| events(event)).map(|keep| (keep, None)),
+            Some(kept) => open_kept(config, make, kept, &router, events),
+        };
+        let (keep, watch) = keep?;
+        let inner = Arc::new(Inner {
+            keep,
             router,
             clock: self.clock,
             segment_entries,
-        };
+            keeping,
+            compression,
+            automatic: Mutex::new(None),
+        });
+        if let Some(watch) = watch {
+            watch.start(&inner)?;
+        }
         Ok(Store {
-            inner: Arc::new(inner),
+            inner,
             timeout: self.timeout,
             cancel: None,
         })
     }
+}
+
+/// What is needed to take snapshots when the log has grown.
+struct Watch {
+    grown: Arc<AtomicU64>,
+    threshold: u64,
+    events: Arc<dyn Fn(Event) + Send + Sync>,
+}
+
+impl Watch {
+    fn start<K: Key, V: Value>(self, inner: &Arc<Inner<K, V>>) -> Result<(), OpenError> {
+        let Self {
+            grown,
+            threshold,
+            events,
+        } = self;
+        let name = inner.keep.config().name.clone();
+        let store = Arc::downgrade(inner);
+        let take = move |is_cancelled: &dyn Fn() -> bool| {
+            let Some(inner) = store.upgrade() else {
+                return false;
+            };
+            if let Err(error) = inner.snapshot(is_cancelled)
+                && !is_cancelled()
+            {
+                events(Event::Log(LogEvent::Warning(format!(
+                    "no snapshot was taken: {error}"
+                ))));
+            }
+            true
+        };
+        let automatic = Automatic::start(&name, grown, threshold, take)
+            .map_err(|source| OpenError::Thread { name, source })?;
+        *inner.automatic.lock() = Some(automatic);
+        Ok(())
+    }
+}
+
+/// A keep, and what looks after its log, if anything does.
+type Opened<K, V> = (Keep<ShardState<K, V>>, Option<Watch>);
+
+/// Opens the keep of a durable store and reads what is there into it.
+fn open_kept<K: Key, V: Value>(
+    config: Config,
+    make: impl Fn(usize) -> ShardState<K, V> + Clone + Send + Sync + 'static,
+    kept: KeptAt<K, V>,
+    router: &Router,
+    events: Arc<dyn Fn(Event) + Send + Sync>,
+) -> Result<Opened<K, V>, OpenError> {
+    let failed = |error: RecoverError| OpenError::Recovery(Box::new(error));
+    let opened = match kept.durable.create {
+        true => Directory::create(&kept.directory),
+        false => Directory::open(&kept.directory),
+    };
+    let directory = opened.map_err(|error| failed(error.into()))?;
+    let (codecs, by_hash) = (Arc::clone(&kept.codecs), router.clone());
+    let route: Arc<Route> = Arc::new(move |key: &[u8]| {
+        let key = codecs.key.decode(key)?;
+        Ok(by_hash.shard(by_hash.hash(&key)))
+    });
+    let (make_again, by_route) = (make.clone(), Arc::clone(&route));
+    let remake = move |shard: usize, journal: &JournalDesk<LogJournal>| {
+        match durable::remake(shard, make_again(shard), journal, &*by_route) {
+            Ok(state) => state,
+            // The owner catches it, tells, and tries again.
+            Err(error) => panic!("shard {shard} could not be made again: {error}"),
+        }
+    };
+    let mut tell_progress = kept.progress;
+    let mut progress = |progress| {
+        tell_progress(progress);
+        ControlFlow::Continue(())
+    };
+    let tell = Arc::clone(&events);
+    let keep = Keep::open_kept(config, make, remake, move |event| tell(event))?;
+    let recovered = durable::recover(&keep, directory, &kept.durable, &*route, &mut progress)
+        .map_err(failed)?;
+    for warning in recovered.warnings {
+        events(Event::Log(LogEvent::Warning(warning)));
+    }
+    let watch = match kept.durable.snapshot_bytes {
+        0 => None,
+        threshold => Some(Watch {
+            grown: recovered.grown,
+            threshold,
+            events,
+        }),
+    };
+    Ok((keep, watch))
 }
 
 pub(crate) fn new_table<E: crate::table::Entry>(

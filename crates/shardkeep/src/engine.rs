@@ -4,7 +4,9 @@
 //! under one roof, so that such a program depends on this crate alone.
 
 pub use shardkeep_core::{
-    Borrowed, Call, CancelToken, CloseReport, Config, Deadline, Error, Event, Handover, Keep, Loan,
-    Loans, Lost, NoTransaction, OpenError, Outcome, Overload, Refused, RefusedStats, ShardStats,
-    Shared, State, Tended, Ticket, Transaction, Visit, Wake, Work, clock, group, limits,
+    Borrowed, Call, CancelToken, CloseReport, Config, Deadline, Durability, Effects, Error, Event,
+    Handover, Journal, JournalDesk, JournalError, Keep, Loan, Loans, LogEvent, LogStats, Lost,
+    NoJournal, NoTransaction, OpenError, Outcome, Overload, Places, Refused, RefusedStats,
+    Reservation, ShardStats, Shared, State, SyncMode, Tended, Ticket, Transaction, Visit, Wake,
+    Work, clock, group, limits,
 };

@@ -3,7 +3,7 @@
 //! 1. In `Handover::Lend` an idle shard is borrowed from its desk; one that is away is asked for.
 //! 2. In `Handover::Mail` it is always asked for.
 
-use shardkeep_core::{Borrowed, Call, Error, Keep, Loan, Loans, Refused, Shared};
+use shardkeep_core::{Borrowed, Call, Error, Keep, Loan, Loans, Refused, Reservation, Shared};
 
 use crate::state::ShardState;
 use crate::{Key, Value};
@@ -23,6 +23,14 @@ impl<K: Key, V: Value> Hand<'_, K, V> {
         match self {
             Self::Borrowed(loan) => loan.look(look),
             Self::Given(loans, shard) => loans.shard(*shard).look(look),
+        }
+    }
+
+    /// Puts a place in the log's queue into the shard, for the changes that follow.
+    pub(crate) fn deposit(&mut self, reserved: &mut Reservation<'_, ShardState<K, V>>) {
+        match self {
+            Self::Borrowed(loan) => reserved.deposit(loan),
+            Self::Given(loans, shard) => reserved.deposit(loans.shard(*shard)),
         }
     }
 

@@ -21,9 +21,13 @@ use std::hash::Hash;
 mod builder;
 mod clock;
 mod closure;
+pub mod codec;
+pub mod durable;
+pub mod effect;
 pub mod engine;
 mod flight;
 mod hand;
+mod ledger;
 pub mod limits;
 mod load;
 mod mail;
@@ -41,13 +45,15 @@ mod whole;
 pub use ahash::RandomState;
 pub use builder::Builder;
 pub use clock::{Clock, SystemClock};
+pub use codec::{Codec, Encode};
+pub use durable::{Durable, RecoverError, RecoveryProgress, SnapshotError, SnapshotReport};
 pub use load::LoadError;
 pub use pipeline::Pipeline;
 pub use reply::{Insert, Inserted, Reply, Ttl, Update};
 pub use router::Router;
 pub use shardkeep_core::{
-    CancelToken, CloseReport, Error, Event, Handover, Lost, OpenError, Overload, Refused,
-    RefusedStats, ShardStats,
+    CancelToken, CloseReport, Error, Event, Handover, LogEvent, LogStats, Lost, OpenError,
+    Overload, Refused, RefusedStats, ShardStats, SyncMode,
 };
 pub use store::Store;
 pub use transaction::{KeyNotNamed, Transaction, TransactionError};

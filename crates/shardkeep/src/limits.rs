@@ -22,3 +22,19 @@ pub const FLIGHTS_MAX: usize = 1_024;
 pub const TRANSACTION_KEYS_MAX: usize = 65_536;
 
 const _: () = assert!(BATCH_ROUNDS >= 1 && GROUP_OPS_MAX >= 1);
+
+/// How far the log may grow, in bytes, before a snapshot is taken by itself: half a second of recovery.
+pub const SNAPSHOT_LOG_BYTES_DEFAULT: u64 = 256 * 1_024 * 1_024;
+
+/// How often the growth of the log is looked at.
+pub const SNAPSHOT_LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Longest wait for one shard, or for the log, while a snapshot is taken.
+pub const SNAPSHOT_STEP_MAX: Duration = Duration::from_secs(60);
+
+/// How long the end of a store waits for a snapshot that is under way.
+pub const SNAPSHOT_END_MAX: Duration = Duration::from_secs(10);
+
+/// Bytes of effects that a new store puts into one frame of its snapshot, unless one entry alone has
+/// more: large enough to be written at full speed, small enough to be read in parallel.
+pub const NEW_STORE_FRAME_BYTES: usize = 256 * 1_024;

@@ -124,16 +124,19 @@ impl<K: Key, V: Value> Store<K, V> {
         loop {
             let keep = &self.inner.keep;
             let owned = key.to_owned();
-            let found = {
+            let (found, needs) = {
                 let mut hand = hand::get(keep, shard, || call.clone())?;
-                match hand.look(|state| state.get(hash, key)) {
+                let (value, needs) = hand.look(|state| (state.get(hash, key), state.needs(hash)));
+                let found = match value {
                     Some(value) => Found::Value(value),
                     None => Found::Part(
                         hand.change(|state| state.flights.join(shard, hash, owned))
                             .map_err(Error::from)?,
                     ),
-                }
+                };
+                (found, needs)
             };
+            keep.wait_synced(shard, needs, &call).map_err(Error::from)?;
             match found {
                 Found::Value(value) => return Ok(value),
                 Found::Part(Part::Lead(lead)) => {
@@ -151,17 +154,16 @@ impl<K: Key, V: Value> Store<K, V> {
 
     /// Inserts what was loaded, unless somebody was faster, and tells the followers.
     fn land(&self, hash: u64, shard: usize, key: K, value: V, lead: Lead<V>) -> Result<V, Error> {
-        let present = {
-            let mut hand = hand::get(&self.inner.keep, shard, || self.call())?;
-            match hand.look(|state| state.get(hash, &key)) {
+        let present = self.change_kept(hash, shard, |hand| {
+            Ok(match hand.look(|state| state.get(hash, &key)) {
                 Some(present) => present,
                 None => {
                     let stored = value.clone();
                     hand.change(|state| state.put(hash, key, stored, None))?;
                     value
                 }
-            }
-        };
+            })
+        })?;
         lead.land(&present);
         Ok(present)
     }

@@ -12,7 +12,8 @@ use shardkeep_core::{Error, Refused};
 use crate::hand::{self, Hand};
 use crate::reply::{Ttl, Update};
 use crate::state::ShardState;
-use crate::store::Store;
+use crate::store::{Keeping, Store};
+use crate::table::UnixMillis;
 use crate::{Key, Value, closure};
 
 impl<K: Key, V: Value> Store<K, V> {
@@ -40,6 +41,9 @@ impl<K: Key, V: Value> Store<K, V> {
     {
         self.admit()?;
         let (hash, shard) = self.place(key);
+        if self.inner.keeping == Keeping::Synced {
+            return self.look_synced(hash, shard, |state| read_in(state, hash, key, read));
+        }
         let keep = &self.inner.keep;
         let look = |state: &ShardState<K, V>| read_in(state, hash, key, read);
         match keep.look_idle(shard, look) {
@@ -70,8 +74,7 @@ impl<K: Key, V: Value> Store<K, V> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let (hash, mut hand) = self.try_hand(key)?;
-        Ok(hand.look(|state| read_in(state, hash, key, read)))
+        self.try_look(key, |state, hash| read_in(state, hash, key, read))
     }
 
     /// Looks at the value of a key and decides in one step what becomes of it. Returns the value
@@ -102,11 +105,14 @@ impl<K: Key, V: Value> Store<K, V> {
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        let (hash, mut hand) = self.hand(key)?;
-        Ok(self.update_in_hand(&mut hand, hash, key, decide)?)
+        self.admit()?;
+        let (hash, shard) = self.place(key);
+        self.change_kept(hash, shard, |hand| {
+            self.update_in_hand(hand, hash, key, decide)
+        })
     }
 
-    /// As [`Store::update`], but never sleeps.
+    /// As [`Store::update`], but never waits for the shard, or for room in the log.
     ///
     /// # Errors
     /// [`Refused::Busy`] where the shard is in other hands, and as [`Store::insert`].
@@ -114,13 +120,15 @@ impl<K: Key, V: Value> Store<K, V> {
         &self,
         key: &Q,
         decide: impl FnOnce(Option<&V>) -> Update<V>,
-    ) -> Result<Option<V>, Refused>
+    ) -> Result<Option<V>, Error>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
-        let (hash, mut hand) = self.try_hand(key)?;
-        self.update_in_hand(&mut hand, hash, key, decide)
+        let (hash, shard) = self.place(key);
+        self.try_change(hash, shard, |hand| {
+            self.update_in_hand(hand, hash, key, decide)
+        })
     }
 
     fn update_in_hand<Q>(
@@ -174,8 +182,11 @@ impl<K: Key, V: Value> Store<K, V> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let (hash, mut hand) = self.hand(key)?;
-        let expires = hand.look(|state| state.find(hash, key).map(|entry| entry.expires));
+        self.admit()?;
+        let (hash, shard) = self.place(key);
+        let expires = self.look_synced(hash, shard, |state| {
+            state.find(hash, key).map(|entry| entry.expires)
+        })?;
         Ok(expires.map(|expires| match expires {
             None => Ttl::Forever,
             Some(at) => {
@@ -194,9 +205,8 @@ impl<K: Key, V: Value> Store<K, V> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let (hash, mut hand) = self.hand(key)?;
         let at = self.inner.after(ttl);
-        let before = hand.change(|state| state.set_expiry(hash, key, Some(at)));
+        let before = self.set_expiry(key, Some(at))?;
         Ok(before.is_some())
     }
 
@@ -209,9 +219,24 @@ impl<K: Key, V: Value> Store<K, V> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let (hash, mut hand) = self.hand(key)?;
-        let before = hand.change(|state| state.set_expiry(hash, key, None));
+        let before = self.set_expiry(key, None)?;
         Ok(before.flatten().is_some())
+    }
+
+    fn set_expiry<Q>(
+        &self,
+        key: &Q,
+        expires: Option<UnixMillis>,
+    ) -> Result<Option<Option<UnixMillis>>, Error>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.admit()?;
+        let (hash, shard) = self.place(key);
+        self.change_kept(hash, shard, |hand| {
+            hand.change(|state| state.set_expiry(hash, key, expires))
+        })
     }
 }
 

@@ -4,17 +4,20 @@
 //! the wall clock only where an entry has an expiry.
 //!
 //! 1. An expired entry is never shown: it reads as absent, and writing over it returns nothing.
-//! 2. `Budget::used` is the sum of the weights of all entries in the table, expired ones included.
-//! 3. What can be refused is refused before anything is changed.
+//! 2. What can be refused is refused before anything is changed.
 
 use std::borrow::Borrow;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use shardkeep_core::{NoTransaction, Refused, State, Tended};
+use shardkeep_core::{Effects, NoTransaction, Refused, State, Tended};
 
 use crate::clock::Clock;
+use crate::codec::{DecodeError, EncodeError};
+use crate::durable::{Kept, LogJournal};
+use crate::effect::Effect;
 use crate::flight::Flights;
+use crate::ledger::Ledger;
 use crate::mail::Mailed;
 use crate::prefetch::prefetch;
 use crate::reply::{Expires, Inserted, Insertion, When};
@@ -36,39 +39,13 @@ impl<K, V> TableEntry for Entry<K, V> {
     }
 }
 
-/// Says how much an entry counts against the maximum weight.
-pub(crate) type Weigher<K, V> = Arc<dyn Fn(&K, &V) -> u64 + Send + Sync>;
-
-/// The share of the maximum weight that one shard may hold.
-pub(crate) struct Budget<K, V> {
-    pub(crate) weigher: Weigher<K, V>,
-    pub(crate) allowed: u64,
-    used: u64,
-}
-
-impl<K, V> Budget<K, V> {
-    pub(crate) fn new(weigher: Weigher<K, V>, allowed: u64) -> Self {
-        Self {
-            weigher,
-            allowed,
-            used: 0,
-        }
-    }
-
-    fn weigh(&self, entry: &Entry<K, V>) -> u64 {
-        (self.weigher)(&entry.key, &entry.value)
-    }
-}
-
-/// The name under which a full budget refuses.
-const MAX_WEIGHT: &str = "the shard's share of max_weight";
-
 #[repr(C)]
 pub(crate) struct ShardState<K, V> {
     table: Table<Entry<K, V>>,
     router: Router,
     clock: Arc<dyn Clock>,
-    budget: Option<Budget<K, V>>,
+    /// What must be known of every change; `None` where nothing must.
+    ledger: Option<Box<Ledger<K, V>>>,
     pub(crate) flights: Flights<K, V>,
 }
 
@@ -77,13 +54,13 @@ impl<K: Key, V: Value> ShardState<K, V> {
         table: Table<Entry<K, V>>,
         router: Router,
         clock: Arc<dyn Clock>,
-        budget: Option<Budget<K, V>>,
+        ledger: Option<Ledger<K, V>>,
     ) -> Self {
         Self {
             table,
             router,
             clock,
-            budget,
+            ledger: ledger.map(Box::new),
             flights: Flights::default(),
         }
     }
@@ -150,9 +127,19 @@ impl<K: Key, V: Value> ShardState<K, V> {
         value: V,
         expires: Option<UnixMillis>,
     ) -> Result<Option<V>, Refused> {
-        if self.budget.is_some() {
-            self.charge(hash, &key, &value)?;
+        if self.ledger.is_some() {
+            self.admit(hash, &key, &value)?;
         }
+        let old = self.place(hash, key, value, expires);
+        if let Some(ledger) = &mut self.ledger {
+            ledger.wrote(hash, expires);
+        }
+        Ok(old)
+    }
+
+    /// Puts an entry in its place.
+    #[inline(always)]
+    fn place(&mut self, hash: u64, key: K, value: V, expires: Option<UnixMillis>) -> Option<V> {
         let router = &self.router;
         let found = self.table.entry(
             hash,
@@ -173,10 +160,21 @@ impl<K: Key, V: Value> ShardState<K, V> {
                     value,
                     expires,
                 });
-                return Ok(None);
+                return None;
             }
         };
-        Ok(self.is_live(old_expires).then_some(old))
+        self.is_live(old_expires).then_some(old)
+    }
+
+    /// What must be seen to before an entry is written: its weight, and its form as bytes.
+    #[cold]
+    fn admit(&mut self, hash: u64, key: &K, value: &V) -> Result<(), Refused> {
+        let Some(ledger) = &mut self.ledger else {
+            return Ok(());
+        };
+        ledger.encode(key, value)?;
+        let old = self.table.find(hash, |entry| entry.key == *key);
+        ledger.charge(old.map(|entry| (&entry.key, &entry.value)), key, value)
     }
 
     /// Inserts what [`ShardState::fits`] has let in together with what else is written.
@@ -187,34 +185,13 @@ impl<K: Key, V: Value> ShardState<K, V> {
         value: V,
         expires: Option<UnixMillis>,
     ) -> Option<V> {
-        let allowed = self.budget.as_mut().map(|budget| {
-            // In the middle of a transaction the sum may be above what it ends at.
-            std::mem::replace(&mut budget.allowed, u64::MAX)
-        });
+        // In the middle of a transaction the sum may be above what it ends at.
+        let allowed = self.ledger.as_mut().and_then(|ledger| ledger.lift_limit());
         let old = self.put(hash, key, value, expires);
-        if let (Some(budget), Some(allowed)) = (&mut self.budget, allowed) {
-            budget.allowed = allowed;
+        if let (Some(ledger), Some(allowed)) = (&mut self.ledger, allowed) {
+            ledger.limit(allowed);
         }
         old.ok().flatten()
-    }
-
-    /// Takes the difference that a new value makes from the budget, or refuses.
-    #[cold]
-    fn charge(&mut self, hash: u64, key: &K, value: &V) -> Result<(), Refused> {
-        let Some(budget) = &mut self.budget else {
-            return Ok(());
-        };
-        let new = (budget.weigher)(key, value);
-        let old = self
-            .table
-            .find(hash, |entry| entry.key == *key)
-            .map_or(0, |entry| budget.weigh(entry));
-        let needed = budget.used.saturating_sub(old).saturating_add(new);
-        if needed > budget.allowed && new > old {
-            return Err(over_weight(budget.allowed, needed));
-        }
-        budget.used = needed;
-        Ok(())
     }
 
     /// Inserts under a condition.
@@ -262,8 +239,8 @@ impl<K: Key, V: Value> ShardState<K, V> {
         Q: Eq + ?Sized,
     {
         let entry = self.table.remove(hash, |entry| entry.key.borrow() == key)?;
-        if let Some(budget) = &mut self.budget {
-            budget.used = budget.used.saturating_sub(budget.weigh(&entry));
+        if let Some(ledger) = &mut self.ledger {
+            ledger.removed(hash, &entry.key, &entry.value);
         }
         self.is_live(entry.expires).then_some(entry)
     }
@@ -274,20 +251,44 @@ impl<K: Key, V: Value> ShardState<K, V> {
         hash: u64,
         key: &Q,
         expires: Option<UnixMillis>,
-    ) -> Option<Option<UnixMillis>>
+    ) -> Result<Option<Option<UnixMillis>>, Refused>
     where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
         if !self.contains(hash, key) {
-            return None;
+            return Ok(None);
         }
-        let entry = self
-            .table
-            .find_mut(hash, |entry| entry.key.borrow() == key)?;
+        let found = self.table.find_mut(hash, |entry| entry.key.borrow() == key);
+        let Some(entry) = found else {
+            return Ok(None);
+        };
+        if let Some(ledger) = &mut self.ledger {
+            ledger.encode(&entry.key, &entry.value)?;
+            ledger.wrote(hash, expires);
+        }
         let before = std::mem::replace(&mut entry.expires, expires);
         self.table.note_expiry(hash, expires);
-        Some(before)
+        Ok(Some(before))
+    }
+
+    /// The number of the batch that a reply about a key depends on; 0 for none.
+    #[inline]
+    pub(crate) fn needs(&self, hash: u64) -> u64 {
+        let effects = self
+            .ledger
+            .as_ref()
+            .and_then(|ledger| ledger.look_at_effects());
+        effects.map_or(0, |effects| effects.needs(hash))
+    }
+
+    /// The number of the batch that a reply about the whole shard depends on; 0 for none.
+    pub(crate) fn needs_newest(&self) -> u64 {
+        let effects = self
+            .ledger
+            .as_ref()
+            .and_then(|ledger| ledger.look_at_effects());
+        effects.map_or(0, Effects::needs_newest)
     }
 
     /// Entries, expired ones that nobody has removed yet included.
@@ -297,7 +298,7 @@ impl<K: Key, V: Value> ShardState<K, V> {
 
     /// Sum of the weights; 0 without a weigher.
     pub(crate) fn weight(&self) -> u64 {
-        self.budget.as_ref().map_or(0, |budget| budget.used)
+        self.ledger.as_ref().map_or(0, |ledger| ledger.weight())
     }
 
     /// Bytes of the table itself.
@@ -305,31 +306,27 @@ impl<K: Key, V: Value> ShardState<K, V> {
         self.table.memory_bytes()
     }
 
-    /// Whether so many writes fit together: pairs of (what stands there now, what it becomes).
+    /// Whether so many writes fit together, and have a form as bytes: pairs of (what stands there now,
+    /// what it becomes).
     pub(crate) fn fits<'a>(
-        &self,
+        &mut self,
         writes: impl Iterator<Item = (u64, &'a K, Option<&'a V>)>,
     ) -> Result<(), Refused> {
-        let Some(budget) = &self.budget else {
+        let Some(ledger) = &mut self.ledger else {
             return Ok(());
         };
-        let mut needed = budget.used;
-        for (hash, key, value) in writes {
-            let old = self.table.find(hash, |entry| entry.key == *key);
-            needed = needed.saturating_sub(old.map_or(0, |entry| budget.weigh(entry)));
-            needed = needed.saturating_add(value.map_or(0, |value| (budget.weigher)(key, value)));
-        }
-        if needed > budget.allowed && needed > budget.used {
-            return Err(over_weight(budget.allowed, needed));
-        }
-        Ok(())
+        let table = &self.table;
+        ledger.admit_all(writes, |hash, key| {
+            let entry = table.find(hash, |entry| entry.key == *key)?;
+            Some((&entry.key, &entry.value))
+        })
     }
 
     /// Exchanges the table for an empty one; the old one is to be dropped where it holds nobody up.
-    pub(crate) fn swap_table(&mut self, empty: &mut Table<Entry<K, V>>) {
+    pub(crate) fn swap_table(&mut self, shard: usize, empty: &mut Table<Entry<K, V>>) {
         debug_assert!(empty.is_empty());
-        if let Some(budget) = &mut self.budget {
-            budget.used = 0;
+        if let Some(ledger) = &mut self.ledger {
+            ledger.cleared(shard);
         }
         std::mem::swap(&mut self.table, empty);
     }
@@ -344,11 +341,91 @@ impl<K: Key, V: Value> ShardState<K, V> {
     }
 }
 
-fn over_weight(allowed: u64, needed: u64) -> Refused {
-    Refused::OverLimit {
-        limit: MAX_WEIGHT,
-        allowed,
-        needed,
+impl<K: Key, V: Value> ShardState<K, V> {
+    /// Puts an entry in its place that was read from the log.
+    fn restore_entry(&mut self, key: K, value: V, expires: Option<UnixMillis>) {
+        let hash = self.router.hash(&key);
+        if let Some(ledger) = &mut self.ledger {
+            let old = self.table.find(hash, |entry| entry.key == key);
+            let old = old.map(|entry| (&entry.key, &entry.value));
+            ledger.restored(old, Some((&key, &value)));
+        }
+        drop(self.place(hash, key, value, expires));
+    }
+
+    fn restore_removal(&mut self, key: &K) {
+        let hash = self.router.hash(key);
+        let removed = self.table.remove(hash, |entry| entry.key == *key);
+        if let (Some(ledger), Some(entry)) = (&mut self.ledger, removed) {
+            ledger.restored(Some((&entry.key, &entry.value)), None);
+        }
+    }
+
+    fn restore_clear(&mut self) {
+        let mut cursor = Some(Cursor::START);
+        let mut keys = Vec::new();
+        while let Some(at) = cursor {
+            cursor = self.table.scan(at, |entry| keys.push(entry.key.clone()));
+        }
+        for key in &keys {
+            self.restore_removal(key);
+        }
+    }
+}
+
+impl<K: Key, V: Value> Kept for ShardState<K, V> {
+    fn restore(&mut self, effect: &Effect<'_>) -> Result<(), DecodeError> {
+        let Some(codecs) = self.ledger.as_ref().and_then(|ledger| ledger.codecs()) else {
+            return Ok(());
+        };
+        match *effect {
+            Effect::Set {
+                key,
+                value,
+                expires,
+            } => {
+                let (key, value) = (codecs.key.decode(key)?, codecs.value.decode(value)?);
+                self.restore_entry(key, value, expires);
+            }
+            Effect::Delete { key } => {
+                let key = codecs.key.decode(key)?;
+                self.restore_removal(&key);
+            }
+            Effect::Clear => self.restore_clear(),
+        }
+        Ok(())
+    }
+
+    fn save(
+        &self,
+        cursor: Cursor,
+        into: &mut Vec<u8>,
+    ) -> Result<(u64, Option<Cursor>), EncodeError> {
+        let Some(codecs) = self.ledger.as_ref().and_then(|ledger| ledger.codecs()) else {
+            return Ok((0, None));
+        };
+        let (mut key, mut value) = (Vec::new(), Vec::new());
+        let mut result = Ok(0);
+        let next = self.table.scan(cursor, |entry| {
+            let Ok(count) = &mut result else {
+                return;
+            };
+            *count += 1;
+            key.clear();
+            value.clear();
+            let encoded = codecs.key.encode(&entry.key, &mut key);
+            let encoded = encoded.and_then(|()| codecs.value.encode(&entry.value, &mut value));
+            match encoded {
+                Ok(()) => Effect::Set {
+                    key: &key,
+                    value: &value,
+                    expires: entry.expires,
+                }
+                .encode(into),
+                Err(error) => result = Err(error),
+            }
+        });
+        Ok((result?, next))
     }
 }
 
@@ -359,6 +436,12 @@ where
 {
     type Work = Mailed<K, V>;
     type Transaction = NoTransaction;
+    type Journal = LogJournal;
+
+    #[inline]
+    fn effects(&mut self) -> Option<&mut Effects> {
+        self.ledger.as_mut()?.effects()
+    }
 
     #[inline]
     fn wants_tending(&self) -> bool {
@@ -367,10 +450,10 @@ where
 
     fn tend(&mut self) -> Tended {
         let now = self.clock.now();
-        let budget = &mut self.budget;
+        let (ledger, router) = (&mut self.ledger, &self.router);
         let slice = self.table.expire_slice(now, |entry| {
-            if let Some(budget) = budget {
-                budget.used = budget.used.saturating_sub(budget.weigh(&entry));
+            if let Some(ledger) = ledger {
+                ledger.removed(router.hash(&entry.key), &entry.key, &entry.value);
             }
         });
         if slice.more_due {

@@ -17,12 +17,15 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use shardkeep_core::{
-    Borrowed, Call, CancelToken, CloseReport, Deadline, Error, Keep, Refused, ShardStats, Ticket,
+    Borrowed, Call, CancelToken, CloseReport, Deadline, Error, Keep, LogStats, Refused, ShardStats,
+    Ticket,
 };
 
 use crate::builder::Builder;
 use crate::clock::Clock;
+use crate::durable::{self, Automatic, Compression, SnapshotError, SnapshotReport};
 use crate::hand::{self, Hand};
 use crate::mail::{Load, Mailed, Op, Step};
 use crate::reply::{Expires, Insert, Inserted, Insertion, NewTtl, Reply, When};
@@ -38,6 +41,20 @@ pub(crate) struct Inner<K: Key, V: Value> {
     pub(crate) clock: Arc<dyn Clock>,
     /// Segments of other than the usual size, in entries.
     pub(crate) segment_entries: Option<usize>,
+    pub(crate) keeping: Keeping,
+    pub(crate) compression: Compression,
+    /// Takes snapshots when the log has grown enough.
+    pub(crate) automatic: Mutex<Option<Automatic>>,
+}
+
+/// What of the store outlives the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keeping {
+    Nothing,
+    /// There is a log; replies do not wait for it.
+    Log,
+    /// No reply shows what is not durable.
+    Synced,
 }
 
 /// A key-value store inside of this process.
@@ -162,6 +179,9 @@ impl<K: Key, V: Value> Store<K, V> {
         self.admit()?;
         let (hash, shard) = self.place(key);
         let keep = &self.inner.keep;
+        if self.inner.keeping == Keeping::Synced {
+            return self.look_synced(hash, shard, |state| state.get(hash, key));
+        }
         if let Ok(value) = keep.look_idle(shard, |state| state.get(hash, key)) {
             return Ok(value);
         }
@@ -184,8 +204,7 @@ impl<K: Key, V: Value> Store<K, V> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let (hash, mut hand) = self.try_hand(key)?;
-        Ok(hand.look(|state| state.get(hash, key)))
+        self.try_look(key, |state, hash| state.get(hash, key))
     }
 
     /// Whether a key is there.
@@ -201,6 +220,9 @@ impl<K: Key, V: Value> Store<K, V> {
         self.admit()?;
         let (hash, shard) = self.place(key);
         let keep = &self.inner.keep;
+        if self.inner.keeping == Keeping::Synced {
+            return self.look_synced(hash, shard, |state| state.contains(hash, key));
+        }
         if let Ok(contains) = keep.look_idle(shard, |state| state.contains(hash, key)) {
             return Ok(contains);
         }
@@ -224,8 +246,7 @@ impl<K: Key, V: Value> Store<K, V> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let (hash, mut hand) = self.try_hand(key)?;
-        Ok(hand.look(|state| state.contains(hash, key)))
+        self.try_look(key, |state, hash| state.contains(hash, key))
     }
 
     /// Inserts or overwrites; the entry does not expire. Returns the old value.
@@ -251,6 +272,11 @@ impl<K: Key, V: Value> Store<K, V> {
     fn put(&self, key: K, value: V, expires: Option<UnixMillis>) -> Result<Option<V>, Error> {
         self.admit()?;
         let (hash, shard) = self.place(&key);
+        if self.inner.keeping != Keeping::Nothing {
+            return self.change_kept(hash, shard, |hand| {
+                hand.change(|state| state.put(hash, key, value, expires))
+            });
+        }
         let mut entry = Some((key, value));
         let put = |state: &mut ShardState<K, V>| match entry.take() {
             Some((key, value)) => state.put(hash, key, value, expires),
@@ -292,14 +318,16 @@ impl<K: Key, V: Value> Store<K, V> {
         }
     }
 
-    /// As [`Store::insert`], but never sleeps.
+    /// As [`Store::insert`], but never waits for the shard, or for room in the log.
     ///
     /// # Errors
     /// [`Refused::Busy`] where the shard is in other hands, and as [`Store::insert`].
     #[inline]
-    pub fn try_insert(&self, key: K, value: V) -> Result<Option<V>, Refused> {
-        let (hash, mut hand) = self.try_hand(&key)?;
-        hand.change(|state| state.put(hash, key, value, None))
+    pub fn try_insert(&self, key: K, value: V) -> Result<Option<V>, Error> {
+        let (hash, shard) = self.place(&key);
+        self.try_change(hash, shard, |hand| {
+            hand.change(|state| state.put(hash, key, value, None))
+        })
     }
 
     /// Inserts as `how` says: with an expiry, under a condition.
@@ -310,6 +338,11 @@ impl<K: Key, V: Value> Store<K, V> {
         self.admit()?;
         let (hash, shard) = self.place(&key);
         let insertion = self.inner.insertion(key, value, how);
+        if self.inner.keeping != Keeping::Nothing {
+            return self.change_kept(hash, shard, |hand| {
+                hand.change(|state| state.insert(hash, insertion))
+            });
+        }
         match &mut self.inner.keep.borrow(shard) {
             Borrowed::Loan(loan) => Ok(loan.change(|state| state.insert(hash, insertion))?),
             Borrowed::Away => {
@@ -354,6 +387,12 @@ impl<K: Key, V: Value> Store<K, V> {
         self.admit()?;
         let (hash, shard) = self.place(key);
         let keep = &self.inner.keep;
+        if self.inner.keeping != Keeping::Nothing {
+            return self.change_kept(hash, shard, |hand| {
+                let removed = hand.change(|state| state.remove(hash, key));
+                Ok(removed.map(|entry| entry.value))
+            });
+        }
         if let Ok(removed) = keep.change_idle(shard, |state| state.remove(hash, key)) {
             return Ok(removed.map(|entry| entry.value));
         }
@@ -370,19 +409,20 @@ impl<K: Key, V: Value> Store<K, V> {
         }
     }
 
-    /// As [`Store::remove`], but never sleeps.
+    /// As [`Store::remove`], but never waits for the shard, or for room in the log.
     ///
     /// # Errors
     /// [`Refused::Busy`] where the shard is in other hands.
     #[inline]
-    pub fn try_remove<Q>(&self, key: &Q) -> Result<Option<V>, Refused>
+    pub fn try_remove<Q>(&self, key: &Q) -> Result<Option<V>, Error>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let (hash, mut hand) = self.try_hand(key)?;
-        let removed = hand.change(|state| state.remove(hash, key));
-        drop(hand);
+        let (hash, shard) = self.place(key);
+        let removed = self.try_change(hash, shard, |hand| {
+            Ok(hand.change(|state| state.remove(hash, key)))
+        })?;
         Ok(removed.map(|entry| entry.value))
     }
 
@@ -417,7 +457,52 @@ impl<K: Key, V: Value> Store<K, V> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn close(&self, timeout: Duration) -> CloseReport {
+        if let Some(automatic) = &mut *self.inner.automatic.lock() {
+            automatic.ask_to_stop();
+        }
         self.inner.keep.close(Deadline::after(timeout))
+    }
+
+    /// Waits until everything that was written so far is durable, whatever the
+    /// [`SyncMode`](crate::SyncMode). Done at once where there is no log.
+    ///
+    /// Blocks for the disk, until the deadline.
+    ///
+    /// # Errors
+    /// *Lost*: some of it may not survive.
+    pub fn sync(&self) -> Result<(), Error> {
+        self.admit()?;
+        Ok(self.inner.keep.sync(&self.call())?)
+    }
+
+    /// Writes a snapshot of a durable store, and removes the log that it makes superfluous; so that the
+    /// next opening is quick. The store goes on meanwhile: one segment at a time is held and copied.
+    ///
+    /// Blocks for the disk, for as long as it takes.
+    ///
+    /// ```
+    /// use shardkeep::{Durable, Store};
+    ///
+    /// # let dir = std::env::temp_dir().join(format!("shardkeep-doc-snapshot-{}", std::process::id()));
+    /// let store = Store::builder().durable(&dir, Durable::new()).open()?;
+    /// store.insert("desk".to_owned(), 1_u64)?;
+    /// assert_eq!(store.snapshot()?.entries, 1);
+    /// # drop(store);
+    /// # std::fs::remove_dir_all(&dir)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// See [`SnapshotError`]; the log stays as it was.
+    pub fn snapshot(&self) -> Result<SnapshotReport, SnapshotError> {
+        self.admit().map_err(Error::from)?;
+        self.inner.snapshot(&|| false)
+    }
+
+    /// What the log has seen; `None` of a store that is not durable.
+    #[must_use]
+    pub fn log_stats(&self) -> Option<LogStats> {
+        self.inner.keep.log_stats()
     }
 
     /// Hash and shard of a key.
@@ -447,24 +532,83 @@ impl<K: Key, V: Value> Store<K, V> {
         }
     }
 
-    /// Gets the shard of a key in hand, on this thread.
-    #[inline]
-    pub(crate) fn hand<Q: Hash + ?Sized>(&self, key: &Q) -> Result<(u64, Hand<'_, K, V>), Error> {
-        self.admit()?;
-        let (hash, shard) = self.place(key);
-        let hand = hand::get(&self.inner.keep, shard, || self.call())?;
-        Ok((hash, hand))
+    /// Looks at the shard of a key on this thread. What is not durable yet is waited for, where
+    /// replies must not show it.
+    pub(crate) fn look_synced<R>(
+        &self,
+        hash: u64,
+        shard: usize,
+        look: impl FnOnce(&ShardState<K, V>) -> R,
+    ) -> Result<R, Error> {
+        let call = self.call();
+        let keep = &self.inner.keep;
+        let (result, needs) = {
+            let mut hand = hand::get(keep, shard, || call.clone())?;
+            hand.look(|state| (look(state), state.needs(hash)))
+        };
+        keep.wait_synced(shard, needs, &call)?;
+        Ok(result)
     }
 
-    /// As [`Store::hand`], if nobody else has it.
+    /// Changes the shard of a key on this thread, with a place in the log's queue where there is a
+    /// log, and waits until that is durable, where replies must.
+    pub(crate) fn change_kept<R>(
+        &self,
+        hash: u64,
+        shard: usize,
+        change: impl FnOnce(&mut Hand<'_, K, V>) -> Result<R, Refused>,
+    ) -> Result<R, Error> {
+        let call = self.call();
+        let keep = &self.inner.keep;
+        let mut reserved = keep.reserve(&call)?;
+        let (result, needs) = {
+            let mut hand = hand::get(keep, shard, || call.clone())?;
+            hand.deposit(&mut reserved);
+            let result = change(&mut hand)?;
+            (result, hand.look(|state| state.needs(hash)))
+        };
+        keep.wait_synced(shard, needs, &call)?;
+        Ok(result)
+    }
+
+    /// As [`Store::look_synced`], if nobody else has the shard, and all of it is durable.
     #[inline]
-    pub(crate) fn try_hand<Q: Hash + ?Sized>(
+    pub(crate) fn try_look<Q: Hash + ?Sized, R>(
         &self,
         key: &Q,
-    ) -> Result<(u64, Hand<'_, K, V>), Refused> {
+        look: impl FnOnce(&ShardState<K, V>, u64) -> R,
+    ) -> Result<R, Refused> {
         self.admit()?;
         let (hash, shard) = self.place(key);
-        Ok((hash, hand::try_get(&self.inner.keep, shard)?))
+        let keep = &self.inner.keep;
+        let mut hand = hand::try_get(keep, shard)?;
+        let (result, needs) = hand.look(|state| (look(state, hash), state.needs(hash)));
+        if !keep.is_synced(shard, needs) {
+            return Err(Refused::Busy { shard });
+        }
+        Ok(result)
+    }
+
+    /// As [`Store::change_kept`], if nobody else has the shard, and there is room in the log.
+    pub(crate) fn try_change<R>(
+        &self,
+        hash: u64,
+        shard: usize,
+        change: impl FnOnce(&mut Hand<'_, K, V>) -> Result<R, Refused>,
+    ) -> Result<R, Error> {
+        self.admit()?;
+        let keep = &self.inner.keep;
+        let mut reserved = keep.try_reserve(1, None)?;
+        let (result, needs) = {
+            let mut hand = hand::try_get(keep, shard)?;
+            hand.deposit(&mut reserved);
+            let result = change(&mut hand)?;
+            (result, hand.look(|state| state.needs(hash)))
+        };
+        if needs > 0 {
+            keep.wait_synced(shard, needs, &self.call())?;
+        }
+        Ok(result)
     }
 
     /// Mails one operation and waits for its reply.
@@ -498,6 +642,14 @@ impl<K: Key, V: Value> Store<K, V> {
 }
 
 impl<K: Key, V: Value> Inner<K, V> {
+    /// Takes a snapshot, unless it is cancelled before it is whole.
+    pub(crate) fn snapshot(
+        &self,
+        is_cancelled: &dyn Fn() -> bool,
+    ) -> Result<SnapshotReport, SnapshotError> {
+        durable::snapshot(&self.keep, self.compression, is_cancelled)
+    }
+
     /// The moment `ttl` from now.
     pub(crate) fn after(&self, ttl: Duration) -> UnixMillis {
         let ttl = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);

@@ -13,7 +13,7 @@ use std::fmt;
 use std::hash::Hash;
 use std::time::Duration;
 
-use shardkeep_core::{Error, Loans, Refused};
+use shardkeep_core::{Call, Error, Loans, Refused, Reservation};
 
 use crate::state::ShardState;
 use crate::store::{Inner, Store};
@@ -192,8 +192,25 @@ impl<K: Key, V: Value> Transaction<'_, K, V> {
         }
     }
 
-    /// Applies the writes, all or none.
-    fn apply(self) -> Result<(), Refused> {
+    /// The batches that what was read depends on: shard and number.
+    fn needs(&mut self) -> Vec<(usize, u64)> {
+        let keys = self.named.iter().map(|named| (named.shard, named.hash));
+        needs_of(&mut self.loans, keys)
+    }
+
+    /// Applies the writes, all or none; returns what the transaction depends on now.
+    fn apply(
+        mut self,
+        reserved: &mut Reservation<'_, ShardState<K, V>>,
+    ) -> Result<Vec<(usize, u64)>, Refused> {
+        if self.named.iter().all(|named| named.write.is_none()) {
+            return Ok(self.needs());
+        }
+        let hashes: Vec<_> = self
+            .named
+            .iter()
+            .map(|named| (named.shard, named.hash))
+            .collect();
         let Self {
             mut loans, named, ..
         } = self;
@@ -201,22 +218,17 @@ impl<K: Key, V: Value> Transaction<'_, K, V> {
             .into_iter()
             .filter(|named| named.write.is_some())
             .collect();
-        if writes.is_empty() {
-            return Ok(());
-        }
-        for loan in loans.iter_mut() {
-            let shard = loan.index();
+        for shard in shards_of(&writes) {
             let here = writes.iter().filter(|named| named.shard == shard);
-            loan.look(|state| {
-                state.fits(here.map(|named| {
-                    let value = match &named.write {
-                        Some(Write::Insert(value, _)) => Some(value),
-                        Some(Write::Remove) | None => None,
-                    };
-                    (named.hash, &named.key, value)
-                }))
-            })?;
+            loans.state(shard).fits(here.map(|named| {
+                let value = match &named.write {
+                    Some(Write::Insert(value, _)) => Some(value),
+                    Some(Write::Remove) | None => None,
+                };
+                (named.hash, &named.key, value)
+            }))?;
         }
+        reserved.deposit_all(&mut loans);
         let mut replaced = Vec::with_capacity(writes.len());
         loans.change(|loans| {
             for named in writes {
@@ -237,9 +249,10 @@ impl<K: Key, V: Value> Transaction<'_, K, V> {
                 }
             }
         });
+        let needs = needs_of(&mut loans, hashes.into_iter());
         drop(loans);
         drop(replaced);
-        Ok(())
+        Ok(needs)
     }
 }
 
@@ -279,11 +292,13 @@ impl<K: Key, V: Value> Store<K, V> {
     ) -> Result<R, TransactionError<E>> {
         self.admit()?;
         let named = self.name(keys)?;
-        let loans = self.inner.keep.acquire(&shards_of(&named), self.call())?;
-        self.run_transaction(named, loans, run)
+        let (keep, call) = (&self.inner.keep, self.call());
+        let reserved = keep.reserve(&call)?;
+        let loans = keep.acquire(&shards_of(&named), call.clone())?;
+        self.run_transaction(named, loans, reserved, &call, run)
     }
 
-    /// As [`Store::transaction`], but never sleeps.
+    /// As [`Store::transaction`], but never waits for a shard, or for room in the log.
     ///
     /// # Errors
     /// [`Refused::Busy`] where one of the shards is in other hands, and as [`Store::transaction`].
@@ -294,8 +309,10 @@ impl<K: Key, V: Value> Store<K, V> {
     ) -> Result<R, TransactionError<E>> {
         self.admit()?;
         let named = self.name(keys)?;
-        let loans = self.inner.keep.try_acquire(&shards_of(&named))?;
-        self.run_transaction(named, loans, run)
+        let keep = &self.inner.keep;
+        let reserved = keep.try_reserve(1, None)?;
+        let loans = keep.try_acquire(&shards_of(&named))?;
+        self.run_transaction(named, loans, reserved, &self.call(), run)
     }
 
     fn name(&self, keys: impl IntoIterator<Item = K>) -> Result<Vec<Named<K, V>>, Refused> {
@@ -325,6 +342,8 @@ impl<K: Key, V: Value> Store<K, V> {
         &self,
         named: Vec<Named<K, V>>,
         loans: Loans<ShardState<K, V>>,
+        mut reserved: Reservation<'_, ShardState<K, V>>,
+        call: &Call,
         run: impl FnOnce(&mut Transaction<'_, K, V>) -> Result<R, E>,
     ) -> Result<R, TransactionError<E>> {
         let mut transaction = Transaction {
@@ -337,10 +356,29 @@ impl<K: Key, V: Value> Store<K, V> {
         if transaction.touched_another {
             return Err(TransactionError::KeyNotNamed);
         }
-        let result = result.map_err(TransactionError::Aborted)?;
-        transaction.apply()?;
-        Ok(result)
+        // What the closure has seen is shown by its error, too.
+        let needs = match result {
+            Ok(_) => transaction.apply(&mut reserved)?,
+            Err(_) => transaction.needs(),
+        };
+        for (shard, number) in needs {
+            self.inner
+                .keep
+                .wait_synced(shard, number, call)
+                .map_err(Error::from)?;
+        }
+        result.map_err(TransactionError::Aborted)
     }
+}
+
+/// The batches that these keys depend on: shard and number.
+fn needs_of<K: Key, V: Value>(
+    loans: &mut Loans<ShardState<K, V>>,
+    keys: impl Iterator<Item = (usize, u64)>,
+) -> Vec<(usize, u64)> {
+    keys.map(|(shard, hash)| (shard, loans.state(shard).needs(hash)))
+        .filter(|(_, number)| *number > 0)
+        .collect()
 }
 
 /// Their shards, ascending, each once.

@@ -54,8 +54,12 @@ impl<K: Key, V: Value> Store<K, V> {
         let call = self.call();
         let mut sum = 0;
         for shard in 0..self.inner.keep.shards() {
-            let mut hand = hand::get(&self.inner.keep, shard, || call.clone())?;
-            sum += hand.look(&count);
+            let (counted, needs) = {
+                let mut hand = hand::get(&self.inner.keep, shard, || call.clone())?;
+                hand.look(|state| (count(state), state.needs_newest()))
+            };
+            self.inner.keep.wait_synced(shard, needs, &call)?;
+            sum += counted;
         }
         Ok(sum)
     }
@@ -80,15 +84,24 @@ impl<K: Key, V: Value> Store<K, V> {
         let shards: Vec<usize> = (0..self.inner.keep.shards()).collect();
         let fresh = || new_table(self.inner.router.bits(), self.inner.segment_entries);
         let mut empty: Vec<_> = shards.iter().map(|_| fresh()).collect();
-        let mut loans = self.inner.keep.acquire(&shards, self.call())?;
+        let (keep, call) = (&self.inner.keep, self.call());
+        let mut reserved = keep.reserve(&call)?;
+        let mut loans = keep.acquire(&shards, call.clone())?;
+        reserved.deposit_all(&mut loans);
+        let mut needs = vec![0; shards.len()];
         loans.change(|loans| {
-            for (&shard, table) in shards.iter().zip(&mut empty) {
-                loans.state(shard).swap_table(table);
+            for ((&shard, table), needs) in shards.iter().zip(&mut empty).zip(&mut needs) {
+                let state = loans.state(shard);
+                state.swap_table(shard, table);
+                *needs = state.needs_newest();
             }
         });
         // First the shards go back, then the old entries are dropped.
         drop(loans);
         drop(empty);
+        for (&shard, needs) in shards.iter().zip(needs) {
+            keep.wait_synced(shard, needs, &call)?;
+        }
         Ok(())
     }
 
@@ -136,10 +149,12 @@ impl<K: Key, V: Value> Entries<'_, K, V> {
         // A `clone` that panics leaves nothing of the segment behind, so that it can be read again.
         let mut segment = std::mem::take(&mut self.segment);
         let keep = &store.inner.keep;
-        let next = {
-            let mut hand = hand::get(keep, shard, || store.call())?;
-            hand.look(|state| state.scan(cursor, &mut segment))
+        let call = store.call();
+        let (next, needs) = {
+            let mut hand = hand::get(keep, shard, || call.clone())?;
+            hand.look(|state| (state.scan(cursor, &mut segment), state.needs_newest()))
         };
+        keep.wait_synced(shard, needs, &call)?;
         self.segment = segment;
         self.at = match next {
             Some(cursor) => Some((shard, cursor)),

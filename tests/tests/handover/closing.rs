@@ -24,7 +24,7 @@ fn a_close_finishes_what_was_admitted_and_reports() {
             }
             let sent = Several::new(&[0, 3], |loans| loans.state(3).sum += 1);
             let ticket = Arc::clone(&sent.ticket);
-            assert!(keep.send_transaction(sent).is_ok());
+            assert!(keep.send_transaction(sent, None).is_ok());
             let closing = scope.spawn(|| keep.close(later()));
             drop(holder);
             let report = closing.join().expect("a close");
@@ -54,13 +54,13 @@ fn who_still_has_a_handle_after_the_close_is_refused() {
         );
         let (work, _outcome) = add(1);
         assert!(matches!(
-            survivor.post_reserved(0, work),
+            survivor.post_reserved(0, work, None),
             Err((_, Refused::Closed))
         ));
         let closed = Some(Error::Refused(Refused::Closed));
         assert_eq!(survivor.acquire(&[0, 1], call()).err(), closed);
         assert_eq!(survivor.try_acquire(&[0]).err(), Some(Refused::Closed));
-        let sent = survivor.send_transaction(Several::new(&[0], |_| {}));
+        let sent = survivor.send_transaction(Several::new(&[0], |_| {}), None);
         assert!(matches!(sent, Err((_, Refused::Closed))));
         let again = survivor.close(later());
         assert!(again.is_clean());

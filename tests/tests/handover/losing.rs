@@ -152,7 +152,7 @@ fn a_transaction_that_panics_loses_all_its_shards() {
             panic!("on purpose");
         });
         let ticket = std::sync::Arc::clone(&panics.ticket);
-        assert!(keep.send_transaction(panics).is_ok());
+        assert!(keep.send_transaction(panics, None).is_ok());
         let lost = Error::Lost(Lost::ShardLost { shard: 1 });
         assert_eq!(ticket.wait(&call(), || 0), Err(lost));
         let mut shards = [hear(&events), hear(&events)].map(|event| match event {

@@ -41,6 +41,7 @@ pub(crate) struct Pot {
 impl State for Pot {
     type Work = Job;
     type Transaction = Several;
+    type Journal = shardkeep_core::NoJournal;
 }
 
 type Run = Box<dyn FnMut(&mut Pot) + Send>;

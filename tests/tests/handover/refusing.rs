@@ -71,7 +71,7 @@ fn who_waits_for_a_stuck_shard_is_refused_by_his_deadline_and_leaves_nothing_beh
         let mut sent = Several::new(&[1, 3], |_| {});
         sent.deadline = soon();
         let ticket = Arc::clone(&sent.ticket);
-        assert!(keep.send_transaction(sent).is_ok());
+        assert!(keep.send_transaction(sent, None).is_ok());
         assert!(matches!(
             ticket.wait(&call(), || 0),
             Err(Error::Refused(Refused::DeadlinePassed { .. }))
@@ -140,7 +140,7 @@ fn a_full_mailbox_rejects_at_once_and_gives_the_work_back() {
     assert_eq!(keep.depth(0), 1);
     let (work, reserved) = add(1);
     assert!(
-        keep.post_reserved(0, work).is_ok(),
+        keep.post_reserved(0, work, None).is_ok(),
         "a place is kept for those who never wait"
     );
     drop(holder);
@@ -220,7 +220,7 @@ fn a_long_row_of_requesters_that_gave_up_is_passed_over() {
 #[should_panic(expected = "no such shard")]
 fn a_transaction_on_a_shard_that_does_not_exist_fails_its_sender_not_the_owner() {
     let keep = open(config(Handover::Lend));
-    drop(keep.send_transaction(Several::new(&[0, 4], |_| {})));
+    drop(keep.send_transaction(Several::new(&[0, 4], |_| {}), None));
 }
 
 #[test]

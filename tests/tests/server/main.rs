@@ -12,6 +12,8 @@ mod connections;
 #[cfg(test)]
 mod drain;
 #[cfg(test)]
+mod durable;
+#[cfg(test)]
 mod endurance;
 #[cfg(test)]
 mod frames;

@@ -16,6 +16,8 @@
     reason = "a test that says how much it has explored"
 )]
 
+mod book;
+mod logging;
 mod scenarios;
 mod world;
 
@@ -23,13 +25,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
+use logging::LOGGING;
 use scenarios::{SCENARIOS, Scenario};
 use shardkeep_core::{Fault, plant};
 use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
 use shuttle::{FailurePersistence, MaxSteps, Runner};
 
 /// What is explored in one run of the suite: half a minute. The least is 100,000.
-const SCHEDULES: usize = 400_000;
+const SCHEDULES: usize = 300_000;
 
 /// Preemptions that PCT places: faults of such protocols need one to three.
 const PCT_DEPTH: usize = 3;
@@ -90,6 +93,10 @@ fn explore(
     })
 }
 
+fn all_scenarios() -> impl Iterator<Item = &'static Scenario> {
+    SCENARIOS.iter().chain(LOGGING)
+}
+
 fn setting(name: &str, default: usize) -> usize {
     std::env::var(name).map_or(default, |value| value.parse().expect(name))
 }
@@ -113,8 +120,7 @@ fn no_schedule_loses_mail_or_settles_twice_or_hangs() {
     silence_panics();
     plant(None);
     let only = std::env::var("SHARDKEEP_SCENARIO").ok();
-    let chosen: Vec<_> = SCENARIOS
-        .iter()
+    let chosen: Vec<_> = all_scenarios()
         .filter(|scenario| only.as_ref().is_none_or(|only| scenario.name == only))
         .collect();
     let schedules = setting("SHARDKEEP_SCHEDULES", SCHEDULES);
@@ -180,10 +186,46 @@ fn each_planted_fault_is_noticed() {
             "an_owner_gives_up_a_transaction_by_its_deadline",
         ),
         (Fault::LateMailIgnored, "closing_meets_posters"),
+        (Fault::LogFlagClearedLate, "a_committer_commits_for_all"),
+        (Fault::LogNoSecondLook, "writers_commit_for_themselves"),
+        (
+            Fault::JournalNotAskedFor,
+            "duties_meet_writers_and_the_close",
+        ),
+        (
+            Fault::JournalLaidBack,
+            "a_close_meets_a_borrower_of_the_journal",
+        ),
+        (Fault::ReleasedBeforeSync, "a_committer_commits_for_all"),
+        (Fault::WokenBeforeRaised, "a_committer_commits_for_all"),
+        (Fault::AwaitedAfterLook, "a_committer_commits_for_all"),
+        (Fault::FailedSyncAcknowledged, "a_sync_fails"),
+        (Fault::QueuedAfterReturn, "writers_commit_for_themselves"),
+        (
+            Fault::AnsweredBeforeQueued,
+            "a_sync_on_request_covers_what_was_mailed",
+        ),
+        (
+            Fault::SyncWantedOverlooked,
+            "a_sync_on_request_covers_what_was_mailed",
+        ),
+        (Fault::PlaceKept, "a_full_queue_lets_writers_in_one_by_one"),
+        (
+            Fault::PlaceTakenAfterFailure,
+            "a_full_queue_turns_writers_away_when_the_log_fails",
+        ),
+        (
+            Fault::WaitersLeftAtTheDoor,
+            "a_full_queue_turns_writers_away_when_the_log_fails",
+        ),
+        (
+            Fault::BrokenChangeKept,
+            "a_shard_is_lost_with_what_it_wrote",
+        ),
     ];
     let mut missed = vec![];
     for (fault, name) in planted {
-        let scenario = SCENARIOS.iter().find(|scenario| scenario.name == name);
+        let scenario = all_scenarios().find(|scenario| scenario.name == name);
         let scenario = scenario.expect("a scenario by that name");
         plant(Some(fault));
         // PCT lets whoever yields go last, so what only happens to those who wait long is found at

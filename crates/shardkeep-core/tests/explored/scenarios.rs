@@ -17,12 +17,13 @@ pub(crate) struct Scenario {
 }
 
 macro_rules! scenarios {
-    ($($name:ident),* $(,)?) => {
-        pub(crate) static SCENARIOS: &[Scenario] = &[$(Scenario { name: stringify!($name), run: $name }),*];
+    ($all:ident: $($name:ident),* $(,)?) => {
+        pub(crate) static $all: &[Scenario] = &[$(Scenario { name: stringify!($name), run: $name }),*];
     };
 }
+pub(crate) use scenarios;
 
-scenarios![
+scenarios![SCENARIOS:
     two_callers_meet_at_one_shard,
     a_burst_is_served_in_order,
     a_full_mailbox_lets_posters_in_one_by_one,

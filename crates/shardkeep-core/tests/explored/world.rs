@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use shardkeep_core::{
     Borrowed, Call, CancelToken, Config, Deadline, Error, Event, Handover, Keep, Loan, Loans, Lost,
-    Outcome, Overload, Refused, Shared, State, Ticket, Transaction, Visit, Work,
+    NoJournal, Outcome, Overload, Refused, Shared, State, Ticket, Transaction, Visit, Work,
 };
 
 /// Who called, and which of his calls it was.
@@ -160,6 +160,7 @@ impl Drop for Pot {
 impl State for Pot {
     type Work = Job;
     type Transaction = Transfer;
+    type Journal = NoJournal;
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -491,7 +492,7 @@ impl Caller {
         };
         let tag = transfer.tag;
         self.oracle.posted(tag);
-        match self.keep.send_transaction(transfer) {
+        match self.keep.send_transaction(transfer, None) {
             Ok(()) => {
                 self.oracle.admitted(tag);
                 self.tickets.push(ticket);

@@ -31,6 +31,8 @@ pub enum Action {
 #[expect(missing_docs, reason = "each is the command of its name")]
 pub enum ConnectionCommand {
     Auth,
+    Bgrewriteaof,
+    Bgsave,
     ClientGetname,
     ClientId,
     ClientInfo,
@@ -43,9 +45,11 @@ pub enum ConnectionCommand {
     Echo,
     Hello,
     Info,
+    Lastsave,
     Ping,
     Quit,
     Reset,
+    Save,
     Select,
     Shutdown,
     Time,
@@ -169,6 +173,7 @@ bit_set! {
         STALE = 6, "stale";
         FAST = 7, "fast";
         NO_AUTH = 8, "no_auth";
+        NO_ASYNC_LOADING = 11, "no_async_loading";
         NO_MULTI = 9, "no_multi";
         ALLOW_BUSY = 10, "allow_busy";
     }

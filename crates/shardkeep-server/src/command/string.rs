@@ -169,10 +169,7 @@ pub(super) fn setrange(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply
             } else if end > STRING_BYTES_MAX {
                 reply.error(error::STRING_TOO_LONG);
             } else {
-                if end > len {
-                    taken.resize_value(end);
-                }
-                taken.value_mut()[offset..end].copy_from_slice(bytes);
+                taken.overwrite(offset, bytes);
                 reply.integer(len.max(end) as i64);
             }
         }

@@ -64,8 +64,24 @@ pub const DRAIN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(25);
 /// Longest drain that can be asked for.
 pub const DRAIN_TIMEOUT_MAX: Duration = Duration::from_secs(60 * 60);
 
-/// Longest time writes may be gathered before they are applied. Every waiting writer pays it.
+/// Longest time writes may be gathered. Every waiting writer pays it.
 pub const WRITE_WINDOW_MAX: Duration = Duration::from_secs(1);
+
+/// How long writes are gathered before they go to the log together, unless told otherwise. A lone
+/// writer does not wait for it where somebody waits for the sync.
+pub const LOG_WINDOW_DEFAULT: Duration = Duration::from_micros(100);
+
+/// How often the log is synced unless told otherwise: what a power cut may take.
+pub const SYNC_INTERVAL_DEFAULT: Duration = Duration::from_secs(1);
+
+/// Shortest time between two syncs: below it `sync = always` promises more and costs as little.
+pub const SYNC_INTERVAL_MIN: Duration = Duration::from_millis(10);
+
+/// Longest time between two syncs.
+pub const SYNC_INTERVAL_MAX: Duration = Duration::from_secs(60 * 60);
+
+/// How far the log grows before a snapshot is taken, unless told otherwise.
+pub const SNAPSHOT_LOG_BYTES_DEFAULT: u64 = shardkeep::limits::SNAPSHOT_LOG_BYTES_DEFAULT;
 
 /// Bytes of a password at most. AUTH comes over connections that may hold 64 KiB before they are
 /// known; this leaves room for the rest of the command many times over.
@@ -82,4 +98,7 @@ const _: () = assert!(MAX_CLIENTS_DEFAULT <= MAX_CLIENTS_MAX);
 const _: () = assert!(PASSWORD_BYTES_MAX <= CONFIG_FILE_BYTES_MAX);
 const _: () = assert!(DEADLINE_MIN.as_nanos() < DEADLINE_DEFAULT.as_nanos());
 const _: () = assert!(DEADLINE_DEFAULT.as_nanos() <= DEADLINE_MAX.as_nanos());
+const _: () = assert!(LOG_WINDOW_DEFAULT.as_nanos() <= WRITE_WINDOW_MAX.as_nanos());
+const _: () = assert!(SYNC_INTERVAL_MIN.as_nanos() <= SYNC_INTERVAL_DEFAULT.as_nanos());
+const _: () = assert!(SYNC_INTERVAL_DEFAULT.as_nanos() <= SYNC_INTERVAL_MAX.as_nanos());
 const _: () = assert!(DRAIN_TIMEOUT_DEFAULT.as_nanos() <= DRAIN_TIMEOUT_MAX.as_nanos());

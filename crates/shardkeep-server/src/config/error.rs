@@ -38,6 +38,15 @@ pub enum ConfigError {
         /// What there is instead.
         allowed: String,
     },
+    /// A setting means nothing without another.
+    Needs {
+        /// The setting.
+        name: &'static str,
+        /// Where it came from.
+        origin: Origin,
+        /// What it needs.
+        needs: String,
+    },
     /// An address that others can reach, and no password.
     Unprotected {
         /// The address.
@@ -103,6 +112,11 @@ impl fmt::Display for ConfigError {
                 "unknown setting {} = {value} ({origin}); allowed: {allowed}",
                 echo(key)
             ),
+            Self::Needs {
+                name,
+                origin,
+                needs,
+            } => write!(f, "{name} ({origin}) is refused: it needs {needs}"),
             Self::Unprotected { address, origin } => write!(
                 f,
                 "bind = {address} ({origin}) is refused: whoever reaches that address would get in \
@@ -154,6 +168,7 @@ impl Error for ConfigError {
             Self::Unreadable { error, .. } => Some(error),
             Self::Value { .. }
             | Self::UnknownKey { .. }
+            | Self::Needs { .. }
             | Self::Unprotected { .. }
             | Self::NowhereToListen { .. }
             | Self::Syntax { .. }

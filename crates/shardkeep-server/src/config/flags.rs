@@ -4,6 +4,8 @@
 //! flags, environment and file. So a bad value is a bad configuration wherever it stands, and only
 //! an unknown or repeated flag is a usage error.
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand};
 
 use super::origin::{Given, Origin};
@@ -18,8 +20,8 @@ Every setting can be given in three places, of which the first wins:
   the file named by --config  max_clients = 500
 Then come the defaults. Sizes are bytes or 512mb, 2gb; durations are 500ms, 1s, 2m or plain seconds.
 
-When the server accepts connections it says `ready: listening on ADDR:PORT` on standard error, one
-line for each address. SIGTERM or SIGINT drains it: no new connections, what was read is answered,
+When the server serves it says `ready: listening on ADDR:PORT` on standard error, one line for each
+address. With --dir it accepts connections before, and answers -LOADING while it reads the directory. SIGTERM or SIGINT drains it: no new connections, what was read is answered,
 then it exits. A second signal ends it at once.
 
 Exit codes: 0 clean, 1 fatal, 2 usage, 3 drain cut short, 78 bad configuration.
@@ -28,7 +30,29 @@ Examples:
   shardkeep serve
   shardkeep serve --bind 127.0.0.1:0 --max-memory 512mb
   shardkeep serve --bind 0.0.0.0:6379 --password-file shardkeep.password
+  shardkeep serve --dir data --sync always
   shardkeep serve --config shardkeep.toml --print-config";
+
+const AFTER_IMPORT_HELP: &str = "\
+Reads a file that Redis has written with SAVE or BGSAVE (dump.rdb), versions 9 to 11, which is Redis
+5.0 to 7.2. Strings are imported with their expiry; keys that have expired already are counted, and
+vanish when the store is opened.
+
+Nothing is dropped silently: if the file has a value of another type, keys in another database than
+0, functions or modules' data, each is named (the first 20, the rest is counted) and nothing is
+imported. A file that is damaged or not whole is refused, by its checksum or the place of the damage.
+
+DIR gets its name only when all is imported and durable. Until then the store is in DIR.unfinished;
+what an interrupted import leaves there can be removed.
+
+When done it prints one line on standard output:
+  imported keys=3 expiring=1 expired=0 data_bytes=96 disk_bytes=288 rdb_version=10 took=... into DIR
+
+Exit codes: 0 imported, 1 not imported, 2 usage.
+
+Examples:
+  redis-cli SAVE
+  shardkeep import-rdb /var/lib/redis/dump.rdb store";
 
 /// An in-memory key-value store that every Redis client can talk to.
 #[derive(Debug, Parser)]
@@ -49,7 +73,42 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run the server until it is told to stop.
     #[command(allow_negative_numbers = true, after_long_help = AFTER_SERVE_HELP)]
-    Serve(ServeFlags),
+    Serve(Box<ServeFlags>),
+
+    /// Make a new store from a file that Redis has saved (RDB).
+    #[command(after_long_help = AFTER_IMPORT_HELP)]
+    ImportRdb(ImportFlags),
+
+    /// Look at the directory of a server that does not run: what is there, and whether it opens.
+    ///
+    /// Reads all of it and writes nothing. Exit code 0: it opens; 1: it does not, or cannot be read.
+    Check(AtDirectory),
+
+    /// Make the directory of a server that does not run open again, by giving up what is damaged.
+    ///
+    /// Says what is lost, and keeps every file that it gives up beside the others, under another name.
+    /// Does nothing where all is sound. `shardkeep check` tells before what there is to repair.
+    Repair(AtDirectory),
+}
+
+/// The arguments of `import-rdb`.
+#[derive(Debug, Args)]
+pub(crate) struct ImportFlags {
+    /// The file that Redis has saved.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// Where the new store is to be: nothing may be there, or an empty directory.
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+}
+
+/// The directory to look at, or to repair.
+#[derive(Debug, Args)]
+pub(crate) struct AtDirectory {
+    /// What was given to `serve --dir`.
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
 }
 
 /// The flags of `serve`.
@@ -87,9 +146,52 @@ pub(crate) struct ServeFlags {
     #[arg(long, value_name = "HOW")]
     pub(crate) handover: Option<String>,
 
-    /// With mail: gather writes this long before they are applied together [default: 0s].
+    /// Gather writes this long before they are written together [default: 100us with --dir].
+    ///
+    /// With --dir: before the log is written and synced for all of them at once; a longer time means
+    /// fewer syncs, and each writer that waits for one pays it. A writer that is the only one about does
+    /// not wait. With --handover mail: before they are applied in one go [default: 0s].
     #[arg(long, value_name = "DURATION")]
     pub(crate) write_window: Option<String>,
+
+    /// Keep the data in this directory, so that it outlives the process [default: in memory only].
+    ///
+    /// Everything that is written goes to a log there; snapshots keep the log short. The next start
+    /// with the same directory finds it all again, answering -LOADING until then. One process at a time
+    /// may use it.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) dir: Option<String>,
+
+    /// When a write is safe from a power cut: always, interval or never [default: interval].
+    ///
+    /// `always`: before it is acknowledged, and nothing is shown that a power cut could take back.
+    /// `interval`: within --sync-interval. `never`: when the operating system pleases. A crash of the
+    /// process alone takes at most what was written within --write-window (nothing with `always`).
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) sync: Option<String>,
+
+    /// With --sync interval: the most that a power cut may take [default: 1s].
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) sync_interval: Option<String>,
+
+    /// Who syncs with --sync always: auto or thread [default: auto].
+    ///
+    /// `auto`: while syncs are short, the thread that waits for one; it saves two thread switches, but a
+    /// sync that hangs keeps that thread's connections waiting, reads included. `thread`: always a thread
+    /// of its own; a sync that hangs stops writes alone.
+    #[arg(long, value_name = "WHO")]
+    pub(crate) commit: Option<String>,
+
+    /// Take a snapshot when the log has grown by so much [default: 256mb; 0 for never].
+    ///
+    /// A snapshot makes the log before it superfluous: it limits disk space and the time of the next
+    /// start. It is taken while the server goes on, without a second process.
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) snapshot_log_bytes: Option<String>,
+
+    /// Compress snapshots (LZ4): yes or no [default: no].
+    #[arg(long, value_name = "YES|NO")]
+    pub(crate) compress_snapshots: Option<String>,
 
     /// Connections at once; one more is refused [default: 10000].
     #[arg(long, value_name = "COUNT")]
@@ -148,6 +250,12 @@ impl ServeFlags {
             reactors,
             handover,
             write_window,
+            dir,
+            sync,
+            sync_interval,
+            commit,
+            snapshot_log_bytes,
+            compress_snapshots,
             max_clients,
             max_memory,
             deadline,
@@ -167,6 +275,12 @@ impl ServeFlags {
             ("reactors", reactors),
             ("handover", handover),
             ("write_window", write_window),
+            ("dir", dir),
+            ("sync", sync),
+            ("sync_interval", sync_interval),
+            ("commit", commit),
+            ("snapshot_log_bytes", snapshot_log_bytes),
+            ("compress_snapshots", compress_snapshots),
             ("max_clients", max_clients),
             ("max_memory", max_memory),
             ("deadline", deadline),

@@ -28,7 +28,7 @@ mod value;
 mod tests;
 
 pub use error::ConfigError;
-pub(crate) use flags::{Cli, Command, ServeFlags};
+pub(crate) use flags::{Cli, Command, ImportFlags, ServeFlags};
 pub use origin::Origin;
 #[cfg(test)]
 pub(crate) use outside::Contents;
@@ -41,6 +41,15 @@ use setting::SETTINGS;
 /// What every variable of ours begins with.
 const VARIABLE_PREFIX: &str = "SHARDKEEP_";
 
+/// The settings that mean nothing without a directory.
+const OF_THE_LOG: [&str; 5] = [
+    "sync",
+    "sync_interval",
+    "commit",
+    "snapshot_log_bytes",
+    "compress_snapshots",
+];
+
 /// The variable that names the configuration file.
 const CONFIG_VARIABLE: &str = "SHARDKEEP_CONFIG";
 
@@ -52,6 +61,28 @@ pub enum Handover {
     Lend,
     /// Every command travels to the shard's owner as a message.
     Mail,
+}
+
+/// When what was written to the log is made durable.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sync {
+    /// Before it is acknowledged.
+    Always,
+    /// So often, in the background: [`Settings::sync_interval`].
+    #[default]
+    Interval,
+    /// When the operating system pleases, and at the end.
+    Never,
+}
+
+/// Who writes and syncs the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Commit {
+    /// With [`Sync::Always`], the reactor that needs it while syncs are short; else the thread.
+    #[default]
+    Auto,
+    /// A thread of its own.
+    Thread,
 }
 
 /// Everything the server can be told when it starts.
@@ -81,8 +112,22 @@ pub struct Settings {
     pub reactors: Option<usize>,
     /// How a shard and its work come together.
     pub handover: Handover,
-    /// How long writes are gathered with [`Handover::Mail`]; zero applies each at once.
-    pub write_window: Duration,
+    /// How long writes are gathered: before they go to the log together, and with [`Handover::Mail`]
+    /// before they are applied. `None` is [`bounds::LOG_WINDOW_DEFAULT`] for the log, and no time for the
+    /// mail.
+    pub write_window: Option<Duration>,
+    /// The directory in which the store outlives the process; `None` keeps it in memory alone.
+    pub dir: Option<PathBuf>,
+    /// When the log is made durable.
+    pub sync: Sync,
+    /// How often, with [`Sync::Interval`].
+    pub sync_interval: Duration,
+    /// Who writes and syncs the log.
+    pub commit: Commit,
+    /// A snapshot is taken whenever the log has grown by so many bytes; 0 for never.
+    pub snapshot_log_bytes: u64,
+    /// Whether snapshots are compressed.
+    pub compress_snapshots: bool,
     /// Connections at once.
     pub max_clients: usize,
     /// Bytes of memory beyond which writes are refused; `None` for no limit.
@@ -111,7 +156,13 @@ impl Default for Settings {
             owners: None,
             reactors: None,
             handover: Handover::default(),
-            write_window: Duration::ZERO,
+            write_window: None,
+            dir: None,
+            sync: Sync::default(),
+            sync_interval: bounds::SYNC_INTERVAL_DEFAULT,
+            commit: Commit::default(),
+            snapshot_log_bytes: bounds::SNAPSHOT_LOG_BYTES_DEFAULT,
+            compress_snapshots: false,
             max_clients: bounds::MAX_CLIENTS_DEFAULT,
             max_memory: None,
             deadline: bounds::DEADLINE_DEFAULT,
@@ -271,10 +322,41 @@ impl Resolved {
                 allowed: format!("1 to shards, which is {shards} ({})", self.origin("shards")),
             });
         }
-        if settings.handover == Handover::Lend && !settings.write_window.is_zero() {
+        self.check_log()
+    }
+
+    /// What concerns the log needs a directory.
+    fn check_log(&mut self) -> Result<(), ConfigError> {
+        let settings = &self.draft.settings;
+        let refused = |name: &'static str, needs: String| ConfigError::Needs {
+            name,
+            origin: self.origin(name).clone(),
+            needs,
+        };
+        let is_given = |name: &str| self.origins.contains_key(name);
+        if settings.dir.is_none() {
+            if let Some(name) = OF_THE_LOG.iter().find(|name| is_given(name)) {
+                return Err(refused(name, "dir, where the log lies".to_owned()));
+            }
+            if settings.handover == Handover::Lend && settings.write_window.is_some() {
+                self.warnings.push(format!(
+                    "write_window ({}) has no effect without dir or handover = mail",
+                    self.origin("write_window")
+                ));
+            }
+            return Ok(());
+        }
+        if settings.sync != Sync::Interval && is_given("sync_interval") {
+            let sync = self.origin("sync");
+            return Err(refused(
+                "sync_interval",
+                format!("sync = interval, and not what {sync} says"),
+            ));
+        }
+        if settings.sync != Sync::Always && settings.commit == Commit::Auto && is_given("commit") {
             self.warnings.push(format!(
-                "write_window ({}) has no effect without handover = mail",
-                self.origin("write_window")
+                "commit ({}) has no effect without sync = always: nobody waits for the log",
+                self.origin("commit")
             ));
         }
         Ok(())

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::bounds;
 use super::value::{parse_bytes, parse_count, parse_duration, show_bytes, show_duration};
-use super::{Draft, Handover};
+use super::{Commit, Draft, Handover, Sync};
 
 /// The word for an empty list of addresses.
 const NONE: &str = "none";
@@ -121,10 +121,110 @@ pub(super) static SETTINGS: &[Setting] = &[
         allowed: || durations(Duration::ZERO, bounds::WRITE_WINDOW_MAX),
         set: |draft, texts| {
             let window = duration(texts, Duration::ZERO, bounds::WRITE_WINDOW_MAX)?;
-            draft.settings.write_window = window;
+            draft.settings.write_window = Some(window);
             Some(())
         },
-        show: |draft| Ok(show_duration(draft.settings.write_window).into()),
+        show: |draft| {
+            let window = draft.settings.write_window;
+            Ok(show_duration(window.ok_or("100us for the log, none for mail")?).into())
+        },
+    },
+    Setting {
+        name: "dir",
+        allowed: || "the path, in UTF-8, of a directory; it is made if it is not there".to_owned(),
+        set: |draft, texts| {
+            draft.settings.dir = Some(path(texts)?);
+            Some(())
+        },
+        show: |draft| show_path(draft.settings.dir.as_ref(), "in memory only"),
+    },
+    Setting {
+        name: "sync",
+        allowed: || "always, interval or never".to_owned(),
+        set: |draft, texts| {
+            draft.settings.sync = match only(texts)? {
+                "always" => Sync::Always,
+                "interval" => Sync::Interval,
+                "never" => Sync::Never,
+                _ => return None,
+            };
+            Some(())
+        },
+        show: |draft| {
+            of_the_log(
+                draft,
+                match draft.settings.sync {
+                    Sync::Always => "always".into(),
+                    Sync::Interval => "interval".into(),
+                    Sync::Never => "never".into(),
+                },
+            )
+        },
+    },
+    Setting {
+        name: "sync_interval",
+        allowed: || durations(bounds::SYNC_INTERVAL_MIN, bounds::SYNC_INTERVAL_MAX),
+        set: |draft, texts| {
+            let interval = duration(texts, bounds::SYNC_INTERVAL_MIN, bounds::SYNC_INTERVAL_MAX)?;
+            draft.settings.sync_interval = interval;
+            Some(())
+        },
+        show: |draft| {
+            if draft.settings.sync != Sync::Interval {
+                return Err("not with this sync");
+            }
+            of_the_log(draft, show_duration(draft.settings.sync_interval).into())
+        },
+    },
+    Setting {
+        name: "commit",
+        allowed: || "auto or thread".to_owned(),
+        set: |draft, texts| {
+            draft.settings.commit = match only(texts)? {
+                "auto" => Commit::Auto,
+                "thread" => Commit::Thread,
+                _ => return None,
+            };
+            Some(())
+        },
+        show: |draft| {
+            of_the_log(
+                draft,
+                match draft.settings.commit {
+                    Commit::Auto => "auto".into(),
+                    Commit::Thread => "thread".into(),
+                },
+            )
+        },
+    },
+    Setting {
+        name: "snapshot_log_bytes",
+        allowed: || "bytes, or a number with a unit such as 512mb; 0 for never".to_owned(),
+        set: |draft, texts| {
+            draft.settings.snapshot_log_bytes = parse_bytes(only(texts)?)?;
+            Some(())
+        },
+        show: |draft| of_the_log(draft, show_bytes(draft.settings.snapshot_log_bytes).into()),
+    },
+    Setting {
+        name: "compress_snapshots",
+        allowed: || "yes or no".to_owned(),
+        set: |draft, texts| {
+            draft.settings.compress_snapshots = match only(texts)? {
+                "yes" => true,
+                "no" => false,
+                _ => return None,
+            };
+            Some(())
+        },
+        show: |draft| {
+            let shown = if draft.settings.compress_snapshots {
+                "yes"
+            } else {
+                "no"
+            };
+            of_the_log(draft, shown.into())
+        },
     },
     Setting {
         name: "max_clients",
@@ -212,6 +312,16 @@ pub(super) static SETTINGS: &[Setting] = &[
         show: |draft| show_path(draft.password_file.as_ref(), "no password"),
     },
 ];
+
+/// A setting that means nothing without a directory is shown with one only: so that the printed form
+/// can be read back.
+fn of_the_log(draft: &Draft, shown: toml::Value) -> Result<toml::Value, &'static str> {
+    if draft.settings.dir.is_some() {
+        Ok(shown)
+    } else {
+        Err("not without dir")
+    }
+}
 
 fn only(texts: &[String]) -> Option<&str> {
     match texts {

@@ -4,6 +4,7 @@
 //! packs them into a [`ShardWork`] (one shard) or a [`ShardsWork`] (several), which comes back
 //! through the reactor's [`ReplyPort`].
 
+mod kept;
 mod multi;
 mod port;
 mod run;
@@ -16,8 +17,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use ahash::RandomState;
 use crossbeam_utils::CachePadded;
 use shardkeep::Router;
-use shardkeep::engine::{Keep, State, Tended};
+use shardkeep::durable::LogJournal;
+use shardkeep::engine::{Effects, Keep, State, Tended};
 
+pub(crate) use kept::{Keeping, Needs, run_kept};
 pub(crate) use multi::{LoanSet, ShardsWork};
 pub(crate) use port::{Reply, ReplyPort};
 pub(crate) use run::{Item, run_item};
@@ -27,6 +30,8 @@ use crate::clock;
 use crate::keyspace::{Keyspace, hash_key};
 
 pub(crate) type ServerKeep = Keep<ShardState>;
+pub(crate) type Reservation<'k> = shardkeep::engine::Reservation<'k, ShardState>;
+pub(crate) type Places = shardkeep::engine::Places<LogJournal>;
 
 /// From a key to its hash and shard. Keyed with a random seed for each process, so that nobody
 /// outside can choose keys that collide.
@@ -109,9 +114,16 @@ impl Gauges {
 }
 
 impl ShardState {
-    pub(crate) fn new(shard: usize, routes: Routes, gauges: Arc<Gauges>) -> Self {
+    /// An empty shard, whose changes are kept as `keeping` says.
+    pub(crate) fn new(shard: usize, routes: Routes, gauges: Arc<Gauges>, keeping: Keeping) -> Self {
+        let keyspace = routes.keyspace();
+        let keyspace = match keeping {
+            Keeping::Nothing => keyspace,
+            Keeping::Log => keyspace.keeping(Effects::new(false), shard == 0),
+            Keeping::Synced => keyspace.keeping(Effects::new(true), shard == 0),
+        };
         Self {
-            keyspace: routes.keyspace(),
+            keyspace,
             shard,
             routes,
             gauges,
@@ -138,6 +150,12 @@ impl ShardState {
 impl State for ShardState {
     type Work = Box<ShardWork>;
     type Transaction = Box<ShardsWork>;
+    type Journal = LogJournal;
+
+    #[inline]
+    fn effects(&mut self) -> Option<&mut Effects> {
+        self.keyspace.effects_mut()
+    }
 
     #[inline]
     fn wants_tending(&self) -> bool {
@@ -146,7 +164,9 @@ impl State for ShardState {
 
     fn tend(&mut self) -> Tended {
         self.keyspace.set_now(clock::unix_millis());
+        self.keyspace.begin_command(true);
         let more = self.keyspace.tend();
+        self.keyspace.end_command();
         self.publish();
         if more { Tended::More } else { Tended::Done }
     }

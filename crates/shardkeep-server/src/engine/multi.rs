@@ -6,10 +6,11 @@ use shardkeep::engine::{Deadline, Loans, Outcome, Transaction};
 use shardkeep::table::UnixMillis;
 use shardkeep_resp::{Protocol, Reply as Encoder, Span};
 
+use super::kept::{Needs, needed_of_all};
 use super::port::{Reply, ReplyPort};
-use super::{Claim, Routes, ShardState};
+use super::{Claim, Places, Routes, ShardState};
 use crate::clock;
-use crate::command::{Action, Args, CommandSpec, ShardSet};
+use crate::command::{Action, Args, CommandSpec, Flags, ShardSet};
 use crate::keyspace::Keyspace;
 
 /// The shards of one command, in hand.
@@ -21,7 +22,8 @@ pub(crate) struct LoanSet<'l> {
 }
 
 impl LoanSet<'_> {
-    /// Runs `spec` on them; the reply is appended to `out`.
+    /// Runs `spec` on them; the reply is appended to `out`. Gives what must be durable before it may
+    /// leave.
     pub(crate) fn run(
         &mut self,
         spec: &CommandSpec,
@@ -29,9 +31,15 @@ impl LoanSet<'_> {
         protocol: Protocol,
         now: UnixMillis,
         out: &mut Vec<u8>,
-    ) {
+    ) -> Needs {
+        let writes = spec.flags.contains(Flags::WRITE);
+        let mut kept = false;
         for loan in self.loans.iter_mut() {
-            loan.change(|state| state.keyspace.set_now(now));
+            loan.change(|state| {
+                state.keyspace.set_now(now);
+                state.keyspace.begin_command(writes);
+                kept = state.keyspace.is_kept();
+            });
         }
         self.loans.change(|loans| {
             let mut set = Changing {
@@ -49,8 +57,29 @@ impl LoanSet<'_> {
             }
         });
         for loan in self.loans.iter_mut() {
+            loan.change(|state| state.keyspace.end_command());
             loan.look(ShardState::publish);
         }
+        if kept {
+            self.needed(spec, args)
+        } else {
+            Needs::Nothing
+        }
+    }
+
+    fn needed(&mut self, spec: &CommandSpec, args: Args<'_>) -> Needs {
+        let mut all = Vec::new();
+        let (shards, routes) = (self.first..=self.last, self.routes);
+        self.loans.change(|loans| {
+            all = needed_of_all(spec, args, routes, shards, |hash, shard| {
+                let effects = loans.state(shard).keyspace.effects();
+                effects.map_or(0, |effects| match hash {
+                    Some(hash) => effects.needs(hash),
+                    None => effects.needs_newest(),
+                })
+            });
+        });
+        Needs::of_many(all)
     }
 }
 
@@ -98,6 +127,10 @@ pub(crate) struct ShardsWork {
     pub(crate) deadline: Deadline,
     pub(crate) claim: Arc<Claim>,
     pub(crate) outcome: Outcome,
+    /// What must be durable before the reply may leave, once it has run.
+    pub(crate) needs: Needs,
+    /// The place in the log's queue of one that writes, until it is sent.
+    pub(crate) places: Option<Places>,
     routes: Routes,
     port: Arc<ReplyPort>,
 }
@@ -133,6 +166,8 @@ impl ShardsWork {
             deadline,
             claim: Arc::new(Claim::default()),
             outcome: Outcome::Done,
+            needs: Needs::Nothing,
+            places: None,
             routes,
             port,
         })
@@ -145,7 +180,7 @@ impl ShardsWork {
             (_, _) => unreachable!("a command over shards has at least one"),
         };
         let args = Args::new(&self.bytes, &self.spans);
-        LoanSet {
+        self.needs = LoanSet {
             loans,
             routes: &self.routes,
             first,

@@ -1,7 +1,7 @@
 //! Where works come back to a reactor.
 //!
-//! 1. The queue has a place for everything its reactor can have out: one work for each shard and one
-//!    transaction. So nobody who settles ever finds it full.
+//! 1. The queue has a place for everything its reactor can have out: one work for each shard, one
+//!    transaction and one snapshot. So nobody who settles ever finds it full.
 //! 2. Whoever settles has published first, then rings; the reactor marks itself asleep by the same
 //!    cell after it has looked. The waker's system call happens only if the reactor sleeps.
 
@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire};
 
 use crossbeam_channel::{Receiver, Sender};
 use mio::Waker;
+use shardkeep::engine::Wake;
 
 use super::{ShardWork, ShardsWork};
 
@@ -17,6 +18,8 @@ use super::{ShardWork, ShardsWork};
 pub(crate) enum Reply {
     Shard(Box<ShardWork>),
     Shards(Box<ShardsWork>),
+    /// A snapshot was taken, or an error says why not.
+    Saved(Option<String>),
 }
 
 const AWAKE: u8 = 0;
@@ -30,9 +33,16 @@ pub(crate) struct ReplyPort {
     waker: Waker,
 }
 
+/// Woken when something is durable.
+impl Wake for ReplyPort {
+    fn wake(&self) {
+        self.ring();
+    }
+}
+
 impl ReplyPort {
     pub(crate) fn new(shards: usize, waker: Waker) -> Self {
-        let (sender, receiver) = crossbeam_channel::bounded(shards + 1);
+        let (sender, receiver) = crossbeam_channel::bounded(shards + 2);
         Self {
             sender,
             receiver,

@@ -12,9 +12,10 @@ use shardkeep::engine::{Deadline, Outcome, Work};
 use shardkeep::table::UnixMillis;
 use shardkeep_resp::{Protocol, Span};
 
-use super::ShardState;
+use super::kept::run_kept;
 use super::port::{Reply, ReplyPort};
 use super::run::{Item, run_item};
+use super::{Needs, Places, ShardState};
 use crate::clock;
 use crate::command::{Args, CommandSpec, Flags};
 use crate::{errors, limits};
@@ -60,6 +61,10 @@ pub(crate) struct ShardWork {
     pub(crate) replies: Vec<u8>,
     /// Where each reply ends; as many as entries when the work was done.
     pub(crate) reply_ends: Vec<usize>,
+    /// The batch of the log that each reply needs; empty where none does.
+    needs: Vec<u64>,
+    /// The place in the log's queue of one that writes, until it is sent.
+    pub(crate) places: Option<Places>,
     pub(crate) deadline: Deadline,
     pub(crate) claim: Arc<Claim>,
     pub(crate) outcome: Outcome,
@@ -77,6 +82,8 @@ impl ShardWork {
             spans: Vec::new(),
             replies: Vec::new(),
             reply_ends: Vec::new(),
+            needs: Vec::new(),
+            places: None,
             deadline,
             claim: Arc::new(Claim::default()),
             outcome: Outcome::Done,
@@ -95,6 +102,8 @@ impl ShardWork {
         self.spans.clear();
         self.replies.clear();
         self.reply_ends.clear();
+        self.needs.clear();
+        self.places = None;
         self.writes = false;
         self.outcome = Outcome::Done;
         self.now = clock::unix_millis();
@@ -138,6 +147,7 @@ impl ShardWork {
     /// Runs every command. Also used by a reactor that gets the shard in hand after all.
     pub(crate) fn run_on(&mut self, state: &mut ShardState) {
         state.keyspace.set_now(self.now);
+        let kept = state.keyspace.is_kept();
         for entry in &self.entries {
             let spans = &self.spans[entry.first_span..entry.first_span + entry.spans];
             let item = Item {
@@ -146,10 +156,16 @@ impl ShardWork {
                 args: Args::new(&self.bytes, spans),
                 protocol: entry.protocol,
             };
+            let mut needs = 0;
             if self.replies.len() > limits::WORK_REPLY_BYTES_MAX {
                 errors::encode(&errors::throttled(self.shard, 0), &mut self.replies);
+            } else if kept {
+                needs = run_kept(state, &item, &mut self.replies);
             } else {
                 run_item(state, &item, &mut self.replies);
+            }
+            if kept {
+                self.needs.push(needs);
             }
             self.reply_ends.push(self.replies.len());
         }
@@ -160,6 +176,16 @@ impl ShardWork {
     pub(crate) fn reply(&self, at: usize) -> &[u8] {
         let start = if at == 0 { 0 } else { self.reply_ends[at - 1] };
         &self.replies[start..self.reply_ends[at]]
+    }
+
+    /// What must be durable before that reply may leave.
+    pub(crate) fn needs(&self, at: usize) -> Needs {
+        Needs::of(self.shard, self.needs.get(at).copied().unwrap_or(0))
+    }
+
+    /// Whether one of its commands writes.
+    pub(crate) fn writes(&self) -> bool {
+        self.writes
     }
 }
 

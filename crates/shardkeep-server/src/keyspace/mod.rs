@@ -9,7 +9,9 @@
 //!    the number of entries with an expiry: every change of an entry goes through [`Keyspace`],
 //!    [`Taken`] or [`Free`], which keep them.
 //! 3. The hash that comes with a key is [`hash_key`] of it, with this keyspace's hasher.
+//! 4. Where effects are kept ([`Keyspace::keeping`]), every change leaves one.
 
+mod kept;
 mod place;
 pub mod record;
 #[cfg(test)]
@@ -20,6 +22,7 @@ use core::hash::{BuildHasher, Hasher};
 
 use shardkeep::table::{Cursor, Slot, Table, UnixMillis};
 
+use kept::Kept;
 pub use place::{Free, Place, Taken};
 use record::Record;
 
@@ -58,6 +61,8 @@ struct Accounts {
     memory: usize,
     expires: usize,
     counters: Counters,
+    /// What becomes of every change; `None` where nothing does.
+    kept: Option<Box<Kept>>,
 }
 
 impl Accounts {
@@ -71,6 +76,33 @@ impl Accounts {
     fn leave(&mut self, record: &Record) {
         self.memory -= record.allocated_bytes();
         self.expires -= usize::from(record.expires_at().is_some());
+    }
+
+    /// An entry is what it is now by a change.
+    #[inline]
+    fn wrote(&mut self, hash: u64, record: &Record) {
+        if let Some(kept) = &mut self.kept {
+            kept.wrote(hash, record);
+        }
+    }
+
+    /// An entry was taken out.
+    #[inline]
+    fn removed(&mut self, hash: u64, record: &Record) {
+        self.leave(record);
+        if let Some(kept) = &mut self.kept {
+            kept.removed(hash, record.key());
+        }
+    }
+
+    /// An entry was taken out because its time had come.
+    #[inline]
+    fn expired(&mut self, hash: u64, record: &Record) {
+        self.leave(record);
+        self.counters.expired += 1;
+        if let Some(kept) = &mut self.kept {
+            kept.expired(hash, record.key());
+        }
     }
 }
 
@@ -170,8 +202,7 @@ impl Keyspace {
                 Some(slot.into_mut())
             }
             Slot::Occupied(slot) => {
-                accounts.leave(&slot.remove());
-                accounts.counters.expired += 1;
+                accounts.expired(hash, &slot.remove());
                 accounts.counters.misses += 1;
                 None
             }
@@ -202,10 +233,10 @@ impl Keyspace {
             hash_key(hasher, record.key())
         }) {
             Slot::Occupied(slot) if !is_over(slot.get(), *now) => {
-                Place::Taken(Taken::new(slot, accounts))
+                Place::Taken(Taken::new(slot, hash, accounts))
             }
-            Slot::Occupied(slot) => Place::Free(Free::over(slot, accounts)),
-            Slot::Vacant(slot) => Place::Free(Free::vacant(slot, accounts)),
+            Slot::Occupied(slot) => Place::Free(Free::over(slot, hash, accounts)),
+            Slot::Vacant(slot) => Place::Free(Free::vacant(slot, hash, accounts)),
         }
     }
 
@@ -262,6 +293,9 @@ impl Keyspace {
         self.table = Table::new(self.shard_bits);
         self.accounts.memory = 0;
         self.accounts.expires = 0;
+        if let Some(kept) = &mut self.accounts.kept {
+            kept.cleared();
+        }
     }
 
     /// Visits the keys of one slice of the keyspace, and returns where to go on: see
@@ -342,10 +376,14 @@ impl Keyspace {
     /// Removes what has expired from one slice of the keyspace; whether there is more to do now.
     /// Takes time in proportion to one segment of the table.
     pub fn tend(&mut self) -> bool {
-        let accounts = &mut self.accounts;
+        let (accounts, hasher) = (&mut self.accounts, &self.hasher);
         let slice = self.table.expire_slice(self.now, |record| {
-            accounts.leave(&record);
-            accounts.counters.expired += 1;
+            // Only a keyspace whose effects are kept asks for the hash.
+            let hash = match accounts.kept {
+                Some(_) => hash_key(hasher, record.key()),
+                None => 0,
+            };
+            accounts.expired(hash, &record);
         });
         slice.more_due
     }

@@ -21,13 +21,22 @@ pub enum Place<'k, R: Fn(&Record) -> u64> {
 /// A value in its place.
 pub struct Taken<'k> {
     slot: OccupiedSlot<'k, Record>,
+    hash: u64,
     accounts: &'k mut Accounts,
 }
 
 impl<'k> Taken<'k> {
     #[inline]
-    pub(super) fn new(slot: OccupiedSlot<'k, Record>, accounts: &'k mut Accounts) -> Self {
-        Self { slot, accounts }
+    pub(super) fn new(
+        slot: OccupiedSlot<'k, Record>,
+        hash: u64,
+        accounts: &'k mut Accounts,
+    ) -> Self {
+        Self {
+            slot,
+            hash,
+            accounts,
+        }
     }
 
     /// The entry.
@@ -42,10 +51,20 @@ impl<'k> Taken<'k> {
         self.slot.get().value()
     }
 
-    /// The value, to be changed without changing its length.
-    #[inline]
-    pub fn value_mut(&mut self) -> &mut [u8] {
-        self.slot.get_mut().value_mut()
+    /// Writes `bytes` over the value from `offset` on; a value that is too short for that is filled up
+    /// with zeroes first.
+    ///
+    /// # Panics
+    ///
+    /// If the value gets longer than [`super::record::STRING_BYTES_MAX`].
+    pub fn overwrite(&mut self, offset: usize, bytes: &[u8]) {
+        let end = offset + bytes.len();
+        self.change(|record| {
+            if end > record.value().len() {
+                record.resize_value(end);
+            }
+            record.value_mut()[offset..end].copy_from_slice(bytes);
+        });
     }
 
     /// When it expires; `None` is never.
@@ -75,9 +94,12 @@ impl<'k> Taken<'k> {
         self.change(|record| record.set_value(value));
     }
 
-    /// Replaces the expiry and keeps the value.
+    /// Replaces the expiry and keeps the value. One that stays as it is is no change.
     #[inline]
     pub fn set_expires_at(&mut self, expires_at: Option<UnixMillis>) {
+        if self.expires_at() == expires_at {
+            return;
+        }
         self.change(|record| record.set_expires_at(expires_at));
         self.slot.note_expiry(expires_at);
     }
@@ -91,27 +113,23 @@ impl<'k> Taken<'k> {
         self.change(|record| record.append(bytes));
     }
 
-    /// Makes the value `len` bytes long, cut off or filled up with zeroes.
-    ///
-    /// # Panics
-    ///
-    /// If `len` is more than [`super::record::STRING_BYTES_MAX`].
-    pub fn resize_value(&mut self, len: usize) {
-        self.change(|record| record.resize_value(len));
-    }
-
     /// Puts another entry with the same key in its place.
     pub(super) fn replace(&mut self, record: Record) {
         self.accounts.enter(&record);
+        self.accounts.wrote(self.hash, &record);
         self.accounts.leave(&self.slot.replace(record));
     }
 
     /// Takes the entry out.
     #[inline]
     pub fn remove(self) -> Record {
-        let Self { slot, accounts } = self;
+        let Self {
+            slot,
+            hash,
+            accounts,
+        } = self;
         let record = slot.remove();
-        accounts.leave(&record);
+        accounts.removed(hash, &record);
         record
     }
 
@@ -121,6 +139,7 @@ impl<'k> Taken<'k> {
         self.accounts.leave(record);
         change(record);
         self.accounts.enter(record);
+        self.accounts.wrote(self.hash, record);
     }
 }
 
@@ -128,6 +147,7 @@ impl<'k> Taken<'k> {
 pub struct Free<'k, R: Fn(&Record) -> u64> {
     /// `None` once it has been used.
     room: Option<Room<'k, R>>,
+    hash: u64,
     accounts: &'k mut Accounts,
 }
 
@@ -139,17 +159,27 @@ enum Room<'k, R> {
 
 impl<'k, R: Fn(&Record) -> u64> Free<'k, R> {
     #[inline]
-    pub(super) fn vacant(slot: VacantSlot<'k, Record, R>, accounts: &'k mut Accounts) -> Self {
+    pub(super) fn vacant(
+        slot: VacantSlot<'k, Record, R>,
+        hash: u64,
+        accounts: &'k mut Accounts,
+    ) -> Self {
         Self {
             room: Some(Room::Vacant(slot)),
+            hash,
             accounts,
         }
     }
 
     #[inline]
-    pub(super) fn over(slot: OccupiedSlot<'k, Record>, accounts: &'k mut Accounts) -> Self {
+    pub(super) fn over(
+        slot: OccupiedSlot<'k, Record>,
+        hash: u64,
+        accounts: &'k mut Accounts,
+    ) -> Self {
         Self {
             room: Some(Room::Over(slot)),
+            hash,
             accounts,
         }
     }
@@ -167,6 +197,7 @@ impl<'k, R: Fn(&Record) -> u64> Free<'k, R> {
     #[inline]
     pub(super) fn put(mut self, record: Record) {
         self.accounts.enter(&record);
+        self.accounts.wrote(self.hash, &record);
         match self.room.take() {
             Some(Room::Vacant(slot)) => {
                 slot.insert(record);
@@ -184,8 +215,7 @@ impl<R: Fn(&Record) -> u64> Drop for Free<'_, R> {
     #[inline]
     fn drop(&mut self) {
         if let Some(Room::Over(slot)) = self.room.take() {
-            self.accounts.leave(&slot.remove());
-            self.accounts.counters.expired += 1;
+            self.accounts.expired(self.hash, &slot.remove());
         }
     }
 }

@@ -1,6 +1,8 @@
 use std::collections::HashMap;
 
 use proptest::prelude::*;
+use shardkeep::effect;
+use shardkeep::engine::Effects;
 
 use super::*;
 
@@ -34,7 +36,7 @@ enum Step {
     SetValue(Vec<u8>),
     SetExpiry(Option<u64>),
     Append(Vec<u8>),
-    Resize(usize),
+    Overwrite(usize, Vec<u8>),
     Remove,
     LookAway,
     Pass(u64),
@@ -58,7 +60,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => value().prop_map(Step::SetValue),
         2 => life().prop_map(Step::SetExpiry),
         2 => value().prop_map(Step::Append),
-        1 => (0..100_usize).prop_map(Step::Resize),
+        1 => (0..100_usize, value()).prop_map(|(at, bytes)| Step::Overwrite(at, bytes)),
         2 => Just(Step::Remove),
         1 => Just(Step::LookAway),
         3 => (1..30_u64).prop_map(Step::Pass),
@@ -71,10 +73,12 @@ type Model = HashMap<u8, (Vec<u8>, Option<u64>)>;
 
 /// Does the same with a keyspace and a map that forgets at once what expires.
 fn play(steps: &[(u8, Step)]) {
-    let mut keyspace = keyspace();
+    let mut keyspace = keyspace().keeping(Effects::new(true), true);
     let mut model = Model::new();
     let mut now = NOW;
     for (name, step) in steps {
+        // As whoever runs commands: a read may change nothing but what has expired.
+        keyspace.begin_command(!matches!(step, Step::Get | Step::LookAway));
         let key = [b'k', *name];
         let hash = hash(&keyspace, &key);
         let moment = |life: &Option<u64>| life.map(|life| now + life);
@@ -96,7 +100,7 @@ fn play(steps: &[(u8, Step)]) {
                 keyspace.put(hash, Record::new(&key, value, unix(life)));
                 model.insert(*name, (value.clone(), moment(life)));
             }
-            Step::SetValue(_) | Step::SetExpiry(_) | Step::Append(_) | Step::Resize(_) => {
+            Step::SetValue(_) | Step::SetExpiry(_) | Step::Append(_) | Step::Overwrite(..) => {
                 let place = keyspace.place(hash, &key);
                 assert_eq!(matches!(place, Place::Taken(_)), known.is_some());
                 if let (Place::Taken(mut taken), Some(known)) = (place, known) {
@@ -121,7 +125,43 @@ fn play(steps: &[(u8, Step)]) {
         check_accounts(&keyspace);
         assert_eq!(keyspace.iter().count(), model.len());
         assert!(keyspace.len() >= model.len());
+        keyspace.end_command();
     }
+    check_effects(&mut keyspace);
+}
+
+/// Whoever replays the effects of everything that was done has the same entries.
+#[track_caller]
+fn check_effects(keyspace: &mut Keyspace) {
+    let shown = |keyspace: &Keyspace| -> HashMap<Vec<u8>, (Vec<u8>, Option<UnixMillis>)> {
+        let records = keyspace.iter();
+        records
+            .map(|record| {
+                let value = (record.value().to_vec(), record.expires_at());
+                (record.key().to_vec(), value)
+            })
+            .collect()
+    };
+    let record = keyspace.effects_mut().unwrap().of_key(0).clone();
+    let mut again = self::keyspace();
+    for effect in effect::decode(&record) {
+        again.restore(&effect.unwrap()).unwrap();
+    }
+    again.set_now(keyspace.now());
+    check_accounts(&again);
+    assert_eq!(shown(&again), shown(keyspace));
+
+    let mut saved = Vec::new();
+    let mut at = Some(Cursor::START);
+    while let Some(cursor) = at {
+        (_, at) = keyspace.save(cursor, &mut saved);
+    }
+    let mut again = self::keyspace();
+    for effect in effect::decode(&saved) {
+        again.restore(&effect.unwrap()).unwrap();
+    }
+    again.set_now(keyspace.now());
+    assert_eq!(shown(&again), shown(keyspace));
 }
 
 fn change(taken: &mut Taken<'_>, known: &mut (Vec<u8>, Option<u64>), step: &Step, now: u64) {
@@ -138,9 +178,11 @@ fn change(taken: &mut Taken<'_>, known: &mut (Vec<u8>, Option<u64>), step: &Step
             taken.append(bytes);
             known.0.extend_from_slice(bytes);
         }
-        Step::Resize(len) => {
-            taken.resize_value(*len);
-            known.0.resize(*len, 0);
+        Step::Overwrite(offset, bytes) => {
+            taken.overwrite(*offset, bytes);
+            let end = offset + bytes.len();
+            known.0.resize(known.0.len().max(end), 0);
+            known.0[*offset..end].copy_from_slice(bytes);
         }
         Step::Get
         | Step::Set(..)

@@ -11,8 +11,10 @@ use std::time::Instant;
 use shardkeep::engine::{Borrowed, Deadline, Error, Outcome, Refused};
 
 use super::Reactor;
+use super::connection::Late;
 use super::round::{Answer, From};
-use crate::engine::{Claim, Reply, ShardWork, ShardsWork};
+use crate::command::Flags;
+use crate::engine::{Claim, Reply, Reservation, ShardWork, ShardsWork};
 use crate::errors;
 use crate::limits;
 
@@ -97,7 +99,8 @@ impl Away {
         }
     }
 
-    fn recycle(&mut self, work: Box<ShardWork>) {
+    fn recycle(&mut self, mut work: Box<ShardWork>) {
+        work.places = None;
         if self.pool.len() < limits::WORKS_KEEP && work.capacity() <= limits::BUFFER_KEEP_BYTES {
             self.pool.push(work);
         }
@@ -106,7 +109,7 @@ impl Away {
 
 impl Reactor {
     /// Packs a group of the round and sends it after its shard.
-    pub(crate) fn send_group(&mut self, group: usize) {
+    pub(crate) fn send_group(&mut self, group: usize, reserved: Option<&mut Reservation<'_>>) {
         let shard = self.round.groups.group(group).shard;
         let deadline = self.now + self.context.deadline;
         let (mut trip, mut work) = match self.away.waiting[shard].take() {
@@ -160,6 +163,9 @@ impl Reactor {
             });
             self.round.commands[index].reply = Answer::Travelling;
         }
+        if let (Some(reserved), None, true) = (reserved, &work.places, work.writes()) {
+            work.places = Some(reserved.put_aside());
+        }
         if !self.away.active.contains(&shard) {
             self.away.active.push(shard);
         }
@@ -172,12 +178,15 @@ impl Reactor {
         if self.away.out[shard].is_some() {
             return;
         }
-        let Some((trip, work)) = self.away.waiting[shard].take() else {
+        let Some((trip, mut work)) = self.away.waiting[shard].take() else {
             return;
         };
         self.stats.mailed.add(1);
         self.away.out[shard] = Some(trip);
-        if let Err((work, refused)) = self.context.keep.post_reserved(shard, work) {
+        let keep = &self.context.keep;
+        let mut places = work.places.take();
+        let mut reserved = places.as_mut().map(|places| keep.reserve_from(places, 1));
+        if let Err((work, refused)) = keep.post_reserved(shard, work, reserved.as_mut()) {
             let trip = self.away.out[shard].take();
             self.away.recycle(work);
             self.away.settle_activity(shard);
@@ -196,16 +205,29 @@ impl Reactor {
         let Some((trip, mut work)) = self.away.waiting[shard].take() else {
             return;
         };
-        let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        // Outlives the loan: it then sees to what was queued.
+        let mut places = work.places.take();
+        let mut reserved = places
+            .as_mut()
+            .map(|places| context.keep.reserve_from(places, 1));
+        if let Some(reserved) = &mut reserved {
+            reserved.deposit(&mut loan);
+        }
+        let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
             loan.change(|state| work.run_on(state));
             drop(loan);
+            work
         }));
-        if ran.is_err() {
-            self.answer_all(&trip, &errors::lost(shard));
-        } else {
-            self.answer_with(&trip, &work);
+        match ran {
+            Ok(work) => {
+                self.answer_with(&trip, &work);
+                self.away.recycle(work);
+            }
+            Err(_) => {
+                self.stats.lost.add(1);
+                self.answer_all(&trip, &errors::lost(shard));
+            }
         }
-        self.away.recycle(work);
         self.away.settle_activity(shard);
     }
 
@@ -214,7 +236,8 @@ impl Reactor {
         while let Some(reply) = self.port.try_recv() {
             match reply {
                 Reply::Shard(work) => self.take_work(work),
-                Reply::Shards(work) => self.take_transaction(&work),
+                Reply::Shards(work) => self.take_transaction(*work),
+                Reply::Saved(error) => self.saved(error),
             }
         }
         self.answer_turned_back();
@@ -246,7 +269,12 @@ impl Reactor {
 
     fn answer_with(&mut self, trip: &Trip, work: &ShardWork) {
         for (at, to) in trip.recipients.iter().enumerate() {
-            self.fill_slot(to.token, to.generation, to.slot, work.reply(at));
+            let reply = Late {
+                bytes: work.reply(at),
+                needs: work.needs(at),
+                writes: work.entries[at].spec.flags.contains(Flags::WRITE),
+            };
+            self.fill_slot(*to, reply);
         }
     }
 
@@ -254,7 +282,7 @@ impl Reactor {
         let mut reply = Vec::new();
         errors::encode(text, &mut reply);
         for to in &trip.recipients {
-            self.fill_slot(to.token, to.generation, to.slot, &reply);
+            self.fill_slot(*to, Late::free(&reply));
         }
     }
 
@@ -274,11 +302,14 @@ impl Reactor {
 
     fn next_transaction(&mut self) {
         while self.away.transaction.is_none() {
-            let Some((trip, work)) = self.away.transactions_waiting.pop_front() else {
+            let Some((trip, mut work)) = self.away.transactions_waiting.pop_front() else {
                 return;
             };
             self.stats.mailed.add(1);
-            match self.context.keep.send_transaction(work) {
+            let keep = &self.context.keep;
+            let mut places = work.places.take();
+            let mut reserved = places.as_mut().map(|places| keep.reserve_from(places, 1));
+            match keep.send_transaction(work, reserved.as_mut()) {
                 Ok(()) => self.away.transaction = Some(trip),
                 Err((_, refused)) => self.away.turned_back.push((trip, refused)),
             }
@@ -293,14 +324,19 @@ impl Reactor {
         }
     }
 
-    fn take_transaction(&mut self, work: &ShardsWork) {
+    fn take_transaction(&mut self, work: ShardsWork) {
         if let Some(trip) = self.away.transaction.take()
             && !trip.answered
         {
             match &work.outcome {
                 Outcome::Done => {
                     for to in &trip.recipients {
-                        self.fill_slot(to.token, to.generation, to.slot, &work.reply);
+                        let reply = Late {
+                            bytes: &work.reply,
+                            needs: work.needs.clone(),
+                            writes: work.spec.flags.contains(Flags::WRITE),
+                        };
+                        self.fill_slot(*to, reply);
                     }
                 }
                 Outcome::Refused(refused) => {

@@ -2,17 +2,18 @@
 //!
 //! 1. `pending` begins at the start of a request.
 //! 2. While `stalled` is set nothing more is decoded: replies leave in request order.
-//! 3. `out[sent..]` is what the socket would not take; while it is longer than the soft limit nothing
-//!    is read.
+//! 3. `out[sent..]` is what the socket would not take, or what waits for the log; while it is longer
+//!    than the soft limit nothing is read.
 
 use std::sync::Arc;
 use std::time::Instant;
 
 use shardkeep_resp::{Decoder, Limits, Protocol};
 
+use super::held::Held;
 use super::stream::Stream;
 use crate::clients::Client;
-use crate::engine::ShardsWork;
+use crate::engine::{Needs, ShardsWork};
 use crate::limits;
 
 pub(crate) struct Connection {
@@ -24,6 +25,16 @@ pub(crate) struct Connection {
     pub(crate) pending: Vec<u8>,
     pub(crate) out: Vec<u8>,
     pub(crate) sent: usize,
+    /// The replies at the end of `out` that wait for the log.
+    pub(crate) held: Held,
+    /// The reactor knows that it has some.
+    pub(crate) is_holding: bool,
+    /// It stopped at a write, because the log's queue had no place.
+    pub(crate) waits_for_place: bool,
+    /// Since when its writes find none.
+    pub(crate) placeless_since: Option<Instant>,
+    /// That write, where it cannot be decoded again where it stood.
+    pub(crate) postponed: Option<Vec<u8>>,
     pub(crate) stalled: Option<Box<Stalled>>,
     pub(crate) life: Life,
     /// The socket may have more to read.
@@ -64,32 +75,62 @@ pub(crate) struct Stalled {
 }
 
 /// Where one reply of a stalled round is.
-#[derive(Clone, Copy)]
 pub(crate) enum Slot {
-    Here { start: usize, end: usize },
+    Here {
+        start: usize,
+        end: usize,
+        needs: Needs,
+        writes: bool,
+    },
     Missing,
+}
+
+/// A reply that comes after its round.
+pub(crate) struct Late<'r> {
+    pub(crate) bytes: &'r [u8],
+    pub(crate) needs: Needs,
+    /// Whether its command may have changed something.
+    pub(crate) writes: bool,
+}
+
+impl<'r> Late<'r> {
+    /// One that shows nothing of what is kept.
+    pub(crate) fn free(bytes: &'r [u8]) -> Self {
+        Self {
+            bytes,
+            needs: Needs::Nothing,
+            writes: false,
+        }
+    }
 }
 
 impl Stalled {
     /// Fills a missing reply.
-    pub(crate) fn fill(&mut self, at: usize, reply: &[u8]) {
+    pub(crate) fn fill(&mut self, at: usize, reply: Late<'_>) {
         let Some(slot @ Slot::Missing) = self.slots.get_mut(at) else {
             return;
         };
         let start = self.bytes.len();
-        self.bytes.extend_from_slice(reply);
+        self.bytes.extend_from_slice(reply.bytes);
         *slot = Slot::Here {
             start,
             end: self.bytes.len(),
+            needs: reply.needs,
+            writes: reply.writes,
         };
         self.missing -= 1;
     }
 
     /// All replies, in order.
-    pub(crate) fn gather(&self, into: &mut Vec<u8>) {
-        for slot in &self.slots {
-            match *slot {
-                Slot::Here { start, end } => into.extend_from_slice(&self.bytes[start..end]),
+    pub(crate) fn replies(self, mut each: impl FnMut(&[u8], Needs, bool)) {
+        for slot in self.slots {
+            match slot {
+                Slot::Here {
+                    start,
+                    end,
+                    needs,
+                    writes,
+                } => each(&self.bytes[start..end], needs, writes),
                 Slot::Missing => unreachable!("gathered before the last reply had come"),
             }
         }
@@ -118,6 +159,11 @@ impl Connection {
             pending: Vec::new(),
             out: Vec::new(),
             sent: 0,
+            held: Held::default(),
+            is_holding: false,
+            waits_for_place: false,
+            placeless_since: None,
+            postponed: None,
             stalled: None,
             life: Life::Open,
             readable: false,
@@ -153,13 +199,17 @@ impl Connection {
 
     /// Whether it may be given more replies to hold.
     pub(crate) fn may_read(&self) -> bool {
-        self.unsent() <= limits::OUTPUT_SOFT_BYTES
+        self.unsent() + self.held.overhead() <= limits::OUTPUT_SOFT_BYTES
+    }
+
+    /// Whether nothing keeps it from being decoded.
+    pub(crate) fn may_decode(&self) -> bool {
+        self.stalled.is_none() && !self.waits_for_place && self.may_read()
     }
 
     /// Whether a round could do something for it.
     pub(crate) fn has_work(&self) -> bool {
-        self.stalled.is_none()
-            && self.may_read()
+        self.may_decode()
             && match self.life {
                 Life::Open => self.readable || self.peer_done || self.more,
                 Life::Finishing => self.unsent() == 0,

@@ -1,14 +1,17 @@
 //! From bytes to commands: what can be answered at once is, the rest goes into the round.
 //!
-//! 1. Each byte is decoded once: quoted inline arguments are unescaped in place.
+//! 1. Each byte is decoded once: quoted inline arguments are unescaped in place. But a request that is an
+//!    array, and found no place in the log's queue, is decoded again where it stands.
 
 use shardkeep_resp::{Reply, Step};
 
 use super::Reactor;
 use super::connection::Life;
+use super::log::request_again;
 use super::round::{Answer, Command, From, Member};
 use crate::command::{
-    Action, Args, CommandId, CommandSpec, Flags, RouteKind, cursor_shard, resolve,
+    Action, Args, CommandId, CommandSpec, ConnectionCommand, Flags, RouteKind, cursor_shard,
+    resolve,
 };
 use crate::errors;
 use crate::limits;
@@ -19,6 +22,8 @@ pub(crate) enum Flow {
     Next,
     /// It is held or on its way: those behind it wait for its reply.
     Stall,
+    /// It waits for a place in the log's queue, and is decoded again.
+    Wait,
     /// The connection ends when everything is sent.
     End,
     /// The connection ends now, without a word.
@@ -154,6 +159,17 @@ impl Reactor {
                     stop.more = true;
                     return stop;
                 }
+                Flow::Wait => {
+                    stop.more = true;
+                    if input[base] == b'*' {
+                        stop.at = base;
+                    } else if let Some(Some(connection)) = self.connections.get_mut(token) {
+                        let again = request_again(&input[base..stop.at], &spans[first_span..]);
+                        connection.postponed = Some(again);
+                    }
+                    spans.truncate(first_span);
+                    return stop;
+                }
                 Flow::End => {
                     stop.end = true;
                     return stop;
@@ -235,7 +251,16 @@ impl Reactor {
         if !authenticated && !spec.flags.contains(Flags::NO_AUTH) {
             return self.reject(stand, id, start, errors::NO_AUTH);
         }
+        if self.loading && !spec.flags.contains(Flags::LOADING) {
+            if self.context.is_loading() {
+                return self.reject(stand, id, start, errors::LOADING);
+            }
+            self.loading = false;
+        }
         if let Action::Connection(command) = spec.action {
+            if command == ConnectionCommand::Save {
+                return self.save(stand, id);
+            }
             self.stats.command(id).calls.add(1);
             let flow = self.connection_command(stand.token, command, args);
             self.answered(stand, Some(id), start);
@@ -247,6 +272,9 @@ impl Reactor {
         }
         if spec.flags.contains(Flags::DENYOOM) && self.context.is_out_of_memory() {
             return self.reject(stand, id, start, errors::OUT_OF_MEMORY);
+        }
+        if let Some(text) = self.refuse_write(spec, args) {
+            return self.reject(stand, id, start, &text);
         }
         self.route(stand, id, spec, args)
     }
@@ -300,6 +328,12 @@ impl Reactor {
         hash: u64,
         shard: usize,
     ) -> Flow {
+        if self.log.is_on
+            && id.spec().flags.contains(Flags::WRITE)
+            && let Some(flow) = self.take_place(stand, id, Some(shard))
+        {
+            return flow;
+        }
         self.stats.command(id).calls.add(1);
         self.round.sharded += 1;
         self.round.members[stand.member].sharded += 1;

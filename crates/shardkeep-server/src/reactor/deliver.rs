@@ -4,8 +4,8 @@ use std::io;
 
 use super::Reactor;
 use super::away::Recipient;
-use super::connection::{Connection, Life, Slot, Stalled};
-use super::round::{Answer, From};
+use super::connection::{Connection, Late, Life, Slot, Stalled};
+use super::round::{Answer, Command, From};
 use crate::limits;
 
 impl Reactor {
@@ -26,11 +26,15 @@ impl Reactor {
         };
         match member.from {
             From::Arena => {
+                connection
+                    .pending
+                    .extend(connection.postponed.take().into_iter().flatten());
                 let rest = &self.round.arena[member.rest.clone()];
                 connection.pending.extend_from_slice(rest);
             }
             From::Connection => {
-                connection.pending.drain(..member.rest.start);
+                let postponed = connection.postponed.take().into_iter().flatten();
+                drop(connection.pending.splice(..member.rest.start, postponed));
                 if connection.pending.is_empty()
                     && connection.pending.capacity() > limits::BUFFER_KEEP_BYTES
                 {
@@ -49,6 +53,9 @@ impl Reactor {
         }
         if first == end {
             return self.after_delivery(token);
+        }
+        if self.waits_for_log(token, first, end) {
+            return self.hold(at, token, first, end);
         }
         match self.replies_in_one_piece(first, end) {
             Replies::Piece { start, end } => {
@@ -69,6 +76,40 @@ impl Reactor {
             }
             Replies::Missing => return self.stall(at, token, first, end),
         }
+        self.after_delivery(token);
+    }
+
+    /// Whether a reply of these, or one before them, waits for the log.
+    fn waits_for_log(&self, token: usize, first: usize, end: usize) -> bool {
+        self.log.is_on
+            && (self.round.any_needs(first, end)
+                || self.connections[token]
+                    .as_ref()
+                    .is_some_and(|connection| !connection.held.is_empty()))
+    }
+
+    /// Delivers replies to leave when they may.
+    fn hold(&mut self, at: usize, token: usize, first: usize, end: usize) {
+        let commands = &self.round.commands[first..end];
+        let is_missing = |command: &Command| !matches!(command.reply, Answer::Here { .. });
+        if commands.iter().any(is_missing) {
+            return self.stall(at, token, first, end);
+        }
+        let until = self.now + self.context.deadline;
+        for index in first..end {
+            let needs = self.round.take_needs(index);
+            let command = &self.round.commands[index];
+            let Some(Some(connection)) = self.connections.get_mut(token) else {
+                return;
+            };
+            if let Answer::Here { start, end } = command.reply {
+                let reply = &self.round.replies[start..end];
+                self.stats.output_bytes.add(reply.len() as u64);
+                connection.hold(reply, needs, command.writes(), until);
+            }
+        }
+        self.note_output(token);
+        self.note_held(token);
         self.after_delivery(token);
     }
 
@@ -105,7 +146,9 @@ impl Reactor {
             missing: 0,
             after,
         };
-        for command in &self.round.commands[first..end] {
+        for index in first..end {
+            let needs = self.round.take_needs(index);
+            let command = &self.round.commands[index];
             stalled.slots.push(match command.reply {
                 Answer::Here { start, end } => {
                     let at = stalled.bytes.len();
@@ -115,6 +158,8 @@ impl Reactor {
                     Slot::Here {
                         start: at,
                         end: stalled.bytes.len(),
+                        needs,
+                        writes: command.writes(),
                     }
                 }
                 Answer::NotYet | Answer::Travelling => {
@@ -127,7 +172,12 @@ impl Reactor {
     }
 
     /// A reply that was missing has come.
-    pub(crate) fn fill_slot(&mut self, token: usize, generation: u32, slot: usize, reply: &[u8]) {
+    pub(crate) fn fill_slot(&mut self, to: Recipient, reply: Late<'_>) {
+        let Recipient {
+            token,
+            generation,
+            slot,
+        } = to;
         let Some(Some(connection)) = self.connections.get_mut(token) else {
             return;
         };
@@ -154,11 +204,22 @@ impl Reactor {
         if stalled.missing > 0 {
             return;
         }
-        let mut gathered = Vec::new();
-        stalled.gather(&mut gathered);
-        connection.stalled = None;
-        self.send(token, &gathered);
-        self.after_delivery(token);
+        let Some(stalled) = connection.stalled.take() else {
+            return;
+        };
+        let before = connection.out.len();
+        let until = self.now + self.context.deadline;
+        stalled.replies(|reply, needs, writes| connection.hold(reply, needs, writes, until));
+        let bytes = connection.out.len() - before;
+        let holds = !connection.held.is_empty();
+        self.stats.output_bytes.add(bytes as u64);
+        if holds {
+            self.note_output(token);
+            self.note_held(token);
+            self.after_delivery(token);
+        } else {
+            self.flush(token);
+        }
     }
 
     /// Sends, or keeps what the socket does not take.
@@ -168,6 +229,7 @@ impl Reactor {
         };
         self.stats.output_bytes.add(bytes.len() as u64);
         let mut sent = 0;
+        debug_assert!(connection.held.is_empty(), "a reply overtakes another");
         if connection.unsent() == 0 {
             match write_all(connection, bytes) {
                 Ok(n) => sent = n,
@@ -187,8 +249,8 @@ impl Reactor {
             return;
         };
         let out = std::mem::take(&mut connection.out);
-        let sent = connection.sent;
-        let written = write_all(connection, &out[sent..]);
+        let (sent, free_end) = (connection.sent, out.len() - connection.held.bytes());
+        let written = write_all(connection, &out[sent..free_end]);
         let Some(Some(connection)) = self.connections.get_mut(token) else {
             return;
         };
@@ -226,7 +288,8 @@ impl Reactor {
         {
             return self.close(token);
         }
-        if connection.may_read() {
+        // Who has nothing to read yet is not the one that keeps us waiting.
+        if connection.may_read() || connection.sent == connection.free_end() {
             connection.over_soft_since = None;
         } else {
             connection.over_soft_since.get_or_insert(now);

@@ -2,6 +2,7 @@
 //! that their cache misses overlap.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
 use shardkeep::engine::{Borrowed, Loan, Shared, Visit};
@@ -9,10 +10,11 @@ use shardkeep::table::UnixMillis;
 
 use super::Reactor;
 use super::connection::Connection;
-use super::round::{Answer, Command, From, Round};
+use super::log::leave;
+use super::round::{Answer, Command, From, Round, note_needs};
 use crate::clock;
 use crate::command::Args;
-use crate::engine::{Item, ShardState, run_item};
+use crate::engine::{Item, Needs, Reservation, ShardState, run_item, run_kept};
 use crate::errors;
 use crate::limits;
 
@@ -49,13 +51,21 @@ impl Reactor {
         self.turn = self.turn.wrapping_add(1);
         let began = self.turn.is_multiple_of(TIMED_ROUNDS).then(clock::now);
         let mut away = std::mem::take(&mut self.away_groups);
-        self.visit_idle(&mut away);
+        let context;
+        let mut reserved = None;
+        if self.log.is_on {
+            context = Arc::clone(&self.context);
+            let count = self.log.places.count();
+            reserved = Some(context.keep.reserve_from(&mut self.log.places, count));
+        }
+        self.visit_idle(&mut away, reserved.as_mut());
         for _ in 0..TRIES_AFTER_THE_OTHERS {
-            away.retain(|&group| matches!(self.run_group(group), Share::Away));
+            away.retain(|&group| matches!(self.run_group(group, reserved.as_mut()), Share::Away));
         }
         for group in away.drain(..) {
-            self.send_group(group);
+            self.send_group(group, reserved.as_mut());
         }
+        leave(reserved);
         self.away_groups = away;
         self.count();
         if let Some(began) = began {
@@ -64,7 +74,7 @@ impl Reactor {
     }
 
     /// Runs the groups whose shards lie idle, a few in hand at a time; the others are noted as away.
-    fn visit_idle(&mut self, away: &mut Vec<usize>) {
+    fn visit_idle(&mut self, away: &mut Vec<usize>, mut reserved: Option<&mut Reservation<'_>>) {
         let nowhere = self.context.routes.shards();
         let groups = self.round.groups.len();
         let mut order = std::mem::take(&mut self.order);
@@ -87,6 +97,7 @@ impl Reactor {
                 connections: &self.connections,
                 wall: self.wall,
                 away,
+                reserved: reserved.as_deref_mut(),
                 running: None,
             };
             let keep = &self.context.keep;
@@ -115,7 +126,7 @@ impl Reactor {
         self.order = order;
     }
 
-    fn run_group(&mut self, group: usize) -> Share {
+    fn run_group(&mut self, group: usize, reserved: Option<&mut Reservation<'_>>) -> Share {
         let shard = self.round.groups.group(group).shard;
         // Borrowing serves waiting mail first, ours included; what still waits here comes next.
         if self.away.waits(shard) {
@@ -127,6 +138,9 @@ impl Reactor {
         let wall = self.wall;
         let share = match self.context.keep.borrow(shard) {
             Borrowed::Loan(mut loan) => {
+                if let (Some(reserved), true) = (reserved, self.round.placed.contains(shard)) {
+                    reserved.deposit(&mut loan);
+                }
                 let round = &mut self.round;
                 let connections = &self.connections;
                 let ran = catch_unwind(AssertUnwindSafe(move || {
@@ -204,16 +218,18 @@ impl Reactor {
 }
 
 /// A round on its way over the shards.
-struct Visitor<'r> {
+struct Visitor<'r, 'k> {
     round: &'r mut Round,
     connections: &'r [Option<Box<Connection>>],
     wall: UnixMillis,
     away: &'r mut Vec<usize>,
+    /// Places in the log's queue for the shards that are placed.
+    reserved: Option<&'r mut Reservation<'k>>,
     /// The group whose commands are being run.
     running: Option<usize>,
 }
 
-impl Visit<ShardState> for Visitor<'_> {
+impl Visit<ShardState> for Visitor<'_, '_> {
     #[inline]
     fn shard(&self, group: usize) -> usize {
         self.round.groups.group(group).shard
@@ -237,6 +253,11 @@ impl Visit<ShardState> for Visitor<'_> {
     fn run(&mut self, group: usize, loan: &mut Loan<ShardState, &Shared<ShardState>>) {
         self.running = Some(group);
         let connections = self.connections;
+        if let Some(reserved) = &mut self.reserved
+            && self.round.placed.contains(loan.index())
+        {
+            reserved.deposit(loan);
+        }
         loan.change(|state| {
             state.keyspace.set_now(self.wall);
             run_members(self.round, group, state, |token| {
@@ -267,8 +288,10 @@ fn run_members<'c>(
         members,
         replies,
         groups,
+        needs,
         ..
     } = round;
+    let kept = state.keyspace.is_kept();
     for &index in groups.group(group).members {
         let command = &mut commands[index as usize];
         let member = &mut members[command.member as usize];
@@ -280,8 +303,13 @@ fn run_members<'c>(
         if member.reply_bytes > limits::PIPELINE_REPLY_BYTES_MAX {
             errors::encode(errors::OUTPUT_LIMIT, replies);
         } else {
-            if let Some(item) = command.item(input, spans) {
-                run_item(state, &item, replies);
+            match command.item(input, spans) {
+                Some(item) if kept => {
+                    let number = run_kept(state, &item, replies);
+                    note_needs(needs, index as usize, Needs::of(state.shard, number));
+                }
+                Some(item) => run_item(state, &item, replies),
+                None => {}
             }
         }
         let end = replies.len();

@@ -28,7 +28,7 @@ impl Reactor {
             return;
         }
         match connection.life {
-            Life::Open if connection.stalled.is_none() && connection.may_read() => {}
+            Life::Open if connection.may_decode() => {}
             Life::Open => return,
             Life::Finishing => return self.finish(token),
             Life::Lingering(_) => return self.linger(token),

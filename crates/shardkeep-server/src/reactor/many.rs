@@ -13,10 +13,22 @@ use shardkeep_resp::Protocol;
 use super::Reactor;
 use super::away::Recipient;
 use super::decode::{Flow, Stand};
+use super::log::leave;
 use super::round::{Answer, Held};
-use crate::command::{Args, CommandId, CommandSpec};
-use crate::engine::{LoanSet, ShardState, ShardsWork};
+use crate::command::{Args, CommandId, CommandSpec, Flags};
+use crate::engine::{LoanSet, Needs, Places, Reservation, ServerKeep, ShardState, ShardsWork};
 use crate::errors;
+
+/// Puts one of `places`, if they are given, with the shards of a transaction.
+fn deposit<'k>(
+    keep: &'k ServerKeep,
+    places: Option<&mut Places>,
+    loans: &mut Loans<ShardState>,
+) -> Option<Reservation<'k>> {
+    let mut reserved = keep.reserve_from(places?, 1);
+    reserved.deposit_all(loans);
+    Some(reserved)
+}
 
 impl Reactor {
     /// Runs a command over all shards from `first` on.
@@ -49,11 +61,16 @@ impl Reactor {
             return Flow::Hangup;
         };
         let (protocol, generation) = (connection.protocol, connection.generation);
+        let writes = self.log.is_on && spec.flags.contains(Flags::WRITE);
+        if writes && let Some(flow) = self.take_place(stand, id, None) {
+            return flow;
+        }
         self.stats.command(id).calls.add(1);
         let nowhere = self.context.routes.shards();
         let index = self.round.commands.len();
         if self.round.members[stand.member].sharded > 0 {
-            let work = self.pack(spec, args, protocol, shards);
+            let mut work = self.pack(spec, args, protocol, shards);
+            work.places = writes.then(|| self.log.places.split_one());
             self.add(stand, Some(id), 0, 0, nowhere, Answer::NotYet);
             self.round.held.push(Held { index, work });
             return Flow::Stall;
@@ -61,11 +78,13 @@ impl Reactor {
         let start = self.round.replies.len();
         match self.context.keep.try_acquire(shards) {
             Ok(loans) => {
-                self.run_here(loans, spec, args, protocol, shards);
+                let needs = self.run_here(loans, spec, args, protocol, shards);
+                self.round.note_needs(index, needs);
                 self.answered(stand, Some(id), start)
             }
             Err(Refused::Busy { .. }) => {
-                let work = self.pack(spec, args, protocol, shards);
+                let mut work = self.pack(spec, args, protocol, shards);
+                work.places = writes.then(|| self.log.places.split_one());
                 let slot = index - self.round.members[stand.member].first;
                 self.add(stand, Some(id), 0, 0, nowhere, Answer::Travelling);
                 let token = stand.token;
@@ -103,9 +122,14 @@ impl Reactor {
             let start = self.round.replies.len();
             match self.context.keep.try_acquire(&work.shards) {
                 Ok(mut loans) => {
+                    let mut places = work.places.take();
+                    let reserved = deposit(&self.context.keep, places.as_mut(), &mut loans);
                     let ran = catch_unwind(AssertUnwindSafe(|| work.run_on(&mut loans)));
                     drop(loans);
+                    leave(reserved);
                     if ran.is_ok() {
+                        let needs = std::mem::take(&mut work.needs);
+                        self.round.note_needs(index, needs);
                         self.round.replies.extend_from_slice(&work.reply);
                         let end = self.round.replies.len();
                         self.round.members[member].reply_bytes += end - start;
@@ -146,10 +170,13 @@ impl Reactor {
         args: Args<'_>,
         protocol: Protocol,
         shards: &[usize],
-    ) {
+    ) -> Needs {
         let (first, last) = (shards[0], shards[shards.len() - 1]);
         let start = self.round.replies.len();
         let wall = self.wall;
+        let writes = self.log.is_on && spec.flags.contains(Flags::WRITE);
+        let places = writes.then_some(&mut self.log.places);
+        let reserved = deposit(&self.context.keep, places, &mut loans);
         let routes = &self.context.routes;
         let replies = &mut self.round.replies;
         let ran = catch_unwind(AssertUnwindSafe(|| {
@@ -159,14 +186,16 @@ impl Reactor {
                 first,
                 last,
             }
-            .run(spec, args, protocol, wall, replies);
+            .run(spec, args, protocol, wall, replies)
         }));
         drop(loans);
-        if ran.is_err() {
+        leave(reserved);
+        ran.unwrap_or_else(|_| {
             self.round.replies.truncate(start);
             self.stats.lost.add(1);
             errors::encode(&errors::lost(first), &mut self.round.replies);
-        }
+            Needs::Nothing
+        })
     }
 
     fn pack(

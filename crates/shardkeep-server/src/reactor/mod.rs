@@ -11,6 +11,8 @@
 //!    the reply port one for each shard.
 //! 3. Replies of one connection leave in request order; while some are missing nothing more of it is
 //!    decoded.
+//! 4. With a log: no write runs without a place for its effects, and no reply leaves that shows what is
+//!    not durable where that was promised.
 
 mod accept;
 mod away;
@@ -19,8 +21,12 @@ mod decode;
 mod deliver;
 mod execute;
 mod fill;
+mod held;
+mod lending;
+mod log;
 mod many;
 mod round;
+mod save;
 mod stream;
 mod sweep;
 
@@ -34,10 +40,11 @@ use mio::{Events, Poll, Token};
 use shardkeep::table::UnixMillis;
 
 pub(crate) use accept::{Acceptor, Door, Listener};
-use away::Away;
+use away::{Away, Recipient};
 pub(crate) use connection::Connection;
 use connection::Life;
 pub(crate) use decode::Flow;
+use log::LogSide;
 use round::Round;
 pub(crate) use stream::Stream;
 
@@ -77,6 +84,11 @@ pub(crate) struct Reactor {
     pub(crate) wanted: Vec<usize>,
     pub(crate) round: Round,
     pub(crate) away: Away,
+    pub(crate) log: LogSide,
+    /// The store was still being recovered when this was last looked at.
+    loading: bool,
+    /// Who waits for a snapshot.
+    saving: Option<Recipient>,
     pub(crate) now: Instant,
     pub(crate) wall: UnixMillis,
     pub(crate) sweep_at: Option<Instant>,
@@ -97,7 +109,9 @@ impl Reactor {
         number: usize,
     ) -> Self {
         let shards = context.routes.shards();
+        let log = LogSide::new(&context, &port);
         Self {
+            loading: context.is_loading(),
             context,
             stats,
             port,
@@ -113,6 +127,8 @@ impl Reactor {
             wanted: Vec::new(),
             round: Round::new(shards),
             away: Away::new(shards),
+            log,
+            saving: None,
             now: clock::now(),
             wall: clock::unix_millis(),
             sweep_at: None,
@@ -132,6 +148,8 @@ impl Reactor {
             self.port.answer();
             self.take_arrivals();
             self.take_replies();
+            self.look_for_places();
+            self.release();
             if self.is_drained() {
                 return Ok(());
             }
@@ -157,7 +175,12 @@ impl Reactor {
         if !self.ready.is_empty() || !self.port.may_sleep() {
             return Some(Duration::ZERO);
         }
-        let duty = [self.sweep_at, self.away.next_deadline(), self.drain_until];
+        let duty = [
+            self.sweep_at,
+            self.away.next_deadline(),
+            self.log.next_deadline(),
+            self.drain_until,
+        ];
         let next = duty.into_iter().flatten().min()?;
         Some(
             next.saturating_duration_since(clock::now())
@@ -191,9 +214,14 @@ impl Reactor {
         }
     }
 
-    /// Works on whoever is ready. A panic in here, outside of a shard, costs the connections of the
-    /// round and nothing else.
+    /// Works on whoever is ready.
     fn work(&mut self) {
+        self.work_in_rounds();
+        self.finish_tick();
+    }
+
+    /// A panic in here, outside of a shard, costs the connections of the round and nothing else.
+    fn work_in_rounds(&mut self) {
         for _ in 0..limits::ROUNDS_MAX {
             if self.ready.is_empty() {
                 return;
@@ -213,6 +241,7 @@ impl Reactor {
         }
         self.ready.clear();
         self.turns.clear();
+        self.give_places_back();
         for token in 0..self.connections.len() {
             if let Some(connection) = &mut self.connections[token] {
                 connection.queued = false;
@@ -236,6 +265,7 @@ impl Reactor {
         self.turns.clear();
         self.execute();
         self.run_held();
+        self.give_places_back();
         self.deliver();
     }
 
@@ -305,6 +335,10 @@ impl Reactor {
 
     /// Serves what has arrived up to now, and says goodbye: commands that come later are refused.
     fn begin_drain(&mut self) {
+        if let Some(persistence) = &self.context.persistence {
+            // Whoever waits for a snapshot is told that there will be none.
+            persistence.stop();
+        }
         for token in 0..self.connections.len() {
             if let Some(connection) = &mut self.connections[token] {
                 connection.readable = true;
@@ -315,6 +349,7 @@ impl Reactor {
         self.wall = clock::unix_millis();
         self.work();
         self.refusing_since = Some(self.now);
+        self.retry_placeless();
         self.sweep_at = Some(self.now);
     }
 }

@@ -7,8 +7,8 @@
 use shardkeep::engine::group::Groups;
 use shardkeep_resp::{Protocol, Span};
 
-use crate::command::CommandId;
-use crate::engine::ShardsWork;
+use crate::command::{CommandId, Flags};
+use crate::engine::{Needs, ShardsWork};
 use crate::limits;
 
 /// One command of a round.
@@ -69,6 +69,37 @@ pub(crate) struct Held {
     pub(crate) work: Box<ShardsWork>,
 }
 
+/// The shards that have a place in the log's queue.
+pub(crate) struct Placed {
+    is_placed: Vec<bool>,
+    shards: Vec<usize>,
+}
+
+impl Placed {
+    fn new(shards: usize) -> Self {
+        Self {
+            is_placed: vec![false; shards],
+            shards: Vec::new(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn contains(&self, shard: usize) -> bool {
+        self.is_placed[shard]
+    }
+
+    pub(crate) fn insert(&mut self, shard: usize) {
+        self.is_placed[shard] = true;
+        self.shards.push(shard);
+    }
+
+    fn clear(&mut self) {
+        for shard in self.shards.drain(..) {
+            self.is_placed[shard] = false;
+        }
+    }
+}
+
 pub(crate) struct Round {
     pub(crate) arena: Vec<u8>,
     pub(crate) arena_used: usize,
@@ -82,6 +113,28 @@ pub(crate) struct Round {
     /// Commands that need a shard.
     pub(crate) sharded: usize,
     pub(crate) held: Vec<Held>,
+    pub(crate) placed: Placed,
+    /// What the replies need, by command, as far as any does.
+    pub(crate) needs: Vec<Needs>,
+}
+
+/// As [`Round::note_needs`], while the rest of the round is in use.
+pub(crate) fn note_needs(all: &mut Vec<Needs>, index: usize, needs: Needs) {
+    if needs == Needs::Nothing {
+        return;
+    }
+    if all.len() <= index {
+        all.resize(index + 1, Needs::Nothing);
+    }
+    all[index] = needs;
+}
+
+impl Command {
+    /// Whether it may have changed something.
+    pub(crate) fn writes(&self) -> bool {
+        self.id
+            .is_some_and(|id| id.spec().flags.contains(Flags::WRITE))
+    }
 }
 
 impl Round {
@@ -97,7 +150,29 @@ impl Round {
             groups: Groups::new(shards + 1),
             sharded: 0,
             held: Vec::new(),
+            placed: Placed::new(shards),
+            needs: Vec::new(),
         }
+    }
+
+    /// The reply of a command must not leave before this is durable.
+    pub(crate) fn note_needs(&mut self, index: usize, needs: Needs) {
+        note_needs(&mut self.needs, index, needs);
+    }
+
+    pub(crate) fn take_needs(&mut self, index: usize) -> Needs {
+        self.needs
+            .get_mut(index)
+            .map_or(Needs::Nothing, std::mem::take)
+    }
+
+    /// Whether one of these commands' replies needs something.
+    pub(crate) fn any_needs(&self, first: usize, end: usize) -> bool {
+        let end = end.min(self.needs.len());
+        first < end
+            && self.needs[first..end]
+                .iter()
+                .any(|needs| *needs != Needs::Nothing)
     }
 
     pub(crate) fn clear(&mut self) {
@@ -109,6 +184,8 @@ impl Round {
         self.gathered.clear();
         self.sharded = 0;
         self.held.clear();
+        self.placed.clear();
+        self.needs.clear();
         for buffer in [&mut self.replies, &mut self.gathered] {
             if buffer.capacity() > limits::ARENA_BYTES {
                 buffer.shrink_to(limits::ARENA_BYTES);

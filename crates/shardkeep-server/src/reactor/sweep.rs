@@ -26,6 +26,7 @@ impl Reactor {
     /// Looks at everybody, if it is time to.
     pub(crate) fn sweep(&mut self) {
         self.expire_trips();
+        self.look_for_places();
         if self.sweep_at.is_none_or(|at| at > self.now) {
             return;
         }
@@ -69,13 +70,13 @@ impl Reactor {
         // A client whose requests wait for us is not the one that keeps us waiting.
         let frame = connection
             .frame_since
-            .filter(|_| connection.stalled.is_none() && connection.may_read())
+            .filter(|_| connection.may_decode())
             .map(|since| (since, self.context.settings.frame_timeout));
         let idle = self
             .context
             .settings
             .idle_timeout
-            .filter(|_| connection.stalled.is_none())
+            .filter(|_| connection.may_decode() && connection.held.is_empty())
             .map(|allowed| (connection.active_at, allowed));
         let mut verdict = Verdict::Calm;
         for (since, allowed) in [output, frame, idle].into_iter().flatten() {

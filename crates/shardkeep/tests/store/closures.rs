@@ -89,7 +89,7 @@ fn update_puts_keeps_or_removes_and_returns_what_was_replaced() {
         assert_eq!(store.update(&"n", add).unwrap(), Some(1));
         assert_eq!(store.update(&"n", |_| Update::Keep).unwrap(), None);
         assert_eq!(store.update(&"n", |_| Update::Remove).unwrap(), Some(2));
-        let tried = until_free(|| Ok(store.try_update(&"n", add).map_err(Error::from)?));
+        let tried = until_free(|| Ok(store.try_update(&"n", add)?));
         assert_eq!(tried, Ok::<_, TransactionError<()>>(None));
         assert_eq!(store.get(&"n").unwrap(), Some(1));
     }

@@ -39,10 +39,13 @@ fn try_calls_never_wait_for_a_shard_in_other_hands() {
     let busy = Refused::Busy { shard: 0 };
     assert_eq!(store.try_get(&1), Err(busy.clone()));
     assert_eq!(store.try_contains(&1), Err(busy.clone()));
-    assert_eq!(store.try_insert(1, 1), Err(busy.clone()));
-    assert_eq!(store.try_remove(&1), Err(busy.clone()));
+    assert_eq!(store.try_insert(1, 1), Err(busy.clone().into()));
+    assert_eq!(store.try_remove(&1), Err(busy.clone().into()));
     assert_eq!(store.try_read(&1, |_| ()), Err(busy.clone()));
-    assert_eq!(store.try_update(&1, |_| Update::Keep), Err(busy.clone()));
+    assert_eq!(
+        store.try_update(&1, |_| Update::Keep),
+        Err(busy.clone().into())
+    );
     let transaction = store.try_transaction([1], |_| Ok::<_, ()>(()));
     assert_eq!(transaction, Err(TransactionError::Store(busy.into())));
     held.release();

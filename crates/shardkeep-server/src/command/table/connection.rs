@@ -10,6 +10,9 @@ const GREETING: Flags = QUIET
     .and(Flags::FAST)
     .and(Flags::NO_AUTH)
     .and(Flags::ALLOW_BUSY);
+const SAVES: Flags = Flags::ADMIN
+    .and(Flags::NOSCRIPT)
+    .and(Flags::NO_ASYNC_LOADING);
 const VARIES: &[&str] = &["nondeterministic_output"];
 const ORDER_VARIES: &[&str] = &["nondeterministic_output_order"];
 
@@ -21,7 +24,7 @@ const fn of_server(name: &'static str, arity: i32, flags: Flags, does: Does) -> 
     CommandSpec::connection(name, arity, flags, does).in_group(Group::Server)
 }
 
-pub(super) const SPECS: [CommandSpec; 26] = [
+pub(super) const SPECS: [CommandSpec; 30] = [
     of_connection("ping", -1, Flags::FAST, Does::Ping)
         .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
         .about("1.0.0", "O(1)", "Answers PONG, or what it was given"),
@@ -58,6 +61,21 @@ pub(super) const SPECS: [CommandSpec; 26] = [
         Does::Shutdown,
     )
     .about("1.0.0", "O(1)", "Drains the server and ends it"),
+    of_server("save", 1, SAVES.and(Flags::NO_MULTI), Does::Save).about(
+        "1.0.0",
+        "O(N), N keys",
+        "Takes a snapshot and answers when it is taken; others are served meanwhile",
+    ),
+    of_server("bgsave", -1, SAVES, Does::Bgsave).about("1.0.0", "O(1)", "Begins a snapshot"),
+    of_server("bgrewriteaof", 1, SAVES, Does::Bgrewriteaof).about(
+        "1.0.0",
+        "O(1)",
+        "Makes the log short; here the same as BGSAVE",
+    ),
+    of_server("lastsave", 1, QUICK, Does::Lastsave)
+        .in_categories(Categories::ADMIN.and(Categories::DANGEROUS))
+        .tips(VARIES)
+        .about("1.0.0", "O(1)", "Tells when the last snapshot was taken"),
     of_server("info", -1, ANYTIME, Does::Info)
         .in_categories(Categories::DANGEROUS)
         .tips(&[

@@ -60,7 +60,9 @@ fn resolve(flags: &str, given: &Given) -> Result<Resolved, ConfigError> {
     let arguments = ["shardkeep", "serve"]
         .into_iter()
         .chain(flags.split_whitespace());
-    let Command::Serve(flags) = Cli::try_parse_from(arguments).unwrap().command;
+    let Command::Serve(flags) = Cli::try_parse_from(arguments).unwrap().command else {
+        panic!("another command than serve");
+    };
     Resolved::new(&flags, given)
 }
 
@@ -103,6 +105,12 @@ fn every_setting_can_be_given_in_three_places_alike() {
         ("reactors", "16", "0x10"),
         ("handover", "mail", "\"mail\""),
         ("write_window", "100us", "'100us'"),
+        ("dir", "data", "\"data\""),
+        ("sync", "always", "\"always\""),
+        ("sync_interval", "200ms", "\"200ms\""),
+        ("commit", "thread", "\"thread\""),
+        ("snapshot_log_bytes", "0", "0"),
+        ("compress_snapshots", "yes", "\"yes\""),
         ("max_clients", "500", "5_00"),
         ("max_memory", "512mb", "\"512mb\""),
         ("max_memory", "1000", "1000"),
@@ -114,13 +122,19 @@ fn every_setting_can_be_given_in_three_places_alike() {
         ("password_file", "pw", "\"pw\""),
     ];
     for (name, text, in_file) in cases {
+        let needs = if OF_THE_LOG.contains(&name) {
+            "--dir d"
+        } else {
+            ""
+        };
         let machine = || nothing().file("pw", b"hunter2\n");
-        let flag = settings(&format!("--{}={text}", name.replace('_', "-")), &machine());
+        let flag = format!("{needs} --{}={text}", name.replace('_', "-"));
+        let flag = settings(&flag, &machine());
         let variable = format!("SHARDKEEP_{}", name.to_ascii_uppercase());
-        let variable = settings("", &machine().variable(&variable, text));
+        let variable = settings(needs, &machine().variable(&variable, text));
         let file = machine().file("c.toml", format!("{name} = {in_file}").as_bytes());
-        let file = settings("--config c.toml", &file);
-        assert_ne!(flag, Settings::default(), "{name}");
+        let file = settings(&format!("--config c.toml {needs}"), &file);
+        assert_ne!(flag, settings(needs, &nothing()), "{name}");
         assert_eq!(flag, variable, "{name}");
         assert_eq!(flag, file, "{name}");
     }
@@ -134,7 +148,9 @@ fn every_setting_can_be_given_in_three_places_alike() {
 fn values_mean_what_they_say() {
     let all = settings(
         "--bind 127.0.0.1:1 --bind [::1]:2,127.0.0.1:3 --unix-socket s --shards 8 --owners 8 \
-         --reactors 2 --handover mail --write-window 1ms --max-clients 7 --max-memory 2gb \
+         --reactors 2 --handover mail --write-window 1ms --dir data --sync interval \
+         --sync-interval 20ms --commit thread --snapshot-log-bytes 64mb --compress-snapshots yes \
+         --max-clients 7 --max-memory 2gb \
          --deadline 2 --idle-timeout 1m --frame-timeout 5 --output-timeout 2m --drain-timeout 0 --password-file pw",
         &nothing().file("pw", b"secret words\r\nnot this\n"),
     );
@@ -150,7 +166,13 @@ fn values_mean_what_they_say() {
         owners: Some(8),
         reactors: Some(2),
         handover: Handover::Mail,
-        write_window: Duration::from_millis(1),
+        write_window: Some(Duration::from_millis(1)),
+        dir: Some("data".into()),
+        sync: Sync::Interval,
+        sync_interval: Duration::from_millis(20),
+        commit: Commit::Thread,
+        snapshot_log_bytes: 64 << 20,
+        compress_snapshots: true,
         max_clients: 7,
         max_memory: Some(2 << 30),
         deadline: Duration::from_secs(2),
@@ -260,6 +282,8 @@ fn what_is_allowed_but_perhaps_not_meant_is_a_warning() {
     };
     assert!(warnings("--password-file pw", &shared)[0].contains("chmod 600"));
     assert!(warnings("--write-window 1ms", &nothing())[0].contains("handover = mail"));
+    assert_eq!(warnings("--write-window 1ms --dir d", &nothing()), [""; 0]);
+    assert!(warnings("--commit auto --dir d", &nothing())[0].contains("sync = always"));
     assert_eq!(
         warnings("--write-window 1ms --handover mail", &nothing()),
         [""; 0]
@@ -272,7 +296,9 @@ fn the_printed_form_is_a_file_that_gives_the_same_settings() {
                --reactors 2 --handover mail --write-window 1500us --max-clients 7 \
                --max-memory 1000 --deadline 1500ms --idle-timeout 90 --drain-timeout 0 \
                --password-file pw";
-    for flags in ["", all, "--bind none --unix-socket s"] {
+    let kept = "--dir d --sync always --commit thread --snapshot-log-bytes 1000 \
+                --compress-snapshots yes";
+    for flags in ["", all, kept, "--bind none --unix-socket s", "--dir d"] {
         let machine = nothing().file("pw", b"x");
         let printed = resolve(flags, &machine).unwrap();
         let machine = machine.file("c.toml", printed.to_toml().as_bytes());

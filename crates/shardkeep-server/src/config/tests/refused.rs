@@ -40,6 +40,54 @@ fn a_bad_value_is_refused_with_its_name_and_what_is_allowed() {
             "write_window = 2s (flag --write-window) is refused; allowed: a dur",
         ),
         (
+            "--dir=",
+            "dir =  (flag --dir) is refused; allowed: the path, in UTF-8",
+        ),
+        (
+            "--dir d --sync sometimes",
+            "sync = sometimes (flag --sync) is refused; allowed: always, interval or never",
+        ),
+        (
+            "--dir d --sync-interval 1ms",
+            "sync_interval = 1ms (flag --sync-interval) is refused; allowed: a duration from 10ms",
+        ),
+        (
+            "--dir d --commit me",
+            "commit = me (flag --commit) is refused; allowed: auto or thread",
+        ),
+        (
+            "--dir d --snapshot-log-bytes much",
+            "snapshot_log_bytes = much (flag --snapshot-log-bytes) is refused; allowed: bytes",
+        ),
+        (
+            "--dir d --compress-snapshots 1",
+            "compress_snapshots = 1 (flag --compress-snapshots) is refused; allowed: yes or no",
+        ),
+        (
+            "--sync always",
+            "sync (flag --sync) is refused: it needs dir, where the log lies",
+        ),
+        (
+            "--sync-interval 1s",
+            "sync_interval (flag --sync-interval) is refused: it needs dir",
+        ),
+        (
+            "--commit thread",
+            "commit (flag --commit) is refused: it needs dir",
+        ),
+        (
+            "--snapshot-log-bytes 0",
+            "snapshot_log_bytes (flag --snapshot-log-bytes) is refused: it needs dir",
+        ),
+        (
+            "--compress-snapshots no",
+            "compress_snapshots (flag --compress-snapshots) is refused: it needs dir",
+        ),
+        (
+            "--dir d --sync always --sync-interval 1s",
+            "sync_interval (flag --sync-interval) is refused: it needs sync = interval",
+        ),
+        (
             "--max-clients 0",
             "max_clients = 0 (flag --max-clients) is refused; allowed: 1 to 1048576",
         ),

@@ -1,0 +1,182 @@
+//! The thread that commits when nobody else does.
+//!
+//! It writes what was queued once the window has passed, syncs at intervals, tries again where there
+//! was no space, and puts the journal away when the keep closes.
+//!
+//! 1. One blocking call beside the journal's own: the doorbell (and, while it gathers, the window).
+//! 2. It never holds a shard.
+//! 3. What is due is read off the log at every tick, whoever has written or found out last; it is rung
+//!    for each change of that.
+//! 4. A panic of its own fails the log, and does not end it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::clock;
+use crate::config::SyncMode;
+use crate::duty::Duty;
+use crate::error::Refused;
+use crate::fault::{Fault, is_planted};
+use crate::journal::Journal;
+use crate::limits;
+use crate::log::{Condition, Extent, Log};
+use crate::shared::Shared;
+use crate::work::State;
+
+pub(crate) struct Committer<S: State> {
+    shared: Arc<Shared<S>>,
+    plan: Plan<S::Journal>,
+}
+
+/// What is to be done next.
+struct Plan<J> {
+    /// When the next sync at intervals is due, while something is unsynced.
+    sync_at: Option<Instant>,
+    /// When a log without space is asked again.
+    retry_at: Option<Instant>,
+    duty: Option<Box<dyn Duty<J>>>,
+    /// The window has passed, and the journal was away then: what was gathered waits for it alone.
+    gathered: bool,
+    /// A tick has panicked.
+    broken: bool,
+}
+
+/// What a tick came to.
+#[derive(PartialEq, Eq)]
+enum Tick {
+    /// Nothing is to be done before it is rung, or something is due.
+    Done,
+    /// Somebody has the journal, and rings when it is put back.
+    Away,
+    /// The journal was put away.
+    Closed,
+}
+
+impl<S: State> Committer<S> {
+    pub(crate) fn new(shared: Arc<Shared<S>>) -> Self {
+        Self {
+            shared,
+            plan: Plan {
+                sync_at: None,
+                retry_at: None,
+                duty: None,
+                gathered: false,
+                broken: false,
+            },
+        }
+    }
+
+    /// Runs until the keep is closed and the journal put away.
+    pub(crate) fn run(mut self) {
+        let shared = Arc::clone(&self.shared);
+        let Some(log) = &shared.log else {
+            return;
+        };
+        loop {
+            log.doorbell.answer();
+            let tick = catch_unwind(AssertUnwindSafe(|| match log.is_closing() {
+                true => self.plan.finish(log),
+                false => self.plan.tick(log),
+            }));
+            match tick {
+                Ok(Tick::Done) => log.doorbell.sleep(self.plan.next_due()),
+                // Whoever has the journal rings when it puts it back.
+                Ok(Tick::Away) => log.doorbell.sleep(None),
+                Ok(Tick::Closed) => return,
+                Err(_) => self.plan.broken = true,
+            }
+        }
+    }
+}
+
+impl<J: Journal> Plan<J> {
+    fn next_due(&self) -> Option<Instant> {
+        self.sync_at.into_iter().chain(self.retry_at).min()
+    }
+
+    fn tick(&mut self, log: &Log<J>) -> Tick {
+        let now = clock::now();
+        self.schedule(log, now);
+        let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        self.duty = self.duty.take().or_else(|| log.duties.try_recv());
+        let sync = log.wants_sync() || self.duty.is_some() || is_due(self.sync_at);
+        if !sync && !self.broken && !is_due(self.retry_at) {
+            if !log.has_queued() {
+                return Tick::Done;
+            }
+            if !std::mem::replace(&mut self.gathered, true) {
+                gather(log);
+            }
+        }
+        let Some(mut holding) = log.borrow_or_ask() else {
+            return Tick::Away;
+        };
+        if std::mem::take(&mut self.broken) {
+            holding.fail("the committer panicked".to_owned());
+        }
+        holding.commit(if sync {
+            Extent::Sync
+        } else {
+            log.usual_extent()
+        });
+        self.gathered = false;
+        // The next attempt is an interval from now.
+        self.retry_at = None;
+        if let Some(duty) = self.duty.take() {
+            holding.carry_out(duty);
+            // It may have made space, and there may be another.
+            self.retry_at = Some(now);
+            log.doorbell.ring();
+        }
+        drop(holding);
+        if sync {
+            self.sync_at = None;
+        }
+        self.schedule(log, clock::now());
+        Tick::Done
+    }
+
+    /// Reads off the log what is due, and when.
+    fn schedule(&mut self, log: &Log<J>, now: Instant) {
+        self.retry_at = (log.condition() == Condition::NoSpace)
+            .then(|| self.retry_at.unwrap_or(now + limits::LOG_RETRY_INTERVAL));
+        self.sync_at = match log.durability.sync {
+            SyncMode::Interval(interval) if log.is_behind() => {
+                Some(self.sync_at.unwrap_or(now + interval))
+            }
+            SyncMode::Interval(_) | SyncMode::Always | SyncMode::Never => None,
+        };
+    }
+
+    /// The last commit.
+    fn finish(&mut self, log: &Log<J>) -> Tick {
+        let Some(mut holding) = log.borrow_or_ask() else {
+            return Tick::Away;
+        };
+        // Nobody gets a shard any more, so what is still queued comes to an end.
+        while holding.commit(Extent::Sync) && log.has_queued() {}
+        if is_planted(Fault::JournalLaidBack) {
+            drop(holding);
+            match log.borrow() {
+                Some(again) => holding = again,
+                None => return Tick::Away,
+            }
+        }
+        holding.put_away();
+        if let Some(duty) = self.duty.take() {
+            duty.settle(Some(Refused::Closed));
+        }
+        Tick::Closed
+    }
+}
+
+/// Gives others time to join the commit.
+fn gather<J: Journal>(log: &Log<J>) {
+    let window = log.durability.window;
+    if window.is_zero() || log.durability.sync == SyncMode::Always && log.is_alone() {
+        return;
+    }
+    // Ends with the window, or before it when enough has gathered, or the keep closes.
+    log.gathering.wait_until(Some(clock::now() + window));
+}

@@ -1,0 +1,269 @@
+//! The journal in somebody's hands: appending the queue, writing, syncing, releasing.
+//!
+//! 1. Who waits is released by a proof of the journal alone, made after what it waits for was written.
+//! 2. Without space nothing is forgotten: what was appended is written first when there is space, and
+//!    what was written before is synced meanwhile.
+//! 3. A failed sync, whatever its reason, and a panic while the journal is held fail the log.
+//! 4. Places come back when what took them is written, or certainly never will be.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering::SeqCst;
+
+use crate::clock;
+use crate::duty::Duty;
+use crate::error::Refused;
+use crate::fault::{Fault, is_planted};
+use crate::journal::{Journal, JournalError};
+use crate::limits;
+use crate::log::{Condition, Entry, Extent, Log, Marks};
+
+/// The journal with what belongs to it: whoever holds this holds the log.
+pub(crate) struct Shelf<J> {
+    journal: J,
+    /// The places of what was appended and is not written.
+    unwritten_places: usize,
+    /// Something was appended and is not written.
+    unwritten: bool,
+    appended: Newest,
+    written: Newest,
+}
+
+/// The newest batch of each shard that was appended and is not written, or written and not durable.
+struct Newest {
+    /// 0 for none.
+    of_shard: Box<[u64]>,
+    /// The shards that have one.
+    shards: Vec<usize>,
+}
+
+impl Newest {
+    fn new(shards: usize) -> Self {
+        Self {
+            of_shard: vec![0; shards].into(),
+            shards: Vec::new(),
+        }
+    }
+
+    fn note(&mut self, shard: usize, number: u64) {
+        let newest = &mut self.of_shard[shard];
+        debug_assert!(*newest < number, "batches of a shard are appended in order");
+        if *newest == 0 {
+            self.shards.push(shard);
+        }
+        *newest = number;
+    }
+
+    fn drain(&mut self) -> impl Iterator<Item = (usize, u64)> {
+        let of_shard = &mut self.of_shard;
+        self.shards
+            .drain(..)
+            .map(|shard| (shard, std::mem::take(&mut of_shard[shard])))
+    }
+}
+
+/// The journal in somebody's hands. Dropping it puts it back and looks whether more was queued.
+pub(crate) struct Holding<'l, J: Journal> {
+    log: &'l Log<J>,
+    shelf: Option<Box<Shelf<J>>>,
+}
+
+impl<J: Journal> Shelf<J> {
+    pub(crate) fn new(journal: J, shards: usize) -> Self {
+        Self {
+            journal,
+            unwritten_places: 0,
+            unwritten: false,
+            appended: Newest::new(shards),
+            written: Newest::new(shards),
+        }
+    }
+
+    fn take_in(&mut self, entry: &Entry) {
+        self.unwritten = true;
+        self.unwritten_places += entry.places;
+        self.journal.append(&entry.record);
+        match &entry.marks {
+            Marks::One(shard, number) => self.appended.note(*shard, *number),
+            Marks::Many(marks) => {
+                for &(shard, number) in marks {
+                    self.appended.note(shard, number);
+                }
+            }
+        }
+    }
+
+    /// What was appended is written; says how many places that took.
+    fn all_written(&mut self) -> usize {
+        self.unwritten = false;
+        for (shard, number) in self.appended.drain() {
+            self.written.note(shard, number);
+        }
+        std::mem::take(&mut self.unwritten_places)
+    }
+}
+
+impl<'l, J: Journal> Holding<'l, J> {
+    pub(crate) fn new(log: &'l Log<J>, shelf: Box<Shelf<J>>) -> Self {
+        Self {
+            log,
+            shelf: Some(shelf),
+        }
+    }
+
+    fn shelf(&mut self) -> &mut Shelf<J> {
+        match &mut self.shelf {
+            Some(shelf) => shelf,
+            None => unreachable!("the journal is there until it is put back"),
+        }
+    }
+
+    /// Appends the queue, writes it, syncs it if asked, and releases whoever waited for that. Says
+    /// whether it came that far.
+    pub(crate) fn commit(&mut self, extent: Extent) -> bool {
+        let log = self.log;
+        if log.condition() == Condition::Failed {
+            return false;
+        }
+        if !is_planted(Fault::LogFlagClearedLate) {
+            log.desk.clear_mail();
+        }
+        let done = catch_unwind(AssertUnwindSafe(|| self.commit_queue(extent)));
+        match done.unwrap_or_else(|_| Err(JournalError::Failed("the log panicked".to_owned()))) {
+            Ok(()) => return true,
+            Err(JournalError::NoSpace(why)) => {
+                log.has_no_space(why);
+            }
+            Err(JournalError::Failed(why)) => {
+                self.fail(why);
+            }
+        }
+        false
+    }
+
+    /// Nothing will be written any more.
+    pub(crate) fn fail(&mut self, why: String) {
+        let places = std::mem::take(&mut self.shelf().unwritten_places);
+        self.log.fail(why, places);
+    }
+
+    fn commit_queue(&mut self, extent: Extent) -> Result<(), JournalError> {
+        self.append_queue();
+        if is_planted(Fault::LogFlagClearedLate) {
+            self.log.desk.clear_mail();
+        }
+        let written = self.write();
+        if let Err(JournalError::Failed(_)) = written {
+            return written;
+        }
+        let wanted = self.log.wants_sync() && !is_planted(Fault::SyncWantedOverlooked);
+        if extent == Extent::Sync || wanted {
+            // Where there was no space: what was written before.
+            self.sync()?;
+        } else {
+            let is_behind = !self.shelf().written.shards.is_empty();
+            self.log.note_behind(is_behind);
+        }
+        written
+    }
+
+    fn append_queue(&mut self) {
+        let log = self.log;
+        let shelf = self.shelf();
+        // As many as can be in the queue at once: what comes later rides on the next commit.
+        for _ in 0..limits::LOG_PLACES {
+            let Some(entry) = log.queue.try_recv() else {
+                return;
+            };
+            shelf.take_in(&entry);
+            log.counters.appended(entry.record.len());
+            let mut buffer = entry.record;
+            if buffer.capacity() <= limits::LOG_SPARE_BYTES_MAX {
+                buffer.clear();
+                // Where enough are spare already, this one is freed.
+                drop(log.spare.try_send(buffer));
+            }
+        }
+        // The bound was reached: whoever puts the journal back must look again.
+        log.desk.set_mail();
+    }
+
+    fn write(&mut self) -> Result<(), JournalError> {
+        let log = self.log;
+        let shelf = self.shelf();
+        if !shelf.unwritten {
+            return Ok(());
+        }
+        shelf.journal.write()?;
+        let places = shelf.all_written();
+        log.counters.writes.add(1);
+        // Before anybody is released: whoever is may write again.
+        log.has_space();
+        log.give_places(places);
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), JournalError> {
+        let log = self.log;
+        let shelf = self.shelf();
+        if shelf.written.shards.is_empty() {
+            return Ok(());
+        }
+        let began = clock::now();
+        if is_planted(Fault::ReleasedBeforeSync) {
+            log.raise(shelf.written.of_shard.iter().copied().enumerate());
+        }
+        // Even where there was no space: what was written may be lost.
+        let proof = (shelf.journal.sync())
+            .map_err(|error| JournalError::Failed(format!("the sync failed: {error}")));
+        if is_planted(Fault::FailedSyncAcknowledged) && proof.is_err() {
+            log.raise(shelf.written.drain());
+            return Ok(());
+        }
+        let proof = proof?;
+        log.counters
+            .synced(clock::now().saturating_duration_since(began));
+        log.note_behind(false);
+        log.release(&proof, shelf.written.drain());
+        Ok(())
+    }
+
+    /// Runs what somebody wants done with the journal in hand, unless the log has failed.
+    pub(crate) fn carry_out(&mut self, mut duty: Box<dyn Duty<J>>) {
+        if self.log.condition() == Condition::Failed {
+            return duty.settle(Some(Refused::LogFailed));
+        }
+        let journal = &mut self.shelf().journal;
+        if catch_unwind(AssertUnwindSafe(|| duty.run(journal))).is_err() {
+            self.fail("a panic while the log was held".to_owned());
+        }
+        duty.settle(None);
+    }
+
+    /// Puts the journal away for good.
+    pub(crate) fn put_away(mut self) {
+        let Some(mut shelf) = self.shelf.take() else {
+            return;
+        };
+        self.log.close();
+        self.log
+            .give_places(std::mem::take(&mut shelf.unwritten_places));
+        // A journal that has panicked may do so again.
+        drop(catch_unwind(AssertUnwindSafe(|| drop(shelf))));
+    }
+}
+
+impl<J: Journal> Drop for Holding<'_, J> {
+    fn drop(&mut self) {
+        let Some(shelf) = self.shelf.take() else {
+            return;
+        };
+        self.log.desk.put(shelf);
+        if self.log.condition() == Condition::Failed {
+            self.log.discard_queue();
+        }
+        let has_mail = self.log.desk.has_mail() && !is_planted(Fault::LogNoSecondLook);
+        if has_mail || self.log.is_wanted.swap(false, SeqCst) {
+            self.log.doorbell.ring();
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! What becomes of the effects of works: a journal to keep them, and the buffer they are gathered in.
+//!
+//! No thread and no channel: who holds the journal, and when, is the business of `log`.
+//!
+//! 1. Only a sync of the journal builds a proof, and releasing whoever waits takes one.
+//! 2. An effect stands in the buffer as a whole or not at all: what a change that did not end has
+//!    left there is cut off.
+
+use std::fmt;
+
+use crate::fault::{Fault, is_planted};
+use crate::unsynced::Unsynced;
+
+/// Where effects are kept, so that they outlive the process. Held by one thread at a time.
+///
+/// A panic in any of its methods counts as [`JournalError::Failed`].
+pub trait Journal: Send + 'static {
+    /// Proof that everything written before is durable. Nothing but [`Journal::sync`] makes one.
+    type Synced;
+
+    /// Takes one record, to be written by the next [`Journal::write`]. Does not block.
+    fn append(&mut self, record: &[u8]);
+
+    /// Hands everything appended to the operating system. Blocks on the file system.
+    ///
+    /// # Errors
+    /// See [`JournalError`].
+    fn write(&mut self) -> Result<(), JournalError>;
+
+    /// Makes everything written durable. Blocks on the disk.
+    ///
+    /// # Errors
+    /// Any error is final: what was written may be lost, although a later sync would succeed.
+    fn sync(&mut self) -> Result<Self::Synced, JournalError>;
+}
+
+/// Why a journal did not do as asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum JournalError {
+    /// There is no space (or no descriptor) now. What was appended is kept, and goes first when the
+    /// journal is asked again.
+    NoSpace(String),
+    /// It failed for good: nothing that was not synced before is certain.
+    Failed(String),
+}
+
+impl fmt::Display for JournalError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoSpace(why) => write!(f, "no space for the log: {why}"),
+            Self::Failed(why) => write!(f, "the log failed: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for JournalError {}
+
+/// The journal of states that keep nothing: it has no values.
+#[derive(Clone, Copy, Debug)]
+pub enum NoJournal {}
+
+impl Journal for NoJournal {
+    type Synced = Self;
+
+    fn append(&mut self, _: &[u8]) {
+        match *self {}
+    }
+
+    fn write(&mut self) -> Result<(), JournalError> {
+        match *self {}
+    }
+
+    fn sync(&mut self) -> Result<Self, JournalError> {
+        match *self {}
+    }
+}
+
+/// The effects of what is being done on one shard, gathered until the shard is put back; and which
+/// keys have effects that are not durable yet.
+#[derive(Debug, Default)]
+pub struct Effects {
+    record: Vec<u8>,
+    whole: usize,
+    dirty: bool,
+    /// The number that the batch being gathered will get.
+    number: u64,
+    unsynced: Option<Unsynced>,
+}
+
+impl Effects {
+    /// No effects yet. `tracks_keys` where replies must not show what is not durable
+    /// ([`SyncMode::Always`](crate::SyncMode::Always)).
+    #[must_use]
+    pub fn new(tracks_keys: bool) -> Self {
+        Self {
+            unsynced: tracks_keys.then(Unsynced::default),
+            ..Self::default()
+        }
+    }
+
+    /// Where the effect of a change of the key with `hash` is appended.
+    #[inline]
+    pub fn of_key(&mut self, hash: u64) -> &mut Vec<u8> {
+        self.dirty = true;
+        if let Some(unsynced) = &mut self.unsynced {
+            unsynced.note(hash, self.number);
+        }
+        &mut self.record
+    }
+
+    /// The whole shard was cleared: what this change has done before does not matter any more. Returns
+    /// where that is written down; a transaction that clears all shards does so in one of them.
+    pub fn of_clear(&mut self) -> &mut Vec<u8> {
+        self.dirty = true;
+        // What changes before it did has been answered already, and this one may still break.
+        self.record.truncate(self.whole);
+        if let Some(unsynced) = &mut self.unsynced {
+            unsynced.note_all(self.number);
+        }
+        &mut self.record
+    }
+
+    /// The number of the batch that a reply about the key with `hash` depends on; 0 for none.
+    #[must_use]
+    #[inline]
+    pub fn needs(&self, hash: u64) -> u64 {
+        self.unsynced
+            .as_ref()
+            .map_or(0, |unsynced| unsynced.needs(hash))
+    }
+
+    /// The number of the batch that a reply about the whole shard depends on; 0 for none.
+    #[must_use]
+    pub fn needs_newest(&self) -> u64 {
+        self.unsynced.as_ref().map_or(0, Unsynced::newest)
+    }
+
+    /// From here on the batch `number` is gathered; everything up to `synced` is durable.
+    pub(crate) fn begin(&mut self, number: u64, synced: u64) {
+        self.number = number;
+        if let Some(unsynced) = &mut self.unsynced {
+            unsynced.forget(synced);
+        }
+    }
+
+    /// What stands there belongs to changes that have ended. Done at the end of each
+    /// [`Loan::change`](crate::Loan::change); whoever makes several changes in one says it between them.
+    pub fn mark_whole(&mut self) {
+        self.whole = self.record.len();
+    }
+
+    /// Drops what a change that did not end has left.
+    pub(crate) fn cut_back(&mut self) {
+        if is_planted(Fault::BrokenChangeKept) {
+            return;
+        }
+        self.record.truncate(self.whole);
+        self.dirty = self.whole > 0;
+    }
+
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.dirty
+    }
+
+    /// Takes the record out, leaving `empty` in its place.
+    pub(crate) fn take(&mut self, empty: Vec<u8>) -> Vec<u8> {
+        debug_assert!(empty.is_empty());
+        self.dirty = false;
+        self.whole = 0;
+        std::mem::replace(&mut self.record, empty)
+    }
+
+    /// Forgets what stands there: it will not be kept.
+    pub(crate) fn abandon(&mut self) {
+        self.record.clear();
+        self.dirty = false;
+        self.whole = 0;
+    }
+
+    /// Moves the record behind another.
+    pub(crate) fn append_to(&mut self, record: &mut Vec<u8>) {
+        record.append(&mut self.record);
+        self.dirty = false;
+        self.whole = 0;
+    }
+
+    /// Whatever is asked from now on depends on everything up to `number`: for a state that was made
+    /// again from a log.
+    pub(crate) fn needs_all_until(&mut self, number: u64) {
+        if let Some(unsynced) = &mut self.unsynced {
+            unsynced.note_all(number);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_broken_change_left_is_cut_off_and_what_came_before_stays() {
+        let mut effects = Effects::new(false);
+        effects.begin(1, 0);
+        effects.of_key(7).extend_from_slice(b"whole");
+        effects.mark_whole();
+        effects.of_key(8).extend_from_slice(b"half");
+        effects.cut_back();
+        assert!(effects.is_dirty());
+        assert_eq!(effects.take(Vec::new()), b"whole");
+        effects.of_key(8).extend_from_slice(b"half");
+        effects.cut_back();
+        assert!(!effects.is_dirty());
+    }
+
+    #[test]
+    fn a_clear_that_broke_takes_nothing_with_it() {
+        let mut effects = Effects::new(false);
+        effects.begin(1, 0);
+        effects.of_key(7).extend_from_slice(b"whole");
+        effects.mark_whole();
+        effects.of_key(8).extend_from_slice(b"pointless");
+        effects.of_clear().extend_from_slice(b"clear");
+        effects.cut_back();
+        assert!(effects.is_dirty());
+        assert_eq!(effects.take(Vec::new()), b"whole");
+    }
+
+    #[test]
+    fn a_reply_needs_the_batch_of_its_own_key_alone() {
+        let mut effects = Effects::new(true);
+        effects.begin(1, 0);
+        effects.of_key(7).push(b'a');
+        effects.begin(2, 0);
+        effects.of_key(8).push(b'b');
+        assert_eq!(
+            (effects.needs(7), effects.needs(8), effects.needs(9)),
+            (1, 2, 0)
+        );
+        assert_eq!(effects.needs_newest(), 2);
+        effects.begin(3, 1);
+        assert_eq!((effects.needs(7), effects.needs(8)), (0, 2));
+    }
+
+    #[test]
+    fn a_clear_wipes_what_it_made_pointless_and_concerns_every_key() {
+        let mut effects = Effects::new(true);
+        effects.begin(4, 3);
+        effects.of_key(7).extend_from_slice(b"pointless");
+        effects.of_clear().extend_from_slice(b"clear");
+        assert_eq!(effects.needs(1234), 4);
+        assert_eq!(effects.take(Vec::new()), b"clear");
+    }
+}

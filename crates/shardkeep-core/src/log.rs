@@ -1,0 +1,476 @@
+//! The log is lent too: the journal on a desk of its own, and the queue of what is to be written.
+//!
+//! Whoever needs a sync borrows the journal, appends the queue in order (its own batch is already in
+//! it), syncs, and puts it back; whoever finds the desk empty has its batch in the queue already.
+//!
+//! 1. A place in the queue is taken *before* the first write of a batch is applied, so a batch never
+//!    waits for room with a shard in hand. A large record takes the room of several.
+//! 2. A batch enters the queue while its shard is held, and the queue is appended in order: so the
+//!    log never turns round two batches of one shard.
+//! 3. No lost batch. Who queues one sets the flag, *then* tries to borrow, or makes sure that the
+//!    committer is awake; who holds the journal clears the flag, *then* empties the queue, and after
+//!    putting the journal back looks at the flag again. (The argument is that of the desk.)
+//! 4. `synced` of a shard only rises, and only by a proof of the journal.
+//! 5. A journal that failed, or whose holder panicked, is failed for good.
+//! 6. Once it stands, the condition changes in the hands of the journal's holder alone. Who has waited
+//!    for a place looks at it again before it has one.
+//! 7. What is queued after the log has failed, or was closed, is discarded: who queues sets the flag,
+//!    *then* looks at the condition; who changes it does that, *then* empties the queue.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+
+use crossbeam_utils::CachePadded;
+
+use crate::awaiting::Awaiting;
+use crate::config::{Durability, SyncMode};
+use crate::deadline::Call;
+use crate::desk::Desk;
+use crate::door::{Door, Turned};
+use crate::doorbell::Doorbell;
+use crate::duty::Duty;
+use crate::error::Refused;
+use crate::fault::{Fault, is_planted};
+use crate::holding::{Holding, Shelf};
+use crate::journal::{Effects, Journal};
+use crate::limits;
+use crate::log_stats::LogCounters;
+use crate::sync::channel::Queue;
+use crate::sync::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Mutex, Waiter, Wake};
+
+/// What the log tells whoever opened the keep.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LogEvent {
+    /// It failed for good: writes are refused until the store is opened again.
+    Failed(String),
+    /// There is no space: writes are refused until there is.
+    NoSpace(String),
+    /// There is space again.
+    Resumed,
+    /// Something that somebody may want to know, although the log is sound.
+    Warning(String),
+}
+
+type Tell = Box<dyn Fn(LogEvent) + Send + Sync>;
+
+/// How the log stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Condition {
+    /// The journal is not there yet: the state is being recovered.
+    Recovering = 0,
+    Open = 1,
+    NoSpace = 2,
+    Failed = 3,
+    /// The journal was put away: the keep is closed.
+    Closed = 4,
+}
+
+impl Condition {
+    fn of(number: u8) -> Self {
+        match number {
+            0 => Self::Recovering,
+            1 => Self::Open,
+            2 => Self::NoSpace,
+            3 => Self::Failed,
+            _ => Self::Closed,
+        }
+    }
+}
+
+/// A batch of one shard, or of the shards of a transaction.
+pub(crate) struct Entry {
+    pub(crate) record: Vec<u8>,
+    pub(crate) marks: Marks,
+    pub(crate) places: usize,
+}
+
+/// Which batches an entry holds: shard and number.
+pub(crate) enum Marks {
+    One(usize, u64),
+    Many(Vec<(usize, u64)>),
+}
+
+/// The numbers of one shard's batches.
+#[derive(Default)]
+struct Numbers {
+    /// The last that was queued. Written by the shard's holder alone.
+    queued: AtomicU64,
+    /// The last that is durable.
+    synced: AtomicU64,
+}
+
+/// How far a commit goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    Write,
+    Sync,
+}
+
+pub(crate) struct Log<J: Journal> {
+    pub(crate) desk: Desk<Shelf<J>>,
+    pub(crate) queue: Queue<Entry>,
+    /// Buffers of entries that were appended, to be used again.
+    pub(crate) spare: Queue<Vec<u8>>,
+    door: Door,
+    condition: AtomicU8,
+    why: Mutex<String>,
+    numbers: Box<[CachePadded<Numbers>]>,
+    pub(crate) awaiting: Awaiting,
+    /// Wakes the committer.
+    pub(crate) doorbell: Doorbell,
+    /// Ends the window in which the committer gathers.
+    pub(crate) gathering: Waiter,
+    pub(crate) durability: Durability,
+    pub(crate) counters: LogCounters,
+    /// The committer has found the desk empty: whoever puts the journal back rings.
+    pub(crate) is_wanted: AtomicBool,
+    /// Callers that wait until everything queued is durable, whatever the mode.
+    pub(crate) syncs_wanted: AtomicUsize,
+    /// Something was written and is not durable. Written by the journal's holder.
+    behind: AtomicBool,
+    pub(crate) duties: Queue<Box<dyn Duty<J>>>,
+    closing: AtomicBool,
+    tell: Tell,
+}
+
+impl<J: Journal> Log<J> {
+    pub(crate) fn new(shards: usize, durability: Durability, tell: Tell) -> Self {
+        let numbers = (0..shards).map(|_| CachePadded::new(Numbers::default()));
+        Self {
+            desk: Desk::empty(),
+            queue: Queue::bounded(limits::LOG_PLACES),
+            spare: Queue::bounded(limits::LOG_SPARE_BUFFERS),
+            door: Door::new(),
+            condition: AtomicU8::new(Condition::Recovering as u8),
+            why: Mutex::new(String::new()),
+            numbers: numbers.collect(),
+            awaiting: Awaiting::new(),
+            doorbell: Doorbell::new(),
+            gathering: Waiter::new(),
+            durability,
+            counters: LogCounters::default(),
+            is_wanted: AtomicBool::new(false),
+            syncs_wanted: AtomicUsize::new(0),
+            behind: AtomicBool::new(false),
+            duties: Queue::bounded(limits::LOG_DUTIES_MAX),
+            closing: AtomicBool::new(false),
+            tell,
+        }
+    }
+
+    /// Puts the journal in its place: from now on writes are admitted.
+    ///
+    /// # Panics
+    /// When it was put there before.
+    pub(crate) fn install(&self, journal: J) {
+        assert!(
+            self.condition() == Condition::Recovering,
+            "a log has one journal"
+        );
+        self.desk
+            .put(Box::new(Shelf::new(journal, self.numbers.len())));
+        self.condition.store(Condition::Open as u8, SeqCst);
+    }
+
+    pub(crate) fn condition(&self) -> Condition {
+        Condition::of(self.condition.load(SeqCst))
+    }
+
+    /// Why it stands as it does, where that is not as it should.
+    pub(crate) fn why(&self) -> String {
+        self.why.lock().clone()
+    }
+
+    pub(crate) fn admits(&self) -> Result<(), Refused> {
+        match self.condition() {
+            Condition::Open => Ok(()),
+            Condition::Recovering => Err(Refused::Recovering),
+            Condition::NoSpace => Err(Refused::LogHasNoSpace),
+            Condition::Failed => Err(Refused::LogFailed),
+            Condition::Closed => Err(Refused::Closed),
+        }
+    }
+
+    /// Takes a place, waiting for it until the call ends.
+    pub(crate) fn take_place(&self, call: &Call) -> Result<(), Refused> {
+        self.admits()?;
+        let is_shut = || self.admits().is_err();
+        match self.door.take(limits::LOG_PLACES, call, is_shut) {
+            // It may have been waited for, and much can have happened meanwhile.
+            Ok(()) if is_planted(Fault::PlaceTakenAfterFailure) => Ok(()),
+            Ok(()) => self.admits().inspect_err(|_| self.door.give(1)),
+            Err(Turned::Cancelled) => Err(Refused::Cancelled),
+            Err(Turned::Shut) => Err(self.admits().err().unwrap_or_else(|| self.full())),
+            Err(Turned::TooLate) => {
+                self.counters.refused.add(1);
+                Err(self.full())
+            }
+        }
+    }
+
+    /// Takes places, all or none, without waiting. Without them `wake`, if there is one, is woken when
+    /// there may be some, or the log admits nothing any more.
+    pub(crate) fn try_take_places(
+        &self,
+        places: usize,
+        wake: Option<&Arc<dyn Wake>>,
+    ) -> Result<(), Refused> {
+        self.admits()?;
+        if places > limits::LOG_PLACES {
+            return Err(Refused::OverLimit {
+                limit: "places of the log's queue",
+                allowed: limits::LOG_PLACES as u64,
+                needed: places as u64,
+            });
+        }
+        let taken = match wake {
+            Some(wake) => self.door.take_or_register(places, limits::LOG_PLACES, wake),
+            None => self.door.try_take(places, limits::LOG_PLACES),
+        };
+        if taken {
+            return Ok(());
+        }
+        // Registered, then looked: who changes the condition wakes whoever is registered.
+        self.admits()?;
+        Err(self.full())
+    }
+
+    fn full(&self) -> Refused {
+        Refused::LogFull {
+            places: self.door.taken(),
+        }
+    }
+
+    pub(crate) fn give_places(&self, places: usize) {
+        self.door.give(places);
+    }
+
+    /// Shards whose batches it keeps.
+    pub(crate) fn shards(&self) -> usize {
+        self.numbers.len()
+    }
+
+    /// Places of the queue that are taken.
+    pub(crate) fn places_taken(&self) -> usize {
+        self.door.taken()
+    }
+
+    /// The number that the next batch of `shard` gets. Asked by its holder.
+    pub(crate) fn next_number(&self, shard: usize) -> u64 {
+        self.numbers[shard].queued.load(Relaxed) + 1
+    }
+
+    /// The last batch of `shard` that is durable.
+    #[inline]
+    pub(crate) fn synced(&self, shard: usize) -> u64 {
+        self.numbers[shard].synced.load(SeqCst)
+    }
+
+    /// The last batch of `shard` that was queued.
+    pub(crate) fn queued(&self, shard: usize) -> u64 {
+        self.numbers[shard].queued.load(SeqCst)
+    }
+
+    /// Batches that were queued and are not durable.
+    pub(crate) fn unsynced(&self) -> u64 {
+        let behind = |shard| self.queued(shard) - self.synced(shard).min(self.queued(shard));
+        (0..self.numbers.len()).map(behind).sum()
+    }
+
+    /// Queues what was gathered on `shard`, in the place taken for it. Called by the shard's holder.
+    pub(crate) fn queue_batch(&self, shard: usize, effects: &mut Effects) {
+        let (record, marks) = self.take_batch(shard, effects);
+        self.enqueue(record, marks);
+    }
+
+    pub(crate) fn take_batch(&self, shard: usize, effects: &mut Effects) -> (Vec<u8>, Marks) {
+        let record = effects.take(self.spare.try_recv().unwrap_or_default());
+        let number = self.next_number(shard);
+        self.numbers[shard].queued.store(number, SeqCst);
+        (record, Marks::One(shard, number))
+    }
+
+    /// Queues what a transaction did to several shards as one record. Called by their holder.
+    pub(crate) fn queue_transaction<'e>(
+        &self,
+        shards: impl Iterator<Item = (usize, &'e mut Effects)>,
+    ) {
+        let mut record = self.spare.try_recv().unwrap_or_default();
+        let mut marks = Vec::new();
+        for (shard, effects) in shards {
+            let number = self.next_number(shard);
+            self.numbers[shard].queued.store(number, SeqCst);
+            effects.append_to(&mut record);
+            marks.push((shard, number));
+        }
+        if marks.is_empty() {
+            return self.give_places(1);
+        }
+        self.enqueue(record, Marks::Many(marks));
+    }
+
+    pub(crate) fn enqueue(&self, record: Vec<u8>, marks: Marks) {
+        let more = record.len() / limits::LOG_PLACE_BYTES;
+        if more > 0 {
+            self.door.force(more);
+        }
+        self.counters.queued(record.len());
+        let entry = Entry {
+            record,
+            marks,
+            places: 1 + more,
+        };
+        let sent = self.queue.try_send(entry);
+        assert!(sent.is_ok(), "a batch was queued without a place");
+        self.desk.set_mail();
+        self.limit_gathering();
+    }
+
+    /// Makes sure that what was queued is looked at, where the caller does not commit it.
+    pub(crate) fn ring_if_queued(&self) {
+        if !self.desk.has_mail() {
+            return;
+        }
+        match self.condition() {
+            Condition::Recovering | Condition::Open | Condition::NoSpace => self.doorbell.ring(),
+            Condition::Failed | Condition::Closed => self.discard_queue(),
+        }
+    }
+
+    /// Whether something was queued that nobody has begun to append.
+    pub(crate) fn has_queued(&self) -> bool {
+        self.desk.has_mail()
+    }
+
+    /// Borrows the journal, if it lies on its desk.
+    pub(crate) fn borrow(&self) -> Option<Holding<'_, J>> {
+        let shelf = self.desk.borrow()?;
+        Some(Holding::new(self, shelf))
+    }
+
+    /// As [`Log::borrow`], for the committer: if the desk is empty, it is rung when that changes.
+    pub(crate) fn borrow_or_ask(&self) -> Option<Holding<'_, J>> {
+        self.borrow().or_else(|| {
+            self.is_wanted
+                .store(!is_planted(Fault::JournalNotAskedFor), SeqCst);
+            self.borrow()
+        })
+    }
+
+    /// Whether somebody waits until everything queued is durable.
+    pub(crate) fn wants_sync(&self) -> bool {
+        self.syncs_wanted.load(SeqCst) > 0
+    }
+
+    /// Whether something was written and is not durable.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.behind.load(SeqCst)
+    }
+
+    /// Something was written and is not durable, or nothing is. The committer, which syncs at
+    /// intervals, hears of it, whoever has written.
+    pub(crate) fn note_behind(&self, is_behind: bool) {
+        let was_behind = self.behind.swap(is_behind, SeqCst);
+        if is_behind && !was_behind && matches!(self.durability.sync, SyncMode::Interval(_)) {
+            self.doorbell.ring();
+        }
+    }
+
+    /// Raises `synced`, which takes a proof, and wakes whoever waited for that.
+    pub(crate) fn release(&self, _: &J::Synced, durable: impl Iterator<Item = (usize, u64)>) {
+        if is_planted(Fault::WokenBeforeRaised) {
+            self.awaiting.wake_where(|_| true);
+            for (shard, number) in durable {
+                self.numbers[shard].synced.fetch_max(number, SeqCst);
+            }
+            return;
+        }
+        self.raise(durable);
+    }
+
+    /// For those who have a proof (and for planted faults).
+    pub(crate) fn raise(&self, durable: impl Iterator<Item = (usize, u64)>) {
+        for (shard, number) in durable {
+            self.numbers[shard].synced.fetch_max(number, SeqCst);
+        }
+        let is_synced = |(shard, number): (usize, u64)| self.synced(shard) >= number;
+        self.awaiting.wake_where(|what| what.is_none_or(is_synced));
+    }
+
+    /// Ends the window in which the committer gathers, where too much has gathered already.
+    fn limit_gathering(&self) {
+        if !self.durability.window.is_zero() && self.door.taken() >= limits::LOG_GATHERED_MAX {
+            self.gathering.wake();
+        }
+    }
+
+    /// Takes what was queued when the log had failed, or was closed: it will not be written.
+    pub(crate) fn discard_queue(&self) {
+        self.desk.clear_mail();
+        while let Some(entry) = self.queue.try_recv() {
+            self.give_places(entry.places);
+        }
+    }
+
+    /// The keep is closed: the committer finishes, and puts the journal away.
+    pub(crate) fn begin_closing(&self) {
+        self.closing.store(true, SeqCst);
+        self.gathering.wake();
+        self.doorbell.ring();
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(SeqCst)
+    }
+
+    /// The journal is put away. Called by its last holder.
+    pub(crate) fn close(&self) {
+        // Not over a failure: that is worth more to whoever asks.
+        if self.condition() != Condition::Failed {
+            self.condition.store(Condition::Closed as u8, SeqCst);
+        }
+        self.turn_away();
+        self.discard_queue();
+        self.refuse_duties();
+    }
+
+    /// Wakes everybody who waits for what will not come.
+    fn turn_away(&self) {
+        self.awaiting.wake_where(|_| true);
+        if !is_planted(Fault::WaitersLeftAtTheDoor) {
+            self.door.wake_all();
+        }
+    }
+
+    /// Nothing will be acknowledged any more; what was appended needs its `places` no longer. Called by
+    /// the journal's holder, or where there is none.
+    pub(crate) fn fail(&self, why: String, places: usize) {
+        self.why.lock().clone_from(&why);
+        self.note_behind(false);
+        if self.condition.swap(Condition::Failed as u8, SeqCst) != Condition::Failed as u8 {
+            (self.tell)(LogEvent::Failed(why));
+        }
+        self.give_places(places);
+        self.turn_away();
+    }
+
+    pub(crate) fn has_no_space(&self, why: String) {
+        self.why.lock().clone_from(&why);
+        if self.condition.swap(Condition::NoSpace as u8, SeqCst) != Condition::NoSpace as u8 {
+            (self.tell)(LogEvent::NoSpace(why));
+            self.door.wake_all();
+            // Whoever has found out, it is the committer that tries again.
+            self.doorbell.ring();
+        }
+    }
+
+    pub(crate) fn has_space(&self) {
+        if self.condition() == Condition::NoSpace {
+            self.condition.store(Condition::Open as u8, SeqCst);
+            self.why.lock().clear();
+            (self.tell)(LogEvent::Resumed);
+        }
+    }
+}

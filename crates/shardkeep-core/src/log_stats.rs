@@ -1,0 +1,76 @@
+//! What the log has seen.
+
+use std::time::Duration;
+
+use crate::stats::EventCount;
+
+#[derive(Default)]
+pub(crate) struct LogCounters {
+    batches: EventCount,
+    bytes_queued: EventCount,
+    bytes_appended: EventCount,
+    pub(crate) writes: EventCount,
+    syncs: EventCount,
+    sync_us: EventCount,
+    sync_us_max: EventCount,
+    pub(crate) refused: EventCount,
+}
+
+impl LogCounters {
+    pub(crate) fn queued(&self, bytes: usize) {
+        self.batches.add(1);
+        self.bytes_queued.add(bytes as u64);
+    }
+
+    pub(crate) fn appended(&self, bytes: usize) {
+        self.bytes_appended.add(bytes as u64);
+    }
+
+    pub(crate) fn synced(&self, took: Duration) {
+        let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.syncs.add(1);
+        self.sync_us.add(us);
+        self.sync_us_max.at_least(us);
+    }
+
+    pub(crate) fn snapshot(&self, places_taken: usize) -> LogStats {
+        LogStats {
+            places_taken,
+            batches: self.batches.get(),
+            bytes: self.bytes_appended.get(),
+            bytes_waiting: self
+                .bytes_queued
+                .get()
+                .saturating_sub(self.bytes_appended.get()),
+            writes: self.writes.get(),
+            syncs: self.syncs.get(),
+            sync_time: Duration::from_micros(self.sync_us.get()),
+            sync_time_max: Duration::from_micros(self.sync_us_max.get()),
+            refused: self.refused.get(),
+        }
+    }
+}
+
+/// What the log has seen since the keep was opened. Fields may be a moment apart.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LogStats {
+    /// Places of the queue taken now, of [`LOG_PLACES`](crate::limits::LOG_PLACES).
+    pub places_taken: usize,
+    /// Batches queued.
+    pub batches: u64,
+    /// Bytes of effects appended.
+    pub bytes: u64,
+    /// Bytes of effects that wait in the queue.
+    pub bytes_waiting: u64,
+    /// Times the queue was written out.
+    pub writes: u64,
+    /// Syncs.
+    pub syncs: u64,
+    /// Time of all syncs.
+    pub sync_time: Duration,
+    /// Time of the longest.
+    pub sync_time_max: Duration,
+    /// Writes refused because the queue was full.
+    pub refused: u64,
+}

@@ -1,0 +1,181 @@
+//! What a keep offers to those who write: places in the log's queue, and waiting until a write is
+//! durable.
+
+use std::sync::Arc;
+
+use crate::deadline::Call;
+use crate::error::{Error, Lost, OpenError, Refused};
+use crate::keep::Keep;
+use crate::log_stats::LogStats;
+use crate::place::{Places, Reservation};
+use crate::sync::Wake;
+use crate::work::State;
+
+impl<S: State> Keep<S> {
+    /// Reserves a place in the log's queue for one change, waiting for it until the call ends. To be
+    /// called with no shard in hand.
+    ///
+    /// # Errors
+    /// Why nothing can be written now.
+    #[inline]
+    pub fn reserve(&self, call: &Call) -> Result<Reservation<'_, S>, Refused> {
+        let shared = &*self.shared;
+        let places = match &shared.log {
+            None => 0,
+            Some(log) => {
+                log.take_place(call)?;
+                1
+            }
+        };
+        Ok(Reservation::of(shared, places))
+    }
+
+    /// Reserves places for `changes` changes at once, or none of them, without waiting. If they are not
+    /// to be had, `wake` is woken when they may be.
+    ///
+    /// # Errors
+    /// Why nothing can be written now.
+    pub fn try_reserve(
+        &self,
+        changes: usize,
+        wake: Option<&Arc<dyn Wake>>,
+    ) -> Result<Reservation<'_, S>, Refused> {
+        let shared = &*self.shared;
+        let places = match &shared.log {
+            None => 0,
+            Some(log) => {
+                log.try_take_places(changes, wake)?;
+                changes
+            }
+        };
+        Ok(Reservation::of(shared, places))
+    }
+
+    /// No places yet, to be filled by [`Places::try_take`].
+    #[must_use]
+    pub fn no_places(&self) -> Places<S::Journal> {
+        Places::none(self.shared.log.clone())
+    }
+
+    /// Moves `count` of `places` into a reservation.
+    ///
+    /// # Panics
+    /// When there are not so many.
+    #[must_use]
+    pub fn reserve_from(
+        &self,
+        places: &mut Places<S::Journal>,
+        count: usize,
+    ) -> Reservation<'_, S> {
+        places.move_out(count);
+        Reservation::of(&self.shared, count)
+    }
+
+    /// Waits until batch `number` of shard `index` is durable (see [`Effects::needs`]), carrying the
+    /// commit out itself where it may and the journal is to be had. Number 0 is always durable.
+    ///
+    /// Blocks until then, until the log fails, or until the deadline of `call`; not beyond it, except
+    /// for a sync that this very thread carries out.
+    ///
+    /// # Errors
+    /// [`Lost`]: what was done may not survive.
+    ///
+    /// [`Effects::needs`]: crate::Effects::needs
+    #[inline]
+    pub fn wait_synced(&self, index: usize, number: u64, call: &Call) -> Result<(), Lost> {
+        match &self.shared.log {
+            Some(log) if number > 0 => log.wait_synced(index, number, call),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Whether batch `number` of shard `index` is durable.
+    #[must_use]
+    #[inline]
+    pub fn is_synced(&self, index: usize, number: u64) -> bool {
+        match &self.shared.log {
+            Some(log) => log.synced(index) >= number,
+            None => true,
+        }
+    }
+
+    /// Waits until everything queued so far is durable, whatever the sync mode.
+    ///
+    /// # Errors
+    /// [`Lost`]: some of it may not survive.
+    pub fn sync(&self, call: &Call) -> Result<(), Lost> {
+        let Some(log) = &self.shared.log else {
+            return Ok(());
+        };
+        log.sync_all(call)
+    }
+
+    /// Has `wake` woken once, at the end of the next sync, or when the log has failed. For those who
+    /// wait for many things at once; to be followed by another look.
+    pub fn await_sync(&self, wake: &Arc<dyn Wake>) {
+        if let Some(log) = &self.shared.log {
+            log.await_sync(None, wake);
+        }
+    }
+
+    /// Commits what is queued on this thread, if the journal is to be had at once; else makes sure that
+    /// somebody does. Blocks for a write, and with `SyncMode::Always` for a sync.
+    pub fn commit(&self) {
+        if let Some(log) = &self.shared.log {
+            log.commit_here();
+        }
+    }
+
+    /// Makes sure that the committer looks at what was queued.
+    pub fn wake_committer(&self) {
+        self.shared.wake_committer();
+    }
+
+    /// Why the log admits no writes, if so.
+    #[must_use]
+    pub fn log_refuses(&self) -> Option<(Refused, String)> {
+        let log = self.shared.log.as_ref()?;
+        log.admits().err().map(|why| (why, log.why()))
+    }
+
+    /// What the log has seen; `None` without one.
+    #[must_use]
+    pub fn log_stats(&self) -> Option<LogStats> {
+        let log = self.shared.log.as_ref()?;
+        Some(log.counters.snapshot(log.places_taken()))
+    }
+
+    /// Puts the journal in its place and starts the committer: from now on writes are admitted.
+    ///
+    /// # Errors
+    /// A thread that could not be started.
+    ///
+    /// # Panics
+    /// When the keep was opened without durability, or has its journal already.
+    pub fn install_journal(&self, journal: S::Journal) -> Result<(), OpenError> {
+        let Some(log) = &self.shared.log else {
+            panic!("a keep without durability has no journal");
+        };
+        log.install(journal);
+        // Without it nothing would be written that nobody waits for.
+        self.start_committer()
+            .inspect_err(|error| log.fail(error.to_string(), 0))
+    }
+
+    /// Has the committer run `duty` with the journal in hand, after everything queued so far was
+    /// written and synced (where there is no space, without that: it may make some). Blocks until that
+    /// is done, or until the deadline of `call`.
+    ///
+    /// # Errors
+    /// *Refused* where it will not run; *lost* where it may.
+    pub fn on_journal<T: Send + 'static>(
+        &self,
+        call: &Call,
+        duty: impl FnOnce(&mut S::Journal) -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        match &self.shared.log {
+            Some(log) => log.on_journal(call, duty),
+            None => Err(Refused::LogFailed.into()),
+        }
+    }
+}

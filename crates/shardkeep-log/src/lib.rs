@@ -1,0 +1,40 @@
+#![doc = include_str!("../README.md")]
+
+mod adopt;
+mod check;
+#[cfg(unix)]
+mod directory;
+mod error;
+#[doc(hidden)]
+pub mod fault;
+pub mod format;
+pub mod limits;
+mod log;
+mod manifest;
+pub mod names;
+mod open_error;
+mod options;
+mod recovery;
+mod repair;
+mod replay;
+mod segment;
+mod snapshot;
+pub mod storage;
+mod walk;
+mod write;
+
+pub use check::{Checked, Content, Report, check};
+#[cfg(unix)]
+pub use directory::{Directory, DirectoryError, DirectoryFile};
+pub use error::{
+    AdoptError, AppendError, DiskError, LogFailed, Operation, SnapshotError, WriteError,
+};
+pub use format::{Lsn, StoreId};
+pub use log::{Log, Synced};
+pub use open_error::{Damage, OpenError};
+pub use options::Options;
+pub use recovery::{Progress, Record, Recovery, Warning};
+pub use repair::{RepairError, Repaired, repair};
+pub use replay::Replay;
+pub use snapshot::{Compression, FinishedSnapshot, FrameBuffer, SnapshotReader, SnapshotWriter};
+pub use storage::{File, Storage};

@@ -1,0 +1,346 @@
+//! The log being written: records in, in order, and the proof that they are durable.
+//!
+//! Not a queue and not a thread: the caller decides when to write and when to sync, and nothing here
+//! waits for anything but the disk.
+//!
+//! 1. Records are written in the order in which they were appended, each whole within one segment.
+//! 2. `synced <= written <= appended`; only a sync that succeeded moves `synced`, and a [`Synced`] is made
+//!    of nothing else.
+//! 3. After a failed sync nothing is accepted any more, whatever later calls would say.
+//! 4. A segment gets its first record only when all before it are synced and the manifest lists it.
+
+use std::fmt;
+use std::sync::{Arc, Weak};
+
+use crate::error::{AppendError, DiskError, LogFailed, Operation, WriteError};
+use crate::fault::{Fault, is_planted};
+use crate::format::{FILE_HEADER_BYTES, HEAD_BYTES, Head, Lsn, StoreId};
+use crate::limits::{BUFFER_KEPT_BYTES, PAYLOAD_BYTES_MAX};
+use crate::manifest::{self, Manifest};
+use crate::names::{segment_name, snapshot_name};
+use crate::options::Options;
+use crate::storage::{File, Storage};
+
+/// Proof that all records up to one are durable. Only a log makes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Synced {
+    lsn: Lsn,
+}
+
+impl Synced {
+    /// The newest record that is durable, with all before it.
+    #[must_use]
+    pub const fn lsn(self) -> Lsn {
+        self.lsn
+    }
+
+    /// Whether `lsn` is durable.
+    #[must_use]
+    pub fn covers(self, lsn: Lsn) -> bool {
+        lsn <= self.lsn
+    }
+}
+
+/// A file of the store, held by all who may read it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    Segment(Lsn),
+    Snapshot(Lsn),
+}
+
+impl Part {
+    pub(crate) fn name(self) -> String {
+        match self {
+            Self::Segment(first) => segment_name(first),
+            Self::Snapshot(lsn) => snapshot_name(lsn),
+        }
+    }
+
+    pub(crate) const fn lsn(self) -> Lsn {
+        match self {
+            Self::Segment(lsn) | Self::Snapshot(lsn) => lsn,
+        }
+    }
+}
+
+/// The segment that gets the records.
+pub(crate) struct Active<F> {
+    /// Its name.
+    pub(crate) name: String,
+    pub(crate) file: F,
+    /// Where the next record goes.
+    pub(crate) end: u64,
+    /// Bytes of the file: zeros from `end` on.
+    pub(crate) sized: u64,
+}
+
+/// A log to append to. It comes from [`Recovery::into_log`](crate::Recovery::into_log).
+pub struct Log<S: Storage> {
+    pub(crate) storage: Arc<S>,
+    pub(crate) store: StoreId,
+    pub(crate) options: Options,
+    seed: u32,
+    /// Ascending.
+    pub(crate) snapshots: Vec<Arc<Part>>,
+    /// Ascending; the last one is active.
+    pub(crate) segments: Vec<Arc<Part>>,
+    /// No longer listed, and to be removed when nobody reads them.
+    pub(crate) condemned: Vec<Arc<Part>>,
+    pub(crate) active: Active<S::File>,
+    /// Records that are not written, each head and payload.
+    pub(crate) buffer: Vec<u8>,
+    appended: Lsn,
+    pub(crate) written: Lsn,
+    pub(crate) synced: Lsn,
+    /// What the manifest says is synced.
+    pub(crate) recorded: Lsn,
+    failed: Option<LogFailed>,
+    /// Alive while a snapshot is being written.
+    pub(crate) writing: Weak<()>,
+}
+
+/// What recovery has found out.
+pub(crate) struct Found<S: Storage> {
+    pub(crate) storage: Arc<S>,
+    pub(crate) options: Options,
+    pub(crate) manifest: Manifest,
+    pub(crate) active: Active<S::File>,
+    /// The last record; it is durable.
+    pub(crate) last: Lsn,
+}
+
+impl<S: Storage> Log<S> {
+    pub(crate) fn new(found: Found<S>) -> Self {
+        let arcs = |parts: &[Lsn], part: fn(Lsn) -> Part| -> Vec<Arc<Part>> {
+            parts.iter().map(|lsn| Arc::new(part(*lsn))).collect()
+        };
+        Self {
+            seed: found.manifest.store.records_seed(),
+            store: found.manifest.store,
+            snapshots: arcs(&found.manifest.snapshots, Part::Snapshot),
+            segments: arcs(&found.manifest.segments, Part::Segment),
+            condemned: Vec::new(),
+            recorded: found.manifest.synced,
+            storage: found.storage,
+            options: found.options,
+            active: found.active,
+            buffer: Vec::new(),
+            appended: found.last,
+            written: found.last,
+            synced: found.last,
+            failed: None,
+            writing: Weak::new(),
+        }
+    }
+
+    /// Takes a record with these bytes and gives it its number. Does not touch the disk; allocates only
+    /// while the buffer grows to what is usual between two writes.
+    ///
+    /// # Errors
+    /// The record is too large, or the log has failed. It has not been taken.
+    pub fn append(&mut self, payload: &[u8]) -> Result<Lsn, AppendError> {
+        self.append_parts(&[payload])
+    }
+
+    /// As [`Log::append`], for a payload that lies in several places.
+    ///
+    /// # Errors
+    /// As for [`Log::append`].
+    pub fn append_parts(&mut self, parts: &[&[u8]]) -> Result<Lsn, AppendError> {
+        self.alive().map_err(AppendError::Failed)?;
+        let bytes = parts.iter().map(|part| part.len()).sum();
+        let limit = PAYLOAD_BYTES_MAX;
+        if bytes > limit {
+            return Err(AppendError::TooLarge { bytes, limit });
+        }
+        let checksum = parts
+            .iter()
+            .fold(0, |crc, part| crc32c::crc32c_append(crc, part));
+        let lsn = self.appended.next();
+        let head = Head::record(lsn, self.synced, bytes as u32, checksum);
+        self.buffer.reserve(HEAD_BYTES + bytes);
+        self.buffer.extend_from_slice(&head.encode(self.seed));
+        for part in parts {
+            self.buffer.extend_from_slice(part);
+        }
+        self.appended = lsn;
+        Ok(lsn)
+    }
+
+    /// Bytes that were appended and are not written: the caller bounds them by not appending more.
+    #[must_use]
+    pub fn buffered_bytes(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// The newest record that was appended.
+    #[must_use]
+    pub fn appended(&self) -> Lsn {
+        self.appended
+    }
+
+    /// The newest record that was written: it survives a crash of the process, not a power cut.
+    #[must_use]
+    pub fn written(&self) -> Lsn {
+        self.written
+    }
+
+    /// The proof of the last sync.
+    #[must_use]
+    pub fn synced(&self) -> Synced {
+        Synced { lsn: self.synced }
+    }
+
+    /// The store's identity.
+    #[must_use]
+    pub fn store(&self) -> StoreId {
+        self.store
+    }
+
+    /// The record at which the newest snapshot began, if there is one.
+    #[must_use]
+    pub fn newest_snapshot(&self) -> Option<Lsn> {
+        self.snapshots.last().map(|part| part.lsn())
+    }
+
+    /// How many segments there are.
+    #[must_use]
+    pub fn segments(&self) -> usize {
+        self.segments.len()
+    }
+
+    /// The first error, when the log has failed.
+    #[must_use]
+    pub fn failed(&self) -> Option<&LogFailed> {
+        self.failed.as_ref()
+    }
+
+    /// Makes durable what was written, and proves it. Blocks for the disk, unless there is nothing to
+    /// do. What is only appended is not covered: [`Log::write`] comes first.
+    ///
+    /// # Errors
+    /// The disk refuses, out of space included: the log has failed for good, and every later call says
+    /// so with this first error.
+    pub fn sync(&mut self) -> Result<Synced, LogFailed> {
+        self.alive()?;
+        if self.written > self.synced {
+            self.sync_active()?;
+        }
+        Ok(self.synced())
+    }
+
+    /// Writes and syncs all, gives back what was written ahead, and records in the manifest how far the
+    /// log is synced: so that the next opening notices if anything of it is gone. The log may be used
+    /// on. Blocks for the disk.
+    ///
+    /// # Errors
+    /// As for [`Log::write`]: after `NoSpace` it may be called again.
+    pub fn close(&mut self) -> Result<Synced, WriteError> {
+        self.write()?;
+        self.cut()?;
+        self.sync()?;
+        self.sweep();
+        if self.recorded < self.synced {
+            self.replace_manifest(&self.manifest())?;
+        }
+        Ok(self.synced())
+    }
+
+    /// The manifest as it should be now.
+    pub(crate) fn manifest(&self) -> Manifest {
+        let lsns = |parts: &[Arc<Part>]| parts.iter().map(|part| part.lsn()).collect();
+        Manifest {
+            store: self.store,
+            synced: self.synced,
+            snapshots: lsns(&self.snapshots),
+            segments: lsns(&self.segments),
+        }
+    }
+
+    /// Makes `manifest` the one in force.
+    pub(crate) fn replace_manifest(&mut self, manifest: &Manifest) -> Result<(), WriteError> {
+        match manifest.replace(&*self.storage) {
+            Ok(()) => {
+                self.recorded = manifest.synced;
+                Ok(())
+            }
+            Err(refused) if refused.is_retryable => Err(WriteError::NoSpace(refused.error)),
+            Err(refused) => Err(self.fail(refused.error).into()),
+        }
+    }
+
+    /// Cuts off what was written ahead.
+    pub(crate) fn cut(&mut self) -> Result<(), LogFailed> {
+        if self.active.sized > self.active.end {
+            if let Err(error) = self.active.file.set_len(self.active.end) {
+                let error = DiskError::new(Operation::Cut, &self.active.name, error);
+                return Err(self.fail(error));
+            }
+            self.active.sized = self.active.end;
+        }
+        Ok(())
+    }
+
+    /// Syncs the active segment.
+    pub(crate) fn sync_active(&mut self) -> Result<(), LogFailed> {
+        if is_planted(Fault::SyncSkipped) {
+            self.synced = self.written;
+            return Ok(());
+        }
+        match manifest::sync(&self.active.file, &self.active.name) {
+            Ok(()) => {
+                self.synced = self.written;
+                Ok(())
+            }
+            Err(error) => Err(self.fail(error)),
+        }
+    }
+
+    /// Removes what nobody needs any more, as far as nobody reads it. What cannot be removed is tried
+    /// again at the next occasion, and by recovery.
+    pub(crate) fn sweep(&mut self) {
+        let storage = &self.storage;
+        self.condemned
+            .retain(|part| Arc::strong_count(part) > 1 || storage.remove(&part.name()).is_err());
+    }
+
+    /// Whether the active segment holds no record.
+    pub(crate) fn active_is_empty(&self) -> bool {
+        self.active.end <= FILE_HEADER_BYTES as u64
+    }
+
+    /// Refuses after a failure.
+    pub(crate) fn alive(&self) -> Result<(), LogFailed> {
+        match &self.failed {
+            Some(failed) if !is_planted(Fault::FailureForgotten) => Err(failed.clone()),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// The log has failed for good.
+    pub(crate) fn fail(&mut self, cause: DiskError) -> LogFailed {
+        self.failed.get_or_insert(LogFailed { cause }).clone()
+    }
+
+    /// Forgets the first `bytes` of the buffer.
+    pub(crate) fn forget_written(&mut self, bytes: usize) {
+        if bytes == self.buffer.len() {
+            self.buffer.clear();
+            self.buffer.shrink_to(BUFFER_KEPT_BYTES);
+        } else {
+            self.buffer.drain(..bytes);
+        }
+    }
+}
+
+impl<S: Storage> fmt::Debug for Log<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Log")
+            .field("store", &self.store)
+            .field("appended", &self.appended)
+            .field("written", &self.written)
+            .field("synced", &self.synced)
+            .field("failed", &self.failed)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,64 @@
+//! What the caller chooses.
+
+use crate::format::StoreId;
+use crate::limits::{
+    AHEAD_BYTES_DEFAULT, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MIN, SNAPSHOTS_KEPT_MAX,
+};
+use crate::open_error::OpenError;
+
+/// How a store is opened and its log written.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Make a store of this identity when there is none; `None`: there must be one. The bytes come from
+    /// the system's source of randomness, since this crate has none.
+    pub create: Option<StoreId>,
+    /// Size of a segment in bytes beyond which the next record begins a new one.
+    pub segment_bytes: u64,
+    /// Zeros written ahead of the records in bytes, so that syncs are cheaper; 0: none.
+    pub ahead_bytes: u64,
+    /// Snapshots to keep, with the log behind the oldest of them. With more than one, a damaged
+    /// snapshot can be repaired without loss.
+    pub snapshots_kept: usize,
+}
+
+impl Options {
+    /// A store that must be there, with default sizes, and one snapshot.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            create: None,
+            segment_bytes: SEGMENT_BYTES_DEFAULT,
+            ahead_bytes: AHEAD_BYTES_DEFAULT,
+            snapshots_kept: 1,
+        }
+    }
+
+    pub(crate) fn verify(&self) -> Result<(), OpenError> {
+        if self.segment_bytes < SEGMENT_BYTES_MIN {
+            return Err(OpenError::Setting {
+                name: "segment_bytes",
+                value: self.segment_bytes,
+                allowed: "512 and more",
+            });
+        }
+        if !(1..=SNAPSHOTS_KEPT_MAX).contains(&self.snapshots_kept) {
+            return Err(OpenError::Setting {
+                name: "snapshots_kept",
+                value: self.snapshots_kept as u64,
+                allowed: "1 to 16",
+            });
+        }
+        Ok(())
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+const _: () = assert!(
+    SEGMENT_BYTES_MIN == 512 && SNAPSHOTS_KEPT_MAX == 16,
+    "as the texts say"
+);

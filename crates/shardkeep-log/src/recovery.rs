@@ -1,0 +1,463 @@
+//! From a directory to a log that can be written: the snapshot, the records behind it, the tail.
+//!
+//! Not an interpreter: what payloads mean is the caller's business, and so is reading frames in
+//! parallel.
+//!
+//! 1. Nothing is changed before all of the log has been read and found sound: see `into_log`.
+//! 2. Every step of `into_log` may be the last before a crash; the next recovery then does the rest.
+//! 3. What was read from the log is durable before the log is handed out, even if an earlier sync has
+//!    failed: records not proven to be synced are written again, since the system may believe that it
+//!    has written what it has lost.
+//! 4. Bytes that are cut off can never stand behind new ones: the cut is synced first.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::error::{DiskError, Operation};
+use crate::fault::{Fault, is_planted};
+use crate::format::{FILE_HEADER_BYTES, FileHeader, FileKind, Lsn, StoreId};
+use crate::limits::WINDOW_BYTES;
+use crate::log::{Active, Found, Log};
+use crate::manifest::{Manifest, sync_directory};
+use crate::names::{MANIFEST, Name, segment_name, snapshot_name};
+use crate::open_error::OpenError;
+use crate::options::Options;
+use crate::segment::{Cursor, Step, open_file};
+use crate::snapshot::SnapshotReader;
+use crate::storage::{File, Storage, read_exact_at, write_all_at};
+use crate::walk::Walk;
+use crate::write::{NotBegun, begin_segment};
+
+/// A record of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// Its number.
+    pub lsn: Lsn,
+    /// What was appended.
+    pub payload: &'a [u8],
+}
+
+/// How much of a recovery is done, in bytes of files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes read.
+    pub done: u64,
+    /// Bytes to read in all.
+    pub total: u64,
+}
+
+/// What a recovery did that somebody may want to know. The store is sound.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Warning {
+    /// The log ended with bytes that are no whole record: a write that a crash has cut short. They were
+    /// never proven to be synced, and were cut off.
+    TornTail {
+        /// The segment.
+        file: String,
+        /// Where it ends now.
+        offset: u64,
+        /// Bytes that were cut off.
+        bytes: u64,
+        /// The number that the next record gets.
+        next: Lsn,
+    },
+    /// A file that is not needed any more could not be removed.
+    NotRemoved(DiskError),
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TornTail {
+                file,
+                offset,
+                bytes,
+                next,
+            } => write!(
+                f,
+                "{file} ended with {bytes} bytes of a write that a crash has cut short; they were \
+                 cut off at offset {offset}, where record {next} begins"
+            ),
+            Self::NotRemoved(error) => write!(f, "a file that is not needed stays: {error}"),
+        }
+    }
+}
+
+/// A store that is being read. In this order: frames of the snapshot, if there is one; records; the log.
+///
+/// ```
+/// use std::sync::Arc;
+/// use shardkeep_log::{Directory, FrameBuffer, Options, Recovery, StoreId};
+/// # let path = std::env::temp_dir().join(format!("shardkeep-log-doc-recovery-{}", std::process::id()));
+/// let directory = Arc::new(Directory::create(&path)?);
+/// let create = Some(StoreId::new([7; 16])); // from the system's source of randomness
+/// let mut recovery = Recovery::open(directory, Options { create, ..Options::new() })?;
+/// if let Some(snapshot) = recovery.snapshot() {
+///     let mut buffer = FrameBuffer::default();
+///     for index in 0..snapshot.frames() {
+///         let frame = snapshot.read_frame(index, &mut buffer)?;
+///         // ... the state as it was, from any number of threads
+/// #       let _ = frame;
+///     }
+/// }
+/// while let Some(record) = recovery.next_record()? {
+///     // ... what happened since, in order
+/// #   let _ = record;
+/// }
+/// let (mut log, warnings) = recovery.into_log()?;
+/// assert!(warnings.is_empty());
+/// log.append(b"SET k v")?;
+/// log.write()?;
+/// assert!(log.sync()?.covers(log.appended()));
+/// # std::fs::remove_dir_all(&path)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Recovery<S: Storage> {
+    storage: Arc<S>,
+    options: Options,
+    /// `None`: the store is yet to be made.
+    manifest: Option<Manifest>,
+    snapshot: Option<SnapshotReader<S>>,
+    /// Records up to this one are in the snapshot.
+    covered: Lsn,
+    walk: Walk<S>,
+    leftovers: Vec<String>,
+    total: u64,
+}
+
+impl<S: Storage> Recovery<S> {
+    /// Looks at what is there. Reads the manifest, the headers of all files and the heads of the newest
+    /// snapshot's frames; changes nothing. Blocks for the disk.
+    ///
+    /// # Errors
+    /// What is there is not a whole store, or a setting is out of bounds.
+    pub fn open(storage: Arc<S>, options: Options) -> Result<Self, OpenError> {
+        options.verify()?;
+        let names = names(&*storage)?;
+        let Some(manifest) = Manifest::read(&*storage)? else {
+            return Self::make(storage, options, &names);
+        };
+        let leftovers = leftovers(&*storage, &manifest, &names)?;
+        let mut lengths = Vec::new();
+        for first in &manifest.segments {
+            lengths.push(header_of_segment(&*storage, manifest.store, *first)?);
+        }
+        let newest = manifest.snapshots.last().copied();
+        let snapshot = newest
+            .map(|lsn| SnapshotReader::open(&*storage, manifest.store, lsn))
+            .transpose()?;
+        let covered = newest.unwrap_or(Lsn::ZERO);
+        let needs = snapshot.as_ref().map_or(Lsn::ZERO, SnapshotReader::needs);
+        let walk = Walk::new(
+            Arc::clone(&storage),
+            manifest.store,
+            &manifest.segments,
+            covered.next(),
+            None,
+            manifest.synced.max(needs),
+        );
+        let to_read = lengths.iter().rev().take(walk.segments().count());
+        let of_snapshot = snapshot.as_ref().map_or(0, SnapshotReader::bytes);
+        Ok(Self {
+            total: to_read.sum::<u64>() + of_snapshot,
+            storage,
+            options,
+            manifest: Some(manifest),
+            snapshot,
+            covered,
+            walk,
+            leftovers,
+        })
+    }
+
+    /// A store that is not there yet.
+    fn make(
+        storage: Arc<S>,
+        options: Options,
+        names: &BTreeSet<String>,
+    ) -> Result<Self, OpenError> {
+        let (mut leftovers, mut of_a_store) = (Vec::new(), None);
+        for name in names {
+            match Name::of(name) {
+                Name::Temporary if name.starts_with(MANIFEST) => leftovers.push(name.clone()),
+                Name::Foreign => {}
+                Name::Manifest
+                | Name::Segment(_)
+                | Name::Snapshot(_)
+                | Name::Temporary
+                | Name::Damaged => of_a_store = Some(name.clone()),
+            }
+        }
+        if let Some(found) = of_a_store {
+            return Err(OpenError::ManifestMissing { found });
+        }
+        let store = options.create.ok_or(OpenError::NotFound)?;
+        let walk = Walk::new(
+            Arc::clone(&storage),
+            store,
+            &[],
+            Lsn::ZERO.next(),
+            None,
+            Lsn::ZERO,
+        );
+        Ok(Self {
+            storage,
+            options,
+            manifest: None,
+            snapshot: None,
+            covered: Lsn::ZERO,
+            walk,
+            leftovers,
+            total: 0,
+        })
+    }
+
+    /// The newest snapshot, if there is one. Its frames can be read from several threads at once.
+    #[must_use]
+    pub fn snapshot(&self) -> Option<&SnapshotReader<S>> {
+        self.snapshot.as_ref()
+    }
+
+    /// The next record that the snapshot does not cover, in order; `None` after the last. Memory is one
+    /// window, or the largest record. Blocks for the disk.
+    ///
+    /// # Errors
+    /// The log is damaged, or the disk refuses. What was returned before must not be used as a store.
+    pub fn next_record(&mut self) -> Result<Option<Record<'_>>, OpenError> {
+        loop {
+            match self.walk.step()? {
+                None => return Ok(None),
+                Some((head, _)) if head.number <= self.covered.get() => {}
+                Some((head, part)) => {
+                    let payload = self.walk.payload(part);
+                    let lsn = Lsn::new(head.number);
+                    return Ok(Some(Record { lsn, payload }));
+                }
+            }
+        }
+    }
+
+    /// The last record, and the bytes of a torn tail, once all records have been read.
+    pub(crate) fn found(&self) -> (Lsn, u64) {
+        let torn_bytes = self.walk.tail().map_or(0, |tail| tail.bytes);
+        (self.walk.next_lsn().previous(), torn_bytes)
+    }
+
+    /// How much was read so far.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        let of_snapshot = self.snapshot.as_ref().map_or(0, SnapshotReader::bytes_read);
+        Progress {
+            done: (of_snapshot + self.walk.bytes()).min(self.total),
+            total: self.total,
+        }
+    }
+
+    /// Reads what is left, sets right what a crash has left behind, and hands out the log. Now the disk is
+    /// written, for the first time. Blocks for the disk.
+    ///
+    /// # Errors
+    /// The log is damaged, or the disk refuses. Recovery can be tried again.
+    pub fn into_log(mut self) -> Result<(Log<S>, Vec<Warning>), OpenError> {
+        while self.walk.step()?.is_some() {}
+        let mut warnings = Vec::new();
+        let mut manifest = match self.manifest.take() {
+            Some(manifest) => manifest,
+            None => {
+                let store = self.options.create.ok_or(OpenError::NotFound)?;
+                let manifest = Manifest::new(store);
+                manifest
+                    .replace(&*self.storage)
+                    .map_err(|refused| refused.error)?;
+                manifest
+            }
+        };
+        // First of all: one of them may have the name of what is to be begun.
+        for name in &self.leftovers {
+            if let Err(error) = self.storage.remove(name)
+                && error.kind() != std::io::ErrorKind::NotFound
+            {
+                warnings.push(Warning::NotRemoved(DiskError::new(
+                    Operation::Remove,
+                    name,
+                    error,
+                )));
+            }
+        }
+        let active = match manifest.segments.last() {
+            Some(first) => self.settle(manifest.store, *first, &mut warnings)?,
+            None => self.begin(&mut manifest)?,
+        };
+        sync_directory(&*self.storage, MANIFEST)?;
+        let log = Log::new(Found {
+            storage: self.storage,
+            options: self.options,
+            manifest,
+            active,
+            last: self.walk.next_lsn().previous(),
+        });
+        Ok((log, warnings))
+    }
+
+    /// The first segment of a store.
+    fn begin(&self, manifest: &mut Manifest) -> Result<Active<S::File>, OpenError> {
+        let first = self.walk.next_lsn();
+        let active =
+            begin_segment(&*self.storage, manifest.store, first).map_err(|error| match error {
+                NotBegun::NoSpace(error) | NotBegun::Failed(error) => error,
+            })?;
+        manifest.segments.push(first);
+        manifest
+            .replace(&*self.storage)
+            .map_err(|refused| refused.error)?;
+        Ok(active)
+    }
+
+    /// Makes the last segment durable as it was read, and ready for more.
+    fn settle(
+        &self,
+        store: StoreId,
+        first: Lsn,
+        warnings: &mut Vec<Warning>,
+    ) -> Result<Active<S::File>, OpenError> {
+        let name = segment_name(first);
+        let disk = |operation, error| DiskError::new(operation, &name, error);
+        let mut cursor = Cursor::open(&*self.storage, store, first, u64::MAX)?;
+        let (last, proven) = (self.walk.next_lsn().previous(), self.walk.synced());
+        let (mut lsn, mut unproven) = (first, None);
+        while lsn <= last {
+            if lsn > proven {
+                unproven.get_or_insert(cursor.at());
+            }
+            match cursor.step(lsn)? {
+                Step::Record(..) => lsn = lsn.next(),
+                // It was there a moment ago.
+                Step::End | Step::Invalid(_) => {
+                    let error = std::io::ErrorKind::InvalidData.into();
+                    return Err(disk(Operation::Read, error).into());
+                }
+            }
+        }
+        let (end, length) = (cursor.at(), cursor.file_bytes());
+        let file = cursor.into_file();
+        if !is_planted(Fault::TailNotWrittenAgain) {
+            write_again(&file, &name, unproven.unwrap_or(end), end)?;
+        }
+        if length > end {
+            file.set_len(end)
+                .map_err(|error| disk(Operation::Cut, error))?;
+        }
+        if !is_planted(Fault::CutNotSynced) {
+            crate::manifest::sync(&file, &name)?;
+        }
+        if let Some(tail) = self.walk.tail().filter(|tail| tail.bytes > 0) {
+            warnings.push(Warning::TornTail {
+                file: name.clone(),
+                offset: tail.offset,
+                bytes: tail.bytes,
+                next: last.next(),
+            });
+        }
+        Ok(Active {
+            name,
+            file,
+            end,
+            sized: end,
+        })
+    }
+}
+
+/// Writes the bytes of `file` from `at` to `end` as they are, so that a sync has something to do.
+fn write_again(file: &impl File, name: &str, mut at: u64, end: u64) -> Result<(), DiskError> {
+    let mut window = vec![0; WINDOW_BYTES.min((end - at) as usize)];
+    while at < end {
+        let piece = window.len().min((end - at) as usize);
+        read_exact_at(file, &mut window[..piece], at)
+            .map_err(|error| DiskError::new(Operation::Read, name, error))?;
+        write_all_at(file, &window[..piece], at)
+            .map_err(|unwritten| DiskError::new(Operation::Write, name, unwritten.error))?;
+        at += piece as u64;
+    }
+    Ok(())
+}
+
+/// The names in the directory.
+pub(crate) fn names(storage: &impl Storage) -> Result<BTreeSet<String>, OpenError> {
+    let names = storage
+        .list()
+        .map_err(|error| DiskError::new(Operation::List, MANIFEST, error))?;
+    Ok(names.into_iter().collect())
+}
+
+/// Verifies the header of a segment, and returns the bytes of its file.
+pub(crate) fn header_of_segment<S: Storage>(
+    storage: &S,
+    store: StoreId,
+    first: Lsn,
+) -> Result<u64, OpenError> {
+    let name = segment_name(first);
+    let header = FileHeader {
+        kind: FileKind::Segment,
+        store,
+        lsn: first,
+    };
+    let file = open_file(storage, &name, header)?;
+    Ok(file
+        .len()
+        .map_err(|error| DiskError::new(Operation::Read, &name, error))?)
+}
+
+/// The files that are of no use any more; refuses where the manifest does not fit what is there.
+pub(crate) fn leftovers(
+    storage: &impl Storage,
+    manifest: &Manifest,
+    names: &BTreeSet<String>,
+) -> Result<Vec<String>, OpenError> {
+    let segments = manifest.segments.iter().map(|lsn| segment_name(*lsn));
+    let snapshots = manifest.snapshots.iter().map(|lsn| snapshot_name(*lsn));
+    let listed: BTreeSet<String> = segments.chain(snapshots).collect();
+    if let Some(file) = listed.iter().find(|file| !names.contains(*file)) {
+        let file = file.clone();
+        return Err(OpenError::Missing { file });
+    }
+    let mut leftovers = Vec::new();
+    for name in names.difference(&listed) {
+        match Name::of(name) {
+            Name::Manifest | Name::Damaged | Name::Foreign => {}
+            Name::Temporary | Name::Snapshot(_) => leftovers.push(name.clone()),
+            Name::Segment(first) => {
+                let is_old = manifest
+                    .segments
+                    .first()
+                    .is_some_and(|oldest| first < *oldest);
+                if !is_old && holds_records(storage, name)? {
+                    let file = name.clone();
+                    return Err(OpenError::Unlisted { file });
+                }
+                leftovers.push(name.clone());
+            }
+        }
+    }
+    Ok(leftovers)
+}
+
+/// Whether a segment is more than a header. (One that was begun and not listed never is.)
+fn holds_records(storage: &impl Storage, name: &str) -> Result<bool, OpenError> {
+    let disk = |operation, error| DiskError::new(operation, name, error);
+    let file = storage
+        .open(name)
+        .map_err(|error| disk(Operation::Open, error))?;
+    let bytes = file.len().map_err(|error| disk(Operation::Read, error))?;
+    Ok(bytes > FILE_HEADER_BYTES as u64)
+}
+
+impl<S: Storage> fmt::Debug for Recovery<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Recovery")
+            .field("snapshot", &self.snapshot)
+            .field("progress", &self.progress())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,259 @@
+//! A segment read from front to back.
+//!
+//! Not a judge: what does not fit is named, and whoever reads decides whether it is a torn tail.
+//!
+//! 1. Memory is one window, and more only for a record that the file is long enough to hold.
+//! 2. No record is returned before both its checksums and its number have been verified.
+
+use std::ops::Range;
+
+use crate::error::{DiskError, Operation};
+use crate::fault::{Fault, is_planted};
+use crate::format::{
+    FILE_HEADER_BYTES, FileHeader, FileKind, HEAD_BYTES, Head, HeaderFault, Lsn, RECORD, StoreId,
+    find_record_head,
+};
+use crate::limits::WINDOW_BYTES;
+use crate::open_error::{Damage, OpenError};
+use crate::storage::{File, Storage, read_exact_at, read_full_at};
+
+/// Opens file `name` and verifies its header.
+pub(crate) fn open_file<S: Storage>(
+    storage: &S,
+    name: &str,
+    expected: FileHeader,
+) -> Result<S::File, OpenError> {
+    let file = match storage.open(name) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let file = name.to_owned();
+            return Err(OpenError::Missing { file });
+        }
+        Err(error) => return Err(DiskError::new(Operation::Open, name, error).into()),
+    };
+    let header = read_header(&file, name, expected.kind)?;
+    if header.store != expected.store {
+        return Err(OpenError::Foreign {
+            file: name.to_owned(),
+            found: header.store,
+            expected: expected.store,
+        });
+    }
+    if header.lsn != expected.lsn {
+        let says = header.lsn;
+        return Err(OpenError::damaged(name, 28, Damage::Misnamed { says }));
+    }
+    Ok(file)
+}
+
+/// The header of `file`.
+pub(crate) fn read_header(
+    file: &impl File,
+    name: &str,
+    kind: FileKind,
+) -> Result<FileHeader, OpenError> {
+    let mut bytes = [0; FILE_HEADER_BYTES];
+    let read = read_full_at(file, &mut bytes, 0)
+        .map_err(|error| DiskError::new(Operation::Read, name, error))?;
+    FileHeader::decode(kind, &bytes[..read]).map_err(|fault| match fault {
+        HeaderFault::Version(version) => OpenError::UnknownVersion {
+            file: name.to_owned(),
+            version,
+        },
+        HeaderFault::Short | HeaderFault::Magic | HeaderFault::Checksum => {
+            OpenError::damaged(name, 0, Damage::Header)
+        }
+    })
+}
+
+/// What stands at one place of a segment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// A record, its payload in this part of the window.
+    Record(Head, Range<usize>),
+    /// The end of the file.
+    End,
+    /// Not the record that should be here.
+    Invalid(Damage),
+}
+
+/// A place in a segment, and a window on what is there.
+pub(crate) struct Cursor<F> {
+    pub(crate) name: String,
+    file: F,
+    file_bytes: u64,
+    seed: u32,
+    at: u64,
+    window: Vec<u8>,
+    /// Where in the file the window begins.
+    window_at: u64,
+    /// Bytes of the window that hold what was read.
+    filled: usize,
+}
+
+impl<F: File> Cursor<F> {
+    /// Before the first record of the segment that begins with `first`, of which no more than `limit`
+    /// bytes are looked at.
+    pub(crate) fn open<S: Storage<File = F>>(
+        storage: &S,
+        store: StoreId,
+        first: Lsn,
+        limit: u64,
+    ) -> Result<Self, OpenError> {
+        let name = crate::names::segment_name(first);
+        let header = FileHeader {
+            kind: FileKind::Segment,
+            store,
+            lsn: first,
+        };
+        let file = open_file(storage, &name, header)?;
+        let file_bytes = file
+            .len()
+            .map_err(|error| DiskError::new(Operation::Read, &name, error))?;
+        Ok(Self {
+            name,
+            file,
+            file_bytes: file_bytes.min(limit),
+            seed: store.records_seed(),
+            at: FILE_HEADER_BYTES as u64,
+            window: Vec::new(),
+            window_at: FILE_HEADER_BYTES as u64,
+            filled: 0,
+        })
+    }
+
+    /// Where the next record should begin.
+    pub(crate) fn at(&self) -> u64 {
+        self.at
+    }
+
+    pub(crate) fn file_bytes(&self) -> u64 {
+        self.file_bytes
+    }
+
+    pub(crate) fn into_file(self) -> F {
+        self.file
+    }
+
+    pub(crate) fn bytes(&self, part: Range<usize>) -> &[u8] {
+        &self.window[part]
+    }
+
+    /// Reads what is to be record `lsn`, and stands behind it if it is.
+    pub(crate) fn step(&mut self, lsn: Lsn) -> Result<Step, DiskError> {
+        let left = self.file_bytes - self.at;
+        if left == 0 {
+            return Ok(Step::End);
+        }
+        if left < HEAD_BYTES as u64 {
+            return Ok(Step::Invalid(Damage::Record { lsn }));
+        }
+        let at = self.fill(HEAD_BYTES)?;
+        let found = Head::decode(self.seed, &self.window[at..at + HEAD_BYTES]);
+        let head = match found {
+            Some(head) if head.kind != RECORD => {
+                return Ok(Step::Invalid(Damage::Kind { kind: head.kind }));
+            }
+            Some(head) if head.number == lsn.get() => head,
+            Some(_) | None => return Ok(Step::Invalid(Damage::Record { lsn })),
+        };
+        if head.total_bytes() > left && !is_planted(Fault::DeclaredLengthAllocated) {
+            return Ok(Step::Invalid(Damage::Payload { lsn }));
+        }
+        let length = head.length as usize;
+        let at = self.fill(HEAD_BYTES + length)? + HEAD_BYTES;
+        let payload = at..at + length;
+        if !head.fits(&self.window[payload.clone()]) && !is_planted(Fault::ChecksumIgnored) {
+            return Ok(Step::Invalid(Damage::Payload { lsn }));
+        }
+        self.at += head.total_bytes();
+        Ok(Step::Record(head, payload))
+    }
+
+    /// Lets the window hold the next `bytes` bytes, and says where in it they begin.
+    fn fill(&mut self, bytes: usize) -> Result<usize, DiskError> {
+        let skip = (self.at - self.window_at) as usize;
+        debug_assert!(skip <= self.filled, "nobody goes on beyond what was read");
+        if skip + bytes <= self.filled {
+            return Ok(skip);
+        }
+        let left = self.file_bytes - self.at;
+        let wanted = bytes.max(WINDOW_BYTES.min(usize::try_from(left).unwrap_or(usize::MAX)));
+        // A large record's memory is given back when the next window is small again.
+        if self.window.len() < wanted || self.window.len() > WINDOW_BYTES.max(wanted) {
+            let mut window = vec![0; wanted];
+            let kept = (self.filled - skip).min(wanted);
+            window[..kept].copy_from_slice(&self.window[skip..skip + kept]);
+            self.window = window;
+            self.filled = kept;
+        } else {
+            self.window.copy_within(skip..self.filled, 0);
+            self.filled -= skip;
+        }
+        self.window_at = self.at;
+        let read_at = self.at + self.filled as u64;
+        read_exact_at(&self.file, &mut self.window[self.filled..wanted], read_at)
+            .map_err(|error| DiskError::new(Operation::Read, &self.name, error))?;
+        self.filled = wanted;
+        Ok(0)
+    }
+
+    /// Looks through all that stands from here on, where record `lsn` should have been.
+    pub(crate) fn survey(&mut self, lsn: Lsn) -> Result<Survey, DiskError> {
+        let mut survey = Survey::default();
+        let room = (self.file_bytes - self.at) / HEAD_BYTES as u64;
+        let lsns = lsn.get()..=lsn.get().saturating_add(room);
+        let begin = self.at;
+        while self.file_bytes > self.at {
+            let left = self.file_bytes - self.at;
+            let window = WINDOW_BYTES.min(usize::try_from(left).unwrap_or(usize::MAX));
+            let from = self.fill(window)?;
+            let bytes = &self.window[from..from + window];
+            if let Some(last) = bytes.iter().rposition(|byte| *byte != 0) {
+                survey.bytes = self.at - begin + last as u64 + 1;
+            }
+            survey.look(self.seed, bytes, &lsns, self.at);
+            // The last bytes may be the start of a head.
+            let overlap = if window as u64 == left {
+                0
+            } else {
+                HEAD_BYTES - 1
+            };
+            self.at += (window - overlap) as u64;
+        }
+        (self.at, self.window_at, self.filled) = (begin, begin, 0);
+        Ok(survey)
+    }
+}
+
+/// What stands behind the place where a log cannot be read on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Survey {
+    /// The newest record that anything there proves to have been synced.
+    pub(crate) synced: Lsn,
+    /// Bytes up to the last that is not zero.
+    pub(crate) bytes: u64,
+    /// Heads of records.
+    pub(crate) heads: u64,
+    /// The highest number among them.
+    pub(crate) last: Lsn,
+    /// A kind that this version does not know.
+    pub(crate) unknown: Option<(u64, u8)>,
+}
+
+impl Survey {
+    fn look(&mut self, seed: u32, bytes: &[u8], lsns: &std::ops::RangeInclusive<u64>, offset: u64) {
+        let mut from = 0;
+        while let Some((at, head)) = find_record_head(seed, &bytes[from..], lsns.clone()) {
+            if head.kind == RECORD {
+                self.heads += 1;
+                self.last = self.last.max(Lsn::new(head.number));
+                self.synced = self.synced.max(head.synced());
+            } else {
+                self.unknown = Some((offset + (from + at) as u64, head.kind));
+            }
+            // Heads do not overlap.
+            from += at + HEAD_BYTES;
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The seam to the disk: one directory, its files, and nothing else that this crate ever asks for.
+//!
+//! Not a file system: names have no slashes, files are read and written at offsets.
+//!
+//! 1. What `sync_data` has covered survives a power cut; what it has not may survive in any part.
+//! 2. A name created, renamed or removed does so too only once `sync_directory` has covered it.
+//! 3. Calls may be interrupted and writes may be short; the functions here take care of both.
+
+use std::io;
+
+/// A directory of files.
+pub trait Storage: Send + Sync {
+    /// One of its files.
+    type File: File;
+
+    /// The names in it, in any order.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn list(&self) -> io::Result<Vec<String>>;
+
+    /// Makes an empty file for reading and writing.
+    ///
+    /// # Errors
+    /// The name is taken (`AlreadyExists`), or as the operating system says.
+    fn create_new(&self, name: &str) -> io::Result<Self::File>;
+
+    /// Opens a file for reading, and for writing where the directory may be written.
+    ///
+    /// # Errors
+    /// There is none (`NotFound`), or as the operating system says.
+    fn open(&self, name: &str) -> io::Result<Self::File>;
+
+    /// Gives a file another name, in one step; a file that had it is gone.
+    ///
+    /// # Errors
+    /// As the operating system says; then nothing has changed.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Removes a file. Those who have it open may go on reading.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn remove(&self, name: &str) -> io::Result<()>;
+
+    /// Makes all names durable. Blocks for the disk.
+    ///
+    /// # Errors
+    /// As the operating system says; then nobody knows which names are.
+    fn sync_directory(&self) -> io::Result<()>;
+}
+
+/// A file of a [`Storage`].
+pub trait File: Send + Sync {
+    /// Reads some bytes at `offset`, at least one unless the file ends there.
+    ///
+    /// # Errors
+    /// As the operating system says; `Interrupted` is tried again.
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// Writes some of `bytes` at `offset`, at least one.
+    ///
+    /// # Errors
+    /// As the operating system says; `Interrupted` is tried again.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize>;
+
+    /// Cuts the file, or lengthens it with zeros.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn set_len(&self, bytes: u64) -> io::Result<()>;
+
+    /// Bytes of the file.
+    ///
+    /// # Errors
+    /// As the operating system says.
+    fn len(&self) -> io::Result<u64>;
+
+    /// Whether it has none.
+    ///
+    /// # Errors
+    /// As for [`File::len`].
+    fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
+
+    /// Makes content and length durable. Blocks for the disk.
+    ///
+    /// # Errors
+    /// As the operating system says; then nobody knows what is durable, and asking again does not help.
+    fn sync_data(&self) -> io::Result<()>;
+}
+
+/// A write that went wrong, and how far it came.
+#[derive(Debug)]
+pub(crate) struct Unwritten {
+    /// Bytes that were written.
+    pub(crate) written: usize,
+    /// Why not more.
+    pub(crate) error: io::Error,
+}
+
+/// Writes all of `bytes` at `offset`.
+pub(crate) fn write_all_at(file: &impl File, bytes: &[u8], offset: u64) -> Result<(), Unwritten> {
+    let mut written = 0;
+    while written < bytes.len() {
+        let error = match file.write_at(&bytes[written..], offset + written as u64) {
+            Ok(0) => io::Error::from(io::ErrorKind::WriteZero),
+            Ok(more) => {
+                written += more;
+                continue;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => error,
+        };
+        return Err(Unwritten { written, error });
+    }
+    Ok(())
+}
+
+/// Reads until `bytes` is full or the file ends, and says how many there were.
+pub(crate) fn read_full_at(file: &impl File, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+    let mut read = 0;
+    while read < bytes.len() {
+        match file.read_at(&mut bytes[read..], offset + read as u64) {
+            Ok(0) => break,
+            Ok(more) => read += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(read)
+}
+
+/// Fills `bytes`; a file that ends before is an error.
+pub(crate) fn read_exact_at(file: &impl File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+    match read_full_at(file, bytes, offset)? {
+        read if read == bytes.len() => Ok(()),
+        _ => Err(io::Error::new(
+            io::ErrorKind::UnexpectedEof,
+            "the file became shorter while it was read",
+        )),
+    }
+}
+
+/// Whether `error` means that there is no space, or nothing else that the caller must make room for.
+pub(crate) fn is_no_space(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+}
+
+/// Whether `error`, met when a file was to be created, leaves things as they were: no space, too many
+/// open files, no memory in the kernel, or a device that failed before anything depended on it.
+pub(crate) fn is_retryable_create(error: &io::Error) -> bool {
+    is_no_space(error)
+        || matches!(error.kind(), io::ErrorKind::OutOfMemory)
+        || error
+            .raw_os_error()
+            .is_some_and(|code| RETRYABLE_CREATE.contains(&code))
+}
+
+/// EIO, ENFILE, EMFILE.
+#[cfg(unix)]
+const RETRYABLE_CREATE: [i32; 3] = [
+    rustix::io::Errno::IO.raw_os_error(),
+    rustix::io::Errno::NFILE.raw_os_error(),
+    rustix::io::Errno::MFILE.raw_os_error(),
+];
+#[cfg(not(unix))]
+const RETRYABLE_CREATE: [i32; 0] = [];

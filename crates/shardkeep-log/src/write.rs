@@ -1,0 +1,226 @@
+//! How records get from the buffer into segments.
+//!
+//! 1. A record that was written in part is cut off again before anything else happens to the log.
+//! 2. Where there is no space everything is as it was: what is not written stays in the buffer.
+//! 3. A new segment: the old one synced; the new one with its header, synced; its name, synced; the
+//!    manifest. Only then it gets records.
+
+use std::sync::Arc;
+
+use crate::error::{DiskError, LogFailed, Operation, WriteError};
+use crate::fault::{Fault, is_planted};
+use crate::format::{FILE_HEADER_BYTES, FileHeader, FileKind, Head, Lsn, StoreId};
+use crate::limits::{AHEAD_WRITE_PART, SEGMENTS_MAX};
+use crate::log::{Active, Log, Part};
+use crate::manifest;
+use crate::names::segment_name;
+use crate::storage::{Storage, is_no_space, is_retryable_create, write_all_at};
+
+/// What zeros written ahead are taken from.
+static ZEROS: [u8; 16 * 1_024] = [0; 16 * 1_024];
+
+/// Some whole records at the front of the buffer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Run {
+    bytes: usize,
+    records: u64,
+}
+
+impl<S: Storage> Log<S> {
+    /// Writes what was appended, in one piece where it fits into the segment. It then survives a crash of
+    /// the process, but is synced only as far as new segments were begun. Blocks for the disk at times.
+    ///
+    /// # Errors
+    /// `NoSpace`: some records may have been written, the others are kept and come first the next time.
+    /// `Failed`: see [`Log::sync`].
+    pub fn write(&mut self) -> Result<(), WriteError> {
+        self.alive()?;
+        let mut done = 0;
+        let result = loop {
+            if done == self.buffer.len() {
+                break Ok(());
+            }
+            let run = self.fitting(done);
+            let step = match run.bytes {
+                0 => self.rotate(),
+                _ => self.put(done, run).map_err(|(whole, error)| {
+                    done += whole;
+                    error
+                }),
+            };
+            match step {
+                Ok(()) => done += run.bytes,
+                Err(error) => break Err(error),
+            }
+        };
+        self.forget_written(done);
+        result
+    }
+
+    /// The records from `done` on that belong into the active segment.
+    fn fitting(&self, done: usize) -> Run {
+        let left = (self.buffer.len() - done) as u64;
+        let room = self.options.segment_bytes.saturating_sub(self.active.end);
+        if left <= room || self.segments.len() >= SEGMENTS_MAX {
+            return Run {
+                bytes: left as usize,
+                records: self.appended().get() - self.written.get(),
+            };
+        }
+        // A segment takes at least one record, however large.
+        let run = self.run(done, room);
+        if run.bytes == 0 && self.active_is_empty() {
+            let bytes = Head::own_total_bytes(&self.buffer[done..]);
+            return self.run(done, bytes);
+        }
+        run
+    }
+
+    /// The whole records within the `room` bytes of the buffer from `done` on.
+    fn run(&self, done: usize, room: u64) -> Run {
+        let mut run = Run::default();
+        while done + run.bytes < self.buffer.len() {
+            let next = Head::own_total_bytes(&self.buffer[done + run.bytes..]);
+            if run.bytes as u64 + next > room {
+                break;
+            }
+            run.bytes += next as usize;
+            run.records += 1;
+        }
+        run
+    }
+
+    /// Writes `run`, or says how many bytes of whole records were written nevertheless.
+    fn put(&mut self, done: usize, run: Run) -> Result<(), (usize, WriteError)> {
+        let mut bytes = &self.buffer[done..done + run.bytes];
+        if is_planted(Fault::LastRecordDroppedAtRotation) && done + run.bytes < self.buffer.len() {
+            bytes = &bytes[..self.run(done, run.bytes as u64 - 1).bytes];
+        }
+        let Err(unwritten) = write_all_at(&self.active.file, bytes, self.active.end) else {
+            self.wrote(run);
+            return self
+                .write_ahead(run)
+                .map_err(|failed| (run.bytes, failed.into()));
+        };
+        let whole = self.run(done, unwritten.written as u64);
+        self.wrote(whole);
+        // Some of the record behind may be there, whatever was said.
+        self.active.sized = u64::MAX;
+        let error = DiskError::new(Operation::Write, &self.active.name, unwritten.error);
+        let error = match self.cut() {
+            Ok(()) if is_no_space(&error.error) => WriteError::NoSpace(error),
+            Ok(()) => self.fail(error).into(),
+            Err(failed) => failed.into(),
+        };
+        Err((whole.bytes, error))
+    }
+
+    fn wrote(&mut self, run: Run) {
+        self.active.end += run.bytes as u64;
+        self.active.sized = self.active.sized.max(self.active.end);
+        self.written = Lsn::new(self.written.get() + run.records);
+    }
+
+    /// Writes zeros behind the records when the file has just grown, by a small write. That there is no
+    /// space for them does not matter.
+    fn write_ahead(&mut self, run: Run) -> Result<(), LogFailed> {
+        let Active { end, sized, .. } = self.active;
+        let ahead = self.options.ahead_bytes;
+        let until = end.saturating_add(ahead).min(self.options.segment_bytes);
+        if sized > end || run.bytes as u64 > ahead / AHEAD_WRITE_PART {
+            return Ok(());
+        }
+        let mut at = end;
+        while at < until {
+            let piece = ZEROS.len().min((until - at) as usize);
+            if let Err(unwritten) = write_all_at(&self.active.file, &ZEROS[..piece], at) {
+                self.active.sized = u64::MAX;
+                self.cut()?;
+                if is_no_space(&unwritten.error) {
+                    return Ok(());
+                }
+                let name = &self.active.name;
+                let error = DiskError::new(Operation::Write, name, unwritten.error);
+                return Err(self.fail(error));
+            }
+            at += piece as u64;
+            self.active.sized = at;
+        }
+        Ok(())
+    }
+
+    /// Begins a new segment.
+    fn rotate(&mut self) -> Result<(), WriteError> {
+        self.cut()?;
+        self.sync_active()?;
+        let first = self.written.next();
+        let begun = begin_segment(&*self.storage, self.store, first);
+        let active = begun.map_err(|begun| match begun {
+            NotBegun::NoSpace(error) => WriteError::NoSpace(error),
+            NotBegun::Failed(error) => self.fail(error).into(),
+        })?;
+        let part = Part::Segment(first);
+        let mut manifest = self.manifest();
+        manifest.segments.push(first);
+        if let Err(error) = self.replace_manifest(&manifest) {
+            if matches!(error, WriteError::NoSpace(_)) {
+                // No manifest knows it. If it stays, it is replaced by the next attempt.
+                drop(self.storage.remove(&part.name()));
+            }
+            return Err(error);
+        }
+        self.segments.push(Arc::new(part));
+        self.active = active;
+        self.sweep();
+        Ok(())
+    }
+}
+
+/// Why there is no new segment.
+#[derive(Debug)]
+pub(crate) enum NotBegun {
+    /// All is as it was, and trying again may help.
+    NoSpace(DiskError),
+    /// The disk has failed.
+    Failed(DiskError),
+}
+
+/// Makes a segment without records, durable in content and name, which no manifest lists.
+pub(crate) fn begin_segment<S: Storage>(
+    storage: &S,
+    store: StoreId,
+    first: Lsn,
+) -> Result<Active<S::File>, NotBegun> {
+    let name = segment_name(first);
+    let file = manifest::create(storage, &name).map_err(|error| {
+        if is_retryable_create(&error.error) {
+            NotBegun::NoSpace(error)
+        } else {
+            NotBegun::Failed(error)
+        }
+    })?;
+    let header = FileHeader {
+        kind: FileKind::Segment,
+        store,
+        lsn: first,
+    };
+    if let Err(unwritten) = write_all_at(&file, &header.encode(), 0) {
+        // If it stays, it is replaced by the next attempt.
+        drop(storage.remove(&name));
+        let is_space = is_no_space(&unwritten.error);
+        let error = DiskError::new(Operation::Write, &name, unwritten.error);
+        return Err(if is_space {
+            NotBegun::NoSpace(error)
+        } else {
+            NotBegun::Failed(error)
+        });
+    }
+    manifest::sync_new(&file, &name).map_err(NotBegun::Failed)?;
+    manifest::sync_directory(storage, &name).map_err(NotBegun::Failed)?;
+    Ok(Active {
+        name,
+        file,
+        end: FILE_HEADER_BYTES as u64,
+        sized: FILE_HEADER_BYTES as u64,
+    })
+}

@@ -1,0 +1,78 @@
+//! The worked example of the README is what the program writes.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::{env, fs, process};
+
+use shardkeep_log::{Compression, Directory, Options, Recovery, StoreId};
+
+const README: &str = include_str!("../README.md");
+
+/// Bytes of a line.
+const LINE_BYTES: usize = 16;
+
+fn dump(bytes: &[u8]) -> String {
+    let mut dump = String::new();
+    for (number, line) in bytes.chunks(LINE_BYTES).enumerate() {
+        let mut hex = String::new();
+        for (index, byte) in line.iter().enumerate() {
+            let gap = if index == 8 { "  " } else { " " };
+            write!(hex, "{gap}{byte:02x}").unwrap();
+        }
+        let text: String = line
+            .iter()
+            .map(|byte| {
+                if byte.is_ascii_graphic() {
+                    char::from(*byte)
+                } else {
+                    '.'
+                }
+            })
+            .collect();
+        writeln!(dump, "{:04x} {hex:<50}  {text}", number * LINE_BYTES).unwrap();
+    }
+    dump
+}
+
+#[test]
+fn the_example_of_the_readme_is_what_is_written() {
+    let path = env::temp_dir().join(format!("shardkeep-log-page-{}", process::id()));
+    let directory = Arc::new(Directory::create(&path).unwrap());
+    let options = Options {
+        create: Some(StoreId::new(*b"0123456789abcdef")),
+        ahead_bytes: 0,
+        ..Options::new()
+    };
+    let (mut log, _) = Recovery::open(directory, options)
+        .unwrap()
+        .into_log()
+        .unwrap();
+    for payload in ["SET k v", "DEL k"] {
+        log.append(payload.as_bytes()).unwrap();
+        log.write().unwrap();
+        log.sync().unwrap();
+    }
+    let mut snapshot = log.snapshot(Compression::None).unwrap();
+    snapshot.frame(b"n=1").unwrap();
+    let finished = snapshot.finish(1, log.appended()).unwrap();
+    log.adopt(finished, log.synced()).unwrap();
+    let mut page = String::new();
+    let mut names: Vec<_> = fs::read_dir(&path)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    names.sort();
+    for file in names {
+        let content = fs::read(&file).unwrap();
+        let name = file.file_name().unwrap().to_string_lossy().into_owned();
+        if !content.is_empty() {
+            writeln!(page, "{name}\n{}", dump(&content)).unwrap();
+        }
+    }
+    drop(log);
+    fs::remove_dir_all(&path).unwrap();
+    let page = format!("```text\n{}\n```", page.trim_end());
+    assert!(README.contains(&page), "the README should say:\n{page}");
+}

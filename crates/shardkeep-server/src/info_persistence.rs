@@ -1,0 +1,110 @@
+//! INFO persistence: the fields of Redis where they mean something here, and our own about the log.
+
+use shardkeep::engine::{Refused, limits::LOG_PLACES};
+
+use crate::clock;
+use crate::config::Sync;
+use crate::context::Context;
+use crate::info::line;
+use crate::persistence::Persistence;
+use crate::session::last_save;
+
+pub(crate) fn persistence(context: &Context, out: &mut String) {
+    line(
+        out,
+        format_args!("loading:{}", u8::from(context.is_loading())),
+    );
+    line(out, format_args!("async_loading:0"));
+    let Some(persistence) = &context.persistence else {
+        line(out, format_args!("rdb_bgsave_in_progress:0"));
+        line(
+            out,
+            format_args!("rdb_last_save_time:{}", last_save(context)),
+        );
+        return line(out, format_args!("aof_enabled:0"));
+    };
+    if context.is_loading() {
+        loading(persistence, out);
+    }
+    snapshots(persistence, out);
+    log(context, out);
+}
+
+fn loading(persistence: &Persistence, out: &mut String) {
+    let progress = persistence.progress();
+    let (done, total) = (progress.done, progress.total);
+    let since = persistence.loading_since;
+    let percent = done as f64 * 100.0 / total.max(1) as f64;
+    let passed = (clock::unix_micros() / 1_000_000).saturating_sub(since);
+    let left = total.saturating_sub(done).saturating_mul(passed) / done.max(1);
+    line(out, format_args!("loading_start_time:{since}"));
+    line(out, format_args!("loading_total_bytes:{total}"));
+    line(out, format_args!("loading_loaded_bytes:{done}"));
+    line(out, format_args!("loading_loaded_perc:{percent:.2}"));
+    line(out, format_args!("loading_eta_seconds:{left}"));
+}
+
+fn snapshots(persistence: &Persistence, out: &mut String) {
+    let saves = persistence.saves();
+    let under_way = u8::from(saves.since.is_some());
+    let status = if saves.last_is_good { "ok" } else { "err" };
+    let seconds = |time: Option<std::time::Duration>| time.map_or(-1, |time| time.as_secs() as i64);
+    let current = saves
+        .since
+        .map(|since| clock::now().saturating_duration_since(since));
+    line(out, format_args!("rdb_bgsave_in_progress:{under_way}"));
+    line(
+        out,
+        format_args!("rdb_last_save_time:{}", saves.last_seconds),
+    );
+    line(out, format_args!("rdb_last_bgsave_status:{status}"));
+    line(
+        out,
+        format_args!("rdb_last_bgsave_time_sec:{}", seconds(saves.last_took)),
+    );
+    line(
+        out,
+        format_args!("rdb_current_bgsave_time_sec:{}", seconds(current)),
+    );
+    line(out, format_args!("rdb_saves:{}", saves.count));
+    line(out, format_args!("aof_enabled:1"));
+    line(out, format_args!("aof_rewrite_in_progress:{under_way}"));
+    line(out, format_args!("aof_last_bgrewrite_status:{status}"));
+}
+
+fn log(context: &Context, out: &mut String) {
+    let refused = context.keep.log_refuses().map(|(refused, _)| refused);
+    let (state, status) = match &refused {
+        None => ("open", "ok"),
+        Some(Refused::Recovering) => ("recovering", "ok"),
+        Some(Refused::LogHasNoSpace) => ("no_space", "err"),
+        Some(Refused::LogFailed) => ("failed", "err"),
+        Some(_) => ("closed", "ok"),
+    };
+    let sync = match context.settings.sync {
+        Sync::Always => "always",
+        Sync::Interval => "interval",
+        Sync::Never => "never",
+    };
+    line(out, format_args!("aof_last_write_status:{status}"));
+    line(out, format_args!("log_state:{state}"));
+    line(out, format_args!("log_sync:{sync}"));
+    let Some(stats) = context.keep.log_stats() else {
+        return;
+    };
+    let figures = [
+        ("places", LOG_PLACES as u64),
+        ("places_taken", stats.places_taken as u64),
+        ("batches", stats.batches),
+        ("bytes", stats.bytes),
+        ("bytes_waiting", stats.bytes_waiting),
+        ("writes", stats.writes),
+        ("syncs", stats.syncs),
+        ("sync_usec", stats.sync_time.as_micros() as u64),
+        ("sync_usec_max", stats.sync_time_max.as_micros() as u64),
+        ("refused", stats.refused),
+    ];
+    for (name, figure) in figures {
+        line(out, format_args!("log_{name}:{figure}"));
+    }
+}

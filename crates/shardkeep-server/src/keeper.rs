@@ -1,0 +1,212 @@
+//! The thread of a store that outlives its process: it recovers it, and then takes snapshots.
+//!
+//! 1. While it recovers nobody else gets at the shards; a recovery that fails changes nothing on disk
+//!    and ends the server.
+//! 2. It blocks for the disk, for requests and for one shard at a time, and holds nothing meanwhile.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use shardkeep::durable::{self, Directory, Durable, RecoverError, RecoveryProgress, Route};
+use shardkeep::engine::{Call, Deadline};
+
+use crate::clock;
+use crate::context::Context;
+use crate::engine::{Reply, ReplyPort, ShardState};
+use crate::persistence::{Persistence, Request};
+use crate::say::say;
+use crate::server::ShutdownCause;
+
+/// How often a long recovery says how far it is.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Longest wait for one shard when its figures are published.
+const PUBLISH_MAX: Duration = Duration::from_secs(1);
+
+pub(crate) struct Keeper {
+    pub(crate) context: Arc<Context>,
+    pub(crate) requests: Receiver<Request>,
+    pub(crate) directory: Directory,
+    pub(crate) durable: Durable,
+    pub(crate) route: Arc<Route>,
+    /// Told when the store serves.
+    pub(crate) ready: Sender<()>,
+}
+
+impl Keeper {
+    /// Runs until it is asked to stop, or the recovery fails.
+    pub(crate) fn run(self) {
+        let Self {
+            context,
+            requests,
+            directory,
+            durable,
+            route,
+            ready,
+        } = self;
+        let Some(persistence) = &context.persistence else {
+            return;
+        };
+        let grown = match recover(&context, persistence, directory, &durable, &*route) {
+            Ok(grown) => grown,
+            Err(RecoverError::Cancelled) => return,
+            Err(error) => {
+                let why = error.to_string();
+                // Full means that somebody has asked for the end already.
+                return drop(
+                    context
+                        .shutdown
+                        .try_send(ShutdownCause::NotRecovered { why }),
+                );
+            }
+        };
+        persistence.set_ready();
+        // There is one place, and this is the only one who sends.
+        let _told = ready.try_send(());
+        Saver {
+            context: &context,
+            persistence,
+            grown,
+        }
+        .run(&requests);
+    }
+}
+
+fn recover(
+    context: &Context,
+    persistence: &Persistence,
+    directory: Directory,
+    durable: &Durable,
+    route: &Route,
+) -> Result<Arc<AtomicU64>, RecoverError> {
+    let began = clock::now();
+    let mut said = began;
+    let mut progress = |progress: RecoveryProgress| {
+        persistence.note_progress(progress);
+        let now = clock::now();
+        if now.saturating_duration_since(said) >= PROGRESS_INTERVAL {
+            said = now;
+            let RecoveryProgress { done, total } = progress;
+            let percent = done.saturating_mul(100) / total.max(1);
+            say(&format!(
+                "loading: {percent}% ({done} of {total} bytes read)"
+            ));
+        }
+        if persistence.is_stopping() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    };
+    let recovered = durable::recover(&context.keep, directory, durable, route, &mut progress)?;
+    for warning in &recovered.warnings {
+        say(&format!("warning: {warning}"));
+    }
+    publish_figures(context);
+    let keys: u64 = context.gauges.iter().map(|g| g.keys.load(Relaxed)).sum();
+    say(&format!(
+        "loaded: keys={keys} effects={} took={:.3}s",
+        recovered.effects,
+        clock::now().saturating_duration_since(began).as_secs_f64()
+    ));
+    Ok(recovered.grown)
+}
+
+/// What a recovery restores shows in no figure before the shard is next changed.
+fn publish_figures(context: &Context) {
+    for shard in 0..context.routes.shards() {
+        let call = Call::by(Deadline::after(PUBLISH_MAX));
+        // A shard that is away is being changed, and publishes its figures itself.
+        if let Ok(mut loans) = context.keep.acquire(&[shard], call) {
+            loans.shard(shard).look(ShardState::publish);
+        }
+    }
+}
+
+/// Takes snapshots.
+struct Saver<'c> {
+    context: &'c Context,
+    persistence: &'c Persistence,
+    /// Bytes appended to the log.
+    grown: Arc<AtomicU64>,
+}
+
+impl Saver<'_> {
+    fn run(&self, requests: &Receiver<Request>) {
+        let threshold = self.context.settings.snapshot_log_bytes;
+        let mut last = self.grown.load(Relaxed);
+        while !self.persistence.is_stopping() {
+            // Ends by a request, or by the next look.
+            match requests.recv_timeout(shardkeep::limits::SNAPSHOT_LOOK_INTERVAL) {
+                Ok(Request::Save(told)) => {
+                    last = self.grown.load(Relaxed);
+                    self.save(told);
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    let now = self.grown.load(Relaxed);
+                    if threshold > 0 && now - last >= threshold && self.persistence.begin() {
+                        last = now;
+                        self.save(None);
+                    }
+                }
+                Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    /// Takes the snapshot that has been noted as begun, and those scheduled behind it.
+    fn save(&self, told: Option<Arc<ReplyPort>>) {
+        let mut told = told;
+        loop {
+            let error = save(self.context, self.persistence, &|| {
+                self.persistence.is_stopping()
+            });
+            let next = self.persistence.end(error.is_none());
+            if let Some(port) = told.take() {
+                port.send(Reply::Saved(error));
+            }
+            if !next || self.persistence.is_stopping() {
+                return;
+            }
+        }
+    }
+}
+
+/// Takes one snapshot; gives the error, if there was one.
+fn save(
+    context: &Context,
+    persistence: &Persistence,
+    is_cancelled: &dyn Fn() -> bool,
+) -> Option<String> {
+    match durable::snapshot(&context.keep, persistence.compression, is_cancelled) {
+        Ok(report) => {
+            say(&format!(
+                "saved: keys={} bytes={} took={:.3}s",
+                report.entries,
+                report.bytes,
+                report.took.as_secs_f64()
+            ));
+            None
+        }
+        Err(error) => {
+            let error = error.to_string();
+            say(&format!("error: no snapshot was taken: {error}"));
+            Some(error)
+        }
+    }
+}
+
+/// The snapshot that a client wants at the end; by `until`.
+pub(crate) fn save_at_end(context: &Context, until: Instant) {
+    let Some(persistence) = &context.persistence else {
+        return;
+    };
+    if persistence.save_at_end.load(Relaxed) && persistence.is_ready() {
+        // What is not in a snapshot is in the log, so an error is told and nothing is lost.
+        drop(save(context, persistence, &|| clock::now() >= until));
+    }
+}

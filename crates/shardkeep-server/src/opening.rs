@@ -1,0 +1,184 @@
+//! Opening the store of a server: in memory, or kept in a directory.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
+
+use crossbeam_channel::Sender;
+use shardkeep::durable::{self, Compression, Directory, Durable, LogJournal, RecoverError, Route};
+use shardkeep::engine::{
+    Config, Durability, Event, JournalDesk, Keep, LogEvent, OpenError, SyncMode,
+};
+
+use crate::config::{self, Handover, Settings, bounds};
+use crate::engine::{Gauges, Keeping, Routes, ServerKeep, ShardState};
+use crate::say::say;
+use crate::server::ShutdownCause;
+
+/// How often a lost shard may fail to be made again, in all, before the server gives up: the disk
+/// cannot be read, and trying again costs a replay of the log each time.
+const REBUILDS_FAILED_MAX: u32 = 8;
+
+/// What is needed to open a store.
+pub(crate) struct Opening<'s> {
+    pub(crate) settings: &'s Settings,
+    pub(crate) reactors: usize,
+    pub(crate) shutdown: Sender<ShutdownCause>,
+}
+
+/// A store, and where it is kept.
+pub(crate) struct Opened {
+    pub(crate) keep: ServerKeep,
+    pub(crate) routes: Routes,
+    pub(crate) gauges: Arc<Gauges>,
+    /// Its directory, still to be recovered.
+    pub(crate) kept: Option<KeptAt>,
+}
+
+/// The directory of a store, locked.
+pub(crate) struct KeptAt {
+    pub(crate) directory: Directory,
+    pub(crate) durable: Durable,
+    pub(crate) route: Arc<Route>,
+    pub(crate) compression: Compression,
+}
+
+impl Opening<'_> {
+    /// Opens the store; one with a directory is empty and admits no writes before it is recovered.
+    ///
+    /// # Errors
+    /// The directory is in use or cannot be opened, or there is no thread to be had.
+    pub(crate) fn open(self) -> Result<Opened, OpenError> {
+        let config = self.config();
+        let routes = Routes::new(config.shards, ahash::RandomState::new());
+        let gauges = Arc::new(Gauges::new(config.shards));
+        let keeping = self.keeping();
+        let (make_routes, make_gauges) = (routes.clone(), Arc::clone(&gauges));
+        let make = move |shard| {
+            let (routes, gauges) = (make_routes.clone(), Arc::clone(&make_gauges));
+            ShardState::new(shard, routes, gauges, keeping)
+        };
+        let Some(path) = &self.settings.dir else {
+            let keep = Keep::open(config, make, tell_of_memory)?;
+            return Ok(Opened {
+                keep,
+                routes,
+                gauges,
+                kept: None,
+            });
+        };
+        let directory = Directory::create(path)
+            .map_err(|error| OpenError::Recovery(Box::new(RecoverError::from(error))))?;
+        let by_hash = routes.clone();
+        let route: Arc<Route> = Arc::new(move |key: &[u8]| Ok(by_hash.shard(by_hash.hash(key))));
+        let (make_again, by_route) = (make.clone(), Arc::clone(&route));
+        let remake = move |shard: usize, journal: &JournalDesk<LogJournal>| {
+            match durable::remake(shard, make_again(shard), journal, &*by_route) {
+                Ok(state) => {
+                    say(&format!("shard {shard} was made again from the log"));
+                    state
+                }
+                // The owner catches it, tells, and tries again.
+                Err(error) => panic!("shard {shard} could not be made again: {error}"),
+            }
+        };
+        let tell = teller(self.shutdown.clone());
+        let durable = Durable::new().sync(self.sync_mode());
+        let compression = if self.settings.compress_snapshots {
+            Compression::Lz4
+        } else {
+            Compression::None
+        };
+        let keep = Keep::open_kept(config, make, remake, tell)?;
+        let kept = Some(KeptAt {
+            directory,
+            durable,
+            route,
+            compression,
+        });
+        Ok(Opened {
+            keep,
+            routes,
+            gauges,
+            kept,
+        })
+    }
+
+    fn keeping(&self) -> Keeping {
+        match (&self.settings.dir, self.settings.sync) {
+            (None, _) => Keeping::Nothing,
+            (Some(_), config::Sync::Always) => Keeping::Synced,
+            (Some(_), config::Sync::Interval | config::Sync::Never) => Keeping::Log,
+        }
+    }
+
+    fn sync_mode(&self) -> SyncMode {
+        match self.settings.sync {
+            config::Sync::Always => SyncMode::Always,
+            config::Sync::Interval => SyncMode::Interval(self.settings.sync_interval),
+            config::Sync::Never => SyncMode::Never,
+        }
+    }
+
+    fn config(&self) -> Config {
+        let settings = self.settings;
+        let default = Config::default();
+        let shards = settings.shards.unwrap_or(default.shards);
+        let durability = settings.dir.as_ref().map(|_| Durability {
+            sync: self.sync_mode(),
+            window: settings.write_window.unwrap_or(bounds::LOG_WINDOW_DEFAULT),
+            lend: settings.commit == config::Commit::Auto,
+        });
+        Config {
+            shards,
+            owners: settings.owners.unwrap_or(default.owners.min(shards)),
+            handover: match settings.handover {
+                Handover::Lend => shardkeep::engine::Handover::Lend,
+                Handover::Mail => shardkeep::engine::Handover::Mail,
+            },
+            reserved_places: self.reactors,
+            write_window: settings.write_window.unwrap_or_default(),
+            durability,
+            ..default
+        }
+    }
+}
+
+fn tell_of_memory(event: Event) {
+    match event {
+        Event::ShardLost { shard } => say(&format!(
+            "error: shard {shard} was lost to a panic; it starts again EMPTY (there is no log to \
+             rebuild it from)"
+        )),
+        other => say(&format!("error: {other:?}")),
+    }
+}
+
+/// Tells what happens to a store with a directory, and ends the server where it cannot go on.
+fn teller(shutdown: Sender<ShutdownCause>) -> impl Fn(Event) + Send + Sync + 'static {
+    let failed = AtomicU32::new(0);
+    move |event| match event {
+        Event::ShardLost { shard } => say(&format!(
+            "error: shard {shard} was lost to a panic; it is being made again from the log, and its \
+             clients are told to try again"
+        )),
+        Event::RebuildFailed { shard } => {
+            say(&format!("error: shard {shard} could not be made again"));
+            if failed.fetch_add(1, Relaxed) + 1 == REBUILDS_FAILED_MAX {
+                // Full means that somebody has asked for the end already.
+                drop(shutdown.try_send(ShutdownCause::NotRebuilt { shard }));
+            }
+        }
+        Event::Log(LogEvent::Failed(why)) => say(&format!(
+            "error: the log has failed: {why}; writes are refused until the server is started again"
+        )),
+        Event::Log(LogEvent::NoSpace(why)) => say(&format!(
+            "error: there is no space for the log: {why}; writes are refused until there is"
+        )),
+        Event::Log(LogEvent::Resumed) => {
+            say("there is space for the log again; writes are admitted");
+        }
+        Event::Log(LogEvent::Warning(text)) => say(&format!("warning: {text}")),
+        other => say(&format!("error: {other:?}")),
+    }
+}

@@ -1,0 +1,118 @@
+//! Replies that wait for the log: they stand in the connection's output already, behind what may leave.
+//!
+//! 1. `out[sent..free_end()]` may leave; the rest of `out` is the bytes of `held.parts`, in order.
+//! 2. Replies leave in request order: behind one that waits everything waits.
+//! 3. A reply that cannot leave becomes an error, in its place.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use super::connection::Connection;
+use crate::engine::Needs;
+use crate::errors;
+
+/// What is known of one reply beside its bytes.
+pub(crate) struct Part {
+    bytes: usize,
+    pub(crate) needs: Needs,
+    /// Whether its command may have changed something.
+    pub(crate) writes: bool,
+    /// When it becomes an error.
+    pub(crate) until: Instant,
+}
+
+/// The replies of one connection that wait.
+#[derive(Default)]
+pub(crate) struct Held {
+    parts: VecDeque<Part>,
+    bytes: usize,
+}
+
+/// What becomes of a reply.
+pub(crate) enum Verdict {
+    Leaves,
+    Waits,
+    /// It becomes this error.
+    Fails(String),
+}
+
+impl Held {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+
+    /// Bytes of the replies.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Bytes that it takes beside those of the replies.
+    pub(crate) fn overhead(&self) -> usize {
+        self.parts.len() * size_of::<Part>()
+    }
+
+    /// When the first of them becomes an error.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.parts.front().map(|part| part.until)
+    }
+}
+
+impl Connection {
+    /// Where what may leave ends in `out`.
+    pub(crate) fn free_end(&self) -> usize {
+        self.out.len() - self.held.bytes
+    }
+
+    /// Adds a reply, to leave when it may.
+    pub(crate) fn hold(&mut self, reply: &[u8], needs: Needs, writes: bool, until: Instant) {
+        self.out.extend_from_slice(reply);
+        if self.held.is_empty() && needs == Needs::Nothing {
+            return;
+        }
+        self.held.bytes += reply.len();
+        self.held.parts.push_back(Part {
+            bytes: reply.len(),
+            needs,
+            writes,
+            until,
+        });
+    }
+
+    /// Lets leave what may, and turns into errors what never will. Gives how many those are.
+    pub(crate) fn release(&mut self, judge: impl Fn(&Part) -> Verdict) -> u64 {
+        while let Some(part) = self.held.parts.front() {
+            match judge(part) {
+                Verdict::Leaves => {
+                    self.held.bytes -= part.bytes;
+                    self.held.parts.pop_front();
+                }
+                Verdict::Waits => return 0,
+                Verdict::Fails(_) => return self.release_with_errors(judge),
+            }
+        }
+        0
+    }
+
+    /// As [`Connection::release`], where replies change their length.
+    #[cold]
+    fn release_with_errors(&mut self, judge: impl Fn(&Part) -> Verdict) -> u64 {
+        let tail = self.out.split_off(self.free_end());
+        let (mut at, mut failed) = (0, 0);
+        while let Some(part) = self.held.parts.front() {
+            let end = at + part.bytes;
+            match judge(part) {
+                Verdict::Leaves => self.out.extend_from_slice(&tail[at..end]),
+                Verdict::Waits => break,
+                Verdict::Fails(text) => {
+                    errors::encode(&text, &mut self.out);
+                    failed += 1;
+                }
+            }
+            at = end;
+            self.held.parts.pop_front();
+        }
+        self.out.extend_from_slice(&tail[at..]);
+        self.held.bytes = tail.len() - at;
+        failed
+    }
+}

@@ -1,0 +1,108 @@
+//! Snapshots that nobody asks for: taken when the log has grown enough.
+//!
+//! 1. One thread, asleep but for one look a second; it ends when this is dropped, at the latest after
+//!    the step of a snapshot that is under way.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+
+use crate::limits;
+
+/// The thread that looks after the log's growth.
+pub struct Automatic {
+    /// Dropped to end the thread.
+    stop: Option<Sender<()>>,
+    /// Disconnects when the thread has nothing more to do.
+    ended: Receiver<()>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Asked between the steps of a snapshot.
+pub(crate) struct Stop<'r>(&'r Receiver<()>);
+
+impl Stop<'_> {
+    pub(crate) fn is_asked(&self) -> bool {
+        self.0.try_recv() == Err(crossbeam_channel::TryRecvError::Disconnected)
+    }
+}
+
+impl Automatic {
+    /// Starts the thread. `grown` counts the bytes of the log; whenever it is `threshold` beyond what it
+    /// was at the last snapshot, `take` takes one (and says whether there may be another).
+    ///
+    /// # Errors
+    /// The thread could not be started.
+    pub fn start(
+        name: &str,
+        grown: Arc<AtomicU64>,
+        threshold: u64,
+        mut take: impl FnMut(&dyn Fn() -> bool) -> bool + Send + 'static,
+    ) -> io::Result<Self> {
+        let (stop, stopped) = bounded(0);
+        let (end, ended) = bounded(0);
+        let thread = thread::Builder::new()
+            .name(format!("{name}-snapshots"))
+            .spawn(move || {
+                let _end: Sender<()> = end;
+                let mut last = grown.load(Ordering::Relaxed);
+                // Ends when the other end is dropped; else one look, and again.
+                while stopped.recv_timeout(limits::SNAPSHOT_LOOK_INTERVAL)
+                    == Err(RecvTimeoutError::Timeout)
+                {
+                    let now = grown.load(Ordering::Relaxed);
+                    if now - last < threshold {
+                        continue;
+                    }
+                    last = now;
+                    let stop = Stop(&stopped);
+                    if !take(&|| stop.is_asked()) {
+                        return;
+                    }
+                }
+            })?;
+        Ok(Self {
+            stop: Some(stop),
+            ended,
+            thread: Some(thread),
+        })
+    }
+
+    /// Has the thread end after the step it is at. Does not wait for it.
+    pub fn ask_to_stop(&mut self) {
+        self.stop = None;
+    }
+
+    /// Ends the thread, and waits for it, by [`limits::SNAPSHOT_END_MAX`].
+    fn stop(&mut self) {
+        self.ask_to_stop();
+        let Some(thread) = self.thread.take() else {
+            return;
+        };
+        // It may be the one that drops the last handle of its store: it ends right after.
+        if thread.thread().id() == thread::current().id() {
+            return;
+        }
+        // Ends with the thread, or by its time: then the disk does not answer, and the thread is left.
+        let ended = self.ended.recv_timeout(limits::SNAPSHOT_END_MAX);
+        if ended == Err(RecvTimeoutError::Disconnected) {
+            drop(thread.join());
+        }
+    }
+}
+
+impl Drop for Automatic {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl fmt::Debug for Automatic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Automatic").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,130 @@
+//! What can go wrong between a store and its files.
+
+use std::fmt;
+use std::io;
+
+use shardkeep_core::Error;
+use shardkeep_log::{AdoptError, Directory, DirectoryError, Lsn, OpenError};
+
+use super::replay::Unreadable;
+
+/// A store was not recovered; nothing of it was changed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum RecoverError {
+    /// The directory is in use, or the operating system refuses.
+    Directory(DirectoryError),
+    /// The log or the snapshot is damaged, incomplete or foreign.
+    Log(OpenError),
+    /// A record is whole, but what it says cannot be understood: it was written by a program with
+    /// other types, or a newer one.
+    Unreadable {
+        /// Where: a record of the log, or a frame of the snapshot.
+        place: String,
+        /// Why.
+        source: Unreadable,
+    },
+    /// A thread could not be started.
+    Thread(io::Error),
+    /// The store was closed meanwhile.
+    Store(Error),
+    /// A thread that was recovering panicked.
+    Panicked,
+    /// It was given up.
+    Cancelled,
+}
+
+impl fmt::Display for RecoverError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Directory(error) => error.fmt(f),
+            Self::Log(error) => error.fmt(f),
+            Self::Unreadable { place, source } => write!(f, "{place} cannot be read: {source}"),
+            Self::Thread(error) => write!(f, "a thread for recovery could not be started: {error}"),
+            Self::Store(error) => error.fmt(f),
+            Self::Panicked => write!(f, "a thread panicked during recovery"),
+            Self::Cancelled => write!(f, "the recovery was given up before its end"),
+        }
+    }
+}
+
+impl std::error::Error for RecoverError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Directory(error) => Some(error),
+            Self::Log(error) => Some(error),
+            Self::Unreadable { source, .. } => Some(source),
+            Self::Thread(error) => Some(error),
+            Self::Store(error) => Some(error),
+            Self::Panicked | Self::Cancelled => None,
+        }
+    }
+}
+
+impl From<DirectoryError> for RecoverError {
+    fn from(error: DirectoryError) -> Self {
+        Self::Directory(error)
+    }
+}
+
+impl From<OpenError> for RecoverError {
+    fn from(error: OpenError) -> Self {
+        Self::Log(error)
+    }
+}
+
+impl From<Error> for RecoverError {
+    fn from(error: Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// A snapshot was not taken. The store goes on, with the log as it was.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SnapshotError {
+    /// The store has no log.
+    NotDurable,
+    /// The disk refuses, one is being written already, or the log has failed.
+    Log(shardkeep_log::SnapshotError),
+    /// It was written and could not be made the newest.
+    Adopt(AdoptError<Directory>),
+    /// The store refused a call, or the log did not come back in time.
+    Store(Error),
+    /// An entry could not be encoded.
+    Unencodable(String),
+}
+
+impl fmt::Display for SnapshotError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotDurable => write!(f, "the store has no log"),
+            Self::Log(error) => error.fmt(f),
+            Self::Adopt(error) => error.fmt(f),
+            Self::Store(error) => error.fmt(f),
+            Self::Unencodable(why) => write!(f, "an entry could not be encoded: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for SnapshotError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Log(error) => Some(error),
+            Self::Adopt(error) => Some(error),
+            Self::Store(error) => Some(error),
+            Self::NotDurable | Self::Unencodable(_) => None,
+        }
+    }
+}
+
+impl From<Error> for SnapshotError {
+    fn from(error: Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// The name of a record in an error.
+pub(super) fn record(lsn: Lsn) -> String {
+    format!("record {lsn} of the log")
+}

@@ -1,0 +1,119 @@
+//! The log as the journal of a keep.
+//!
+//! 1. Nothing here decides anything: it translates.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use shardkeep_core::{Journal, JournalError};
+use shardkeep_log::limits::PAYLOAD_BYTES_MAX;
+use shardkeep_log::{AppendError, Directory, Log, Synced, WriteError};
+
+use super::options::{DiskStep, Gate};
+use crate::effect;
+
+/// The log of a durable store.
+pub struct LogJournal {
+    log: Log<Directory>,
+    /// Bytes appended since it was opened, for whoever decides when the next snapshot is due.
+    bytes: Arc<AtomicU64>,
+    gate: Option<Gate>,
+    /// What an append met; told by the write that follows.
+    failed: Option<AppendError>,
+}
+
+impl LogJournal {
+    pub(super) fn new(log: Log<Directory>, gate: Option<Gate>) -> Self {
+        Self {
+            log,
+            bytes: Arc::new(AtomicU64::new(0)),
+            gate,
+            failed: None,
+        }
+    }
+
+    /// The log itself.
+    pub(super) fn log(&mut self) -> &mut Log<Directory> {
+        &mut self.log
+    }
+
+    /// Bytes of effects appended since the log was opened; goes on counting.
+    pub(super) fn bytes(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.bytes)
+    }
+
+    fn pass(&self, step: DiskStep) -> Result<(), JournalError> {
+        self.gate.as_ref().map_or(Ok(()), |gate| (gate.0)(step))
+    }
+
+    /// A batch larger than a record: as many records as it takes, each of whole effects.
+    #[cold]
+    fn append_in_parts(&mut self, record: &[u8]) -> Result<(), AppendError> {
+        let mut effects = effect::decode(record);
+        let (mut from, mut to) = (0, 0);
+        while let Some(Ok(_)) = effects.next() {
+            if effects.offset() - from > PAYLOAD_BYTES_MAX {
+                self.log.append(&record[from..to])?;
+                from = to;
+            }
+            to = effects.offset();
+        }
+        self.log.append(&record[from..]).map(|_| ())
+    }
+}
+
+impl Journal for LogJournal {
+    type Synced = Synced;
+
+    fn append(&mut self, record: &[u8]) {
+        let appended = if record.len() <= PAYLOAD_BYTES_MAX {
+            self.log.append(record).map(|_| ())
+        } else {
+            self.append_in_parts(record)
+        };
+        match appended {
+            Ok(()) => {
+                self.bytes.fetch_add(record.len() as u64, Ordering::Relaxed);
+            }
+            Err(error) => {
+                self.failed.get_or_insert(error);
+            }
+        }
+    }
+
+    fn write(&mut self) -> Result<(), JournalError> {
+        if let Some(error) = &self.failed {
+            return Err(JournalError::Failed(error.to_string()));
+        }
+        self.pass(DiskStep::Write)?;
+        self.log.write().map_err(|error| match error {
+            WriteError::NoSpace(error) => JournalError::NoSpace(error.to_string()),
+            other => JournalError::Failed(other.to_string()),
+        })
+    }
+
+    fn sync(&mut self) -> Result<Synced, JournalError> {
+        self.pass(DiskStep::Sync)?;
+        self.log
+            .sync()
+            .map_err(|error| JournalError::Failed(error.to_string()))
+    }
+}
+
+impl Drop for LogJournal {
+    fn drop(&mut self) {
+        // Everything that was to be durable is: this records how far, and gives back what was written
+        // ahead. If it fails, recovery finds out by itself.
+        drop(self.log.close());
+    }
+}
+
+impl fmt::Debug for LogJournal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LogJournal")
+            .field("bytes", &self.bytes)
+            .field("failed", &self.failed)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,33 @@
+//! A store that outlives its process: the log plugged into the hand-over, recovery, snapshots.
+//!
+//! For states of any kind whose effects are bytes ([`crate::effect`]); the typed store is one of them.
+//!
+//! 1. Only the holder of the log, recovery and whoever writes a snapshot wait for the disk; none of
+//!    them holds a shard then (recovery does, while nobody else is let in).
+//! 2. Replay goes in the order of the log for each shard, and expires nothing.
+//! 3. A snapshot may be taken while the store changes: it is completed by replaying the log from the
+//!    record at which it began, and counts only once the log is durable beyond the newest change it
+//!    contains.
+
+mod automatic;
+mod error;
+mod journal;
+mod new_store;
+mod options;
+mod recover;
+mod remake;
+mod replay;
+mod snapshot;
+
+pub use automatic::Automatic;
+pub use error::{RecoverError, SnapshotError};
+pub use journal::LogJournal;
+pub use new_store::{NewStore, NewStoreError, NewStoreReport};
+pub use options::{DiskStep, Durable};
+pub use recover::{Recovered, RecoveryProgress, recover};
+pub use remake::remake;
+pub use replay::{Kept, Route, Unreadable};
+pub use shardkeep_log::{
+    Compression, Directory, DirectoryError, RepairError, Repaired, Report, check, repair,
+};
+pub use snapshot::{SnapshotReport, snapshot};

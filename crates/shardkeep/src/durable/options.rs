@@ -1,0 +1,137 @@
+//! What the user chooses for a store that outlives its process.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use shardkeep_core::{Durability, JournalError, SyncMode};
+use shardkeep_log::Compression;
+
+use crate::limits;
+
+/// How a store is kept on disk.
+///
+/// ```
+/// use std::time::Duration;
+/// use shardkeep::{Durable, SyncMode};
+///
+/// let durable = Durable::new().sync(SyncMode::Interval(Duration::from_millis(200)));
+/// # drop(durable);
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "settings do nothing before the store is opened"]
+pub struct Durable {
+    pub(crate) durability: Durability,
+    pub(crate) create: bool,
+    pub(crate) compression: Compression,
+    pub(crate) snapshot_bytes: u64,
+    pub(crate) segment_bytes: Option<u64>,
+    pub(crate) gate: Option<Gate>,
+}
+
+/// What the log is about to do with the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskStep {
+    /// To write what was appended.
+    Write,
+    /// To make what was written durable.
+    Sync,
+}
+
+/// Asked before each step; it may wait, or answer with an error instead of the disk.
+#[derive(Clone)]
+pub(crate) struct Gate(pub(crate) Arc<dyn Fn(DiskStep) -> Result<(), JournalError> + Send + Sync>);
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Gate")
+    }
+}
+
+impl Durable {
+    /// Synced before each acknowledgement; the store is made if it is not there.
+    pub fn new() -> Self {
+        Self {
+            durability: Durability {
+                sync: SyncMode::Always,
+                window: Duration::ZERO,
+                lend: true,
+            },
+            create: true,
+            compression: Compression::None,
+            snapshot_bytes: limits::SNAPSHOT_LOG_BYTES_DEFAULT,
+            segment_bytes: None,
+            gate: None,
+        }
+    }
+
+    /// When writes are made durable; [`SyncMode::Always`] by default.
+    pub fn sync(mut self, sync: SyncMode) -> Self {
+        self.durability.sync = sync;
+        self
+    }
+
+    /// How long writes are gathered before they are written together; not at all by default. A lone
+    /// writer never waits for company.
+    pub fn window(mut self, window: Duration) -> Self {
+        self.durability.window = window;
+        self
+    }
+
+    /// Leaves every write and sync to the committer thread. By default a caller that waits for its own
+    /// acknowledgement writes and syncs itself when nobody else is at it, which saves two thread
+    /// switches.
+    pub fn commit_by_thread(mut self) -> Self {
+        self.durability.lend = false;
+        self
+    }
+
+    /// Refuses to open a directory with no store in it, instead of making one.
+    pub fn must_exist(mut self) -> Self {
+        self.create = false;
+        self
+    }
+
+    /// Compresses snapshots (LZ4).
+    pub fn compress_snapshots(mut self) -> Self {
+        self.compression = Compression::Lz4;
+        self
+    }
+
+    /// Takes a snapshot by itself whenever the log has grown by so many bytes since the last one;
+    /// 0: never. [`limits::SNAPSHOT_LOG_BYTES_DEFAULT`] by default.
+    pub fn snapshot_after_bytes(mut self, bytes: u64) -> Self {
+        self.snapshot_bytes = bytes;
+        self
+    }
+
+    /// Segments of another size, in bytes: for tests that need many.
+    #[doc(hidden)]
+    pub fn segment_bytes(mut self, bytes: u64) -> Self {
+        self.segment_bytes = Some(bytes);
+        self
+    }
+
+    /// Is asked before each step that the log takes with the disk: for tests that hold one back, or let
+    /// it fail.
+    #[doc(hidden)]
+    pub fn gate(
+        mut self,
+        gate: impl Fn(DiskStep) -> Result<(), JournalError> + Send + Sync + 'static,
+    ) -> Self {
+        self.gate = Some(Gate(Arc::new(gate)));
+        self
+    }
+
+    /// How effects are kept, for the keep.
+    #[must_use]
+    pub fn durability(&self) -> &Durability {
+        &self.durability
+    }
+}
+
+impl Default for Durable {
+    fn default() -> Self {
+        Self::new()
+    }
+}

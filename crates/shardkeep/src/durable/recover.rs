@@ -1,0 +1,327 @@
+//! Opening what is there: one thread reads the log and says which shard each effect belongs to, the
+//! others apply them, each to its own shards.
+//!
+//! 1. Effects of one shard reach one thread, in the order of the log.
+//! 2. A clear reaches all threads, at its place in that order.
+//! 3. The first error ends all of them; then nothing on disk has been changed.
+
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::thread;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use shardkeep_core::{Call, Deadline, Keep, Loans};
+use shardkeep_log::{Directory, FrameBuffer, Options, Recovery, StoreId};
+
+use super::error::{RecoverError, record};
+use super::journal::LogJournal;
+use super::options::Durable;
+use super::replay::{Kept, Route, Source, Unreadable};
+use crate::effect::{self, Effect};
+
+/// Bytes of effects that travel together: enough that a thread switch for each does not count.
+const BLOCK_BYTES: usize = 256 * 1_024;
+/// Blocks on their way to one thread: what the reader may be ahead.
+const BLOCKS_AHEAD: usize = 16;
+/// Recovery waits for nobody but itself.
+const PATIENCE: Duration = Duration::from_secs(24 * 3_600);
+
+/// How far a recovery is, in bytes of files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecoveryProgress {
+    /// Bytes read.
+    pub done: u64,
+    /// Bytes to read in all.
+    pub total: u64,
+}
+
+/// What a recovery found.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Recovered {
+    /// Effects that were applied, of the snapshot and of the log.
+    pub effects: u64,
+    /// Counts the bytes of effects that are appended to the log from now on.
+    pub grown: Arc<AtomicU64>,
+    /// What somebody may want to know, although the store is sound.
+    pub warnings: Vec<String>,
+}
+
+/// Where an effect stands in a block, and where it belongs.
+#[derive(Clone, Copy)]
+struct Item {
+    offset: u32,
+    shard: u32,
+}
+
+/// The shard of what concerns all shards.
+const ALL_SHARDS: u32 = u32::MAX;
+
+/// Effects on their way to one thread.
+struct Parcel {
+    block: Arc<Vec<u8>>,
+    items: Vec<Item>,
+    /// For errors: where the block begins.
+    place: Arc<str>,
+}
+
+/// Reads `directory` into the empty shards of `keep`, and puts the log in its place: from then on the
+/// keep admits writes. Blocks for the disk. `progress` is called by this thread, some times a second
+/// as a rule; if it says so, the recovery is given up ([`RecoverError::Cancelled`]).
+///
+/// # Errors
+/// What is there is not a whole store. Nothing on disk was changed; the keep is of no use any more.
+pub fn recover<S: Kept>(
+    keep: &Keep<S>,
+    directory: Directory,
+    durable: &Durable,
+    route: &Route,
+    progress: &mut dyn FnMut(RecoveryProgress) -> ControlFlow<()>,
+) -> Result<Recovered, RecoverError> {
+    let mut options = Options {
+        create: durable.create.then(random_id),
+        ..Options::new()
+    };
+    if let Some(bytes) = durable.segment_bytes {
+        options.segment_bytes = bytes;
+    }
+    let mut recovery = Recovery::open(Arc::new(directory), options)?;
+    let effects = replay(keep, &mut recovery, route, progress)?;
+    let (log, warnings) = recovery.into_log()?;
+    let journal = LogJournal::new(log, durable.gate.clone());
+    let grown = journal.bytes();
+    let installed = keep.install_journal(journal);
+    installed.map_err(|error| match error {
+        shardkeep_core::OpenError::Thread { source, .. } => RecoverError::Thread(source),
+        other => RecoverError::Thread(std::io::Error::other(other)),
+    })?;
+    Ok(Recovered {
+        effects,
+        grown,
+        warnings: warnings.iter().map(ToString::to_string).collect(),
+    })
+}
+
+/// 128 bits that no other store has: from the keys of the standard library's hash function, which come
+/// from the system's source of randomness.
+pub(super) fn random_id() -> StoreId {
+    use std::hash::{BuildHasher as _, RandomState};
+    let mut bytes = [0; 16];
+    for (index, half) in bytes.chunks_exact_mut(8).enumerate() {
+        half.copy_from_slice(&RandomState::new().hash_one(index).to_le_bytes());
+    }
+    StoreId::new(bytes)
+}
+
+fn replay<S: Kept>(
+    keep: &Keep<S>,
+    recovery: &mut Recovery<Directory>,
+    route: &Route,
+    progress: &mut dyn FnMut(RecoveryProgress) -> ControlFlow<()>,
+) -> Result<u64, RecoverError> {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let workers = cores.min(keep.shards());
+    thread::scope(|scope| {
+        let (mut ways, mut threads) = (Vec::new(), Vec::new());
+        for worker in 0..workers {
+            let (way, parcels) = bounded(BLOCKS_AHEAD);
+            let name = format!("{}-recovery-{worker}", keep.config().name);
+            let thread = thread::Builder::new()
+                .name(name)
+                .spawn_scoped(scope, move || restore_all(keep, worker, workers, &parcels))
+                .map_err(RecoverError::Thread)?;
+            ways.push(way);
+            threads.push(thread);
+        }
+        let mut distributor = Distributor::new(ways, route);
+        let read = read_all(recovery, &mut distributor, progress);
+        let effects = distributor.effects;
+        // Without their senders the threads finish what they have, and end.
+        drop(distributor);
+        for thread in threads {
+            thread.join().map_err(|_| RecoverError::Panicked)??;
+        }
+        read.map(|()| effects)
+    })
+}
+
+/// Reads the snapshot and the log, and hands out what it finds.
+fn read_all(
+    recovery: &mut Recovery<Directory>,
+    distributor: &mut Distributor<'_>,
+    progress: &mut dyn FnMut(RecoveryProgress) -> ControlFlow<()>,
+) -> Result<(), RecoverError> {
+    let mut of_snapshot = 0;
+    if let Some(snapshot) = Source::snapshot(recovery) {
+        of_snapshot = snapshot.bytes();
+        let total = recovery.progress().total;
+        let mut buffer = FrameBuffer::default();
+        for index in 0..snapshot.frames() {
+            let frame = snapshot.read_frame(index, &mut buffer)?;
+            distributor.add(frame, || format!("frame {index} of {}", snapshot.name()))?;
+            let done = of_snapshot * (index as u64 + 1) / snapshot.frames() as u64;
+            go_on(progress(RecoveryProgress { done, total }))?;
+        }
+        distributor.send()?;
+    }
+    loop {
+        {
+            let Some(found) = Source::next_record(recovery)? else {
+                break;
+            };
+            let lsn = found.lsn;
+            distributor.add(found.payload, || record(lsn))?;
+        }
+        if distributor.has_just_sent() {
+            let now = recovery.progress();
+            let (done, total) = (now.done.max(of_snapshot), now.total);
+            go_on(progress(RecoveryProgress { done, total }))?;
+        }
+    }
+    distributor.send()
+}
+
+fn go_on(said: ControlFlow<()>) -> Result<(), RecoverError> {
+    match said {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => Err(RecoverError::Cancelled),
+    }
+}
+
+/// Gathers effects into blocks and sends each thread its part.
+struct Distributor<'r> {
+    ways: Vec<Sender<Parcel>>,
+    route: &'r Route,
+    block: Vec<u8>,
+    items: Vec<Vec<Item>>,
+    place: Option<Arc<str>>,
+    effects: u64,
+}
+
+impl<'r> Distributor<'r> {
+    fn new(ways: Vec<Sender<Parcel>>, route: &'r Route) -> Self {
+        let items = ways.iter().map(|_| Vec::new()).collect();
+        Self {
+            ways,
+            route,
+            block: Vec::with_capacity(BLOCK_BYTES * 2),
+            items,
+            place: None,
+            effects: 0,
+        }
+    }
+
+    /// Takes the effects of a record, and sends the block when it is full.
+    fn add(&mut self, payload: &[u8], place: impl Fn() -> String) -> Result<(), RecoverError> {
+        let base = self.block.len();
+        let mut effects = effect::decode(payload);
+        loop {
+            let offset = (base + effects.offset()) as u32;
+            let Some(found) = effects.next() else {
+                break;
+            };
+            let routed = found.map_err(Unreadable::from).and_then(|effect| {
+                Ok(match effect {
+                    Effect::Set { key, .. } | Effect::Delete { key } => (self.route)(key)? as u32,
+                    Effect::Clear => ALL_SHARDS,
+                })
+            });
+            let shard = routed.map_err(|source| RecoverError::Unreadable {
+                place: place(),
+                source,
+            })?;
+            let item = Item { offset, shard };
+            if shard == ALL_SHARDS {
+                self.items.iter_mut().for_each(|items| items.push(item));
+            } else {
+                let worker = shard as usize % self.items.len();
+                self.items[worker].push(item);
+            }
+            self.effects += 1;
+        }
+        if self.place.is_none() {
+            self.place = Some(place().into());
+        }
+        self.block.extend_from_slice(payload);
+        if self.block.len() >= BLOCK_BYTES {
+            self.send()?;
+        }
+        Ok(())
+    }
+
+    /// Whether the block has just gone.
+    fn has_just_sent(&self) -> bool {
+        self.block.is_empty()
+    }
+
+    fn send(&mut self) -> Result<(), RecoverError> {
+        let block = Arc::new(std::mem::replace(
+            &mut self.block,
+            Vec::with_capacity(BLOCK_BYTES * 2),
+        ));
+        let place = self.place.take().unwrap_or_default();
+        for (way, items) in self.ways.iter().zip(&mut self.items) {
+            let parcel = Parcel {
+                block: Arc::clone(&block),
+                items: std::mem::take(items),
+                place: Arc::clone(&place),
+            };
+            // A thread that has ended has an error to tell, which is found when it is joined.
+            if !parcel.items.is_empty() && way.send(parcel).is_err() {
+                return Err(RecoverError::Panicked);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One thread: applies what is sent to it, to its own shards.
+fn restore_all<S: Kept>(
+    keep: &Keep<S>,
+    worker: usize,
+    workers: usize,
+    parcels: &Receiver<Parcel>,
+) -> Result<(), RecoverError> {
+    let shards: Vec<usize> = (worker..keep.shards()).step_by(workers).collect();
+    let mut loans = keep.acquire(&shards, Call::by(Deadline::after(PATIENCE)))?;
+    // Ends when the reader has ended and dropped its end.
+    for parcel in parcels {
+        for item in &parcel.items {
+            let restored = catch_unwind(AssertUnwindSafe(|| {
+                restore(&mut loans, &shards, &parcel.block, *item)
+            }));
+            match restored {
+                Ok(Ok(())) => {}
+                Ok(Err(source)) => {
+                    let place = format!("{} or one soon after it", parcel.place);
+                    return Err(RecoverError::Unreadable { place, source });
+                }
+                Err(_) => return Err(RecoverError::Panicked),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn restore<S: Kept>(
+    loans: &mut Loans<S>,
+    shards: &[usize],
+    block: &[u8],
+    item: Item,
+) -> Result<(), Unreadable> {
+    let Some(effect) = effect::decode(&block[item.offset as usize..]).next() else {
+        return Ok(());
+    };
+    let effect = effect?;
+    if item.shard == ALL_SHARDS {
+        for &shard in shards {
+            loans.shard(shard).change(|state| state.restore(&effect))?;
+        }
+        return Ok(());
+    }
+    let loan = loans.shard(item.shard as usize);
+    Ok(loan.change(|state| state.restore(&effect))?)
+}

@@ -1,0 +1,63 @@
+//! Making the state of one lost shard again, while the others go on.
+
+use std::time::Duration;
+
+use shardkeep_core::{Call, Deadline, JournalDesk};
+use shardkeep_log::FrameBuffer;
+
+use super::error::{RecoverError, record};
+use super::journal::LogJournal;
+use super::replay::{Kept, Route, Unreadable};
+use crate::effect::{self, Effect};
+
+/// Longest wait for the log: a sync that is stuck for longer has failed for whoever waits.
+const LOG_WAIT_MAX: Duration = Duration::from_secs(60);
+
+/// Replays into `state` what the log has kept of shard `shard`. What was queued for the log before this
+/// call is in it. Blocks for the disk.
+///
+/// # Errors
+/// The log cannot be read, or has failed.
+pub fn remake<S: Kept>(
+    shard: usize,
+    mut state: S,
+    journal: &JournalDesk<LogJournal>,
+    route: &Route,
+) -> Result<S, RecoverError> {
+    let call = Call::by(Deadline::after(LOG_WAIT_MAX));
+    let mut replay = journal.on_journal(&call, |journal| {
+        let log = journal.log();
+        let to = log.written();
+        log.replay(to)
+    })??;
+    let mut restore = |record: &[u8]| -> Result<(), Unreadable> {
+        for effect in effect::decode(record) {
+            let effect = effect?;
+            let is_here = match &effect {
+                Effect::Set { key, .. } | Effect::Delete { key } => route(key)? == shard,
+                Effect::Clear => true,
+            };
+            if is_here {
+                state.restore(&effect)?;
+            }
+        }
+        Ok(())
+    };
+    if let Some(snapshot) = replay.snapshot() {
+        let mut buffer = FrameBuffer::default();
+        for index in 0..snapshot.frames() {
+            let frame = snapshot.read_frame(index, &mut buffer)?;
+            restore(frame).map_err(|source| RecoverError::Unreadable {
+                place: format!("frame {index} of {}", snapshot.name()),
+                source,
+            })?;
+        }
+    }
+    while let Some(found) = replay.next_record()? {
+        restore(found.payload).map_err(|source| RecoverError::Unreadable {
+            place: record(found.lsn),
+            source,
+        })?;
+    }
+    Ok(state)
+}

@@ -1,0 +1,93 @@
+//! Kill cycles: a server under eight writing clients is killed and started again, many times.
+//!
+//! `cargo run --release -p shardkeep-tests --bin kill-cycles -- --cycles 300 --sync always --seed 1`
+//!
+//! Ends with 1 when something acknowledged is missing, or something is there that nobody sent.
+
+use std::env;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+use shardkeep_tests::clock;
+use shardkeep_tests::killing::{Campaign, Promise};
+
+/// How often the sum is shown, in cycles.
+const SHOWN_EVERY: u64 = 25;
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Sync {
+    Always,
+    Interval,
+    Never,
+}
+
+/// Kills a server under load and looks what it still knows.
+#[derive(Parser)]
+struct Options {
+    /// Kills.
+    #[arg(long, default_value_t = 300)]
+    cycles: u64,
+    /// Where chance begins.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// The promise.
+    #[arg(long, value_enum, default_value = "always")]
+    sync: Sync,
+    /// Without `always`: what may be missing, in milliseconds before the kill.
+    #[arg(long, default_value_t = 250)]
+    unwritten_ms: u64,
+    /// The server; by default the one built into this program.
+    #[arg(long)]
+    shardkeep: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    // Started again by itself, this program is the server: so one build has both.
+    if env::args().nth(1).is_some_and(|command| command == "serve") {
+        return shardkeep_server::cli::main();
+    }
+    match run(&Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            drop(writeln!(io::stderr(), "kill-cycles: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> io::Result<()> {
+    let program = match &options.shardkeep {
+        Some(program) => program.clone(),
+        None => env::current_exe()?,
+    };
+    let promise = match options.sync {
+        Sync::Always => Promise::Always,
+        Sync::Interval => Promise::Interval,
+        Sync::Never => Promise::Never,
+    };
+    let unwritten = Duration::from_millis(options.unwritten_ms);
+    let mut campaign = Campaign::new(&program, promise, unwritten, options.seed)?;
+    let began = clock::now();
+    for cycle in 1..=options.cycles {
+        campaign.cycle()?;
+        if cycle % SHOWN_EVERY == 0 || cycle == options.cycles {
+            let seen = campaign.seen();
+            writeln!(
+                io::stdout(),
+                "sync {} seed {}: {} kills in {:.1?}, {} changes acknowledged, {} of them missing as \
+                 promised, {} there without acknowledgement",
+                promise.word(),
+                options.seed,
+                seen.cycles,
+                clock::now() - began,
+                seen.acked,
+                seen.missing,
+                seen.unacked
+            )?;
+        }
+    }
+    Ok(())
+}

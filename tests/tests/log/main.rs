@@ -1,0 +1,16 @@
+//! The log on a simulated disk: crashes, errors, damage, and the faults that these tests would notice.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and says how much it has explored"
+)]
+
+mod crashing;
+mod damage;
+mod directory;
+#[cfg(debug_assertions)]
+mod planted;
+mod repairing;
+mod tails;
+mod troubles;

@@ -1,0 +1,50 @@
+//! A store that was made, read from its files.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use shardkeep::effect::{self, Effect};
+use shardkeep::table::UnixMillis;
+use shardkeep_log::{Directory, FrameBuffer, Options, Recovery};
+use shardkeep_server::rdb::{ImportError, Imported, import};
+
+/// Values with when they expire (milliseconds since 1970), by key.
+pub(crate) type Entries = BTreeMap<Vec<u8>, (Vec<u8>, Option<u64>)>;
+
+/// Imports `file` into a store at `place`.
+pub(crate) fn run(file: &[u8], place: &Path) -> Result<Imported, ImportError> {
+    let now = UnixMillis::new(shardkeep_tests::clock::unix_seconds() * 1_000);
+    import(file, place, now, &mut drop)
+}
+
+/// All that the store at `place` has, expired or not.
+pub(crate) fn entries(place: &Path) -> Entries {
+    let mut entries = Entries::new();
+    let mut apply = |bytes: &[u8]| {
+        for effect in effect::decode(bytes) {
+            match effect.unwrap() {
+                Effect::Set {
+                    key,
+                    value,
+                    expires,
+                } => {
+                    let expires = expires.map(UnixMillis::get);
+                    let before = entries.insert(key.to_vec(), (value.to_vec(), expires));
+                    assert_eq!(before, None, "{} is there twice", key.escape_ascii());
+                }
+                other @ (Effect::Delete { .. } | Effect::Clear) => panic!("{other:?}"),
+            }
+        }
+    };
+    let directory = Directory::inspect(place).unwrap();
+    let mut recovery = Recovery::open(std::sync::Arc::new(directory), Options::new()).unwrap();
+    let snapshot = recovery.snapshot().unwrap();
+    let mut buffer = FrameBuffer::default();
+    for index in 0..snapshot.frames() {
+        apply(snapshot.read_frame(index, &mut buffer).unwrap());
+    }
+    let counted = snapshot.entries();
+    assert_eq!(recovery.next_record().unwrap(), None);
+    assert_eq!(counted, entries.len() as u64);
+    entries
+}
