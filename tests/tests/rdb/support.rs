@@ -37,7 +37,7 @@ pub(crate) fn entries(place: &Path) -> Entries {
         }
     };
     let directory = Directory::inspect(place).unwrap();
-    let mut recovery = Recovery::open(directory, Options::new()).unwrap();
+    let mut recovery = Recovery::open(std::sync::Arc::new(directory), Options::new()).unwrap();
     let snapshot = recovery.snapshot().unwrap();
     let mut buffer = FrameBuffer::default();
     for index in 0..snapshot.frames() {

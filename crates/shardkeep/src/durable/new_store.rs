@@ -14,6 +14,7 @@ use std::fs::{self, DirBuilder, Metadata};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use shardkeep_log::limits::PAYLOAD_BYTES_MAX;
 use shardkeep_log::{Compression, Directory, Log, Options, Recovery, SnapshotWriter};
@@ -186,7 +187,7 @@ impl NewStore {
         };
         let begin = || -> Result<_, Source> {
             let directory = Directory::open(&unfinished.path)?;
-            let (mut log, _) = Recovery::open(directory, options)?.into_log()?;
+            let (mut log, _) = Recovery::open(Arc::new(directory), options)?.into_log()?;
             let writer = log.snapshot(Compression::None)?;
             Ok((log, writer))
         };
