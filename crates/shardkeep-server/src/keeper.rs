@@ -8,7 +8,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use shardkeep::durable::{self, Directory, Durable, RecoverError, RecoveryProgress, Route};
@@ -137,6 +137,16 @@ struct Saver<'c> {
 
 impl Saver<'_> {
     fn run(&self, requests: &Receiver<Request>) {
+        self.serve(requests);
+        if self.persistence.save_at_end.load(Relaxed) {
+            // Some commands may still be served meanwhile: what is not in a snapshot is in the log.
+            let until = self.context.draining();
+            let is_late = || until.is_some_and(|until| clock::now() >= until);
+            drop(save(self.context, self.persistence, &is_late));
+        }
+    }
+
+    fn serve(&self, requests: &Receiver<Request>) {
         let threshold = self.context.settings.snapshot_log_bytes;
         let mut last = self.grown.load(Relaxed);
         while !self.persistence.is_stopping() {
@@ -197,16 +207,5 @@ fn save(
             say(&format!("error: no snapshot was taken: {error}"));
             Some(error)
         }
-    }
-}
-
-/// The snapshot that a client wants at the end; by `until`.
-pub(crate) fn save_at_end(context: &Context, until: Instant) {
-    let Some(persistence) = &context.persistence else {
-        return;
-    };
-    if persistence.save_at_end.load(Relaxed) && persistence.is_ready() {
-        // What is not in a snapshot is in the log, so an error is told and nothing is lost.
-        drop(save(context, persistence, &|| clock::now() >= until));
     }
 }

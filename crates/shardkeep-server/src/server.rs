@@ -15,7 +15,7 @@ use crate::clock;
 use crate::config::Settings;
 use crate::context::{Context, Parts};
 use crate::engine::ReplyPort;
-use crate::keeper::{self, Keeper};
+use crate::keeper::Keeper;
 use crate::opening::{KeptAt, Opening};
 use crate::persistence::{Persistence, Request};
 use crate::reactor::{Acceptor, Arrival, Door, Listener, Reactor, WAKER};
@@ -409,7 +409,6 @@ impl Server {
             }
         }
         let keeper_left = self.end_keeper(until);
-        keeper::save_at_end(&self.context, until);
         let store = self.context.keep.close(Deadline::from(until + JOIN_GRACE));
         if store.owners_left > 0 {
             // A thread that waits for the disk is left to the end of the process: dropping the store
