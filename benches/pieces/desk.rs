@@ -10,7 +10,7 @@ use criterion::{BenchmarkId, Criterion};
 use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
 use shardkeep::engine::{
-    Borrowed, Config, Deadline, Keep, NoTransaction, Outcome, Refused, State, Work,
+    Borrowed, Config, Deadline, Keep, NoJournal, NoTransaction, Outcome, Refused, State, Work,
 };
 
 mod setup;
@@ -32,6 +32,7 @@ enum NoWork {}
 impl State for Count {
     type Work = NoWork;
     type Transaction = NoTransaction;
+    type Journal = NoJournal;
 }
 
 impl Work<Count> for NoWork {

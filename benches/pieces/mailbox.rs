@@ -14,8 +14,8 @@ use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use shardkeep::engine::{
-    Borrowed, Call, Config, Deadline, Handover, Keep, NoTransaction, Outcome, State, Ticket, Work,
-    limits,
+    Borrowed, Call, Config, Deadline, Handover, Keep, NoJournal, NoTransaction, Outcome, State,
+    Ticket, Work, limits,
 };
 
 mod setup;
@@ -48,6 +48,7 @@ struct Raise {
 impl State for Count {
     type Work = Raise;
     type Transaction = NoTransaction;
+    type Journal = NoJournal;
 }
 
 impl Work<Count> for Raise {
