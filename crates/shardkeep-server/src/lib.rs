@@ -27,6 +27,7 @@ mod info_persistence;
 mod keeper;
 pub mod keyspace;
 pub mod limits;
+mod listening;
 mod opening;
 mod parameters;
 mod persistence;
