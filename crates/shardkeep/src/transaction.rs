@@ -192,15 +192,15 @@ impl<K: Key, V: Value> Transaction<'_, K, V> {
         }
     }
 
-    /// The batches that what was read depends on: shard and number.
-    fn needs(&mut self) -> Vec<(usize, u64)> {
+    /// Puts the shards back; returns the batches that what was read depends on: shard and number.
+    fn needs(mut self) -> Vec<(usize, u64)> {
         let keys = self.named.iter().map(|named| (named.shard, named.hash));
         needs_of(&mut self.loans, keys)
     }
 
     /// Applies the writes, all or none; returns what the transaction depends on now.
     fn apply(
-        mut self,
+        self,
         reserved: &mut Reservation<'_, ShardState<K, V>>,
     ) -> Result<Vec<(usize, u64)>, Refused> {
         if self.named.iter().all(|named| named.write.is_none()) {
@@ -356,7 +356,8 @@ impl<K: Key, V: Value> Store<K, V> {
         if transaction.touched_another {
             return Err(TransactionError::KeyNotNamed);
         }
-        // What the closure has seen is shown by its error, too.
+        // What the closure has seen is shown by its error, too. Either way the shards are back before
+        // anything is waited for.
         let needs = match result {
             Ok(_) => transaction.apply(&mut reserved)?,
             Err(_) => transaction.needs(),
