@@ -118,6 +118,25 @@ pub const fn decode(record: &[u8]) -> Effects<'_> {
     Effects { record, at: 0 }
 }
 
+/// A record in parts of whole effects, none longer than `bytes_max` (unless a single effect is).
+pub(crate) fn parts(record: &[u8], bytes_max: usize) -> Vec<&[u8]> {
+    let mut parts = Vec::new();
+    let mut effects = decode(record);
+    let (mut from, mut to) = (0, 0);
+    // A short record is not read: it is one part.
+    while record.len() - from > bytes_max && matches!(effects.next(), Some(Ok(_))) {
+        if effects.offset() - from > bytes_max && to > from {
+            parts.push(&record[from..to]);
+            from = to;
+        }
+        to = effects.offset();
+    }
+    if from < record.len() {
+        parts.push(&record[from..]);
+    }
+    parts
+}
+
 impl<'b> Iterator for Effects<'b> {
     type Item = Result<Effect<'b>, Malformed>;
 
@@ -278,6 +297,24 @@ mod tests {
                 bytes.escape_ascii()
             );
         }
+    }
+
+    #[test]
+    fn a_long_record_is_parted_between_its_effects() {
+        let delete = encoded(&[Effect::Delete { key: b"k" }]);
+        let (one, record) = (delete.len(), delete.repeat(5));
+        let lengths = |bytes_max| -> Vec<usize> {
+            parts(&record, bytes_max)
+                .iter()
+                .map(|part| part.len() / one)
+                .collect()
+        };
+        assert_eq!(lengths(5 * one), [5]);
+        assert_eq!(lengths(2 * one), [2, 2, 1]);
+        assert_eq!(lengths(3 * one - 1), [2, 2, 1]);
+        assert_eq!(lengths(1), [1, 1, 1, 1, 1]);
+        assert!(parts(&[], 1).is_empty());
+        assert_eq!(parts(&record, 2 * one).concat(), record);
     }
 
     fn owned() -> impl Strategy<Value = (u8, Vec<u8>, Vec<u8>, Option<u64>)> {

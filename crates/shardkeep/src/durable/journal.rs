@@ -50,16 +50,9 @@ impl LogJournal {
     /// A batch larger than a record: as many records as it takes, each of whole effects.
     #[cold]
     fn append_in_parts(&mut self, record: &[u8]) -> Result<(), AppendError> {
-        let mut effects = effect::decode(record);
-        let (mut from, mut to) = (0, 0);
-        while let Some(Ok(_)) = effects.next() {
-            if effects.offset() - from > PAYLOAD_BYTES_MAX {
-                self.log.append(&record[from..to])?;
-                from = to;
-            }
-            to = effects.offset();
-        }
-        self.log.append(&record[from..]).map(|_| ())
+        effect::parts(record, PAYLOAD_BYTES_MAX)
+            .into_iter()
+            .try_for_each(|part| self.log.append(part).map(|_| ()))
     }
 }
 

@@ -85,22 +85,10 @@ fn copy<S: Kept>(
 
 /// Writes effects as frames of at most the largest payload.
 fn write(writer: &mut SnapshotWriter<Directory>, bytes: &[u8]) -> Result<(), SnapshotError> {
-    if bytes.len() <= PAYLOAD_BYTES_MAX {
-        return match bytes {
-            [] => Ok(()),
-            bytes => writer.frame(bytes).map_err(SnapshotError::Log),
-        };
-    }
-    let mut effects = effect::decode(bytes);
-    let (mut from, mut to) = (0, 0);
-    while let Some(Ok(_)) = effects.next() {
-        if effects.offset() - from > PAYLOAD_BYTES_MAX {
-            writer.frame(&bytes[from..to]).map_err(SnapshotError::Log)?;
-            from = to;
-        }
-        to = effects.offset();
-    }
-    writer.frame(&bytes[from..]).map_err(SnapshotError::Log)
+    effect::parts(bytes, PAYLOAD_BYTES_MAX)
+        .into_iter()
+        .try_for_each(|part| writer.frame(part))
+        .map_err(SnapshotError::Log)
 }
 
 fn finish<S: Kept>(
