@@ -158,7 +158,10 @@ mod tests {
 
     #[test]
     fn replies_are_told_apart_and_what_is_none_is_an_error() {
-        let found = replies(b"+OK\r\n:7\r\n-LOADING x\r\n$-1\r\n$3\r\na\r\n\r\n*0\r\n", 7);
+        let found = replies(
+            b"+OK\r\n:7\r\n-LOADING x\r\n$-1\r\n$3\r\na\r\n\r\n*0\r\n",
+            7,
+        );
         let expected = [
             Reply::Line("OK".to_owned()),
             Reply::Line("7".to_owned()),

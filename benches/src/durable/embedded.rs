@@ -45,8 +45,9 @@ pub(super) fn run(run: &Run<'_>, found: &mut Found) -> Result<()> {
         for round in 0..=run.pace.rounds {
             for entrant in &mut entrants {
                 let name = entrant.engine.label();
-                run.progress
-                    .say(&format!("embedded, {threads} threads: round {round}, {name}"));
+                run.progress.say(&format!(
+                    "embedded, threads: {threads}, round {round}, {name}"
+                ));
                 entrant.round(run, round)?;
                 run.progress.step();
             }
@@ -73,7 +74,7 @@ fn bars(lines: &[Line], threads: usize, asked: f64, found: &mut Found) {
         ("the best of redb, fjall", usual, Some(asked)),
         ("the best, grouped by hand", grouped, None),
     ] {
-        let what = format!("embedded, {threads} threads");
+        let what = format!("embedded, threads: {threads}");
         let bar = |ours| Bar::of(what, Figure::OpsPerS, ours, against, &others, asked);
         found.bars.extend(ours.first().copied().and_then(bar));
     }
@@ -81,7 +82,9 @@ fn bars(lines: &[Line], threads: usize, asked: f64, found: &mut Found) {
 
 impl Entrant {
     fn open(run: &Run<'_>, engine: Engine, threads: usize) -> Result<Self> {
-        let directory = run.scratch.directory(&format!("{}-{threads}", engine.label()))?;
+        let directory = run
+            .scratch
+            .directory(&format!("{}-{threads}", engine.label()))?;
         let map = open(engine, directory.path())?;
         Ok(Self {
             engine,

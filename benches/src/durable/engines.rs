@@ -151,7 +151,10 @@ impl Fjall {
 
 impl Batches for Fjall {
     fn put_all(&self, writes: &[(u64, Value)]) -> Result<()> {
-        let mut batch = self.database.batch().durability(Some(PersistMode::SyncData));
+        let mut batch = self
+            .database
+            .batch()
+            .durability(Some(PersistMode::SyncData));
         for (key, value) in writes {
             batch.insert(&self.values, key.to_be_bytes(), value);
         }

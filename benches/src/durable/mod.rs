@@ -293,9 +293,7 @@ impl Pacing {
         let rounds = u64::from(self.rounds);
         let servers = servers as u64;
         match part {
-            Part::Embedded => {
-                (rounds + 1) * (Engine::ALL.len() * embedded::THREADS.len()) as u64
-            }
+            Part::Embedded => (rounds + 1) * (Engine::ALL.len() * embedded::THREADS.len()) as u64,
             Part::Wire => rounds * servers * u64::from(servers::WIRE_POINTS),
             Part::Window => rounds * u64::from(servers::WINDOW_POINTS),
             Part::Snapshot => rounds * servers * 2,

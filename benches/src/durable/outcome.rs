@@ -95,12 +95,7 @@ impl Round {
     }
 
     /// Of so many operations in so much time.
-    pub(super) fn of(
-        ops: u64,
-        seconds: f64,
-        cpu: CpuTime,
-        latencies: &Histogram<u64>,
-    ) -> Self {
+    pub(super) fn of(ops: u64, seconds: f64, cpu: CpuTime, latencies: &Histogram<u64>) -> Self {
         let latency = LatencyUs::from(LatencyNs::of(latencies));
         Self {
             ops_per_s: Some(ops as f64 / seconds),
@@ -304,44 +299,59 @@ impl<'a> From<&'a Line> for Entry<'a> {
     }
 }
 
-/// The lines of one part, for people.
+/// What a column says of a line, if it says anything.
+type Cell = fn(&Line) -> Option<String>;
+
+/// The lines of one part, for people; columns in which nothing stands are left out.
 pub(super) fn table(lines: &[Line]) -> String {
-    let mut table = Table::new([
-        "who", "what", "clients", "pipeline", "window us", "kop/s", "min", "max", "p50 us", "p99 us",
-        "p99.9 us", "cpu us", "MB", "s", "s min", "s max", "wrong",
-    ]);
-    let digits = |value: Option<f64>, digits: usize| crate::table::optional(value, digits);
+    let columns: [(&str, Cell); 17] = [
+        ("who", |line| Some(line.case.who.to_owned())),
+        ("what", |line| Some(line.case.what.clone())),
+        ("clients", |line| Some(line.case.clients.to_string())),
+        ("pipeline", |line| Some(line.case.pipeline.to_string())),
+        ("window us", |line| Some(line.case.window_us?.to_string())),
+        ("kop/s", |line| kops(line, |ops| ops.median)),
+        ("min", |line| kops(line, |ops| ops.min)),
+        ("max", |line| kops(line, |ops| ops.max)),
+        ("p50 us", |line| Some(micros(line.latency()?.p50_us))),
+        ("p99 us", |line| Some(micros(line.latency()?.p99_us))),
+        ("p99.9 us", |line| Some(micros(line.latency()?.p999_us))),
+        ("cpu us", |line| {
+            let cpu = line.spread(Figure::CpuUsPerOp)?;
+            Some(format!("{:.2}", cpu.median))
+        }),
+        ("MB", |line| {
+            let memory = line.spread(Figure::MemoryMb)?;
+            Some(format!("{:.1}", memory.median))
+        }),
+        ("s", |line| time(line, |seconds| seconds.median)),
+        ("s min", |line| time(line, |seconds| seconds.min)),
+        ("s max", |line| time(line, |seconds| seconds.max)),
+        ("wrong", |line| Some(line.wrong.to_string())),
+    ];
+    let shown = columns
+        .iter()
+        .filter(|(_, cell)| lines.iter().any(|line| cell(line).is_some()));
+    let mut table = Table::new(shown.clone().map(|(heading, _)| *heading));
     for line in lines {
-        let ops = line.spread(Figure::OpsPerS);
-        let seconds = line.spread(Figure::Seconds);
-        let latency = line.latency();
-        let kops = |of: fn(Spread) -> f64| digits(ops.map(|ops| of(ops) / 1e3), 2);
-        let time = |of: fn(Spread) -> f64| digits(seconds.map(of), 3);
-        let micros = |of: fn(LatencyUs) -> f64| digits(latency.map(of), 0);
-        let middle = |figure| line.spread(figure).map(|spread| spread.median);
-        table.row([
-            line.case.who.to_owned(),
-            line.case.what.clone(),
-            line.case.clients.to_string(),
-            line.case.pipeline.to_string(),
-            line.case
-                .window_us
-                .map_or_else(|| "-".to_owned(), |window| window.to_string()),
-            kops(|ops| ops.median),
-            kops(|ops| ops.min),
-            kops(|ops| ops.max),
-            micros(|latency| latency.p50_us),
-            micros(|latency| latency.p99_us),
-            micros(|latency| latency.p999_us),
-            digits(middle(Figure::CpuUsPerOp), 2),
-            digits(middle(Figure::MemoryMb), 0),
-            time(|seconds| seconds.median),
-            time(|seconds| seconds.min),
-            time(|seconds| seconds.max),
-            line.wrong.to_string(),
-        ]);
+        let cells = shown.clone().map(|(_, cell)| cell(line));
+        table.row(cells.map(|cell| cell.unwrap_or_else(|| "-".to_owned())));
     }
     table.text()
+}
+
+fn kops(line: &Line, of: fn(Spread) -> f64) -> Option<String> {
+    let ops = of(line.spread(Figure::OpsPerS)?);
+    Some(format!("{:.2}", ops / 1e3))
+}
+
+fn time(line: &Line, of: fn(Spread) -> f64) -> Option<String> {
+    let seconds = of(line.spread(Figure::Seconds)?);
+    Some(format!("{seconds:.3}"))
+}
+
+fn micros(value: f64) -> String {
+    format!("{value:.0}")
 }
 
 /// What was asked beside what was reached.
@@ -406,7 +416,10 @@ mod tests {
     #[test]
     fn a_ratio_is_made_inside_a_round_against_the_best_of_it() {
         let ours = line("shardkeep", &[1.0, 2.0, 3.0]);
-        let others = [line("redis", &[4.0, 4.0, 4.0]), line("valkey", &[2.0, 8.0, 8.0])];
+        let others = [
+            line("redis", &[4.0, 4.0, 4.0]),
+            line("valkey", &[2.0, 8.0, 8.0]),
+        ];
         let others: Vec<&Line> = others.iter().collect();
         let bar = |asked| {
             let of = "log".to_owned();
@@ -427,6 +440,8 @@ mod tests {
         assert_eq!(json["kind"], "line");
         assert_eq!(json["seconds"]["median"], 1.0);
         assert!(json["latency"].is_null() && json["ops_per_s"].is_null());
-        assert!(table(&[ours]).contains("shardkeep"));
+        let table = table(&[ours]);
+        assert!(table.contains("shardkeep") && table.contains("s max"));
+        assert!(!table.contains("kop/s"), "{table}");
     }
 }

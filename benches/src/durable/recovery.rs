@@ -109,7 +109,9 @@ pub(super) fn run(run: &Run<'_>, found: &mut Found) -> Result<()> {
                 run.progress.step();
             }
         }
-        found.bars.extend(against_redis(&lines, Figure::Seconds, ASKED));
+        found
+            .bars
+            .extend(against_redis(&lines, Figure::Seconds, ASKED));
         run.keep(lines, found)?;
     }
     Ok(())
@@ -122,11 +124,7 @@ fn prepare(run: &Run<'_>, source: Source, name: ServerName) -> Result<(Stopped, 
         .say(&format!("load {} for its {}", name.label(), source.label()));
     let kept = Kept::start(run, name, source.promise(), None, keys)?;
     for _ in 0..writes {
-        load::load(
-            kept.server.address(),
-            wording(source.value_bytes()),
-            keys,
-        )?;
+        load::load(kept.server.address(), wording(source.value_bytes()), keys)?;
     }
     match source {
         Source::Snapshot => {

@@ -56,9 +56,9 @@ impl Kept {
         keys: u64,
     ) -> Result<Self> {
         let part = window_us.map_or_else(String::new, |window| format!("-{window}"));
-        let directory = run
-            .scratch
-            .directory(&format!("{}-{}{part}", name.label(), promise.label()))?;
+        let directory =
+            run.scratch
+                .directory(&format!("{}-{}{part}", name.label(), promise.label()))?;
         let keep = Keep {
             dir: directory.path().to_owned(),
             promise,
@@ -68,7 +68,7 @@ impl Kept {
         Ok(Self {
             server,
             keep,
-            directory: directory,
+            directory,
         })
     }
 
