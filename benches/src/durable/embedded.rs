@@ -45,9 +45,9 @@ pub(super) fn run(run: &Run<'_>, found: &mut Found) -> Result<()> {
         for round in 0..=run.pace.rounds {
             for entrant in &mut entrants {
                 let name = entrant.engine.label();
-                run.progress.say(&format!(
+                run.begin(&format!(
                     "embedded, threads: {threads}, round {round}, {name}"
-                ));
+                ))?;
                 entrant.round(run, round)?;
                 run.progress.step();
             }

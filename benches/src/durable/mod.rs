@@ -3,10 +3,14 @@
 //! Here is what can be asked on the command line; each part is a module, `outcome` says what was found.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use clap::Args;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
 
 use self::engines::Engine;
 use self::outcome::{Bar, Entry, Line, Part};
@@ -25,6 +29,7 @@ mod recovery;
 mod scratch;
 mod servers;
 mod snapshot;
+mod tables;
 
 /// Least keys or records of a part: below it a figure is that of starting a process.
 const ENTRIES_MIN: u64 = 1_000;
@@ -57,7 +62,8 @@ const ENTRIES_MIN: u64 = 1_000;
 ///              for embedded and recovery after opening again. Must be 0.
 ///
 /// Below stand the ratios of ours, each made inside a round, beside what this project asks of itself.
-/// Directories are removed at the end, also after a failure; what a killed run left, by the next one.
+/// Directories are removed at the end, also after a failure or a signal; what a killed run left, by
+/// the next one.
 #[derive(Args, Clone, Debug)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Durable {
@@ -146,6 +152,8 @@ struct Run<'a> {
     common: &'a Common,
     seed: u64,
     pace: Pacing,
+    /// A signal has asked the run to end.
+    stop: Arc<AtomicBool>,
 }
 
 /// What was measured so far.
@@ -156,6 +164,14 @@ struct Found {
 }
 
 impl Run<'_> {
+    /// Says what is done next; the place where a signal ends a run, with servers stopped and directories
+    /// removed as after any failure.
+    fn begin(&self, what: &str) -> Result<()> {
+        ensure!(!self.stop.load(Ordering::Relaxed), "stopped by a signal");
+        self.progress.say(what);
+        Ok(())
+    }
+
     /// Shows lines, and keeps them.
     fn keep(&self, lines: Vec<Line>, found: &mut Found) -> Result<()> {
         for line in &lines {
@@ -170,7 +186,7 @@ impl Run<'_> {
                 self.common.save_distribution(&name, line.latencies())?;
             }
         }
-        self.progress.show(&outcome::table(&lines))?;
+        self.progress.show(&tables::table(&lines))?;
         found.lines.extend(lines);
         Ok(())
     }
@@ -230,13 +246,14 @@ impl Durable {
             common: &self.common,
             seed: self.common.seed,
             pace,
+            stop: stop_by_signal()?,
         };
         let mut found = Found::default();
         let done = parts
             .into_iter()
             .try_for_each(|part| run.run(part, &mut found));
         if !found.bars.is_empty() {
-            progress.show(&outcome::bars(&found.bars))?;
+            progress.show(&tables::bars(&found.bars))?;
         }
         self.save(&disk, &found, &skipped)?;
         done
@@ -278,6 +295,16 @@ impl Durable {
             recovery_records: self.recovery_records.unwrap_or(usual.recovery_records),
         }
     }
+}
+
+/// Set by SIGINT or SIGTERM; a second one ends the process at once.
+fn stop_by_signal() -> Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop))?;
+        flag::register(signal, Arc::clone(&stop))?;
+    }
+    Ok(stop)
 }
 
 /// Seconds in which a server takes a million keys, or writes them in a snapshot, for the announcement.

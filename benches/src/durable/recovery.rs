@@ -102,8 +102,7 @@ pub(super) fn run(run: &Run<'_>, found: &mut Found) -> Result<()> {
             for (one, line) in stopped.iter().zip(&mut lines) {
                 let name = one.name.label();
                 let what = source.label();
-                run.progress
-                    .say(&format!("recovery from a {what}: round {round}, {name}"));
+                run.begin(&format!("recovery from a {what}: round {round}, {name}"))?;
                 let (figures, wrong) = recover(run, source, one).with_context(|| name)?;
                 line.add(figures, None, wrong);
                 run.progress.step();
@@ -120,8 +119,7 @@ pub(super) fn run(run: &Run<'_>, found: &mut Found) -> Result<()> {
 /// Fills a server, has it write what is to be read, and stops it.
 fn prepare(run: &Run<'_>, source: Source, name: ServerName) -> Result<(Stopped, String)> {
     let (keys, writes) = source.entries(run);
-    run.progress
-        .say(&format!("load {} for its {}", name.label(), source.label()));
+    run.begin(&format!("load {} for its {}", name.label(), source.label()))?;
     let kept = Kept::start(run, name, source.promise(), None, keys)?;
     for _ in 0..writes {
         load::load(kept.server.address(), wording(source.value_bytes()), keys)?;

@@ -82,7 +82,7 @@ impl Kept {
         value_bytes: usize,
     ) -> Result<Self> {
         let started = Self::start(run, name, promise, window_us, keys)?;
-        run.progress.say(&format!("load {}", name.label()));
+        run.begin(&format!("load {}", name.label()))?;
         load::load(started.server.address(), wording(value_bytes), keys)
             .with_context(|| format!("load {}", name.label()))?;
         Ok(started)
@@ -173,10 +173,10 @@ fn rounds(
             for (kept, line) in servers.iter().zip(&mut here) {
                 let name = kept.server.name().label();
                 let promise = kept.keep.promise.label();
-                run.progress.say(&format!(
+                run.begin(&format!(
                     "{promise}, {} x {}: round {round}, {name}",
                     point.0, point.1
-                ));
+                ))?;
                 let window = window(run, &tape, &kept.server, point, round)?;
                 let figures = round_of(&window);
                 line.add(figures, Some(window.latencies), window.wrong);

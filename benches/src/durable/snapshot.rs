@@ -68,7 +68,7 @@ pub(super) fn run(run: &Run<'_>, found: &mut Found) -> Result<()> {
         for (index, kept) in servers.iter().enumerate() {
             for (phase, (takes, what)) in PHASES.into_iter().enumerate() {
                 let name = kept.server.name().label();
-                run.progress.say(&format!("{what}: round {round}, {name}"));
+                run.begin(&format!("{what}: round {round}, {name}"))?;
                 let (window, watched) = loaded(run, &tape, &kept.server, takes, round)?;
                 let mut figures = round_of(&window);
                 figures.memory_mb = Some(watched.peak_bytes as f64 / MB);
