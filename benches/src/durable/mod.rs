@@ -297,11 +297,10 @@ impl Durable {
     }
 }
 
-/// Set by SIGINT or SIGTERM; a second one ends the process at once.
+/// Set by SIGINT or SIGTERM: the step under way is finished, or fails by itself.
 fn stop_by_signal() -> Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
-        flag::register_conditional_shutdown(signal, 1, Arc::clone(&stop))?;
         flag::register(signal, Arc::clone(&stop))?;
     }
     Ok(stop)

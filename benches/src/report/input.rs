@@ -480,7 +480,7 @@ mod tests {
         file["command"] = json!("other");
         assert_eq!(
             refusal(&file),
-            "command: \"other\" is none of embedded, wire, growth, memory, connections"
+            "command: \"other\" is none of embedded, wire, durable, growth, memory, connections"
         );
         assert!(run("x.json", "{").is_err());
         let twice = sample::growth().to_string() + "{}";

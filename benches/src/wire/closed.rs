@@ -32,11 +32,13 @@ impl Line {
     }
 
     /// Reads what has arrived; when the bundle is answered, sends the next. `record` learns of every
-    /// moment replies came: since when they were awaited, the moment, how many.
+    /// moment replies came: since when they were awaited, the moment, how many. Where the server has
+    /// `closed`, no later event says so: then it reads to the end, which is an error.
     fn receive(
         &mut self,
         load: &Load<'_>,
         shared: &mut Shared<'_>,
+        closed: bool,
         mut record: impl FnMut(Instant, Instant, u64),
     ) -> Result<()> {
         loop {
@@ -44,11 +46,11 @@ impl Line {
             if received.replies > 0 {
                 let now = clock::now();
                 record(self.sent_at, now, received.replies as u64);
-                if self.connection.in_flight() == 0 {
+                if self.connection.in_flight() == 0 && !closed {
                     return self.begin(load, now);
                 }
             }
-            if !received.more {
+            if !received.more && !closed {
                 return Ok(());
             }
         }
@@ -94,7 +96,8 @@ pub(super) fn drive(
         for event in &events {
             let line = &mut lines[event.token().0];
             line.connection.send(load.tape)?;
-            line.receive(load, &mut shared, |sent_at, now, count| {
+            let closed = event.is_read_closed();
+            line.receive(load, &mut shared, closed, |sent_at, now, count| {
                 if phase == MEASURE {
                     figures::record(&mut latencies, now - sent_at, count);
                 }
