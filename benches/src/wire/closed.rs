@@ -188,6 +188,39 @@ mod tests {
     }
 
     #[test]
+    fn a_server_that_closes_behind_its_last_reply_and_goes_on_reading_is_noticed() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (phase, counter) = (AtomicU8::new(MEASURE), AtomicU64::new(0));
+        let tape = tape(100, 64);
+        let load = Load {
+            tape: &tape,
+            check_every: None,
+            connections: 1,
+            pipeline: 1,
+            threads: 1,
+            warm_up: Duration::ZERO,
+            window: Duration::ZERO,
+            seed: 1,
+            pace: Pace::Closed,
+        };
+        let error = std::thread::scope(|scope| {
+            threads::spawn_scoped(scope, "server", move || {
+                let (mut stream, _peer) = listener.accept().unwrap();
+                stream.write_all(&value_reply(1, 64)).unwrap();
+                stream.shutdown(std::net::Shutdown::Write).unwrap();
+                // Until the client gives up.
+                let _read = std::io::copy(&mut stream, &mut std::io::sink());
+            })
+            .unwrap();
+            let stream = Connection::open(address, tape.wording()).unwrap();
+            let error = drive(&load, vec![Connection::new(stream, 0)], &phase, &counter);
+            error.unwrap_err().to_string()
+        });
+        assert_eq!(error, "the server closed the connection");
+    }
+
+    #[test]
     fn what_cannot_go_on_is_an_error_that_says_why() {
         let cases: [(Answer, &str); 2] = [
             (|_key| Vec::new(), ""),
