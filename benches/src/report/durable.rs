@@ -99,7 +99,7 @@ fn tally(rows: &[DurableRow]) -> Vec<Sentence> {
         match (bar.asked, bar.reached) {
             (Some(_), Some(true)) => reached += 1,
             (Some(asked), _) => missed.push((
-                format!("{}, {}", bar.of, bar.figure),
+                format!("{}, {}", bar.of, bar.figure.replace('_', " ")),
                 format!(
                     "{}x of {}, asked {}x",
                     significant(bar.ratio.median),
