@@ -20,7 +20,7 @@ mod tests;
 use core::fmt;
 use core::hash::{BuildHasher, Hasher};
 
-use shardkeep::table::{Cursor, Slot, Table, UnixMillis};
+use shardkeep::table::{PartCursor, Slot, Table, UnixMillis};
 
 use kept::Kept;
 pub use place::{Free, Place, Taken};
@@ -298,10 +298,10 @@ impl Keyspace {
         }
     }
 
-    /// Visits the keys of one slice of the keyspace, and returns where to go on: see
-    /// [`Table::scan`] for what a whole walk promises. Skips entries whose time has come.
-    pub fn scan(&self, cursor: Cursor, mut visit: impl FnMut(&Record)) -> Option<Cursor> {
-        self.table.scan(cursor, |record| {
+    /// Visits the keys of one part of the keyspace, and returns where to go on: see
+    /// [`Table::scan_part`] for what a whole walk promises. Skips entries whose time has come.
+    pub fn scan(&self, cursor: PartCursor, mut visit: impl FnMut(&Record)) -> Option<PartCursor> {
+        self.table.scan_part(cursor, |record| {
             if !is_over(record, self.now) {
                 visit(record);
             }

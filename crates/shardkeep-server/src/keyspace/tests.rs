@@ -1,8 +1,10 @@
 use std::collections::HashMap;
 
 use proptest::prelude::*;
+use shardkeep::durable::Slice;
 use shardkeep::effect;
 use shardkeep::engine::Effects;
+use shardkeep::table::Spot;
 
 use super::*;
 
@@ -152,9 +154,13 @@ fn check_effects(keyspace: &mut Keyspace) {
     assert_eq!(shown(&again), shown(keyspace));
 
     let mut saved = Vec::new();
-    let mut at = Some(Cursor::START);
-    while let Some(cursor) = at {
-        (_, at) = keyspace.save(cursor, &mut saved);
+    let slice = Slice {
+        entries: 3,
+        bytes: 100,
+    };
+    let mut at = Some(Spot::START);
+    while let Some(spot) = at {
+        at = keyspace.save(spot, slice, &mut saved).walked.next;
     }
     let mut again = self::keyspace();
     for effect in effect::decode(&saved) {
