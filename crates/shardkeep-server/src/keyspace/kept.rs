@@ -114,7 +114,9 @@ impl Keyspace {
     /// A key or a value longer than any that there can be.
     pub fn restore(&mut self, effect: &Effect<'_>) -> Result<(), DecodeError> {
         let kept = self.accounts.kept.take();
+        let changes = self.accounts.changes;
         let restored = self.restore_unkept(effect);
+        self.accounts.changes = changes;
         self.accounts.kept = kept;
         restored
     }
