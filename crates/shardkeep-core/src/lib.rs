@@ -14,9 +14,8 @@
 //! ```text
 //! facade      idle reserve            borrowing in passing; places for writes, waiting for a sync
 //!             keep                    opens, borrows, mails, drains, joins
-//! threads     owner                   the doorbell loop: long service, tending, rebuilding
+//! threads     owner remaking          the doorbell loop: long service, tending, rebuilding
 //!             supervisor fail_fast    children started again, or stopped; groups that fail together
-//!             watch                   who makes no progress
 //!             committer               commits when nobody else does
 //! hand-over   shared service acquire  posting and borrowing; serving mail; several shards at once
 //!             lost place              a lost shard and its mail; places while they are used
@@ -25,10 +24,11 @@
 //!             log holding awaiting    the log, lent; who waits for a sync
 //!             door                    admission, and waiting for a place
 //! pure        batch group             what waits and when it is due; a batch by shard
-//!             restart                 whether what failed is started again, and when
+//!             restart child           whether what failed is started again, and when
+//!             watch                   who makes no progress
 //!             journal unsynced        effects, and which of them are not durable
 //! vocabulary  limits config error clock deadline cancel stats log_stats
-//!             panicked
+//!             panicked fail_point
 //! ```
 //!
 //! Invariants:
@@ -78,6 +78,7 @@ mod acquire;
 mod awaiting;
 mod batch;
 mod cancel;
+mod child;
 pub mod clock;
 mod committer;
 mod config;
@@ -89,6 +90,8 @@ mod durable;
 mod duty;
 mod error;
 pub mod fail_fast;
+#[doc(hidden)]
+pub mod fail_point;
 #[cfg_attr(
     not(any(shuttle, loom)),
     expect(unreachable_pub, reason = "public for the explorers")
@@ -110,6 +113,7 @@ mod owner;
 mod panicked;
 mod place;
 mod port;
+mod remaking;
 mod reserve;
 pub mod restart;
 mod service;

@@ -81,7 +81,7 @@ impl Pulse {
 }
 
 /// What a look sees.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sight {
     /// It works, or is held.
     pub busy: bool,
