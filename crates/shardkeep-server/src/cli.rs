@@ -18,6 +18,7 @@ use std::time::Duration;
 use clap::Parser as _;
 use crossbeam_channel::{Receiver, never, select};
 use shardkeep::durable::{self, Directory};
+use shardkeep::engine::fail_point;
 
 use crate::config::{Cli, Command, ImportFlags, Machine, Outside, Resolved, ServeFlags, Settings};
 use crate::notify::{self, Notifier, State};
@@ -285,6 +286,7 @@ fn wait(
                     on_ready();
                 }
                 ready = never();
+                fail_point::hit("root.wait");
             }
         }
     }

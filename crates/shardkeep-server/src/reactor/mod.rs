@@ -271,7 +271,6 @@ impl Reactor {
     }
 
     fn round(&mut self) {
-        fail_point::hit("reactor.round");
         self.round.clear();
         // Two lists change places, so that neither is ever allocated anew.
         std::mem::swap(&mut self.ready, &mut self.turns);
@@ -284,6 +283,7 @@ impl Reactor {
             }
         }
         self.turns.clear();
+        fail_point::hit("reactor.round");
         self.execute();
         self.run_held();
         self.give_places_back();
