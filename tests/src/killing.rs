@@ -7,6 +7,8 @@
 //! 2. That number is at least what the mode has promised and at most what was sent. Each writer has one
 //!    request under way, so with `always` there are two such numbers at most.
 //! 3. Each cycle goes on from what the one before it left.
+//! 4. A server that drains (SIGTERM) loses nothing and does nothing unsaid: what is there is exactly what
+//!    was answered; what was refused, or had no reply before the end, was not done.
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
@@ -132,6 +134,8 @@ struct Writer {
     /// When each acknowledgement since came.
     acked: Vec<Instant>,
     sent: u64,
+    /// The last change was refused because the server drains.
+    refused: bool,
 }
 
 impl Writer {
@@ -142,17 +146,23 @@ impl Writer {
             known: Known::new(),
             acked: Vec::new(),
             sent: 0,
+            refused: false,
         }
     }
 
-    /// Writes until the server is gone.
+    /// Writes until the server is gone, or refuses because it drains.
     fn write(&mut self, seed: u64, client: &mut Client) -> io::Result<()> {
         self.acked.clear();
+        self.refused = false;
         self.sent = self.kept;
         loop {
             let change = Change::of(seed, self.number, self.sent);
             self.sent += 1;
             match client.call(&change.request(self.number)) {
+                Ok(Value::Error(text)) if text.starts_with(b"DRAINING") => {
+                    self.refused = true;
+                    return Ok(());
+                }
                 Ok(Value::Error(text)) => {
                     let text = String::from_utf8_lossy(&text).into_owned();
                     return Err(io::Error::other(format!("{change:?}: {text}")));
@@ -219,6 +229,34 @@ pub struct Seen {
     pub missing: u64,
     /// Changes that were there without an acknowledgement.
     pub unacked: u64,
+    /// Clients that were told that the server drains.
+    pub refused: u64,
+    /// Longest drain.
+    pub drained_in: Duration,
+}
+
+/// How the server is ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// By SIGKILL.
+    Killed,
+    /// By SIGTERM: it must end with code 0 in time.
+    Drained,
+}
+
+/// Longest that a drain may take.
+const DRAIN_MAX: Duration = Duration::from_secs(5);
+
+fn drain(server: &mut ServerProcess) -> io::Result<()> {
+    server.signal(Signal::TERM)?;
+    let status = server.wait(DRAIN_MAX)?;
+    match status.code() {
+        Some(0) => Ok(()),
+        _ => Err(io::Error::other(format!(
+            "the drain ended with {status}: {:?}",
+            server.output()
+        ))),
+    }
 }
 
 /// Servers that are killed.
@@ -227,6 +265,7 @@ pub struct Campaign {
     program: PathBuf,
     scratch: Scratch,
     promise: Promise,
+    end: End,
     /// Without `always`: what was acknowledged so shortly before the kill may be missing.
     unwritten: Duration,
     seed: u64,
@@ -251,12 +290,19 @@ impl Campaign {
             program: program.to_owned(),
             scratch: Scratch::new()?,
             promise,
+            end: End::Killed,
             unwritten,
             seed,
             random: Random::new(seed),
             writers: (0..WRITERS).map(Writer::new).collect(),
             seen: Seen::default(),
         })
+    }
+
+    /// The same, with servers that are ended in another way.
+    #[must_use]
+    pub fn ended_by(self, end: End) -> Self {
+        Self { end, ..self }
     }
 
     fn start(&mut self) -> io::Result<ServerProcess> {
@@ -306,8 +352,14 @@ impl Campaign {
             }
             clock::pass(Duration::from_millis(life / 2));
             killed_at = clock::now();
-            server.signal(Signal::KILL)?;
-            server.wait(PATIENCE)?;
+            match self.end {
+                End::Killed => {
+                    server.signal(Signal::KILL)?;
+                    server.wait(PATIENCE)?;
+                }
+                End::Drained => drain(&mut server)?,
+            }
+            self.seen.drained_in = self.seen.drained_in.max(clock::now() - killed_at);
             for writing in writing {
                 writing
                     .join()
@@ -321,8 +373,14 @@ impl Campaign {
             let before = writer.kept;
             let acked = before + writer.acked.len() as u64;
             let is_old = |at: &&Instant| **at + self.unwritten <= killed_at;
+            if self.end == End::Drained {
+                // Nothing was done that was not answered.
+                writer.sent = acked;
+                self.seen.refused += u64::from(writer.refused);
+            }
             let least = match self.promise {
                 Promise::Always => acked,
+                Promise::Interval | Promise::Never if self.end == End::Drained => acked,
                 Promise::Interval | Promise::Never => {
                     before + writer.acked.iter().filter(is_old).count() as u64
                 }

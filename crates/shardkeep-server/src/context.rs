@@ -6,10 +6,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
+use shardkeep::engine::watch::Watch;
 
 use crate::clients::Clients;
 use crate::config::{Secret, Settings};
 use crate::engine::{Gauges, Routes, ServerKeep};
+use crate::notify::Notifier;
 use crate::persistence::Persistence;
 use crate::server::ShutdownCause;
 use crate::stats::ReactorStats;
@@ -33,6 +35,12 @@ pub(crate) struct Context {
     pub(crate) shutdown: Sender<ShutdownCause>,
     drain: OnceLock<Instant>,
     pub(crate) accepting: AtomicBool,
+    /// A stop was announced, or begun: whoever asks whether the server is ready is told no.
+    pub(crate) stopping: AtomicBool,
+    /// Threads that make no progress.
+    pub(crate) watch: Watch,
+    /// Told that the server is alive, after each look that finds nobody stalled.
+    pub(crate) notifier: OnceLock<Notifier>,
 }
 
 /// The parts of a context that are known when a server starts.
@@ -73,6 +81,9 @@ impl Context {
             reactors,
             password: settings.password.clone(),
             deadline: settings.deadline,
+            watch: Watch::new(settings.stall_bound),
+            stopping: AtomicBool::new(false),
+            notifier: OnceLock::new(),
             settings,
             started,
             run_id,
@@ -90,6 +101,7 @@ impl Context {
 
     /// Begins to drain; the first to say so decides until when.
     pub(crate) fn drain(&self, until: Instant) {
+        self.stopping.store(true, SeqCst);
         self.accepting.store(false, SeqCst);
         self.drain.get_or_init(|| until);
     }

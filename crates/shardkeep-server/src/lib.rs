@@ -5,9 +5,9 @@
 //! waits for a shard, and no reply waits for another client's.
 //!
 //! ```text
-//! binary      cli                                  config, signals, rlimit, say
+//! binary      cli                                  config, signals, notify, rlimit, say
 //! offline     rdb                                  import of Redis' files
-//! threads     server    reactor    acceptor        context: what they share
+//! threads     server    reactor    acceptor        context: what they share; tree: who is restarted how
 //!             keeper                               opening, persistence: a store with a directory
 //! execution   engine                               works, transactions, reply ports
 //! commands    command   session   info   parameters
@@ -28,6 +28,7 @@ mod keeper;
 pub mod keyspace;
 pub mod limits;
 mod listening;
+mod notify;
 mod opening;
 mod parameters;
 mod persistence;
@@ -39,3 +40,4 @@ pub mod server;
 mod session;
 mod signals;
 mod stats;
+mod tree;

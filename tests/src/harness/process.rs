@@ -74,12 +74,20 @@ impl ServerProcess {
     /// It cannot be started, ends at once, or does not become ready; with what it said.
     pub fn start(program: &Path, launch: Launch, flags: &[&str]) -> io::Result<Self> {
         match launch {
-            Launch::Shardkeep => Self::shardkeep(program, flags),
+            Launch::Shardkeep => Self::shardkeep(program, flags, &[]),
             Launch::Redis => Self::redis(program, flags),
         }
     }
 
-    fn shardkeep(program: &Path, flags: &[&str]) -> io::Result<Self> {
+    /// Starts Shardkeep as [`ServerProcess::start`] does, with more variables in its environment.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn shardkeep(
+        program: &Path,
+        flags: &[&str],
+        environment: &[(&str, &str)],
+    ) -> io::Result<Self> {
         let mut command = Command::new(program);
         command.arg("serve");
         if !flags.contains(&"--bind") {
@@ -87,6 +95,7 @@ impl ServerProcess {
         }
         command
             .args(flags)
+            .envs(environment.iter().copied())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
         Self::launch(command, SHARDKEEP_READY, None)

@@ -25,3 +25,5 @@ mod pipelines;
 mod sockets;
 #[cfg(test)]
 mod strangers;
+#[cfg(test)]
+mod supervision;

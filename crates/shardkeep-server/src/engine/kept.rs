@@ -8,6 +8,7 @@ use std::ops::RangeInclusive;
 use shardkeep::codec::{DecodeError, EncodeError};
 use shardkeep::durable::{Kept, Saved, Slice};
 use shardkeep::effect::Effect;
+use shardkeep::engine::fail_point;
 use shardkeep::table::Spot;
 
 use super::run::{Item, run_item};
@@ -124,6 +125,9 @@ pub(super) fn needed_of_all(
 
 impl Kept for ShardState {
     fn restore(&mut self, effect: &Effect<'_>) -> Result<(), DecodeError> {
+        if let Effect::Set { key, .. } = effect {
+            fail_point::hit_at("restore", key);
+        }
         self.keyspace.restore(effect)
     }
 
