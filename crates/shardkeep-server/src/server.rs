@@ -14,6 +14,7 @@ use crate::clock;
 use crate::config::Settings;
 use crate::context::{Context, Parts};
 use crate::engine::ReplyPort;
+use crate::fault::{Fault, is_planted};
 use crate::keeper::Keeper;
 use crate::listening::listen;
 use crate::opening::{KeptAt, Opening};
@@ -407,6 +408,9 @@ impl Server {
                 // It has said that it ended; a panic was caught and told before.
                 drop(handle.join());
             }
+        }
+        if is_planted(Fault::EndedBeforeLastSync) {
+            std::process::exit(0);
         }
         let keeper_left = self.end_keeper(until);
         let store = self.context.keep.close(Deadline::from(until + JOIN_GRACE));

@@ -21,6 +21,10 @@ mod frames;
 mod memory;
 #[cfg(test)]
 mod pipelines;
+#[cfg(all(test, debug_assertions))]
+mod planted;
+#[cfg(test)]
+mod replayed;
 #[cfg(test)]
 mod sockets;
 #[cfg(test)]
