@@ -21,7 +21,8 @@ mod frames;
 mod memory;
 #[cfg(test)]
 mod pipelines;
-#[cfg(all(test, debug_assertions))]
+#[cfg(test)]
+#[cfg(debug_assertions)]
 mod planted;
 #[cfg(test)]
 mod replayed;
