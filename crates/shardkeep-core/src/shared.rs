@@ -28,7 +28,10 @@ use crate::place::Reservation;
 use crate::port::{Port, Sent};
 use crate::service::Served;
 use crate::stats::{HolderCount, ShardCounters};
-use crate::sync::{AtomicBool, AtomicU8, AtomicUsize, SPIN_ROUNDS, Waiter, Wake, spin_loop};
+use crate::sync::{
+    AtomicBool, AtomicU8, AtomicUsize, SPIN_ROUNDS, Waiter, Wake, YIELD_ROUNDS, spin_loop,
+    yield_now,
+};
 use crate::work::{Outcome, State, Transaction};
 
 /// What is said to the callback of a keep.
@@ -253,7 +256,8 @@ impl<S: State> Shared<S> {
         Some(Loan::new(self, index, shard))
     }
 
-    /// As [`Shared::try_borrow`], with a brief spin: most holders are gone in 0.1 to 0.5 us.
+    /// As [`Shared::try_borrow`], with a brief spin: most holders are gone in 0.1 to 0.5 us, or were
+    /// preempted and need the core.
     #[inline]
     pub(crate) fn borrow_soon(&self, index: usize) -> Option<Loan<S, &Self>> {
         match self.try_borrow(index) {
@@ -283,8 +287,12 @@ impl<S: State> Shared<S> {
     #[inline(never)]
     pub(crate) fn spin(&self, index: usize) -> Option<Loan<S, &Self>> {
         let desk = self.desk(index);
-        for _ in 0..SPIN_ROUNDS {
-            spin_loop();
+        for round in 0..SPIN_ROUNDS + YIELD_ROUNDS {
+            if round < SPIN_ROUNDS {
+                spin_loop();
+            } else {
+                yield_now();
+            }
             if !desk.looks_empty()
                 && let Some(loan) = self.try_borrow(index)
             {
