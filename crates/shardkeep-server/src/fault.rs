@@ -1,6 +1,6 @@
 //! Faults that the tests of the server plant on purpose, to show that they would notice them.
 //!
-//! Only builds with debug assertions can plant one, for the whole process; in all others [`is_planted`] is
+//! Only builds with debug assertions can plant one, for the whole process; in all others `is_planted` is
 //! the constant `false` and the branches behind it are not compiled.
 
 /// One way to get the server wrong.
