@@ -1,6 +1,6 @@
 //! Faults of the machine under a running server: the power goes, the disk is full, fails or hangs.
 //!
-//! Needs Linux, root, and the tools that [`contained`] looks for. Each scenario prints what it saw and ends
+//! Needs Linux, root, and the tools that [`contain`] looks for. Each scenario prints what it saw and ends
 //! with an error at the first thing that must not happen.
 //!
 //! 1. Everything happens in namespaces of its own: whatever ends the campaign, no process, mount or loop
