@@ -1,6 +1,6 @@
 //! The server as the tests run it, so that a clean `cargo test --workspace` builds what it runs.
 //!
-//! With the name of a fault in [`PLANTED`] it is a server that gets that wrong.
+//! With the name of a fault in [`shardkeep_tests::harness::PLANTED`] it is a server that gets that wrong.
 
 use std::process::ExitCode;
 
