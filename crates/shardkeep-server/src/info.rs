@@ -273,9 +273,10 @@ fn commandstats(context: &Context, out: &mut String) {
 
 fn keyspace(context: &Context, out: &mut String) {
     let (mut keys, mut expires) = (0, 0);
-    for gauge in context.gauges.iter() {
-        keys += gauge.keys.load(Relaxed);
-        expires += gauge.expires.load(Relaxed);
+    for (shard, gauge) in context.gauges.iter().enumerate() {
+        let counts = gauge.counts(|number| context.keep.is_synced(shard, number));
+        keys += counts.keys;
+        expires += counts.expires;
     }
     if keys > 0 {
         line(
@@ -296,6 +297,7 @@ fn shards(context: &Context, out: &mut String) {
             ..
         } = stats;
         let refused = &stats.refused;
+        let counts = gauge.counts(|number| context.keep.is_synced(*shard, number));
         line(
             out,
             format_args!(
@@ -303,7 +305,7 @@ fn shards(context: &Context, out: &mut String) {
                  depth_max={depth_max},served_for_others={},handed_to_owner={},lent_by_mail={},\
                  batches={},batch_writes={},waited_us={},waited_us_max={},refused={},\
                  refused_full={},refused_deadline={},lost={},works_lost={}",
-                gauge.keys.load(Relaxed),
+                counts.keys,
                 gauge.memory_bytes.load(Relaxed),
                 stats.served_for_others,
                 stats.handed_to_owner,

@@ -6,9 +6,9 @@
 use std::ops::RangeInclusive;
 
 use shardkeep::codec::{DecodeError, EncodeError};
-use shardkeep::durable::Kept;
+use shardkeep::durable::{Kept, Saved, Slice};
 use shardkeep::effect::Effect;
-use shardkeep::table::Cursor;
+use shardkeep::table::Spot;
 
 use super::run::{Item, run_item};
 use super::{Routes, ServerKeep, ShardState};
@@ -127,11 +127,7 @@ impl Kept for ShardState {
         self.keyspace.restore(effect)
     }
 
-    fn save(
-        &self,
-        cursor: Cursor,
-        into: &mut Vec<u8>,
-    ) -> Result<(u64, Option<Cursor>), EncodeError> {
-        Ok(self.keyspace.save(cursor, into))
+    fn save(&self, spot: Spot, slice: Slice, into: &mut Vec<u8>) -> Result<Saved, EncodeError> {
+        Ok(self.keyspace.save(spot, slice, into))
     }
 }

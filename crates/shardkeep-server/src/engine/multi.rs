@@ -57,8 +57,10 @@ impl LoanSet<'_> {
             }
         });
         for loan in self.loans.iter_mut() {
-            loan.change(|state| state.keyspace.end_command());
-            loan.look(ShardState::publish);
+            loan.change(|state| {
+                state.keyspace.end_command();
+                state.publish();
+            });
         }
         if kept {
             self.needed(spec, args)
