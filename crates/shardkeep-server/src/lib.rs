@@ -22,6 +22,7 @@ pub mod config;
 mod context;
 mod engine;
 mod errors;
+pub mod fault;
 mod info;
 mod info_persistence;
 mod keeper;

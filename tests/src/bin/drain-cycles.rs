@@ -51,6 +51,7 @@ fn run(options: &Options) -> io::Result<()> {
         campaign.cycle()?;
         if cycle % SHOWN_EVERY == 0 || cycle == options.cycles {
             let seen = campaign.seen();
+            let tally = seen.tally;
             writeln!(
                 io::stdout(),
                 "seed {}: {} drains in {:.1?}, the longest {:.3?}; {} changes acknowledged, {} of them \
@@ -58,10 +59,10 @@ fn run(options: &Options) -> io::Result<()> {
                 options.seed,
                 seen.cycles,
                 clock::now() - began,
-                seen.drained_in,
-                seen.acked,
-                seen.missing,
-                seen.unacked,
+                seen.ended_in,
+                tally.acked,
+                tally.missing,
+                tally.unacked,
                 seen.refused
             )?;
         }

@@ -22,6 +22,11 @@ mod memory;
 #[cfg(test)]
 mod pipelines;
 #[cfg(test)]
+#[cfg(debug_assertions)]
+mod planted;
+#[cfg(test)]
+mod replayed;
+#[cfg(test)]
 mod sockets;
 #[cfg(test)]
 mod strangers;

@@ -14,6 +14,7 @@ use super::held::Held;
 use super::stream::Stream;
 use crate::clients::Client;
 use crate::engine::{Needs, ShardsWork};
+use crate::fault::{Fault, is_planted};
 use crate::limits;
 
 pub(crate) struct Connection {
@@ -199,7 +200,8 @@ impl Connection {
 
     /// Whether it may be given more replies to hold.
     pub(crate) fn may_read(&self) -> bool {
-        self.unsent() + self.held.overhead() <= limits::OUTPUT_SOFT_BYTES
+        is_planted(Fault::UnreadRepliesUnbounded)
+            || self.unsent() + self.held.overhead() <= limits::OUTPUT_SOFT_BYTES
     }
 
     /// Whether nothing keeps it from being decoded.

@@ -14,6 +14,7 @@ use crate::command::{
     resolve,
 };
 use crate::errors;
+use crate::fault;
 use crate::limits;
 
 /// What follows from a command for those behind it.
@@ -122,7 +123,10 @@ impl Reactor {
             let first_span = spans.len();
             let consumed = match connection.decoder.decode(&mut input[stop.at..], spans) {
                 Ok(Step::Request { consumed }) => consumed,
-                Ok(Step::NeedMore { .. }) => return stop,
+                Ok(Step::NeedMore { more }) => {
+                    fault::announced(more);
+                    return stop;
+                }
                 Err(error) => {
                     let protocol = connection.protocol;
                     let stand = Stand {

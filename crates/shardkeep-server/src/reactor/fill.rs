@@ -5,7 +5,7 @@ use std::io;
 use super::Reactor;
 use super::connection::{Connection, Life};
 use super::round::From;
-use crate::limits;
+use crate::{fault, limits};
 
 /// What a read brought.
 enum Read {
@@ -157,6 +157,7 @@ fn read(connection: &mut Connection, room: &mut [u8]) -> Read {
                 return Read::Last(0);
             }
             Err(_) => {
+                fault::reset();
                 connection.readable = false;
                 connection.peer_done = true;
                 return Read::End;
