@@ -170,6 +170,9 @@ fn start(settings: Settings) -> Result<Exit, Box<dyn std::error::Error>> {
     let drain_timeout = settings.drain_timeout;
     let dir = settings.dir.clone();
     let server = Server::start(settings)?;
+    if let Some(address) = server.admin_address() {
+        say(&format!("admin: http://{address}/"));
+    }
     if let Some(dir) = dir {
         let (dir, addresses) = (dir.display(), server.addresses().join(" "));
         say(&format!("loading: {dir}; accepting on {addresses}"));

@@ -8,6 +8,7 @@ use crate::clock;
 use crate::command::{Args, CommandId, TABLE};
 use crate::context::Context;
 use crate::info_persistence::persistence;
+use crate::process::Process;
 use crate::session::REDIS_VERSION;
 use crate::stats::{Figure, ReactorStats};
 
@@ -116,7 +117,7 @@ fn memory(context: &Context, out: &mut String) {
     let used = context.gauges.memory_bytes();
     line(out, format_args!("used_memory:{used}"));
     line(out, format_args!("used_memory_human:{}", human(used)));
-    let resident = resident_bytes();
+    let resident = Process::look().resident_bytes;
     line(out, format_args!("used_memory_rss:{resident}"));
     line(
         out,
@@ -137,17 +138,6 @@ fn human(bytes: u64) -> String {
         }
     }
     format!("{bytes}B")
-}
-
-/// Resident bytes of this process, from the kernel; 0 where it does not tell.
-fn resident_bytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let kib = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .and_then(|rest| rest.split_whitespace().next())
-        .and_then(|kib| kib.parse::<u64>().ok());
-    kib.unwrap_or(0) * 1_024
 }
 
 fn stats(context: &Context, out: &mut String) {
@@ -225,22 +215,11 @@ fn replication(_: &Context, out: &mut String) {
     line(out, format_args!("connected_slaves:0"));
 }
 
-/// Processor time of this process, in the clock ticks of /proc (100 a second on Linux).
 fn cpu(_: &Context, out: &mut String) {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // Fields 14 and 15, counted behind the closing bracket of the name.
-    let fields: Vec<&str> = stat
-        .rsplit_once(')')
-        .map_or(vec![], |(_, rest)| rest.split_whitespace().collect());
-    let seconds = |at: usize| {
-        fields
-            .get(at)
-            .and_then(|ticks| ticks.parse::<f64>().ok())
-            .unwrap_or(0.0)
-            / 100.0
-    };
-    line(out, format_args!("used_cpu_sys:{:.6}", seconds(12)));
-    line(out, format_args!("used_cpu_user:{:.6}", seconds(11)));
+    let process = Process::look();
+    let (system, user) = (process.cpu_system_seconds, process.cpu_user_seconds);
+    line(out, format_args!("used_cpu_sys:{system:.6}"));
+    line(out, format_args!("used_cpu_user:{user:.6}"));
 }
 
 fn commandstats(context: &Context, out: &mut String) {

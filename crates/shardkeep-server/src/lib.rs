@@ -11,9 +11,11 @@
 //!             keeper                               opening, persistence: a store with a directory
 //! execution   engine                               works, transactions, reply ports
 //! commands    command   session   info   parameters
+//! looking     admin                                latency, slowlog, stats, process
 //! state       keyspace                             one shard's records
 //! ```
 
+mod admin;
 pub mod cli;
 mod clients;
 mod clock;
@@ -26,11 +28,13 @@ mod info;
 mod info_persistence;
 mod keeper;
 pub mod keyspace;
+mod latency;
 pub mod limits;
 mod listening;
 mod opening;
 mod parameters;
 mod persistence;
+mod process;
 pub mod rdb;
 mod reactor;
 pub mod rlimit;
@@ -38,4 +42,5 @@ mod say;
 pub mod server;
 mod session;
 mod signals;
+mod slowlog;
 mod stats;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use mio::{Poll, Waker};
 use shardkeep::engine::{CloseReport, Deadline, OpenError};
 
+use crate::admin::{AdminListener, AdminThread};
 use crate::clock;
 use crate::config::Settings;
 use crate::context::{Context, Parts};
@@ -35,6 +37,7 @@ pub struct Server {
     ready: Receiver<()>,
     /// The thread of a store with a directory, and where it says that it has ended.
     keeper: Option<(JoinHandle<()>, Receiver<()>)>,
+    admin: Option<AdminThread>,
 }
 
 /// Why the server itself asks to be shut down.
@@ -194,6 +197,11 @@ impl Server {
         change: impl FnOnce(KeptAt) -> KeptAt,
     ) -> Result<Self, StartError> {
         let (listeners, addresses, port) = listen(&settings)?;
+        let admin =
+            AdminListener::bind(settings.admin).map_err(|(address, source)| StartError::Listen {
+                address: address.to_string(),
+                source,
+            })?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let reactors = settings.reactors.unwrap_or(cores);
         let (shutdown, requests) = bounded(SHUTDOWN_REQUESTS_MAX);
@@ -235,7 +243,12 @@ impl Server {
             done,
             ready,
             keeper: None,
+            admin: None,
         };
+        if let Some(bound) = admin {
+            let context = Arc::clone(&server.context);
+            server.admin = Some(system("admin endpoint", AdminThread::start(context, bound))?);
+        }
         let doors = server.start_reactors(&done_sender)?;
         server.start_acceptor(listeners, doors, done_sender)?;
         match kept {
@@ -361,6 +374,12 @@ impl Server {
         &self.addresses
     }
 
+    /// Where its admin endpoint is, if it has one.
+    #[must_use]
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(AdminThread::address)
+    }
+
     /// Says once that commands on keys are served: at once in memory, after its recovery with a
     /// directory.
     #[must_use]
@@ -410,6 +429,9 @@ impl Server {
         }
         let keeper_left = self.end_keeper(until);
         let store = self.context.keep.close(Deadline::from(until + JOIN_GRACE));
+        // Until here it told that the server drains.
+        let admin = self.admin.take();
+        let admin_left = admin.map_or(0, |admin| admin.end(until + JOIN_GRACE));
         if store.owners_left > 0 {
             // A thread that waits for the disk is left to the end of the process: dropping the store
             // would wait for it once more.
@@ -427,7 +449,7 @@ impl Server {
             commands: total(|reactor| reactor.commands.get()),
             refused: total(|reactor| reactor.refused_draining.get()),
             cut_off: total(|reactor| reactor.cut_off.get()),
-            threads_left: threads - ended + keeper_left,
+            threads_left: threads - ended + keeper_left + admin_left,
             store,
             took: clock::now().saturating_duration_since(began),
         }

@@ -15,6 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 fn server(deadline: Duration) -> Server {
     let settings = Settings {
         bind: vec![([127, 0, 0, 1], 0).into()],
+        admin: crate::config::AdminAt::Off,
         shards: Some(4),
         owners: Some(2),
         reactors: Some(2),

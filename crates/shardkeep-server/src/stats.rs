@@ -2,8 +2,10 @@
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
 
 use crate::command::{CommandId, TABLE};
+use crate::latency::Latency;
 
 /// A figure with one writer: a plain load and store, no locked instruction.
 #[derive(Default)]
@@ -47,7 +49,6 @@ pub(crate) struct ReactorStats {
 }
 
 /// What one reactor has done of one command.
-#[derive(Default)]
 pub(crate) struct CommandFigures {
     pub(crate) calls: Figure,
     /// Time spent, in nanoseconds: an estimate from the rounds that are timed.
@@ -56,6 +57,20 @@ pub(crate) struct CommandFigures {
     pub(crate) rejected: Figure,
     /// Answered with an error.
     pub(crate) failed: Figure,
+    /// From the arrival of its bytes to its reply.
+    pub(crate) latency: Latency,
+}
+
+impl CommandFigures {
+    fn new() -> Self {
+        Self {
+            calls: Figure::default(),
+            nanos: Figure::default(),
+            rejected: Figure::default(),
+            failed: Figure::default(),
+            latency: Latency::new(),
+        }
+    }
 }
 
 impl ReactorStats {
@@ -73,8 +88,22 @@ impl ReactorStats {
             timed_out: Figure::default(),
             cut_off: Figure::default(),
             panics: Figure::default(),
-            per_command: TABLE.iter().map(|_| CommandFigures::default()).collect(),
+            per_command: TABLE.iter().map(|_| CommandFigures::new()).collect(),
         }
+    }
+
+    /// Notes that the reply to a command that arrived at `since` left at `now`.
+    pub(crate) fn note_latency(&self, command: Option<CommandId>, since: Instant, now: Instant) {
+        if let Some(id) = command {
+            let took = now.saturating_duration_since(since);
+            self.command(id).latency.note(took, 1);
+        }
+    }
+
+    /// One figure, summed over the commands.
+    pub(crate) fn commands_total(&self, figure: impl Fn(&CommandFigures) -> &Figure) -> u64 {
+        let commands = self.per_command.iter();
+        commands.map(|command| figure(command).get()).sum()
     }
 
     #[inline]

@@ -238,6 +238,8 @@ pub struct CommandSpec {
     pub route: RouteKind,
     /// Where it runs.
     pub action: Action,
+    /// Whether its time depends on how much is stored: it is timed by itself.
+    pub is_heavy: bool,
     /// Hints for clients and proxies.
     pub tips: &'static [&'static str],
     /// Where it is documented.
@@ -313,6 +315,7 @@ impl CommandSpec {
     ) -> Self {
         let mut spec = Self::new(name, arity, flags, Action::Shards(run));
         spec.route = route;
+        spec.is_heavy = true;
         spec
     }
 
@@ -326,6 +329,7 @@ impl CommandSpec {
             key_specs: &[],
             route: RouteKind::None,
             action,
+            is_heavy: false,
             tips: &[],
             group: Group::Generic,
             since: "1.0.0",

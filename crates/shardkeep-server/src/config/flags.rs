@@ -125,6 +125,14 @@ pub(crate) struct ServeFlags {
     #[arg(long, value_name = "PATH")]
     pub(crate) unix_socket: Option<String>,
 
+    /// Serve metrics, health and a status page over HTTP here, or off [default: 127.0.0.1:9379].
+    ///
+    /// `/metrics` for Prometheus, `/healthz` and `/readyz` for whoever starts and restarts it, `/` for
+    /// people. Nothing can be changed there, and no keys or values are shown. If the default is taken, the
+    /// server says so and starts without.
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(crate) admin: Option<String>,
+
     /// Parts of the keyspace, a power of two [default: by the number of cores].
     ///
     /// Each is in one thread's hands at a time. Many favour single commands, few favour pipelines.
@@ -245,6 +253,7 @@ impl ServeFlags {
         let Self {
             bind,
             unix_socket,
+            admin,
             shards,
             owners,
             reactors,
@@ -270,6 +279,7 @@ impl ServeFlags {
         } = self;
         let single = [
             ("unix_socket", unix_socket),
+            ("admin", admin),
             ("shards", shards),
             ("owners", owners),
             ("reactors", reactors),

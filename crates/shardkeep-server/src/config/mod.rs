@@ -75,6 +75,34 @@ pub enum Sync {
     Never,
 }
 
+impl Sync {
+    /// As it is written in the configuration.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Always => "always",
+            Self::Interval => "interval",
+            Self::Never => "never",
+        }
+    }
+}
+
+/// Where the admin endpoint listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AdminAt {
+    /// Nowhere.
+    Off,
+    /// Here, or nowhere if the address is taken.
+    IfFree(SocketAddr),
+    /// Here.
+    At(SocketAddr),
+}
+
+impl Default for AdminAt {
+    fn default() -> Self {
+        Self::IfFree(bounds::ADMIN_DEFAULT)
+    }
+}
+
 /// Who writes and syncs the log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Commit {
@@ -104,6 +132,8 @@ pub struct Settings {
     pub bind: Vec<SocketAddr>,
     /// A unix socket to listen on.
     pub unix_socket: Option<PathBuf>,
+    /// Where metrics, health and the status page are.
+    pub admin: AdminAt,
     /// Shards, a power of two; `None` leaves it to the number of cores.
     pub shards: Option<usize>,
     /// Owner threads; `None` leaves it to the number of cores.
@@ -152,6 +182,7 @@ impl Default for Settings {
         Self {
             bind: vec![bounds::BIND_DEFAULT],
             unix_socket: None,
+            admin: AdminAt::default(),
             shards: None,
             owners: None,
             reactors: None,
@@ -310,6 +341,14 @@ impl Resolved {
                 address: *address,
                 origin: bind_origin(),
             });
+        }
+        if let AdminAt::At(address) = settings.admin
+            && !is_loopback(&address)
+        {
+            self.warnings.push(format!(
+                "admin = {address} can be reached by others, without a password: they see figures and \
+                 names of commands, neither keys nor values"
+            ));
         }
         let shards = settings
             .shards

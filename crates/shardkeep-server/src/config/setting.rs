@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::bounds;
 use super::value::{parse_bytes, parse_count, parse_duration, show_bytes, show_duration};
-use super::{Commit, Draft, Handover, Sync};
+use super::{AdminAt, Commit, Draft, Handover, Sync};
 
 /// The word for an empty list of addresses.
 const NONE: &str = "none";
@@ -68,6 +68,22 @@ pub(super) static SETTINGS: &[Setting] = &[
             Some(())
         },
         show: |draft| show_path(draft.settings.unix_socket.as_ref(), "no unix socket"),
+    },
+    Setting {
+        name: "admin",
+        allowed: || "an IP address with its port, such as 127.0.0.1:9379, or off".to_owned(),
+        set: |draft, texts| {
+            draft.settings.admin = match only(texts)? {
+                "off" => AdminAt::Off,
+                address => AdminAt::At(address.parse().ok()?),
+            };
+            Some(())
+        },
+        show: |draft| match draft.settings.admin {
+            AdminAt::Off => Ok("off".into()),
+            AdminAt::IfFree(_) => Err("127.0.0.1:9379 if that is free"),
+            AdminAt::At(address) => Ok(address.to_string().into()),
+        },
     },
     Setting {
         name: "shards",

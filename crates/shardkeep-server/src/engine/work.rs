@@ -48,6 +48,7 @@ pub(crate) struct Entry {
     pub(crate) spec: &'static CommandSpec,
     pub(crate) hash: u64,
     pub(crate) protocol: Protocol,
+    client: u64,
     first_span: usize,
     spans: usize,
 }
@@ -138,6 +139,7 @@ impl ShardWork {
             spec: item.spec,
             hash: item.hash,
             protocol: item.protocol,
+            client: item.client,
             first_span,
             spans: item.args.len(),
         });
@@ -155,6 +157,7 @@ impl ShardWork {
                 hash: entry.hash,
                 args: Args::new(&self.bytes, spans),
                 protocol: entry.protocol,
+                client: entry.client,
             };
             let mut needs = 0;
             if self.replies.len() > limits::WORK_REPLY_BYTES_MAX {

@@ -145,7 +145,7 @@ impl Reactor {
                 From::Arena => &self.round.arena[command.base..],
                 From::Connection => &connection.pending[command.base..],
             };
-            let Some(item) = command.item(input, &self.round.spans) else {
+            let Some(item) = command.item(input, &self.round.spans, member.client) else {
                 continue;
             };
             if !work.has_room_for(&item) {

@@ -10,9 +10,10 @@ use std::time::Instant;
 
 use shardkeep_resp::{Decoder, Limits, Protocol};
 
-use super::held::Held;
+use super::held::{Held, Part};
 use super::stream::Stream;
 use crate::clients::Client;
+use crate::command::CommandId;
 use crate::engine::{Needs, ShardsWork};
 use crate::limits;
 
@@ -70,6 +71,9 @@ pub(crate) struct Stalled {
     pub(crate) slots: Vec<Slot>,
     pub(crate) bytes: Vec<u8>,
     pub(crate) missing: usize,
+    /// Which commands they answer, and when these arrived.
+    pub(crate) commands: Vec<Option<CommandId>>,
+    pub(crate) since: Instant,
     /// The last command of the round, to be sent when it alone is missing.
     pub(crate) after: Option<Box<ShardsWork>>,
 }
@@ -121,16 +125,26 @@ impl Stalled {
         self.missing -= 1;
     }
 
-    /// All replies, in order.
-    pub(crate) fn replies(self, mut each: impl FnMut(&[u8], Needs, bool)) {
-        for slot in self.slots {
+    /// All replies, in order, each to become an error at `until`.
+    pub(crate) fn replies(self, until: Instant, mut each: impl FnMut(&[u8], Part)) {
+        for (slot, command) in self.slots.into_iter().zip(self.commands) {
             match slot {
                 Slot::Here {
                     start,
                     end,
                     needs,
                     writes,
-                } => each(&self.bytes[start..end], needs, writes),
+                } => each(
+                    &self.bytes[start..end],
+                    Part {
+                        bytes: end - start,
+                        needs,
+                        writes,
+                        until,
+                        command,
+                        since: self.since,
+                    },
+                ),
                 Slot::Missing => unreachable!("gathered before the last reply had come"),
             }
         }

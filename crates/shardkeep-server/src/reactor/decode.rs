@@ -61,6 +61,7 @@ impl Reactor {
         let Some(Some(connection)) = self.connections.get_mut(token) else {
             return;
         };
+        let client = connection.client.id;
         let mut buffer = match from {
             From::Arena => std::mem::take(&mut self.round.arena),
             From::Connection => std::mem::take(&mut connection.pending),
@@ -69,6 +70,7 @@ impl Reactor {
         let first = self.round.commands.len();
         let member = Member {
             token,
+            client,
             first,
             end: first,
             reply_bytes: 0,

@@ -303,7 +303,7 @@ fn run_members<'c>(
         if member.reply_bytes > limits::PIPELINE_REPLY_BYTES_MAX {
             errors::encode(errors::OUTPUT_LIMIT, replies);
         } else {
-            match command.item(input, spans) {
+            match command.item(input, spans, member.client) {
                 Some(item) if kept => {
                     let number = run_kept(state, &item, replies);
                     note_needs(needs, index as usize, Needs::of(state.shard, number));
@@ -325,6 +325,7 @@ impl Command {
         &self,
         input: &'a [u8],
         spans: &'a [shardkeep_resp::Span],
+        client: u64,
     ) -> Option<Item<'a>> {
         let first = self.first_span as usize;
         Some(Item {
@@ -332,6 +333,7 @@ impl Command {
             hash: self.hash,
             args: Args::new(input, &spans[first..first + self.spans as usize]),
             protocol: self.protocol,
+            client,
         })
     }
 }

@@ -61,6 +61,7 @@ impl Reactor {
             return Flow::Hangup;
         };
         let (protocol, generation) = (connection.protocol, connection.generation);
+        let client = connection.client.id;
         let writes = self.log.is_on && spec.flags.contains(Flags::WRITE);
         if writes && let Some(flow) = self.take_place(stand, id, None) {
             return flow;
@@ -69,7 +70,7 @@ impl Reactor {
         let nowhere = self.context.routes.shards();
         let index = self.round.commands.len();
         if self.round.members[stand.member].sharded > 0 {
-            let mut work = self.pack(spec, args, protocol, shards);
+            let mut work = self.pack(spec, args, (protocol, client), shards);
             work.places = writes.then(|| self.log.places.split_one());
             self.add(stand, Some(id), 0, 0, nowhere, Answer::NotYet);
             self.round.held.push(Held { index, work });
@@ -78,12 +79,12 @@ impl Reactor {
         let start = self.round.replies.len();
         match self.context.keep.try_acquire(shards) {
             Ok(loans) => {
-                let needs = self.run_here(loans, spec, args, protocol, shards);
+                let needs = self.run_here(loans, spec, args, (protocol, client), shards);
                 self.round.note_needs(index, needs);
                 self.answered(stand, Some(id), start)
             }
             Err(Refused::Busy { .. }) => {
-                let mut work = self.pack(spec, args, protocol, shards);
+                let mut work = self.pack(spec, args, (protocol, client), shards);
                 work.places = writes.then(|| self.log.places.split_one());
                 let slot = index - self.round.members[stand.member].first;
                 self.add(stand, Some(id), 0, 0, nowhere, Answer::Travelling);
@@ -168,7 +169,7 @@ impl Reactor {
         mut loans: Loans<ShardState>,
         spec: &CommandSpec,
         args: Args<'_>,
-        protocol: Protocol,
+        (protocol, client): (Protocol, u64),
         shards: &[usize],
     ) -> Needs {
         let (first, last) = (shards[0], shards[shards.len() - 1]);
@@ -185,6 +186,7 @@ impl Reactor {
                 routes,
                 first,
                 last,
+                client,
             }
             .run(spec, args, protocol, wall, replies)
         }));
@@ -202,7 +204,7 @@ impl Reactor {
         &self,
         spec: &'static CommandSpec,
         args: Args<'_>,
-        protocol: Protocol,
+        (protocol, client): (Protocol, u64),
         shards: &[usize],
     ) -> Box<ShardsWork> {
         let deadline = Deadline::from(self.now + self.context.deadline);
@@ -213,6 +215,7 @@ impl Reactor {
             shards.to_vec(),
             args,
             protocol,
+            client,
             deadline,
             routes,
             port,

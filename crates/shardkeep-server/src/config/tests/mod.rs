@@ -100,6 +100,8 @@ fn every_setting_can_be_given_in_three_places_alike() {
             "[\"127.0.0.1:1\", \"[::1]:2\"]",
         ),
         ("unix_socket", "run/s.sock", "\"run/s.sock\""),
+        ("admin", "off", "\"off\""),
+        ("admin", "[::1]:0", "'[::1]:0'"),
         ("shards", "64", "64"),
         ("owners", "3", "\"3\""),
         ("reactors", "16", "0x10"),
@@ -147,7 +149,7 @@ fn every_setting_can_be_given_in_three_places_alike() {
 #[test]
 fn values_mean_what_they_say() {
     let all = settings(
-        "--bind 127.0.0.1:1 --bind [::1]:2,127.0.0.1:3 --unix-socket s --shards 8 --owners 8 \
+        "--bind 127.0.0.1:1 --bind [::1]:2,127.0.0.1:3 --unix-socket s --admin 10.0.0.1:9 --shards 8 --owners 8 \
          --reactors 2 --handover mail --write-window 1ms --dir data --sync interval \
          --sync-interval 20ms --commit thread --snapshot-log-bytes 64mb --compress-snapshots yes \
          --max-clients 7 --max-memory 2gb \
@@ -162,6 +164,7 @@ fn values_mean_what_they_say() {
             address("127.0.0.1:3"),
         ],
         unix_socket: Some("s".into()),
+        admin: AdminAt::At(([10, 0, 0, 1], 9).into()),
         shards: Some(8),
         owners: Some(8),
         reactors: Some(2),
