@@ -86,13 +86,12 @@ impl<'c> Seen<'c> {
     }
 
     /// Works refused, by reason.
-    pub(super) fn refused(&self) -> [(&'static str, u64); 8] {
+    pub(super) fn refused(&self) -> [(&'static str, u64); 7] {
         [
             ("mailbox_full", self.shards(|shard| shard.refused.mailbox_full)),
             ("deadline", self.shards(|shard| shard.refused.deadline)),
             ("cancelled", self.shards(|shard| shard.refused.cancelled)),
             ("shard_lost", self.shards(|shard| shard.refused.shard_lost)),
-            ("busy", self.shards(|shard| shard.refused.busy)),
             ("closing", self.shards(|shard| shard.refused.closing)),
             ("draining", self.reactors(|reactor| &reactor.refused_draining)),
             ("log_full", self.log.as_ref().map_or(0, |log| log.refused)),

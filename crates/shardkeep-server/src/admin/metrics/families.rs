@@ -311,6 +311,11 @@ pub(super) static FAMILIES: &[Family] = &[
         |seen, out| out.one(seen.shards(|shard| shard.lent_by_mail)),
     ),
     counter(
+        "shardkeep_found_away_total",
+        "Times a command over several shards found one in other hands, and was mailed.",
+        |seen, out| out.one(seen.shards(|shard| shard.refused.busy)),
+    ),
+    counter(
         "shardkeep_batches_total",
         "Batches of gathered writes applied, with handover = mail.",
         |seen, out| out.one(seen.shards(|shard| shard.batches)),
