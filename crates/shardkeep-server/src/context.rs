@@ -3,13 +3,14 @@
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crossbeam_channel::Sender;
 
 use crate::clients::Clients;
 use crate::config::{Secret, Settings};
 use crate::engine::{Gauges, Routes, ServerKeep};
+use crate::live::Live;
 use crate::persistence::Persistence;
 use crate::server::ShutdownCause;
 use crate::stats::ReactorStats;
@@ -24,7 +25,8 @@ pub(crate) struct Context {
     pub(crate) reactors: Vec<Arc<ReactorStats>>,
     pub(crate) settings: Settings,
     pub(crate) password: Option<Secret>,
-    pub(crate) deadline: Duration,
+    /// What of the settings can change.
+    pub(crate) live: Live,
     pub(crate) started: Instant,
     /// 40 hexadecimal digits, new for each start.
     pub(crate) run_id: String,
@@ -72,7 +74,7 @@ impl Context {
             clients: Clients::new(settings.max_clients),
             reactors,
             password: settings.password.clone(),
-            deadline: settings.deadline,
+            live: Live::new(&settings),
             settings,
             started,
             run_id,
@@ -103,8 +105,8 @@ impl Context {
 
     /// Whether writes that need memory are refused.
     pub(crate) fn is_out_of_memory(&self) -> bool {
-        self.settings
-            .max_memory
+        self.live
+            .max_memory()
             .is_some_and(|max| self.gauges.memory_bytes() > max)
     }
 }

@@ -123,7 +123,7 @@ fn memory(context: &Context, out: &mut String) {
         out,
         format_args!("used_memory_rss_human:{}", human(resident)),
     );
-    let max = context.settings.max_memory.unwrap_or(0);
+    let max = context.live.max_memory().unwrap_or(0);
     line(out, format_args!("maxmemory:{max}"));
     line(out, format_args!("maxmemory_human:{}", human(max)));
     line(out, format_args!("maxmemory_policy:noeviction"));

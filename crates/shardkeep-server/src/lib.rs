@@ -10,7 +10,7 @@
 //! threads     server    reactor    acceptor        context: what they share
 //!             keeper                               opening, persistence: a store with a directory
 //! execution   engine                               works, transactions, reply ports
-//! commands    command   session   info   parameters
+//! commands    command   session   info   parameters   operate   live
 //! looking     admin                                latency, slowlog, stats, process
 //! state       keyspace                             one shard's records
 //! ```
@@ -31,7 +31,9 @@ pub mod keyspace;
 mod latency;
 pub mod limits;
 mod listening;
+mod live;
 mod opening;
+mod operate;
 mod parameters;
 mod persistence;
 mod process;

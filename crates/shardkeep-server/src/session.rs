@@ -12,7 +12,7 @@ use crate::info;
 use crate::persistence::Asked;
 use crate::reactor::{Connection, Flow, Reactor};
 use crate::server::ShutdownCause;
-use crate::{clock, parameters};
+use crate::{clock, operate, parameters};
 
 /// The version of Redis whose behaviour clients may expect.
 pub(crate) const REDIS_VERSION: &str = "7.2.4";
@@ -89,9 +89,25 @@ impl Reactor {
                 let line = client_line(&connection.client);
                 reply.verbatim(b"txt", format!("{line}\n").as_bytes());
             }
+            ConnectionCommand::ClientKill => {
+                if operate::client_kill(context, &connection.client, args, reply) {
+                    return Flow::End;
+                }
+            }
             ConnectionCommand::ClientList => client_list(context, args, reply),
             ConnectionCommand::Command => introspect(args, reply),
             ConnectionCommand::ConfigGet => parameters::get(context, args, reply),
+            ConnectionCommand::ConfigSet => parameters::set(context, args, reply),
+            ConnectionCommand::SlowlogGet => operate::slowlog_get(context, args, reply),
+            ConnectionCommand::SlowlogLen => {
+                reply.integer(i64::try_from(context.gauges.slow.len()).unwrap_or(i64::MAX));
+            }
+            ConnectionCommand::SlowlogReset => {
+                context.gauges.slow.clear();
+                reply.ok();
+            }
+            ConnectionCommand::LatencyHistogram => operate::latency_histogram(context, args, reply),
+            ConnectionCommand::MemoryStats => operate::memory_stats(context, reply),
             ConnectionCommand::Info => {
                 reply.verbatim(b"txt", info::text(context, args).as_bytes());
             }

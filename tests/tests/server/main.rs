@@ -22,6 +22,8 @@ mod frames;
 #[cfg(test)]
 mod memory;
 #[cfg(test)]
+mod operating;
+#[cfg(test)]
 mod pipelines;
 #[cfg(test)]
 mod sockets;

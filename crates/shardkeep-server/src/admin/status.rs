@@ -158,7 +158,7 @@ fn status(seen: &Seen<'_>) -> Status {
         hits: seen.gauges(|gauge| &gauge.hits),
         misses: seen.gauges(|gauge| &gauge.misses),
         memory_bytes: context.gauges.memory_bytes(),
-        memory_max_bytes: context.settings.max_memory,
+        memory_max_bytes: context.live.max_memory(),
         resident_bytes: process.resident_bytes,
         cpu_seconds: process.cpu_user_seconds + process.cpu_system_seconds,
         threads: process.threads,

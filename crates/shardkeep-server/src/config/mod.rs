@@ -35,8 +35,10 @@ pub(crate) use outside::Contents;
 pub(crate) use outside::{Machine, Outside};
 pub use secret::Secret;
 
-use origin::{Given, echo};
+use origin::Given;
+pub(crate) use origin::echo;
 use setting::SETTINGS;
+pub(crate) use value::parse_bytes;
 
 /// What every variable of ours begins with.
 const VARIABLE_PREFIX: &str = "SHARDKEEP_";

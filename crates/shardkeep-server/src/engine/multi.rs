@@ -8,7 +8,7 @@ use shardkeep_resp::{Protocol, Reply as Encoder, Span};
 
 use super::kept::{Needs, needed_of_all};
 use super::port::{Reply, ReplyPort};
-use super::{Claim, Places, Routes, ShardState};
+use super::{Claim, Item, Places, Routes, ShardState};
 use crate::clock;
 use crate::command::{Action, Args, CommandSpec, Flags, ShardSet};
 use crate::keyspace::Keyspace;
@@ -164,15 +164,19 @@ pub(crate) struct ShardsWork {
 
 impl ShardsWork {
     pub(crate) fn new(
-        spec: &'static CommandSpec,
+        item: &Item<'_>,
         shards: Vec<usize>,
-        args: Args<'_>,
-        protocol: Protocol,
-        client: u64,
         deadline: Deadline,
         routes: Routes,
         port: Arc<ReplyPort>,
     ) -> Box<Self> {
+        let &Item {
+            spec,
+            args,
+            protocol,
+            client,
+            hash: _,
+        } = item;
         let mut bytes = Vec::new();
         let mut spans = Vec::new();
         for at in 0..args.len() {

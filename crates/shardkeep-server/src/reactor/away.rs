@@ -111,7 +111,7 @@ impl Reactor {
     /// Packs a group of the round and sends it after its shard.
     pub(crate) fn send_group(&mut self, group: usize, reserved: Option<&mut Reservation<'_>>) {
         let shard = self.round.groups.group(group).shard;
-        let deadline = self.now + self.context.deadline;
+        let deadline = self.now + self.context.live.deadline();
         let (mut trip, mut work) = match self.away.waiting[shard].take() {
             Some(waiting) => waiting,
             None => {

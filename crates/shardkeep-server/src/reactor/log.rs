@@ -144,7 +144,7 @@ impl Reactor {
             return false;
         };
         let since = *connection.placeless_since.get_or_insert(now);
-        let until = since + self.context.deadline;
+        let until = since + self.context.live.deadline();
         if until <= now || self.refusing_since.is_some() {
             return false;
         }

@@ -16,7 +16,7 @@ use super::decode::{Flow, Stand};
 use super::log::leave;
 use super::round::{Answer, Held};
 use crate::command::{Args, CommandId, CommandSpec, Flags};
-use crate::engine::{LoanSet, Needs, Places, Reservation, ServerKeep, ShardState, ShardsWork};
+use crate::engine::{Item, LoanSet, Needs, Places, Reservation, ServerKeep, ShardState, ShardsWork};
 use crate::errors;
 
 /// Puts one of `places`, if they are given, with the shards of a transaction.
@@ -207,18 +207,16 @@ impl Reactor {
         (protocol, client): (Protocol, u64),
         shards: &[usize],
     ) -> Box<ShardsWork> {
-        let deadline = Deadline::from(self.now + self.context.deadline);
+        let deadline = Deadline::from(self.now + self.context.live.deadline());
         let routes = self.context.routes.clone();
         let port = Arc::clone(&self.port);
-        ShardsWork::new(
+        let item = Item {
             spec,
-            shards.to_vec(),
+            hash: 0,
             args,
             protocol,
             client,
-            deadline,
-            routes,
-            port,
-        )
+        };
+        ShardsWork::new(&item, shards.to_vec(), deadline, routes, port)
     }
 }

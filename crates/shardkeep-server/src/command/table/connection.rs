@@ -24,7 +24,7 @@ const fn of_server(name: &'static str, arity: i32, flags: Flags, does: Does) -> 
     CommandSpec::connection(name, arity, flags, does).in_group(Group::Server)
 }
 
-pub(super) const SPECS: [CommandSpec; 30] = [
+pub(super) const SPECS: [CommandSpec; 32] = [
     of_connection("ping", -1, Flags::FAST, Does::Ping)
         .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
         .about("1.0.0", "O(1)", "Answers PONG, or what it was given"),
@@ -106,6 +106,11 @@ pub(super) const SPECS: [CommandSpec; 30] = [
     of_connection("client|info", 2, QUIET, Does::ClientInfo)
         .tips(VARIES)
         .about("6.2.0", "O(1)", "Tells about the connection"),
+    of_connection("client|kill", -3, QUIET.and(Flags::ADMIN), Does::ClientKill).about(
+        "2.4.0",
+        "O(N), N connections",
+        "Ends connections",
+    ),
     of_connection("client|list", -2, QUIET.and(Flags::ADMIN), Does::ClientList)
         .tips(VARIES)
         .about(
@@ -161,5 +166,10 @@ pub(super) const SPECS: [CommandSpec; 30] = [
         "2.0.0",
         "O(N), N settings",
         "Tells settings",
+    ),
+    of_server("config|set", -4, QUIET.and(Flags::ADMIN), Does::ConfigSet).about(
+        "2.0.0",
+        "O(N), N settings",
+        "Changes settings that can change while the server runs",
     ),
 ];
