@@ -18,10 +18,11 @@ use clap::Parser as _;
 use crossbeam_channel::{Receiver, never, select};
 use shardkeep::durable::{self, Directory};
 
-use crate::config::{Cli, Command, ImportFlags, Machine, Outside, Resolved, ServeFlags, Settings};
+use crate::config::{Cli, Command, ImportFlags, Machine, Outside, Resolved, ServeFlags};
+use crate::operator::OperatorWatch;
 use crate::rdb;
 use crate::rlimit;
-use crate::say::say;
+use crate::say::{self, say};
 use crate::server::{Server, ShutdownCause};
 use crate::signals::{Signal, SignalWatch};
 
@@ -109,7 +110,7 @@ fn serve(flags: &ServeFlags, outside: &dyn Outside, output: &mut dyn io::Write) 
     } else if flags.check_config {
         print("configuration is valid\n", output)
     } else {
-        match start(resolved.settings()) {
+        match start(resolved, flags.clone()) {
             Ok(exit) => exit,
             Err(error) => {
                 say(&format!("error: {error}"));
@@ -162,7 +163,9 @@ fn answer(
 }
 
 /// From the start of the server to its end.
-fn start(settings: Settings) -> Result<Exit, Box<dyn std::error::Error>> {
+fn start(resolved: Resolved, flags: ServeFlags) -> Result<Exit, Box<dyn std::error::Error>> {
+    let settings = resolved.settings();
+    say::set_format(settings.log_format);
     rlimit::raise_open_files(rlimit::needed_for(&settings))?;
     // Without unwinding, flushing or writing: nothing may keep the second signal waiting.
     let exit = || signal_hook::low_level::exit(i32::from(Exit::CutShort.code()));
@@ -182,6 +185,7 @@ fn start(settings: Settings) -> Result<Exit, Box<dyn std::error::Error>> {
             say(&format!("ready: listening on {address}"));
         }
     };
+    let operator = OperatorWatch::start(server.operator(), resolved, flags)?;
     let end = wait(
         signals.first(),
         &server.shutdown_requests(),
@@ -190,6 +194,7 @@ fn start(settings: Settings) -> Result<Exit, Box<dyn std::error::Error>> {
     );
     say(&end.to_string());
     let report = server.drain(drain_timeout);
+    drop(operator);
     say(&report.to_string());
     Ok(end.exit(report.is_clean()))
 }

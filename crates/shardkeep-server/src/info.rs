@@ -8,6 +8,7 @@ use crate::clock;
 use crate::command::{Args, CommandId, TABLE};
 use crate::context::Context;
 use crate::info_persistence::persistence;
+use crate::latency::Latencies;
 use crate::process::Process;
 use crate::session::REDIS_VERSION;
 use crate::stats::{Figure, ReactorStats};
@@ -23,12 +24,13 @@ const SECTIONS: &[Section] = &[
     ("replication", replication),
     ("cpu", cpu),
     ("commandstats", commandstats),
+    ("latencystats", latencystats),
     ("keyspace", keyspace),
     ("shards", shards),
 ];
 
 /// Sections that only come when they are asked for.
-const ON_REQUEST: [&str; 2] = ["commandstats", "shards"];
+const ON_REQUEST: [&str; 3] = ["commandstats", "latencystats", "shards"];
 
 /// The text for `INFO [section ...]`.
 pub(crate) fn text(context: &Context, args: Args<'_>) -> String {
@@ -117,12 +119,19 @@ fn memory(context: &Context, out: &mut String) {
     let used = context.gauges.memory_bytes();
     line(out, format_args!("used_memory:{used}"));
     line(out, format_args!("used_memory_human:{}", human(used)));
-    let resident = Process::look().resident_bytes;
+    let process = Process::look();
+    let resident = process.resident_bytes;
     line(out, format_args!("used_memory_rss:{resident}"));
     line(
         out,
         format_args!("used_memory_rss_human:{}", human(resident)),
     );
+    let peak = process.resident_bytes_max;
+    line(out, format_args!("used_memory_peak:{peak}"));
+    line(out, format_args!("used_memory_peak_human:{}", human(peak)));
+    line(out, format_args!("used_memory_dataset:{used}"));
+    let ratio = resident as f64 / used.max(1) as f64;
+    line(out, format_args!("mem_fragmentation_ratio:{ratio:.2}"));
     let max = context.live.max_memory().unwrap_or(0);
     line(out, format_args!("maxmemory:{max}"));
     line(out, format_args!("maxmemory_human:{}", human(max)));
@@ -182,6 +191,10 @@ fn stats(context: &Context, out: &mut String) {
     );
     line(
         out,
+        format_args!("slow_commands:{}", context.gauges.slow.total()),
+    );
+    line(
+        out,
         format_args!("protocol_errors:{}", sum(context, |r| &r.protocol_errors)),
     );
     line(
@@ -213,6 +226,7 @@ fn stats(context: &Context, out: &mut String) {
 fn replication(_: &Context, out: &mut String) {
     line(out, format_args!("role:master"));
     line(out, format_args!("connected_slaves:0"));
+    line(out, format_args!("master_repl_offset:0"));
 }
 
 fn cpu(_: &Context, out: &mut String) {
@@ -245,6 +259,31 @@ fn commandstats(context: &Context, out: &mut String) {
                  rejected_calls={rejected},failed_calls={}",
                 spec.name,
                 total(|c| &c.failed)
+            ),
+        );
+    }
+}
+
+/// From arrival to reply, where commandstats tell the time on the shards.
+fn latencystats(context: &Context, out: &mut String) {
+    for (at, spec) in TABLE.iter().enumerate() {
+        let Ok(id) = u16::try_from(at) else { return };
+        let mut latencies = Latencies::default();
+        for reactor in &context.reactors {
+            reactor
+                .command(CommandId(id))
+                .latency
+                .add_to(&mut latencies);
+        }
+        if latencies.count() == 0 {
+            continue;
+        }
+        let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|share| latencies.percentile(share));
+        line(
+            out,
+            format_args!(
+                "latency_percentiles_usec_{}:p50={p50},p99={p99},p99.9={p999}",
+                spec.name
             ),
         );
     }

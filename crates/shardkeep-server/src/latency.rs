@@ -121,6 +121,19 @@ impl Latencies {
             .sum()
     }
 
+    /// What `share` of them took less than, in microseconds; 0 without any.
+    pub(crate) fn percentile(&self, share: f64) -> u64 {
+        let wanted = (self.count() as f64 * share).ceil() as u64;
+        let mut passed = 0;
+        for (at, count) in self.counts.iter().enumerate() {
+            passed += count;
+            if *count > 0 && passed >= wanted {
+                return bound(at);
+            }
+        }
+        0
+    }
+
     /// Every bucket that has any: where it ends, in microseconds, and how many are in it.
     pub(crate) fn buckets(&self) -> Vec<(u64, u64)> {
         let counts = self.counts.iter().enumerate();
@@ -169,5 +182,8 @@ mod tests {
         assert_eq!((sum.count(), sum.below(2), sum.below(7)), (3, 2, 3));
         assert_eq!(sum.buckets(), [(4, 2), (112, 1)]);
         assert!((sum.seconds() - 106e-6).abs() < 1e-12);
+        let percentiles = [0.5, 0.6, 0.99].map(|share| sum.percentile(share));
+        assert_eq!(percentiles, [4, 4, 112]);
+        assert_eq!(Latencies::default().percentile(0.5), 0);
     }
 }

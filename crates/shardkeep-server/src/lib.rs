@@ -5,7 +5,7 @@
 //! waits for a shard, and no reply waits for another client's.
 //!
 //! ```text
-//! binary      cli                                  config, signals, rlimit, say
+//! binary      cli   operator                       config, signals, rlimit, say
 //! offline     rdb                                  import of Redis' files
 //! threads     server    reactor    acceptor        context: what they share
 //!             keeper                               opening, persistence: a store with a directory
@@ -34,6 +34,7 @@ mod listening;
 mod live;
 mod opening;
 mod operate;
+mod operator;
 mod parameters;
 mod persistence;
 mod process;

@@ -43,7 +43,10 @@ impl Live {
         let changes = [
             (&self.max_memory, settings.max_memory.unwrap_or(0)),
             (&self.deadline_us, micros(settings.deadline)),
-            (&self.idle_us, micros(settings.idle_timeout.unwrap_or_default())),
+            (
+                &self.idle_us,
+                micros(settings.idle_timeout.unwrap_or_default()),
+            ),
             (&self.frame_us, micros(settings.frame_timeout)),
             (&self.output_us, micros(settings.output_timeout)),
         ];

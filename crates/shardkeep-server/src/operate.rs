@@ -143,7 +143,9 @@ impl Meant {
             && self.id.is_none_or(|id| id == client.id)
             && text(&self.address, &client.address)
             && text(&self.local_address, &client.local_address)
-            && self.older_than.is_none_or(|age_min| age.as_secs() >= age_min)
+            && self
+                .older_than
+                .is_none_or(|age_min| age.as_secs() >= age_min)
     }
 
     fn read(args: Args<'_>) -> Result<Self, String> {

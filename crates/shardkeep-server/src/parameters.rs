@@ -57,7 +57,10 @@ fn all(context: &Context) -> Vec<(&'static str, String)> {
             dir.map_or(String::new(), |dir| dir.display().to_string()),
         ),
         ("maxclients", context.clients.max().to_string()),
-        ("maxmemory", context.live.max_memory().unwrap_or(0).to_string()),
+        (
+            "maxmemory",
+            context.live.max_memory().unwrap_or(0).to_string(),
+        ),
         ("maxmemory-policy", "noeviction".into()),
         ("port", context.port.to_string()),
         (

@@ -19,6 +19,7 @@ use crate::engine::ReplyPort;
 use crate::keeper::Keeper;
 use crate::listening::listen;
 use crate::opening::{KeptAt, Opening};
+use crate::operator::Operator;
 use crate::persistence::{Persistence, Request};
 use crate::reactor::{Acceptor, Arrival, Door, Listener, Reactor, WAKER};
 use crate::stats::ReactorStats;
@@ -197,11 +198,12 @@ impl Server {
         change: impl FnOnce(KeptAt) -> KeptAt,
     ) -> Result<Self, StartError> {
         let (listeners, addresses, port) = listen(&settings)?;
-        let admin =
-            AdminListener::bind(settings.admin).map_err(|(address, source)| StartError::Listen {
+        let admin = AdminListener::bind(settings.admin).map_err(|(address, source)| {
+            StartError::Listen {
                 address: address.to_string(),
                 source,
-            })?;
+            }
+        })?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let reactors = settings.reactors.unwrap_or(cores);
         let (shutdown, requests) = bounded(SHUTDOWN_REQUESTS_MAX);
@@ -247,7 +249,10 @@ impl Server {
         };
         if let Some(bound) = admin {
             let context = Arc::clone(&server.context);
-            server.admin = Some(system("admin endpoint", AdminThread::start(context, bound))?);
+            server.admin = Some(system(
+                "admin endpoint",
+                AdminThread::start(context, bound),
+            )?);
         }
         let doors = server.start_reactors(&done_sender)?;
         server.start_acceptor(listeners, doors, done_sender)?;
@@ -378,6 +383,11 @@ impl Server {
     #[must_use]
     pub fn admin_address(&self) -> Option<SocketAddr> {
         self.admin.as_ref().map(AdminThread::address)
+    }
+
+    /// The server in the hands of its operator.
+    pub(crate) fn operator(&self) -> Operator {
+        Operator::new(&self.context)
     }
 
     /// Says once that commands on keys are served: at once in memory, after its recovery with a

@@ -21,7 +21,9 @@ fn with_admin(flags: &[&str]) -> (ServerProcess, SocketAddr) {
 
 fn admin_of(server: &ServerProcess) -> SocketAddr {
     let output = server.output();
-    let line = output.iter().find_map(|line| line.strip_prefix("admin: http://"));
+    let line = output
+        .iter()
+        .find_map(|line| line.strip_prefix("admin: http://"));
     line.unwrap().trim_end_matches('/').parse().unwrap()
 }
 
@@ -36,7 +38,10 @@ fn send(address: SocketAddr, bytes: &[u8]) -> String {
 }
 
 fn get(address: SocketAddr, path: &str) -> (String, String) {
-    let answer = send(address, format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
+    let answer = send(
+        address,
+        format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes(),
+    );
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     let status = head.lines().next().unwrap();
     (status.to_owned(), body.to_owned())
@@ -105,8 +110,14 @@ fn what_clients_do_shows_in_the_metrics() {
         ("shardkeep_key_misses_total", 1.0),
         ("shardkeep_commands_total{command=\"get\"}", 2.0),
         ("shardkeep_commands_rejected_total{command=\"incr\"}", 1.0),
-        ("shardkeep_command_duration_seconds_count{command=\"get\"}", 2.0),
-        ("shardkeep_command_duration_seconds_count{command=\"set\"}", 1.0),
+        (
+            "shardkeep_command_duration_seconds_count{command=\"get\"}",
+            2.0,
+        ),
+        (
+            "shardkeep_command_duration_seconds_count{command=\"set\"}",
+            1.0,
+        ),
         ("shardkeep_connections_accepted_total", 1.0),
         ("shardkeep_ready", 1.0),
         ("shardkeep_log_state{state=\"none\"}", 1.0),
@@ -181,7 +192,10 @@ fn a_server_that_drains_says_so_until_its_end() {
         .unwrap()
         .with_patience(Duration::from_millis(300));
     assert_eq!(ask(&mut stuck, "SETRANGE big 1000000 x"), "1000001");
-    while stuck.send(&crate::support::repeated(&["GET", "big"], 100)).is_ok() {}
+    while stuck
+        .send(&crate::support::repeated(&["GET", "big"], 100))
+        .is_ok()
+    {}
     server.signal(Signal::TERM).unwrap();
     eventually("it never said that it drains", || {
         let (status, body) = get(admin, "/readyz");

@@ -63,7 +63,8 @@ impl Health {
         if context.draining().is_none() {
             let stats = context.keep.stats();
             let lost = stats.iter().filter(|shard| shard.is_lost);
-            problems.extend(lost.map(|shard| (Reason::ShardLost, format!("shard {}", shard.shard))));
+            problems
+                .extend(lost.map(|shard| (Reason::ShardLost, format!("shard {}", shard.shard))));
         }
         Self { problems }
     }
@@ -93,11 +94,7 @@ impl Health {
         let lines: Vec<String> = found
             .map(|(reason, details)| format!("{}: {details}", reason.word()))
             .collect();
-        if lines.is_empty() {
-            Ok(())
-        } else {
-            Err(lines)
-        }
+        if lines.is_empty() { Ok(()) } else { Err(lines) }
     }
 }
 
@@ -117,7 +114,11 @@ mod tests {
         assert!(health(&[]).alive().is_ok() && health(&[]).ready().is_ok());
         for reason in Reason::ALL {
             let health = health(&[reason]);
-            assert_eq!(health.alive().is_err(), reason == Reason::Stalled, "{reason:?}");
+            assert_eq!(
+                health.alive().is_err(),
+                reason == Reason::Stalled,
+                "{reason:?}"
+            );
             assert_eq!(health.ready(), Err(vec![format!("{}: why", reason.word())]));
         }
     }

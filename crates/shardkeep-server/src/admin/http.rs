@@ -88,7 +88,11 @@ pub(crate) struct Response {
 }
 
 impl Response {
-    pub(crate) fn new(status: Status, content_type: &'static str, body: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn new(
+        status: Status,
+        content_type: &'static str,
+        body: impl Into<Vec<u8>>,
+    ) -> Self {
         Self {
             status,
             content_type,

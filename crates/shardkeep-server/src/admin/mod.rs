@@ -32,6 +32,7 @@ use connection::{Connection, Next};
 use health::Health;
 use http::{Request, Response, Status};
 use seen::Seen;
+pub(crate) use seen::log_state;
 pub(crate) use thread::{AdminListener, AdminThread};
 
 /// Connections at once: some scrapers, some people, and those who do not let go.

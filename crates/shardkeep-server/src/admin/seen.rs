@@ -46,7 +46,9 @@ pub(super) struct Seen<'c> {
 impl<'c> Seen<'c> {
     pub(super) fn of(context: &'c Context) -> Self {
         let ids = 0..u16::try_from(TABLE.len()).unwrap_or(u16::MAX);
-        let commands: Vec<_> = ids.filter_map(|id| command(context, CommandId(id))).collect();
+        let commands: Vec<_> = ids
+            .filter_map(|id| command(context, CommandId(id)))
+            .collect();
         let mut latencies = Latencies::default();
         for command in &commands {
             latencies.add(&command.latencies);
@@ -88,12 +90,18 @@ impl<'c> Seen<'c> {
     /// Works refused, by reason.
     pub(super) fn refused(&self) -> [(&'static str, u64); 7] {
         [
-            ("mailbox_full", self.shards(|shard| shard.refused.mailbox_full)),
+            (
+                "mailbox_full",
+                self.shards(|shard| shard.refused.mailbox_full),
+            ),
             ("deadline", self.shards(|shard| shard.refused.deadline)),
             ("cancelled", self.shards(|shard| shard.refused.cancelled)),
             ("shard_lost", self.shards(|shard| shard.refused.shard_lost)),
             ("closing", self.shards(|shard| shard.refused.closing)),
-            ("draining", self.reactors(|reactor| &reactor.refused_draining)),
+            (
+                "draining",
+                self.reactors(|reactor| &reactor.refused_draining),
+            ),
             ("log_full", self.log.as_ref().map_or(0, |log| log.refused)),
         ]
     }

@@ -228,7 +228,9 @@ fn log(seen: &Seen<'_>) -> Option<Log> {
 fn snapshot(seen: &Seen<'_>) -> Option<Snapshot> {
     let saves = seen.saves.as_ref()?;
     let now = clock::now();
-    let running = saves.since.map(|since| now.saturating_duration_since(since));
+    let running = saves
+        .since
+        .map(|since| now.saturating_duration_since(since));
     Some(Snapshot {
         running_seconds: running.map(|time| time.as_secs_f64()),
         age_seconds: (clock::unix_micros() / 1_000_000).saturating_sub(saves.last_seconds),

@@ -112,7 +112,7 @@ pub(crate) struct AtDirectory {
 }
 
 /// The flags of `serve`.
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub(crate) struct ServeFlags {
     /// Listen on this address; repeat it or separate by commas for several [default: 127.0.0.1:6379].
     ///
@@ -132,6 +132,10 @@ pub(crate) struct ServeFlags {
     /// server says so and starts without.
     #[arg(long, value_name = "ADDR:PORT")]
     pub(crate) admin: Option<String>,
+
+    /// How the lines on standard error are written: text or json [default: text].
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) log_format: Option<String>,
 
     /// Parts of the keyspace, a power of two [default: by the number of cores].
     ///
@@ -254,6 +258,7 @@ impl ServeFlags {
             bind,
             unix_socket,
             admin,
+            log_format,
             shards,
             owners,
             reactors,
@@ -280,6 +285,7 @@ impl ServeFlags {
         let single = [
             ("unix_socket", unix_socket),
             ("admin", admin),
+            ("log_format", log_format),
             ("shards", shards),
             ("owners", owners),
             ("reactors", reactors),

@@ -52,6 +52,25 @@ const OF_THE_LOG: [&str; 5] = [
     "compress_snapshots",
 ];
 
+/// The settings that can change while the server runs.
+const CAN_CHANGE: [&str; 5] = [
+    "max_memory",
+    "deadline",
+    "idle_timeout",
+    "frame_timeout",
+    "output_timeout",
+];
+
+/// How the lines on standard error are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// An object for each line.
+    Json,
+}
+
 /// The variable that names the configuration file.
 const CONFIG_VARIABLE: &str = "SHARDKEEP_CONFIG";
 
@@ -136,6 +155,8 @@ pub struct Settings {
     pub unix_socket: Option<PathBuf>,
     /// Where metrics, health and the status page are.
     pub admin: AdminAt,
+    /// How the lines on standard error are written.
+    pub log_format: LogFormat,
     /// Shards, a power of two; `None` leaves it to the number of cores.
     pub shards: Option<usize>,
     /// Owner threads; `None` leaves it to the number of cores.
@@ -185,6 +206,7 @@ impl Default for Settings {
             bind: vec![bounds::BIND_DEFAULT],
             unix_socket: None,
             admin: AdminAt::default(),
+            log_format: LogFormat::default(),
             shards: None,
             owners: None,
             reactors: None,
@@ -265,6 +287,15 @@ impl Resolved {
     /// The settings as a configuration file, with the origin of each as a comment.
     pub(crate) fn to_toml(&self) -> String {
         print::to_toml(self)
+    }
+
+    /// The settings that are otherwise in `other`, and cannot change while the server runs.
+    pub(crate) fn restart_needed(&self, other: &Self) -> Vec<&'static str> {
+        let differs = |setting: &&setting::Setting| {
+            (setting.show)(&self.draft) != (setting.show)(&other.draft)
+        };
+        let names = SETTINGS.iter().filter(differs).map(|setting| setting.name);
+        names.filter(|name| !CAN_CHANGE.contains(name)).collect()
     }
 
     fn origin(&self, name: &str) -> &Origin {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::bounds;
 use super::value::{parse_bytes, parse_count, parse_duration, show_bytes, show_duration};
-use super::{AdminAt, Commit, Draft, Handover, Sync};
+use super::{AdminAt, Commit, Draft, Handover, LogFormat, Sync};
 
 /// The word for an empty list of addresses.
 const NONE: &str = "none";
@@ -83,6 +83,24 @@ pub(super) static SETTINGS: &[Setting] = &[
             AdminAt::Off => Ok("off".into()),
             AdminAt::IfFree(_) => Err("127.0.0.1:9379 if that is free"),
             AdminAt::At(address) => Ok(address.to_string().into()),
+        },
+    },
+    Setting {
+        name: "log_format",
+        allowed: || "text or json".to_owned(),
+        set: |draft, texts| {
+            draft.settings.log_format = match only(texts)? {
+                "text" => LogFormat::Text,
+                "json" => LogFormat::Json,
+                _ => return None,
+            };
+            Some(())
+        },
+        show: |draft| {
+            Ok(match draft.settings.log_format {
+                LogFormat::Text => "text".into(),
+                LogFormat::Json => "json".into(),
+            })
         },
     },
     Setting {

@@ -16,7 +16,9 @@ use super::decode::{Flow, Stand};
 use super::log::leave;
 use super::round::{Answer, Held};
 use crate::command::{Args, CommandId, CommandSpec, Flags};
-use crate::engine::{Item, LoanSet, Needs, Places, Reservation, ServerKeep, ShardState, ShardsWork};
+use crate::engine::{
+    Item, LoanSet, Needs, Places, Reservation, ServerKeep, ShardState, ShardsWork,
+};
 use crate::errors;
 
 /// Puts one of `places`, if they are given, with the shards of a transaction.

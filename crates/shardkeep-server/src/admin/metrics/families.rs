@@ -397,7 +397,11 @@ pub(super) static FAMILIES: &[Family] = &[
         Kind::Summary,
         &[],
         "Time that syncs of the log took.",
-        |seen, out| of_log(seen, |log| out.summary(log.sync_time.as_secs_f64(), log.syncs)),
+        |seen, out| {
+            of_log(seen, |log| {
+                out.summary(log.sync_time.as_secs_f64(), log.syncs)
+            })
+        },
     ),
     gauge(
         "shardkeep_log_sync_max_seconds",
@@ -432,7 +436,9 @@ pub(super) static FAMILIES: &[Family] = &[
         "For how long a snapshot is under way; 0 when none is.",
         |seen, out| {
             of_saves(seen, |saves| {
-                let since = saves.since.map(|since| clock::now().saturating_duration_since(since));
+                let since = saves
+                    .since
+                    .map(|since| clock::now().saturating_duration_since(since));
                 out.one(since.unwrap_or_default().as_secs_f64());
             });
         },
@@ -441,7 +447,8 @@ pub(super) static FAMILIES: &[Family] = &[
         "shardkeep_snapshot_age_seconds",
         "Age of the last good snapshot; since the start if there was none.",
         |seen, out| {
-            let age = |saves: &crate::persistence::Saves| unix_seconds() - saves.last_seconds as f64;
+            let age =
+                |saves: &crate::persistence::Saves| unix_seconds() - saves.last_seconds as f64;
             of_saves(seen, |saves| out.one(age(saves).max(0.0)));
         },
     ),

@@ -139,7 +139,9 @@ mod tests {
     /// The rows of the README's table of metrics: name, kind, labels, help.
     fn documented() -> Vec<[String; 4]> {
         let readme = include_str!("../../../README.md");
-        let rows = readme.lines().filter(|line| line.starts_with("| `shardkeep_"));
+        let rows = readme
+            .lines()
+            .filter(|line| line.starts_with("| `shardkeep_"));
         rows.map(|row| {
             let mut cells = row.trim_matches('|').split('|').map(|cell| cell.trim());
             let mut next = || cells.next().unwrap_or_default().replace('`', "");
@@ -167,16 +169,25 @@ mod tests {
                 format!("| `{name}` | {kind} | {} | {help} |", labels.join(", "))
             })
             .collect();
-        assert!(documented() == rows, "the table should be:\n{}", table.join("\n"));
+        assert!(
+            documented() == rows,
+            "the table should be:\n{}",
+            table.join("\n")
+        );
     }
 
     #[test]
     fn names_follow_the_rules() {
         for (at, family) in FAMILIES.iter().enumerate() {
-            let Family { name, kind, help, .. } = family;
+            let Family {
+                name, kind, help, ..
+            } = family;
             assert!(name.starts_with("shardkeep_"), "{name}");
             assert_eq!(name.ends_with("_total"), *kind == Kind::Counter, "{name}");
-            assert!(!help.is_empty() && !help.contains(['|', '`', '\n', '\\']), "{name}");
+            assert!(
+                !help.is_empty() && !help.contains(['|', '`', '\n', '\\']),
+                "{name}"
+            );
             let twice = FAMILIES[..at].iter().any(|other| other.name == *name);
             assert!(!twice, "{name}");
         }

@@ -102,6 +102,7 @@ fn every_setting_can_be_given_in_three_places_alike() {
         ("unix_socket", "run/s.sock", "\"run/s.sock\""),
         ("admin", "off", "\"off\""),
         ("admin", "[::1]:0", "'[::1]:0'"),
+        ("log_format", "json", "\"json\""),
         ("shards", "64", "64"),
         ("owners", "3", "\"3\""),
         ("reactors", "16", "0x10"),
@@ -149,7 +150,7 @@ fn every_setting_can_be_given_in_three_places_alike() {
 #[test]
 fn values_mean_what_they_say() {
     let all = settings(
-        "--bind 127.0.0.1:1 --bind [::1]:2,127.0.0.1:3 --unix-socket s --admin 10.0.0.1:9 --shards 8 --owners 8 \
+        "--bind 127.0.0.1:1 --bind [::1]:2,127.0.0.1:3 --unix-socket s --admin 10.0.0.1:9 --log-format json --shards 8 --owners 8 \
          --reactors 2 --handover mail --write-window 1ms --dir data --sync interval \
          --sync-interval 20ms --commit thread --snapshot-log-bytes 64mb --compress-snapshots yes \
          --max-clients 7 --max-memory 2gb \
@@ -165,6 +166,7 @@ fn values_mean_what_they_say() {
         ],
         unix_socket: Some("s".into()),
         admin: AdminAt::At(([10, 0, 0, 1], 9).into()),
+        log_format: LogFormat::Json,
         shards: Some(8),
         owners: Some(8),
         reactors: Some(2),
@@ -356,4 +358,13 @@ fn the_command_line_is_sound_and_its_help_names_every_setting_and_default() {
             "{default}\n{help}"
         );
     }
+}
+
+#[test]
+fn a_change_that_takes_a_restart_is_named_and_one_that_does_not_is_not() {
+    let before = resolve("--shards 4 --deadline 1s --max-clients 9", &nothing()).unwrap();
+    let same = resolve("--shards 4 --deadline 2s --max-clients 9", &nothing()).unwrap();
+    assert_eq!(before.restart_needed(&same), [""; 0]);
+    let other = resolve("--shards 8 --deadline 2s --max-clients 7", &nothing()).unwrap();
+    assert_eq!(before.restart_needed(&other), ["shards", "max_clients"]);
 }
