@@ -2,7 +2,7 @@
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::command::{CommandId, TABLE};
 use crate::latency::Latency;
@@ -36,6 +36,9 @@ pub(crate) struct ReactorStats {
     /// Works mailed because a shard was away.
     pub(crate) mailed: Figure,
     pub(crate) throttled: Figure,
+    /// Commands of the rounds that were timed, and their time on the shards in nanoseconds.
+    pub(crate) timed: Figure,
+    pub(crate) timed_nanos: Figure,
     pub(crate) lost: Figure,
     pub(crate) refused_draining: Figure,
     pub(crate) protocol_errors: Figure,
@@ -82,6 +85,8 @@ impl ReactorStats {
             output_bytes: Figure::default(),
             mailed: Figure::default(),
             throttled: Figure::default(),
+            timed: Figure::default(),
+            timed_nanos: Figure::default(),
             lost: Figure::default(),
             refused_draining: Figure::default(),
             protocol_errors: Figure::default(),
@@ -98,6 +103,11 @@ impl ReactorStats {
             let took = now.saturating_duration_since(since);
             self.command(id).latency.note(took, 1);
         }
+    }
+
+    /// What one command takes on its shard, as far as was measured.
+    pub(crate) fn service(&self) -> Duration {
+        Duration::from_nanos(self.timed_nanos.get() / self.timed.get().max(1))
     }
 
     /// One figure, summed over the commands.

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU8;
 use std::sync::atomic::Ordering::{AcqRel, Acquire};
+use std::time::Duration;
 
 use shardkeep::engine::{Deadline, Outcome, Work};
 use shardkeep::table::UnixMillis;
@@ -161,7 +162,7 @@ impl ShardWork {
             };
             let mut needs = 0;
             if self.replies.len() > limits::WORK_REPLY_BYTES_MAX {
-                errors::encode(&errors::throttled(self.shard, 0), &mut self.replies);
+                errors::encode(&errors::throttled(self.shard, 0, Duration::ZERO), &mut self.replies);
             } else if kept {
                 needs = run_kept(state, &item, &mut self.replies);
             } else {

@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use shardkeep::engine::{Borrowed, Deadline, Error, Outcome, Refused};
 
@@ -149,8 +149,11 @@ impl Reactor {
                 continue;
             };
             if !work.has_room_for(&item) {
-                let depth = self.context.keep.depth(shard);
-                self.round.answer(index, &errors::throttled(shard, depth));
+                let depth = self.context.keep.depth(shard) + work.entries.len();
+                let service = self.stats.service();
+                self.stats.throttled.add(1);
+                self.round
+                    .answer(index, &errors::throttled(shard, depth, service));
                 continue;
             }
             work.push(&item);
@@ -251,11 +254,11 @@ impl Reactor {
             match &work.outcome {
                 Outcome::Done => self.answer_with(&trip, &work),
                 Outcome::Refused(refused) => {
-                    self.answer_all(&trip, &errors::text(&Error::Refused(refused.clone())));
+                    self.answer_all(&trip, &errors::text(&Error::Refused(refused.clone()), self.stats.service()));
                 }
                 Outcome::Lost(lost) => {
                     self.stats.lost.add(1);
-                    self.answer_all(&trip, &errors::text(&Error::Lost(lost.clone())));
+                    self.answer_all(&trip, &errors::text(&Error::Lost(lost.clone()), Duration::ZERO));
                 }
             }
         }
@@ -320,7 +323,7 @@ impl Reactor {
     /// have no place for late replies before it has been delivered.
     pub(crate) fn answer_turned_back(&mut self) {
         for (trip, refused) in std::mem::take(&mut self.away.turned_back) {
-            self.answer_all(&trip, &errors::text(&Error::Refused(refused)));
+            self.answer_all(&trip, &errors::text(&Error::Refused(refused), self.stats.service()));
         }
     }
 
@@ -340,11 +343,11 @@ impl Reactor {
                     }
                 }
                 Outcome::Refused(refused) => {
-                    self.answer_all(&trip, &errors::text(&Error::Refused(refused.clone())));
+                    self.answer_all(&trip, &errors::text(&Error::Refused(refused.clone()), self.stats.service()));
                 }
                 Outcome::Lost(lost) => {
                     self.stats.lost.add(1);
-                    self.answer_all(&trip, &errors::text(&Error::Lost(lost.clone())));
+                    self.answer_all(&trip, &errors::text(&Error::Lost(lost.clone()), Duration::ZERO));
                 }
             }
         }
@@ -399,7 +402,8 @@ impl Reactor {
 
     fn throttle(&mut self, trip: &Trip, shard: usize) {
         self.stats.throttled.add(1);
-        let text = errors::throttled(shard, self.context.keep.depth(shard));
+        let depth = self.context.keep.depth(shard) + trip.recipients.len();
+        let text = errors::throttled(shard, depth, self.stats.service());
         self.answer_all(trip, &text);
     }
 }

@@ -198,6 +198,8 @@ impl Reactor {
     /// The time of one round in [`TIMED_ROUNDS`], shared out evenly, stands for all of them.
     fn count_time(&self, took: Duration) {
         let commands = &self.round.commands;
+        self.stats.timed.add(commands.len() as u64);
+        self.stats.timed_nanos.add(took.as_nanos() as u64);
         let each = took.as_nanos() as u64 * TIMED_ROUNDS as u64 / commands.len().max(1) as u64;
         for id in commands.iter().filter_map(|command| command.id) {
             self.stats.command(id).nanos.add(each);

@@ -101,7 +101,7 @@ impl Reactor {
                 );
                 Flow::Stall
             }
-            Err(refused) => self.reject(stand, id, start, &errors::text(&Error::Refused(refused))),
+            Err(refused) => self.reject(stand, id, start, &errors::text(&Error::Refused(refused), self.stats.service())),
         }
     }
 
@@ -160,7 +160,7 @@ impl Reactor {
                 }
                 Err(refused) => {
                     self.round
-                        .answer(index, &errors::text(&Error::Refused(refused)));
+                        .answer(index, &errors::text(&Error::Refused(refused), self.stats.service()));
                 }
             }
         }
