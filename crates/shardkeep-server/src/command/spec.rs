@@ -33,6 +33,7 @@ pub enum ConnectionCommand {
     Auth,
     Bgrewriteaof,
     Bgsave,
+    ClientDeadline,
     ClientGetname,
     ClientId,
     ClientInfo,

@@ -205,6 +205,13 @@ pub(crate) struct ServeFlags {
     #[arg(long, value_name = "YES|NO")]
     pub(crate) compress_snapshots: Option<String>,
 
+    /// Commands for a shard with 1024 waiting before them: block or reject [default: block].
+    ///
+    /// `block`: they wait until their deadline. `reject`: they are refused at once. Either way the error is
+    /// -THROTTLED with the time after which to try again, and the command was not applied.
+    #[arg(long, value_name = "HOW")]
+    pub(crate) overload: Option<String>,
+
     /// Connections at once; one more is refused [default: 10000].
     #[arg(long, value_name = "COUNT")]
     pub(crate) max_clients: Option<String>,
@@ -270,6 +277,7 @@ impl ServeFlags {
             commit,
             snapshot_log_bytes,
             compress_snapshots,
+            overload,
             max_clients,
             max_memory,
             deadline,
@@ -297,6 +305,7 @@ impl ServeFlags {
             ("commit", commit),
             ("snapshot_log_bytes", snapshot_log_bytes),
             ("compress_snapshots", compress_snapshots),
+            ("overload", overload),
             ("max_clients", max_clients),
             ("max_memory", max_memory),
             ("deadline", deadline),

@@ -61,6 +61,16 @@ const CAN_CHANGE: [&str; 5] = [
     "output_timeout",
 ];
 
+/// What becomes of a command whose shard is in other hands, with many waiting before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Overload {
+    /// It waits until its deadline.
+    #[default]
+    Block,
+    /// It is refused at once.
+    Reject,
+}
+
 /// How the lines on standard error are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
@@ -181,6 +191,8 @@ pub struct Settings {
     pub snapshot_log_bytes: u64,
     /// Whether snapshots are compressed.
     pub compress_snapshots: bool,
+    /// What becomes of commands for a shard that has too much to do.
+    pub overload: Overload,
     /// Connections at once.
     pub max_clients: usize,
     /// Bytes of memory beyond which writes are refused; `None` for no limit.
@@ -218,6 +230,7 @@ impl Default for Settings {
             commit: Commit::default(),
             snapshot_log_bytes: bounds::SNAPSHOT_LOG_BYTES_DEFAULT,
             compress_snapshots: false,
+            overload: Overload::default(),
             max_clients: bounds::MAX_CLIENTS_DEFAULT,
             max_memory: None,
             deadline: bounds::DEADLINE_DEFAULT,

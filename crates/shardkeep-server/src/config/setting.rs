@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::bounds;
 use super::value::{parse_bytes, parse_count, parse_duration, show_bytes, show_duration};
-use super::{AdminAt, Commit, Draft, Handover, LogFormat, Sync};
+use super::{AdminAt, Commit, Draft, Handover, LogFormat, Overload, Sync};
 
 /// The word for an empty list of addresses.
 const NONE: &str = "none";
@@ -258,6 +258,24 @@ pub(super) static SETTINGS: &[Setting] = &[
                 "no"
             };
             of_the_log(draft, shown.into())
+        },
+    },
+    Setting {
+        name: "overload",
+        allowed: || "block or reject".to_owned(),
+        set: |draft, texts| {
+            draft.settings.overload = match only(texts)? {
+                "block" => Overload::Block,
+                "reject" => Overload::Reject,
+                _ => return None,
+            };
+            Some(())
+        },
+        show: |draft| {
+            Ok(match draft.settings.overload {
+                Overload::Block => "block".into(),
+                Overload::Reject => "reject".into(),
+            })
         },
     },
     Setting {

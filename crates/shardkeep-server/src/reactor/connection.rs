@@ -6,7 +6,7 @@
 //!    than the soft limit nothing is read.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use shardkeep_resp::{Decoder, Limits, Protocol};
 
@@ -47,6 +47,10 @@ pub(crate) struct Connection {
     /// It stands in the reactor's list of those with something to do.
     pub(crate) queued: bool,
     pub(crate) active_at: Instant,
+    /// When the last of its bytes arrived.
+    pub(crate) arrived_at: Instant,
+    /// How long its commands may wait before they begin, if it has said so.
+    pub(crate) patience: Option<Duration>,
     pub(crate) frame_since: Option<Instant>,
     pub(crate) over_soft_since: Option<Instant>,
     /// It is to end, and waits for its last replies to be read.
@@ -185,6 +189,8 @@ impl Connection {
             peer_done: false,
             queued: false,
             active_at: now,
+            arrived_at: now,
+            patience: None,
             frame_since: None,
             over_soft_since: None,
             finishing_since: None,
@@ -200,6 +206,11 @@ impl Connection {
     pub(crate) fn forget_authentication(&mut self) {
         self.authenticated = false;
         self.decoder.set_limits(Limits::unauthenticated());
+    }
+
+    /// When a command that has arrived and not begun is refused, if the client has said so.
+    pub(crate) fn begins_until(&self) -> Option<Instant> {
+        self.patience.map(|patience| self.arrived_at + patience)
     }
 
     pub(crate) fn unsent(&self) -> usize {

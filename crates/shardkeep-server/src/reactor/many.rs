@@ -6,6 +6,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Instant;
 
 use shardkeep::engine::{Deadline, Error, Loans, Refused};
 use shardkeep_resp::Protocol;
@@ -64,6 +65,11 @@ impl Reactor {
         };
         let (protocol, generation) = (connection.protocol, connection.generation);
         let client = connection.client.id;
+        let until = connection.begins_until();
+        if let Some(text) = self.too_late(stand.token, shards[0]) {
+            let start = self.round.replies.len();
+            return self.reject(stand, id, start, &text);
+        }
         let writes = self.log.is_on && spec.flags.contains(Flags::WRITE);
         if writes && let Some(flow) = self.take_place(stand, id, None) {
             return flow;
@@ -72,7 +78,7 @@ impl Reactor {
         let nowhere = self.context.routes.shards();
         let index = self.round.commands.len();
         if self.round.members[stand.member].sharded > 0 {
-            let mut work = self.pack(spec, args, (protocol, client), shards);
+            let mut work = self.pack(spec, args, (protocol, client, until), shards);
             work.places = writes.then(|| self.log.places.split_one());
             self.add(stand, Some(id), 0, 0, nowhere, Answer::NotYet);
             self.round.held.push(Held { index, work });
@@ -86,7 +92,7 @@ impl Reactor {
                 self.answered(stand, Some(id), start)
             }
             Err(Refused::Busy { .. }) => {
-                let mut work = self.pack(spec, args, (protocol, client), shards);
+                let mut work = self.pack(spec, args, (protocol, client, until), shards);
                 work.places = writes.then(|| self.log.places.split_one());
                 let slot = index - self.round.members[stand.member].first;
                 self.add(stand, Some(id), 0, 0, nowhere, Answer::Travelling);
@@ -101,7 +107,12 @@ impl Reactor {
                 );
                 Flow::Stall
             }
-            Err(refused) => self.reject(stand, id, start, &errors::text(&Error::Refused(refused), self.stats.service())),
+            Err(refused) => self.reject(
+                stand,
+                id,
+                start,
+                &errors::text(&Error::Refused(refused), self.stats.service()),
+            ),
         }
     }
 
@@ -159,8 +170,10 @@ impl Reactor {
                     );
                 }
                 Err(refused) => {
-                    self.round
-                        .answer(index, &errors::text(&Error::Refused(refused), self.stats.service()));
+                    self.round.answer(
+                        index,
+                        &errors::text(&Error::Refused(refused), self.stats.service()),
+                    );
                 }
             }
         }
@@ -206,10 +219,11 @@ impl Reactor {
         &self,
         spec: &'static CommandSpec,
         args: Args<'_>,
-        (protocol, client): (Protocol, u64),
+        (protocol, client, until): (Protocol, u64, Option<Instant>),
         shards: &[usize],
     ) -> Box<ShardsWork> {
-        let deadline = Deadline::from(self.now + self.context.live.deadline());
+        let deadline = self.now + self.context.live.deadline();
+        let deadline = Deadline::from(until.map_or(deadline, |until| until.min(deadline)));
         let routes = self.context.routes.clone();
         let port = Arc::clone(&self.port);
         let item = Item {

@@ -24,7 +24,7 @@ const fn of_server(name: &'static str, arity: i32, flags: Flags, does: Does) -> 
     CommandSpec::connection(name, arity, flags, does).in_group(Group::Server)
 }
 
-pub(super) const SPECS: [CommandSpec; 32] = [
+pub(super) const SPECS: [CommandSpec; 33] = [
     of_connection("ping", -1, Flags::FAST, Does::Ping)
         .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
         .about("1.0.0", "O(1)", "Answers PONG, or what it was given"),
@@ -92,6 +92,11 @@ pub(super) const SPECS: [CommandSpec; 32] = [
         "2.4.0",
         "that of the subcommand",
         "Groups what concerns connections",
+    ),
+    of_connection("client|deadline", 3, QUIET, Does::ClientDeadline).about(
+        "7.2.4",
+        "O(1)",
+        "Limits how long the connection's commands may wait before they begin, in milliseconds",
     ),
     of_connection("client|getname", 2, QUIET, Does::ClientGetname).about(
         "2.6.9",

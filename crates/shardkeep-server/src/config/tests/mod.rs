@@ -114,6 +114,7 @@ fn every_setting_can_be_given_in_three_places_alike() {
         ("commit", "thread", "\"thread\""),
         ("snapshot_log_bytes", "0", "0"),
         ("compress_snapshots", "yes", "\"yes\""),
+        ("overload", "reject", "\"reject\""),
         ("max_clients", "500", "5_00"),
         ("max_memory", "512mb", "\"512mb\""),
         ("max_memory", "1000", "1000"),
@@ -153,7 +154,7 @@ fn values_mean_what_they_say() {
         "--bind 127.0.0.1:1 --bind [::1]:2,127.0.0.1:3 --unix-socket s --admin 10.0.0.1:9 --log-format json --shards 8 --owners 8 \
          --reactors 2 --handover mail --write-window 1ms --dir data --sync interval \
          --sync-interval 20ms --commit thread --snapshot-log-bytes 64mb --compress-snapshots yes \
-         --max-clients 7 --max-memory 2gb \
+         --overload reject --max-clients 7 --max-memory 2gb \
          --deadline 2 --idle-timeout 1m --frame-timeout 5 --output-timeout 2m --drain-timeout 0 --password-file pw",
         &nothing().file("pw", b"secret words\r\nnot this\n"),
     );
@@ -178,6 +179,7 @@ fn values_mean_what_they_say() {
         commit: Commit::Thread,
         snapshot_log_bytes: 64 << 20,
         compress_snapshots: true,
+        overload: Overload::Reject,
         max_clients: 7,
         max_memory: Some(2 << 30),
         deadline: Duration::from_secs(2),
