@@ -17,6 +17,7 @@ use crate::clock;
 use crate::config::SyncMode;
 use crate::duty::Duty;
 use crate::error::Refused;
+use crate::fail_point;
 use crate::fault::{Fault, is_planted};
 use crate::journal::Journal;
 use crate::limits;
@@ -75,10 +76,15 @@ impl<S: State> Committer<S> {
         };
         loop {
             log.doorbell.answer();
-            let tick = catch_unwind(AssertUnwindSafe(|| match log.is_closing() {
-                true => self.plan.finish(log),
-                false => self.plan.tick(log),
+            log.pulse.work();
+            let tick = catch_unwind(AssertUnwindSafe(|| {
+                fail_point::hit("committer.tick");
+                match log.is_closing() {
+                    true => self.plan.finish(log),
+                    false => self.plan.tick(log),
+                }
             }));
+            log.pulse.rest();
             match tick {
                 Ok(Tick::Done) => log.doorbell.sleep(self.plan.next_due()),
                 // Whoever has the journal rings when it puts it back.

@@ -13,12 +13,16 @@ use crate::error::{Error, OpenError, Refused};
 use crate::fault::{Fault, is_planted};
 use crate::limits;
 use crate::loan::{Loan, Loans, Shard};
+use crate::log::Condition;
 use crate::owner::Owner;
 use crate::place::Reservation;
+use crate::restart::Policy;
 use crate::service::Served;
 use crate::shared::{Event, Events, Make, Phase, Posting, Remake, Shared};
 use crate::stats::ShardStats;
+use crate::supervisor::{ChildState, Standing};
 use crate::sync::{AtomicUsize, Mutex, Waiter, thread};
+use crate::watch::{Sight, Watch};
 use crate::work::State;
 
 /// A set of shards with their owner threads.
@@ -364,6 +368,44 @@ impl<S: State> Keep<S> {
         self.shared.send_transaction(transaction, reserved)
     }
 
+    /// How each owner does, and the committer if there is one.
+    #[must_use]
+    pub fn threads(&self) -> Vec<ChildState> {
+        let ports = self.shared.ports.iter();
+        let mut threads: Vec<_> = ports.map(|port| port.state.lock().clone()).collect();
+        threads.extend(self.shared.log.as_ref().map(|log| ChildState {
+            name: format!("{}-committer", self.shared.config.name),
+            policy: Policy::FailStop,
+            standing: match log.condition() {
+                Condition::Failed => Standing::Escalated,
+                _ => Standing::Running,
+            },
+            restarts: 0,
+            last_reason: None,
+        }));
+        threads
+    }
+
+    /// Has `watch` look at the owners, the committer and the shards: a shard stalls when one holder
+    /// has it for the whole bound. To be called once, when the keep is recovered.
+    pub fn watch(&self, watch: &Watch) {
+        for port in &self.shared.ports {
+            let (name, pulse) = (port.state.lock().name.clone(), port.pulse.clone());
+            watch.add(name, move || pulse.sight());
+        }
+        if let Some(log) = &self.shared.log {
+            let (name, pulse) = (&self.shared.config.name, log.pulse.clone());
+            watch.add(format!("{name}-committer"), move || pulse.sight());
+        }
+        for shard in 0..self.shards() {
+            let shared = Arc::downgrade(&self.shared);
+            watch.add(format!("the holder of shard {shard}"), move || {
+                let shared = shared.upgrade();
+                shared.map_or(Sight::default(), |shared| shared.sight(shard))
+            });
+        }
+    }
+
     /// What each shard has seen.
     #[must_use]
     pub fn stats(&self) -> Vec<ShardStats> {
@@ -461,7 +503,8 @@ impl<S: State> Keep<S> {
                     Err(Error::Refused(Refused::Closed)) => return Some(0),
                     // It died, or was dead when it was asked for: its owner brings it back.
                     Err(Error::Refused(Refused::ShardLost { .. }))
-                        if !deadline.has_passed(clock::now()) =>
+                        if !deadline.has_passed(clock::now())
+                            && !beside.given_up.load(std::sync::atomic::Ordering::SeqCst) =>
                     {
                         self.shared.wait_for_shard_back(deadline);
                         continue;

@@ -14,7 +14,8 @@
 //! ```text
 //! facade      idle reserve            borrowing in passing; places for writes, waiting for a sync
 //!             keep                    opens, borrows, mails, drains, joins
-//! threads     owner                   the doorbell loop: long service, tending, rebuilding
+//! threads     owner remaking          the doorbell loop: long service, tending, rebuilding
+//!             supervisor fail_fast    children started again, or stopped; groups that fail together
 //!             committer               commits when nobody else does
 //! hand-over   shared service acquire  posting and borrowing; serving mail; several shards at once
 //!             lost place              a lost shard and its mail; places while they are used
@@ -23,8 +24,11 @@
 //!             log holding awaiting    the log, lent; who waits for a sync
 //!             door                    admission, and waiting for a place
 //! pure        batch group             what waits and when it is due; a batch by shard
+//!             restart child           whether what failed is started again, and when
+//!             watch                   who makes no progress
 //!             journal unsynced        effects, and which of them are not durable
 //! vocabulary  limits config error clock deadline cancel stats log_stats
+//!             panicked fail_point
 //! ```
 //!
 //! Invariants:
@@ -74,6 +78,7 @@ mod acquire;
 mod awaiting;
 mod batch;
 mod cancel;
+mod child;
 pub mod clock;
 mod committer;
 mod config;
@@ -84,6 +89,9 @@ mod doorbell;
 mod durable;
 mod duty;
 mod error;
+pub mod fail_fast;
+#[doc(hidden)]
+pub mod fail_point;
 #[cfg_attr(
     not(any(shuttle, loom)),
     expect(unreachable_pub, reason = "public for the explorers")
@@ -102,15 +110,20 @@ mod lost;
 mod mail;
 mod mailbox;
 mod owner;
+mod panicked;
 mod place;
 mod port;
+mod remaking;
 mod reserve;
+pub mod restart;
 mod service;
 mod shared;
 mod stats;
+pub mod supervisor;
 mod sync;
 mod ticket;
 mod unsynced;
+pub mod watch;
 mod work;
 
 pub use cancel::CancelToken;

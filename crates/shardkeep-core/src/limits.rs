@@ -41,6 +41,10 @@ pub const BATCH_WRITES_MAX: usize = if cfg!(shuttle) { 2 } else { 512 };
 /// dead entries and wake-ups of an idle process.
 pub const TEND_INTERVAL: Duration = Duration::from_millis(100);
 
+/// Longest delay between two attempts to make a lost shard again; short enough that the attempts of
+/// the restart intensity fall into its period.
+pub const REMAKE_DELAY_MAX: Duration = Duration::from_millis(800);
+
 /// Slices of tending in a row on one shard before its owner lets others have it.
 pub const TEND_SLICES_MAX: usize = 4;
 

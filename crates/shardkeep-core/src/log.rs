@@ -37,6 +37,7 @@ use crate::limits;
 use crate::log_stats::LogCounters;
 use crate::sync::channel::Queue;
 use crate::sync::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Mutex, Waiter, Wake};
+use crate::watch::Pulse;
 
 /// What the log tells whoever opened the keep.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,6 +121,8 @@ pub(crate) struct Log<J: Journal> {
     pub(crate) awaiting: Awaiting,
     /// Wakes the committer.
     pub(crate) doorbell: Doorbell,
+    /// The committer's.
+    pub(crate) pulse: Pulse,
     /// Ends the window in which the committer gathers.
     pub(crate) gathering: Waiter,
     pub(crate) durability: Durability,
@@ -148,6 +151,7 @@ impl<J: Journal> Log<J> {
             numbers: numbers.collect(),
             awaiting: Awaiting::new(),
             doorbell: Doorbell::new(),
+            pulse: Pulse::default(),
             gathering: Waiter::new(),
             durability,
             counters: LogCounters::default(),

@@ -7,6 +7,8 @@
 //! 1. One blocking call: the doorbell.
 //! 2. Everything that wakes it is published before the doorbell is rung.
 //! 3. Each tick serves a bounded number of mails for each shard, so no shard starves another.
+//! 4. A panic of its own ends the tick, not the owner: it goes on after its delay. One that panics too
+//!    often escalates: the keep admits nothing more, and the owner goes on slowly until it is closed.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,30 +19,42 @@ use crate::acquire::{Acquisition, Patience, Step};
 use crate::clock;
 use crate::deadline::Call;
 use crate::error::{Error, Lost, Refused};
+use crate::fail_point;
 use crate::limits;
-use crate::loan::{Loan, Shard};
+use crate::loan::Loan;
+use crate::panicked;
 use crate::place::Place;
 use crate::port::{Port, Sent};
+use crate::remaking::Unmade;
+use crate::restart::{Backoff, Decision, Ending, Intensity, Policy, Restarts};
 use crate::service::Served;
-use crate::shared::{Event, Shared};
+use crate::shared::{Event, Phase, Shared};
+use crate::supervisor::{ChildEvent, Standing, random};
 use crate::sync::{Wake, thread};
 use crate::work::{Outcome, State, Tended, Transaction};
 
 pub(crate) struct Owner<S: State> {
-    shared: Arc<Shared<S>>,
-    number: usize,
+    pub(crate) shared: Arc<Shared<S>>,
+    pub(crate) number: usize,
     /// Shards whose mail exceeds a tick.
     in_hand: Vec<Loan<S>>,
     pending: VecDeque<Pending<S>>,
     tending: Vec<usize>,
     tend_at: Option<Instant>,
     /// Lost shards whose state could not be made yet.
-    unmade: Vec<usize>,
+    pub(crate) unmade: Unmade,
+    restarts: Restarts,
     /// Lost shards whose state is being made from the journal.
-    remaking: Vec<(usize, thread::JoinHandle)>,
+    pub(crate) remaking: Vec<(usize, thread::JoinHandle)>,
 }
 
+/// A transaction in an owner's hands. Whatever becomes of the owner, it is settled.
 struct Pending<S: State> {
+    shared: Arc<Shared<S>>,
+    carried: Option<Carried<S>>,
+}
+
+struct Carried<S: State> {
     transaction: S::Transaction,
     place: Option<Place<S::Journal>>,
     acquisition: Acquisition<S>,
@@ -55,7 +69,12 @@ impl<S: State> Owner<S> {
             pending: VecDeque::new(),
             tending: Vec::new(),
             tend_at: None,
-            unmade: Vec::new(),
+            unmade: Unmade::default(),
+            restarts: Restarts::new(
+                Policy::Permanent,
+                Some(Intensity::default()),
+                Backoff::default(),
+            ),
             remaking: Vec::new(),
         }
     }
@@ -63,20 +82,79 @@ impl<S: State> Owner<S> {
     /// Runs until the keep is closed.
     pub(crate) fn run(mut self) {
         let doorbell = Arc::clone(&self.port().doorbell);
+        let pulse = self.port().pulse.clone();
         loop {
             doorbell.answer();
-            let busy = self.tick();
+            pulse.work();
+            let busy = match catch_unwind(AssertUnwindSafe(|| self.tick())) {
+                Ok(busy) => busy,
+                Err(panic) => {
+                    self.put_off(panicked::text(&*panic));
+                    true
+                }
+            };
             if busy {
                 continue;
             }
             if self.shared.is_stopping() {
-                return self.finish();
+                self.finish();
+                self.port().state.lock().standing = Standing::Ended;
+                return;
             }
+            pulse.rest();
             doorbell.sleep(self.next_duty());
         }
     }
 
-    fn port(&self) -> &Port<S> {
+    /// After a panic of its own: tells, and waits a while. What it had in its hands was returned.
+    fn put_off(&mut self, why: String) {
+        let (now, escalated) = (clock::now(), self.restarts.total());
+        let decision = self.restarts.ended(Ending::Failed, now, random(escalated));
+        let port = &self.shared.ports[self.number];
+        let was = {
+            let mut state = port.state.lock();
+            state.last_reason = Some(why.clone());
+            state.restarts = self.restarts.total();
+            let standing = match decision {
+                Decision::Restart(_) => Standing::Waiting,
+                Decision::Leave | Decision::Escalate => Standing::Escalated,
+            };
+            std::mem::replace(&mut state.standing, standing)
+        };
+        let child = port.state.lock().name.clone();
+        let delay = match decision {
+            Decision::Restart(delay) => {
+                self.shared.tell(Event::Thread(ChildEvent::Restarting {
+                    child,
+                    why,
+                    restarts: self.restarts.total(),
+                    delay,
+                }));
+                delay
+            }
+            Decision::Leave | Decision::Escalate => {
+                if was != Standing::Escalated {
+                    self.shared.enter(Phase::Draining);
+                    let event = ChildEvent::Escalated { child, why };
+                    self.shared.tell(Event::Thread(event));
+                }
+                Backoff::default().max
+            }
+        };
+        let until = now + delay;
+        while clock::now() < until && !self.shared.is_stopping() {
+            port.doorbell.answer();
+            port.pulse.rest();
+            // Ends by the delay, or by the close.
+            port.doorbell.sleep(Some(until));
+        }
+        let mut state = port.state.lock();
+        if state.standing == Standing::Waiting {
+            state.standing = Standing::Running;
+        }
+    }
+
+    pub(crate) fn port(&self) -> &Port<S> {
         &self.shared.ports[self.number]
     }
 
@@ -86,6 +164,7 @@ impl<S: State> Owner<S> {
 
     /// One pass over all duties; says whether there is more to do at once.
     fn tick(&mut self) -> bool {
+        fail_point::hit_at("owner.tick", self.shared.config.name.as_bytes());
         let mut busy = self.rebuild_lost();
         while let Some(loan) = self.port().handovers.try_recv() {
             self.in_hand.push(loan);
@@ -99,6 +178,7 @@ impl<S: State> Owner<S> {
 
     fn serve_in_hand(&mut self) -> bool {
         for loan in std::mem::take(&mut self.in_hand) {
+            self.port().pulse.work_at(loan.index());
             match loan.serve(limits::OWNER_SERVICE_WORKS_MAX) {
                 // Its drop returns the shard and looks again.
                 Served::Empty(loan) => drop(loan),
@@ -117,6 +197,7 @@ impl<S: State> Owner<S> {
             if !shared.desk(index).has_mail() {
                 continue;
             }
+            self.port().pulse.work_at(index);
             // Away: whoever has it looks again, and rings where it may not serve.
             let Some(loan) = shared.try_borrow(index) else {
                 continue;
@@ -136,73 +217,6 @@ impl<S: State> Owner<S> {
         busy
     }
 
-    fn rebuild_lost(&mut self) -> bool {
-        let mut busy = false;
-        while let Some((index, shard)) = self.port().losses.try_recv() {
-            self.shared.drop_lost(index, shard);
-            self.unmade.push(index);
-            busy = true;
-        }
-        for index in std::mem::take(&mut self.unmade) {
-            if self.shared.remakes() {
-                self.remake(index);
-            } else {
-                let made = catch_unwind(AssertUnwindSafe(|| self.shared.fresh(index)));
-                self.bring_back(index, made.ok());
-            }
-        }
-        // After those that are tried again: what fails now waits for the next duty.
-        while let Some((index, made)) = self.port().remade.try_recv() {
-            busy |= made.is_some();
-            self.forget_remaking(index);
-            self.bring_back(index, made);
-        }
-        busy
-    }
-
-    /// Has a lost shard made again by a thread of its own. Whoever asks for it meanwhile is refused.
-    fn remake(&mut self, index: usize) {
-        self.shared.give_up(index);
-        let shared = Arc::clone(&self.shared);
-        let name = format!("{}-remake-{index}", shared.config.name);
-        let thread = thread::spawn(name, move || {
-            let made = catch_unwind(AssertUnwindSafe(|| shared.remade(index)));
-            let port = shared.owner_of(index);
-            // There is a place for each shard, and a shard is made again once at a time: never full.
-            drop(port.remade.try_send((index, made.ok())));
-            port.doorbell.ring();
-        });
-        match thread {
-            Ok(thread) => self.remaking.push((index, thread)),
-            Err(_) => self.bring_back(index, None),
-        }
-    }
-
-    fn forget_remaking(&mut self, index: usize) {
-        if let Some(at) = self.remaking.iter().position(|(other, _)| *other == index) {
-            let (_, thread) = self.remaking.swap_remove(at);
-            // It has sent what it made as its last act.
-            drop(thread.join());
-        }
-    }
-
-    fn bring_back(&mut self, index: usize, made: Option<Box<Shard<S>>>) {
-        let Some(shard) = made else {
-            self.shared.tell(Event::RebuildFailed { shard: index });
-            self.shared.refuse_mail(index);
-            self.unmade.push(index);
-            return;
-        };
-        self.shared.take_back(index);
-        self.shared.put(index, shard);
-        self.shared.look_again(index);
-        self.shared.shard_back.wake();
-        // A close that did not find it has left word in the flag, which refusing mail has cleared.
-        if self.shared.is_stopping() {
-            self.shared.nudge(index);
-        }
-    }
-
     fn carry_transactions(&mut self) -> bool {
         while self.pending.len() < limits::TRANSACTIONS_DEFAULT {
             let Some(Sent { transaction, place }) = self.port().transactions.try_recv() else {
@@ -214,25 +228,31 @@ impl<S: State> Owner<S> {
             let patience = Patience::Woken(wake);
             let acquisition = Acquisition::new(Arc::clone(&self.shared), shards, call, patience);
             self.pending.push_back(Pending {
-                transaction,
-                place,
-                acquisition,
+                shared: Arc::clone(&self.shared),
+                carried: Some(Carried {
+                    transaction,
+                    place,
+                    acquisition,
+                }),
             });
         }
         let now = clock::now();
         let mut waiting = VecDeque::with_capacity(self.pending.len());
         let mut busy = false;
         while let Some(mut pending) = self.pending.pop_front() {
-            match pending.acquisition.step() {
+            let Some(carried) = &mut pending.carried else {
+                continue;
+            };
+            match carried.acquisition.step() {
                 Step::Ready => {
-                    pending.run(&self.shared);
+                    pending.run();
                     busy = true;
                 }
-                Step::Failed(error) => pending.end(&self.shared, error),
-                Step::Waiting if pending.acquisition.call().deadline.has_passed(now) => {
-                    let shard = pending.transaction.shards().first().copied().unwrap_or(0);
+                Step::Failed(error) => pending.end(error),
+                Step::Waiting if carried.acquisition.call().deadline.has_passed(now) => {
+                    let shard = carried.first_shard();
                     let why = Refused::DeadlinePassed { shard, depth: 0 };
-                    pending.end(&self.shared, why.into());
+                    pending.end(why.into());
                 }
                 Step::Waiting => waiting.push_back(pending),
             }
@@ -268,14 +288,15 @@ impl<S: State> Owner<S> {
         let deadlines = self
             .pending
             .iter()
-            .map(|p| p.acquisition.call().deadline.instant());
-        let retry = (!self.unmade.is_empty()).then(|| clock::now() + limits::TEND_INTERVAL);
+            .filter_map(|pending| pending.carried.as_ref())
+            .map(|carried| carried.acquisition.call().deadline.instant());
+        let retry = self.unmade.next_due();
         deadlines.chain(self.tend_at).chain(retry).min()
     }
 
     fn finish(&mut self) {
         for pending in std::mem::take(&mut self.pending) {
-            pending.end(&self.shared, Refused::Closed.into());
+            pending.end(Refused::Closed.into());
         }
         self.shared.refuse_transactions(self.port());
         self.in_hand.clear();
@@ -286,13 +307,41 @@ impl<S: State> Owner<S> {
             drop(thread.join());
             self.shared.give_up(index);
         }
-        for index in std::mem::take(&mut self.unmade) {
+        for index in self.unmade.take_all() {
             self.shared.give_up(index);
         }
     }
 }
 
 impl<S: State> Pending<S> {
+    fn run(mut self) {
+        if let Some(carried) = self.carried.take() {
+            carried.run(&self.shared);
+        }
+    }
+
+    fn end(mut self, error: Error) {
+        if let Some(carried) = self.carried.take() {
+            carried.end(&self.shared, error);
+        }
+    }
+}
+
+impl<S: State> Drop for Pending<S> {
+    fn drop(&mut self) {
+        if let Some(carried) = self.carried.take() {
+            // It had not begun.
+            let shard = carried.first_shard();
+            carried.end(&self.shared, Refused::Busy { shard }.into());
+        }
+    }
+}
+
+impl<S: State> Carried<S> {
+    fn first_shard(&self) -> usize {
+        self.transaction.shards().first().copied().unwrap_or(0)
+    }
+
     fn run(self, shared: &Shared<S>) {
         let Self {
             mut transaction,

@@ -12,6 +12,7 @@ use std::sync::{Arc, Weak};
 use crossbeam_utils::CachePadded;
 
 use crate::batch::Batch;
+use crate::child::ChildEvent;
 use crate::clock;
 use crate::config::{Config, Handover, Overload};
 use crate::deadline::{Call, Deadline};
@@ -28,7 +29,11 @@ use crate::place::Reservation;
 use crate::port::{Port, Sent};
 use crate::service::Served;
 use crate::stats::{HolderCount, ShardCounters};
-use crate::sync::{AtomicBool, AtomicU8, AtomicUsize, SPIN_ROUNDS, Waiter, Wake, spin_loop};
+use crate::sync::{
+    AtomicBool, AtomicU8, AtomicUsize, SPIN_ROUNDS, Waiter, Wake, YIELD_ROUNDS, spin_loop,
+    yield_now,
+};
+use crate::watch::Sight;
 use crate::work::{Outcome, State, Transaction};
 
 /// What is said to the callback of a keep.
@@ -45,7 +50,20 @@ pub enum Event {
     RebuildFailed {
         /// The shard.
         shard: usize,
+        /// Why: what the panic said.
+        why: String,
     },
+    /// A lost shard could not be made again, too often: it is refused from now on, and the others
+    /// serve. Whoever opened the keep should close it.
+    ShardGivenUp {
+        /// The shard.
+        shard: usize,
+        /// Why, the last time.
+        why: String,
+    },
+    /// An owner has panicked outside of a work, and goes on. When that happens too often
+    /// ([`ChildEvent::Escalated`]) the keep admits nothing more, and should be closed.
+    Thread(ChildEvent),
     /// The log stands otherwise than before.
     Log(LogEvent),
 }
@@ -81,6 +99,8 @@ pub(crate) struct Beside<S: State> {
     /// The shard was lost and is not back: it is being made again, or its owner has ended. Who posts
     /// refuses.
     pub(crate) gone: AtomicBool,
+    /// It will not come back.
+    pub(crate) given_up: AtomicBool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -139,10 +159,14 @@ impl<S: State> Shared<S> {
                 counters: ShardCounters::default(),
                 wants_tending: AtomicBool::new(false),
                 gone: AtomicBool::new(false),
+                given_up: AtomicBool::new(false),
             })
         });
         let per_owner = config.shards.div_ceil(config.owners);
-        let ports = (0..config.owners).map(|_| Port::new(per_owner, config.reserved_places));
+        let ports = (0..config.owners).map(|number| {
+            let name = format!("{}-owner-{number}", config.name);
+            Port::new(name, per_owner, config.reserved_places)
+        });
         let (spots, beside, ports) = (spots.collect(), beside.collect(), ports.collect());
         let phase = AtomicU8::new(Phase::Open as u8);
         let log = config.durability.as_ref().map(|durability| {
@@ -237,6 +261,20 @@ impl<S: State> Shared<S> {
         self.spots[index].borrowed.get()
     }
 
+    /// What a watch sees of a shard: whether it is in somebody's hands, and whether that is still the
+    /// same work.
+    pub(crate) fn sight(&self, index: usize) -> Sight {
+        let beside = self.beside(index);
+        let counters = &beside.counters;
+        Sight {
+            busy: self.desk(index).looks_empty() && !beside.gone.load(SeqCst),
+            count: self.borrowed(index)
+                + counters.served_for_others.get()
+                + counters.lent_by_mail.get(),
+            shard: None,
+        }
+    }
+
     pub(crate) fn phase(&self) -> Phase {
         Phase::of(self.phase.load(SeqCst))
     }
@@ -253,7 +291,8 @@ impl<S: State> Shared<S> {
         Some(Loan::new(self, index, shard))
     }
 
-    /// As [`Shared::try_borrow`], with a brief spin: most holders are gone in 0.1 to 0.5 us.
+    /// As [`Shared::try_borrow`], with a brief spin: most holders are gone in 0.1 to 0.5 us, or were
+    /// preempted and need the core.
     #[inline]
     pub(crate) fn borrow_soon(&self, index: usize) -> Option<Loan<S, &Self>> {
         match self.try_borrow(index) {
@@ -283,8 +322,12 @@ impl<S: State> Shared<S> {
     #[inline(never)]
     pub(crate) fn spin(&self, index: usize) -> Option<Loan<S, &Self>> {
         let desk = self.desk(index);
-        for _ in 0..SPIN_ROUNDS {
-            spin_loop();
+        for round in 0..SPIN_ROUNDS + YIELD_ROUNDS {
+            if round < SPIN_ROUNDS {
+                spin_loop();
+            } else {
+                yield_now();
+            }
             if !desk.looks_empty()
                 && let Some(loan) = self.try_borrow(index)
             {

@@ -23,6 +23,12 @@ mod imp {
     /// wait; the look at the atomic that follows each round is a scheduling point already.
     pub(crate) fn spin_loop() {}
 
+    /// None: to the explorer they are more of the same.
+    pub(crate) const YIELD_ROUNDS: usize = 0;
+
+    /// As for spinning.
+    pub(crate) fn yield_now() {}
+
     #[derive(Debug)]
     pub(crate) struct Mutex<T>(shuttle::sync::Mutex<T>);
 
@@ -150,7 +156,14 @@ mod imp {
     /// 50 ns, so this covers one or two holders and gives up long before a thread switch (5 us).
     pub(crate) const SPIN_ROUNDS: usize = 64;
 
+    /// Looks at an empty desk after that and before mailing, each after giving the core away. With
+    /// more threads than cores whoever holds the shard may have been preempted, and this lets it end;
+    /// to mail at once makes every later caller sleep too (8 threads on 2 cores: 3.4 against 7.8
+    /// million operations per second, 99th percentile 125 against 0.5 us). 2 to 32 rounds are alike.
+    pub(crate) const YIELD_ROUNDS: usize = 8;
+
     pub(crate) use std::hint::spin_loop;
+    pub(crate) use std::thread::yield_now;
 
     pub(crate) use parking_lot::Mutex;
 

@@ -13,17 +13,19 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Parser as _;
 use crossbeam_channel::{Receiver, never, select};
 use shardkeep::durable::{self, Directory};
 
 use crate::config::{Cli, Command, ImportFlags, Machine, Outside, Resolved, ServeFlags};
+use crate::notify::{self, Notifier, State};
 use crate::operator::OperatorWatch;
 use crate::rdb;
 use crate::rlimit;
 use crate::say::{self, say};
-use crate::server::{Server, ShutdownCause};
+use crate::server::{HALF_ALIVE_CAP, Server, ShutdownCause};
 use crate::signals::{Signal, SignalWatch};
 
 /// How the program ends.
@@ -170,7 +172,7 @@ fn start(resolved: Resolved, flags: ServeFlags) -> Result<Exit, Box<dyn std::err
     // Without unwinding, flushing or writing: nothing may keep the second signal waiting.
     let exit = || signal_hook::low_level::exit(i32::from(Exit::CutShort.code()));
     let signals = SignalWatch::start(exit)?;
-    let drain_timeout = settings.drain_timeout;
+    let (drain_timeout, pre_stop_delay) = (settings.drain_timeout, settings.pre_stop_delay);
     let dir = settings.dir.clone();
     let server = Server::start(settings)?;
     if let Some(address) = server.admin_address() {
@@ -180,7 +182,14 @@ fn start(resolved: Resolved, flags: ServeFlags) -> Result<Exit, Box<dyn std::err
         let (dir, addresses) = (dir.display(), server.addresses().join(" "));
         say(&format!("loading: {dir}; accepting on {addresses}"));
     }
+    let notifier = manager().map(|notifier| server.keep_alive(notifier));
+    let notify = |state| {
+        if let Some(notifier) = notifier {
+            notifier.tell(state);
+        }
+    };
     let ready = || {
+        notify(State::Ready);
         for address in server.addresses() {
             say(&format!("ready: listening on {address}"));
         }
@@ -193,10 +202,32 @@ fn start(resolved: Resolved, flags: ServeFlags) -> Result<Exit, Box<dyn std::err
         ready,
     );
     say(&end.to_string());
-    let report = server.drain(drain_timeout);
+    notify(State::Stopping);
+    if matches!(end, End::Signal(_)) {
+        server.announce_stop();
+        if !pre_stop_delay.is_zero() {
+            // Ends with the delay, or when the server itself asks; a second signal ends everything.
+            drop(server.shutdown_requests().recv_timeout(pre_stop_delay));
+        }
+    }
+    let report = server.drain(end.cap(drain_timeout));
     drop(operator);
     say(&report.to_string());
     Ok(end.exit(report.is_clean()))
+}
+
+/// The service manager, if there is one that wants to be told.
+fn manager() -> Option<Notifier> {
+    let address = std::env::var_os(notify::SOCKET_VARIABLE)?;
+    match Notifier::new(&address) {
+        Ok(notifier) => Some(notifier),
+        Err(error) => {
+            say(&format!(
+                "warning: the service manager cannot be told: {error}"
+            ));
+            None
+        }
+    }
 }
 
 /// Why the server stops.
@@ -219,6 +250,16 @@ impl std::fmt::Display for End {
 }
 
 impl End {
+    /// How long the drain may take.
+    fn cap(&self, drain_timeout: Duration) -> Duration {
+        match self {
+            Self::Asked(ShutdownCause::ThreadDied { .. }) | Self::Abandoned => {
+                drain_timeout.min(HALF_ALIVE_CAP)
+            }
+            Self::Signal(_) | Self::Asked(_) => drain_timeout,
+        }
+    }
+
     fn exit(&self, drained_clean: bool) -> Exit {
         let fatal = match self {
             Self::Signal(_) => false,

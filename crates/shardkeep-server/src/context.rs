@@ -2,15 +2,18 @@
 
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::SeqCst;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::Instant;
 
 use crossbeam_channel::Sender;
+use shardkeep::engine::supervisor::{ChildState, Supervisor};
+use shardkeep::engine::watch::Watch;
 
 use crate::clients::Clients;
 use crate::config::{Secret, Settings};
 use crate::engine::{Gauges, Routes, ServerKeep};
 use crate::live::Live;
+use crate::notify::Notifier;
 use crate::persistence::Persistence;
 use crate::server::ShutdownCause;
 use crate::stats::ReactorStats;
@@ -35,6 +38,14 @@ pub(crate) struct Context {
     pub(crate) shutdown: Sender<ShutdownCause>,
     drain: OnceLock<Instant>,
     pub(crate) accepting: AtomicBool,
+    /// A stop was announced, or begun: whoever asks whether the server is ready is told no.
+    pub(crate) stopping: AtomicBool,
+    /// Of the server's own threads. Weak: they hold the context.
+    pub(crate) supervisor: OnceLock<Weak<Supervisor>>,
+    /// Threads that make no progress.
+    pub(crate) watch: Watch,
+    /// Told that the server is alive, after each look that finds nobody stalled.
+    pub(crate) notifier: OnceLock<Notifier>,
 }
 
 /// The parts of a context that are known when a server starts.
@@ -75,6 +86,10 @@ impl Context {
             reactors,
             password: settings.password.clone(),
             live: Live::new(&settings),
+            watch: Watch::new(settings.stall_bound),
+            supervisor: OnceLock::new(),
+            stopping: AtomicBool::new(false),
+            notifier: OnceLock::new(),
             settings,
             started,
             run_id,
@@ -92,8 +107,17 @@ impl Context {
 
     /// Begins to drain; the first to say so decides until when.
     pub(crate) fn drain(&self, until: Instant) {
+        self.stopping.store(true, SeqCst);
         self.accepting.store(false, SeqCst);
         self.drain.get_or_init(|| until);
+    }
+
+    /// Every thread as it is now: the server's own, and those of its store.
+    pub(crate) fn threads(&self) -> Vec<ChildState> {
+        let supervisor = self.supervisor.get().and_then(Weak::upgrade);
+        let mut threads = supervisor.map_or(vec![], |supervisor| supervisor.states());
+        threads.extend(self.keep.threads());
+        threads
     }
 
     /// Whether the store is still being recovered.

@@ -64,6 +64,7 @@ impl Keeper {
                 );
             }
         };
+        context.keep.watch(&context.watch);
         persistence.set_ready();
         // There is one place, and this is the only one who sends.
         let _told = ready.try_send(());

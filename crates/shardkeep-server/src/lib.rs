@@ -5,9 +5,9 @@
 //! waits for a shard, and no reply waits for another client's.
 //!
 //! ```text
-//! binary      cli   operator                       config, signals, rlimit, say
+//! binary      cli   operator                       config, signals, notify, rlimit, say
 //! offline     rdb                                  import of Redis' files
-//! threads     server    reactor    acceptor        context: what they share
+//! threads     server    reactor    acceptor        context: what they share; tree: who is restarted how
 //!             keeper                               opening, persistence: a store with a directory
 //! execution   engine                               works, transactions, reply ports
 //! commands    command   session   info   parameters   operate   live
@@ -32,6 +32,7 @@ mod latency;
 pub mod limits;
 mod listening;
 mod live;
+mod notify;
 mod opening;
 mod operate;
 mod operator;
@@ -47,3 +48,4 @@ mod session;
 mod signals;
 mod slowlog;
 mod stats;
+mod tree;

@@ -1,11 +1,10 @@
 //! Opening the store of a server: in memory, or kept in a directory.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU32;
-use std::sync::atomic::Ordering::Relaxed;
 
 use crossbeam_channel::Sender;
 use shardkeep::durable::{self, Compression, Directory, Durable, LogJournal, RecoverError, Route};
+use shardkeep::engine::supervisor::ChildEvent;
 use shardkeep::engine::{
     Config, Durability, Event, JournalDesk, Keep, LogEvent, OpenError, SyncMode,
 };
@@ -14,10 +13,6 @@ use crate::config::{self, Handover, Settings, bounds};
 use crate::engine::{Gauges, Keeping, Routes, ServerKeep, ShardState};
 use crate::say::say;
 use crate::server::ShutdownCause;
-
-/// How often a lost shard may fail to be made again, in all, before the server gives up: the disk
-/// cannot be read, and trying again costs a replay of the log each time.
-const REBUILDS_FAILED_MAX: u32 = 8;
 
 /// What is needed to open a store.
 pub(crate) struct Opening<'s> {
@@ -59,7 +54,11 @@ impl Opening<'_> {
             ShardState::new(shard, routes, gauges, keeping)
         };
         let Some(path) = &self.settings.dir else {
-            let keep = Keep::open(config, make, tell_of_memory)?;
+            let keep = Keep::open(
+                config,
+                make,
+                teller(self.shutdown.clone(), LOST_FROM_MEMORY),
+            )?;
             return Ok(Opened {
                 keep,
                 routes,
@@ -79,10 +78,10 @@ impl Opening<'_> {
                     state
                 }
                 // The owner catches it, tells, and tries again.
-                Err(error) => panic!("shard {shard} could not be made again: {error}"),
+                Err(error) => panic!("{error}"),
             }
         };
-        let tell = teller(self.shutdown.clone());
+        let tell = teller(self.shutdown.clone(), LOST_WITH_A_LOG);
         let durable = Durable::new().sync(self.sync_mode());
         let compression = if self.settings.compress_snapshots {
             Compression::Lz4
@@ -144,29 +143,34 @@ impl Opening<'_> {
     }
 }
 
-fn tell_of_memory(event: Event) {
-    match event {
-        Event::ShardLost { shard } => say(&format!(
-            "error: shard {shard} was lost to a panic; it starts again EMPTY (there is no log to \
-             rebuild it from)"
-        )),
-        other => say(&format!("error: {other:?}")),
-    }
-}
+const LOST_FROM_MEMORY: &str = "it starts again EMPTY (there is no log to rebuild it from)";
+const LOST_WITH_A_LOG: &str =
+    "it is being made again from the log, and its clients are told to try again";
 
-/// Tells what happens to a store with a directory, and ends the server where it cannot go on.
-fn teller(shutdown: Sender<ShutdownCause>) -> impl Fn(Event) + Send + Sync + 'static {
-    let failed = AtomicU32::new(0);
+/// Tells what happens to a store, and ends the server where it cannot go on.
+fn teller(
+    shutdown: Sender<ShutdownCause>,
+    what_then: &'static str,
+) -> impl Fn(Event) + Send + Sync + 'static {
+    // Full means that somebody has asked for the end already.
+    let end = move |cause| drop(shutdown.try_send(cause));
     move |event| match event {
         Event::ShardLost { shard } => say(&format!(
-            "error: shard {shard} was lost to a panic; it is being made again from the log, and its \
-             clients are told to try again"
+            "error: shard {shard} was lost to a panic; {what_then}"
         )),
-        Event::RebuildFailed { shard } => {
-            say(&format!("error: shard {shard} could not be made again"));
-            if failed.fetch_add(1, Relaxed) + 1 == REBUILDS_FAILED_MAX {
-                // Full means that somebody has asked for the end already.
-                drop(shutdown.try_send(ShutdownCause::NotRebuilt { shard }));
+        Event::RebuildFailed { shard, why } => {
+            say(&format!(
+                "error: shard {shard} could not be made again: {why}"
+            ));
+        }
+        Event::ShardGivenUp { shard, why } => {
+            say(&format!("error: shard {shard} is given up: {why}"));
+            end(ShutdownCause::NotRebuilt { shard, why });
+        }
+        Event::Thread(event) => {
+            say(&format!("error: {event}"));
+            if let ChildEvent::Escalated { child: name, why } = event {
+                end(ShutdownCause::ThreadDied { name, why });
             }
         }
         Event::Log(LogEvent::Failed(why)) => say(&format!(

@@ -4,11 +4,12 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use mio::{Poll, Waker};
+use shardkeep::engine::supervisor::{ChildSpec, ChildState, Life, Supervisor};
 use shardkeep::engine::{CloseReport, Deadline, OpenError};
 
 use crate::admin::{AdminListener, AdminThread};
@@ -18,11 +19,13 @@ use crate::context::{Context, Parts};
 use crate::engine::ReplyPort;
 use crate::keeper::Keeper;
 use crate::listening::listen;
+use crate::notify::Notifier;
 use crate::opening::{KeptAt, Opening};
 use crate::operator::Operator;
 use crate::persistence::{Persistence, Request};
 use crate::reactor::{Acceptor, Arrival, Door, Listener, Reactor, WAKER};
 use crate::stats::ReactorStats;
+use crate::tree;
 
 /// Requests to shut down that may wait to be heard: the first decides.
 const SHUTDOWN_REQUESTS_MAX: usize = 4;
@@ -32,13 +35,10 @@ pub struct Server {
     context: Arc<Context>,
     addresses: Vec<String>,
     requests: Receiver<ShutdownCause>,
-    acceptor: Option<(JoinHandle<()>, Arc<Waker>)>,
-    reactors: Vec<(JoinHandle<()>, Arc<ReplyPort>)>,
-    done: Receiver<()>,
+    supervisor: Arc<Supervisor>,
     ready: Receiver<()>,
-    /// The thread of a store with a directory, and where it says that it has ended.
-    keeper: Option<(JoinHandle<()>, Receiver<()>)>,
     admin: Option<AdminThread>,
+    is_drained: bool,
 }
 
 /// Why the server itself asks to be shut down.
@@ -62,6 +62,8 @@ pub enum ShutdownCause {
     NotRebuilt {
         /// The shard.
         shard: usize,
+        /// Why, the last time; it names the place in the log if there is one.
+        why: String,
     },
 }
 
@@ -82,8 +84,8 @@ impl fmt::Display for ShutdownCause {
             Self::Command => f.write_str("a client sent SHUTDOWN"),
             Self::ThreadDied { name, why } => write!(f, "thread {name} has ended: {why}"),
             Self::NotRecovered { why } => write!(f, "the store was not recovered: {why}"),
-            Self::NotRebuilt { shard } => {
-                write!(f, "shard {shard} could not be made again from the log")
+            Self::NotRebuilt { shard, why } => {
+                write!(f, "shard {shard} could not be made again: {why}")
             }
         }
     }
@@ -234,18 +236,19 @@ impl Server {
             port,
             shutdown,
         }));
-        let (done_sender, done) = bounded(reactors + 1);
+        let supervisor = Arc::new(tree::supervisor(context.shutdown.clone()));
+        context
+            .supervisor
+            .get_or_init(|| Arc::downgrade(&supervisor));
         let (ready_sender, ready) = bounded(1);
         let mut server = Self {
             context,
             addresses,
             requests,
-            acceptor: None,
-            reactors: vec![],
-            done,
+            supervisor,
             ready,
-            keeper: None,
             admin: None,
+            is_drained: false,
         };
         if let Some(bound) = admin {
             let context = Arc::clone(&server.context);
@@ -254,12 +257,14 @@ impl Server {
                 AdminThread::start(context, bound),
             )?);
         }
-        let doors = server.start_reactors(&done_sender)?;
-        server.start_acceptor(listeners, doors, done_sender)?;
+        let doors = server.start_reactors()?;
+        server.start_acceptor(listeners, doors)?;
+        server.start_watchdog()?;
         match kept {
             Some((kept, requests)) => server.start_keeper(kept, requests, ready_sender)?,
             // There is one place, and nobody else has the other end.
             None => {
+                server.context.keep.watch(&server.context.watch);
                 let _told = ready_sender.try_send(());
             }
         }
@@ -268,7 +273,7 @@ impl Server {
 
     /// Starts the recovery.
     fn start_keeper(
-        &mut self,
+        &self,
         kept: KeptAt,
         requests: Receiver<Request>,
         ready: Sender<()>,
@@ -279,34 +284,37 @@ impl Server {
             route,
             compression: _,
         } = kept;
-        let keeper = Keeper {
+        let mut keeper = Some(Keeper {
             context: Arc::clone(&self.context),
             requests,
             directory,
             durable,
             route,
             ready,
+        });
+        let context = Arc::clone(&self.context);
+        let stop = move || {
+            if let Some(persistence) = &context.persistence {
+                persistence.stop();
+            }
         };
-        let (done, ended) = bounded(1);
-        let handle = self.spawn("shardkeep-keeper".into(), done, move || {
-            keeper.run();
+        self.spawn(tree::keeper().on_stop(stop), move |_| {
+            // It is not restarted.
+            if let Some(keeper) = keeper.take() {
+                keeper.run();
+            }
             Ok(())
-        })?;
-        self.keeper = Some((handle, ended));
-        Ok(())
+        })
     }
 
-    fn start_reactors(
-        &mut self,
-        done: &crossbeam_channel::Sender<()>,
-    ) -> Result<Vec<Door>, StartError> {
+    fn start_reactors(&self) -> Result<Vec<Door>, StartError> {
         let mut doors = Vec::new();
         for (number, stats) in self.context.reactors.iter().enumerate() {
             let poll = system("poll", Poll::new())?;
             let waker = system("waker", Waker::new(poll.registry(), WAKER))?;
             let port = Arc::new(ReplyPort::new(self.context.routes.shards(), waker));
             let (arrivals, receiver) = bounded::<Arrival>(self.context.clients.max());
-            let reactor = Reactor::new(
+            let mut reactor = Reactor::new(
                 Arc::clone(&self.context),
                 Arc::clone(stats),
                 Arc::clone(&port),
@@ -314,63 +322,66 @@ impl Server {
                 poll,
                 number,
             );
+            let pulse = reactor.pulse.clone();
             let name = format!("shardkeep-reactor-{number}");
-            let handle = self.spawn(name, done.clone(), move || reactor.run())?;
-            doors.push(Door {
-                arrivals,
-                port: Arc::clone(&port),
-            });
-            self.reactors.push((handle, port));
+            self.context.watch.add(name, move || pulse.sight());
+            let rung = Arc::clone(&port);
+            let spec = tree::reactor(number).on_stop(move || rung.ring());
+            self.spawn(spec, move |life| {
+                if life.restarts() > 0 {
+                    reactor.begin_again();
+                }
+                reactor.run().map_err(|error| error.to_string())
+            })?;
+            doors.push(Door { arrivals, port });
         }
         Ok(doors)
     }
 
-    fn start_acceptor(
-        &mut self,
-        listeners: Vec<Listener>,
-        doors: Vec<Door>,
-        done: crossbeam_channel::Sender<()>,
-    ) -> Result<(), StartError> {
+    fn start_acceptor(&self, listeners: Vec<Listener>, doors: Vec<Door>) -> Result<(), StartError> {
         let poll = system("poll", Poll::new())?;
-        let waker = Arc::new(system("waker", Waker::new(poll.registry(), WAKER))?);
-        let acceptor = Acceptor {
+        let waker = system("waker", Waker::new(poll.registry(), WAKER))?;
+        let mut acceptor = Acceptor {
             context: Arc::clone(&self.context),
             listeners,
             doors,
             poll,
         };
-        let handle = self.spawn("shardkeep-acceptor".into(), done, move || acceptor.run())?;
-        self.acceptor = Some((handle, waker));
-        Ok(())
+        // An error would mean that its poll is gone, and with it the thread.
+        let spec = tree::acceptor().on_stop(move || drop(waker.wake()));
+        self.spawn(spec, move |_| {
+            acceptor.run().map_err(|error| error.to_string())
+        })
     }
 
-    /// Starts a thread the server cannot do without: if it ends before the drain, the server asks to
-    /// be shut down.
+    fn start_watchdog(&self) -> Result<(), StartError> {
+        let context = Arc::clone(&self.context);
+        self.spawn(tree::watchdog(), move |life| tree::watch(&context, life))
+    }
+
     fn spawn(
         &self,
-        name: String,
-        done: crossbeam_channel::Sender<()>,
-        run: impl FnOnce() -> io::Result<()> + Send + 'static,
-    ) -> Result<JoinHandle<()>, StartError> {
-        let context = Arc::clone(&self.context);
-        let thread = name.clone();
-        let body = move || {
-            let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
-            let why = match ended {
-                Ok(Ok(())) => None,
-                Ok(Err(error)) => Some(error.to_string()),
-                Err(_) => Some("it panicked".to_owned()),
-            };
-            if let Some(why) = why {
-                let cause = ShutdownCause::ThreadDied { name: thread, why };
-                // Full means that somebody has asked already.
-                drop(context.shutdown.try_send(cause));
-            }
-            drop(context);
-            // One place for each thread.
-            let _told = done.try_send(());
-        };
-        system("thread", std::thread::Builder::new().name(name).spawn(body))
+        spec: ChildSpec,
+        body: impl FnMut(&Life) -> Result<(), String> + Send + 'static,
+    ) -> Result<(), StartError> {
+        system("thread", self.supervisor.start(spec, body))
+    }
+
+    /// Every thread of the server as it is now: its own, and those of its store.
+    #[must_use]
+    pub fn threads(&self) -> Vec<ChildState> {
+        self.context.threads()
+    }
+
+    /// Says from now on that the server is not ready, and goes on serving: time for those who send it
+    /// work to notice.
+    pub fn announce_stop(&self) {
+        self.context.stopping.store(true, SeqCst);
+    }
+
+    /// Tells `notifier` that the server is alive, as long as nobody is stalled.
+    pub(crate) fn keep_alive(&self, notifier: Notifier) -> &Notifier {
+        self.context.notifier.get_or_init(|| notifier)
     }
 
     /// Where it listens: TCP addresses with their real ports, then the path of the unix socket.
@@ -413,31 +424,10 @@ impl Server {
     fn drain_until(&mut self, until: Instant) -> DrainReport {
         let began = clock::now();
         let connections = self.context.clients.connected() as u64;
+        self.is_drained = true;
         self.context.drain(until);
-        let acceptor = self.acceptor.take();
-        let reactors = std::mem::take(&mut self.reactors);
-        let mut threads = reactors.len();
-        if let Some((_, waker)) = &acceptor {
-            threads += 1;
-            // An error would mean that its poll is gone, and with it the thread.
-            drop(waker.wake());
-        }
-        for (_, port) in &reactors {
-            port.ring();
-        }
-        let mut ended = 0;
-        // Each thread says when it has ended; the cap ends the wait.
-        while ended < threads && self.done.recv_deadline(until + JOIN_GRACE).is_ok() {
-            ended += 1;
-        }
-        if ended == threads {
-            let handles = reactors.into_iter().map(|(handle, _)| handle);
-            for handle in handles.chain(acceptor.map(|(handle, _)| handle)) {
-                // It has said that it ended; a panic was caught and told before.
-                drop(handle.join());
-            }
-        }
-        let keeper_left = self.end_keeper(until);
+        // The drain's own cap ends each of them; this is time to notice it.
+        let stopped = self.supervisor.stop(Deadline::from(until + JOIN_GRACE));
         let store = self.context.keep.close(Deadline::from(until + JOIN_GRACE));
         // Until here it told that the server drains.
         let admin = self.admin.take();
@@ -459,42 +449,32 @@ impl Server {
             commands: total(|reactor| reactor.commands.get()),
             refused: total(|reactor| reactor.refused_draining.get()),
             cut_off: total(|reactor| reactor.cut_off.get()),
-            threads_left: threads - ended + keeper_left + admin_left,
+            threads_left: stopped.left.len() + admin_left,
             store,
             took: clock::now().saturating_duration_since(began),
         }
     }
 }
 
-impl Server {
-    /// Ends the recovery or the snapshot that is under way; gives how many threads that left.
-    fn end_keeper(&mut self, until: Instant) -> usize {
-        let (Some(persistence), Some((handle, ended))) =
-            (&self.context.persistence, self.keeper.take())
-        else {
-            return 0;
-        };
-        persistence.stop();
-        // It ends after the step it is at, or its disk does not answer by the cap.
-        if ended.recv_deadline(until + JOIN_GRACE).is_err() {
-            return 1;
-        }
-        // It has said that it ended; a panic was caught and told before.
-        drop(handle.join());
-        0
-    }
-}
-
 /// What a thread may take beyond the cap to notice it.
 const JOIN_GRACE: Duration = Duration::from_millis(200);
+
+/// How long a drain may take after the server has lost a thread that it cannot do without: what it does
+/// now nobody can rely on.
+pub(crate) const HALF_ALIVE_CAP: Duration = Duration::from_millis(700);
 
 /// How long a server that is dropped without a drain waits.
 const DROP_CAP: Duration = Duration::from_secs(10);
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if self.acceptor.is_some() || !self.reactors.is_empty() {
-            let _unread = self.drain_until(clock::now() + DROP_CAP);
+        if !self.is_drained {
+            // Whoever drops it in a panic will not come back.
+            let cap = match std::thread::panicking() {
+                true => HALF_ALIVE_CAP,
+                false => DROP_CAP,
+            };
+            let _unread = self.drain_until(clock::now() + cap);
         }
     }
 }

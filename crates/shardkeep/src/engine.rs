@@ -3,10 +3,12 @@
 //! Not a store: it knows no keys. It is the hand-over of `shardkeep-core`, the table and the router,
 //! under one roof, so that such a program depends on this crate alone.
 
+#[doc(hidden)]
+pub use shardkeep_core::fail_point;
 pub use shardkeep_core::{
     Borrowed, Call, CancelToken, CloseReport, Config, Deadline, Durability, Effects, Error, Event,
     Handover, Journal, JournalDesk, JournalError, Keep, Loan, Loans, LogEvent, LogStats, Lost,
     NoJournal, NoTransaction, OpenError, Outcome, Overload, Places, Refused, RefusedStats,
     Reservation, ShardStats, Shared, State, SyncMode, Tended, Ticket, Transaction, Visit, Wake,
-    Work, clock, group, limits,
+    Work, clock, fail_fast, group, limits, restart, supervisor, watch,
 };

@@ -197,7 +197,10 @@ fn a_map_that_cannot_be_made_again_at_once_is_made_later_and_its_mail_is_refused
     assert!(keep.post(0, panics, &call()).is_ok());
     assert_eq!(hear(&outcome), Outcome::Lost(Lost::ShardLost { shard: 0 }));
     assert!(is_lost(&hear(&events), 0));
-    assert!(matches!(hear(&events), Event::RebuildFailed { shard: 0 }));
+    assert!(matches!(
+        hear(&events),
+        Event::RebuildFailed { shard: 0, .. }
+    ));
     loop {
         let (work, outcome) = add(1);
         assert!(keep.post(0, work, &call()).is_ok());

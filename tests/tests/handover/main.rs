@@ -10,4 +10,5 @@ mod counting;
 mod losing;
 mod pot;
 mod refusing;
+mod restarting;
 mod visiting;

@@ -3,6 +3,8 @@
 //! 1. Alive is denied for one reason alone: a thread that has work makes no progress. What a restart would
 //!    not mend (a recovery that takes its time, a full disk) is no reason to be restarted.
 
+use std::sync::atomic::Ordering::SeqCst;
+
 use shardkeep::engine::Refused;
 
 use crate::context::Context;
@@ -46,7 +48,7 @@ pub(crate) struct Health {
 impl Health {
     pub(crate) fn of(context: &Context) -> Self {
         let mut problems = Vec::new();
-        if context.draining().is_some() {
+        if context.draining().is_some() || context.stopping.load(SeqCst) {
             let clients = context.clients.connected();
             problems.push((Reason::Draining, format!("{clients} clients left")));
         }
@@ -66,6 +68,8 @@ impl Health {
             problems
                 .extend(lost.map(|shard| (Reason::ShardLost, format!("shard {}", shard.shard))));
         }
+        let stalls = context.watch.stalls().into_iter();
+        problems.extend(stalls.map(|stall| (Reason::Stalled, stall.to_string())));
         Self { problems }
     }
 

@@ -6,6 +6,8 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use shardkeep::engine::supervisor::ChildState;
+use shardkeep::engine::watch::Stall;
 use shardkeep::engine::{LogStats, Refused, ShardStats};
 
 use super::Health;
@@ -41,6 +43,8 @@ pub(super) struct Seen<'c> {
     pub(super) log_state: &'static str,
     pub(super) saves: Option<Saves>,
     pub(super) process: Process,
+    pub(super) threads: Vec<ChildState>,
+    pub(super) stalls: Vec<Stall>,
 }
 
 impl<'c> Seen<'c> {
@@ -67,6 +71,8 @@ impl<'c> Seen<'c> {
             log_state: log_state(context),
             saves: context.persistence.as_ref().map(|kept| kept.saves()),
             process: Process::look(),
+            threads: context.threads(),
+            stalls: context.watch.stalls(),
         }
     }
 

@@ -4,6 +4,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use serde::Serialize;
+use shardkeep::engine::supervisor::ChildState;
 
 use super::seen::{CommandSeen, Seen};
 use crate::clock;
@@ -43,7 +44,7 @@ struct Status {
     cpu_seconds: f64,
     threads: u64,
     descriptors: u64,
-    owners: usize,
+    tree: Vec<Thread>,
     reactors: Vec<Reactor>,
     shards: Vec<Shard>,
     log: Option<Log>,
@@ -61,6 +62,15 @@ struct Command {
     rejected: u64,
     seconds: f64,
     latency: Vec<(u64, u64)>,
+}
+
+#[derive(Serialize)]
+struct Thread {
+    name: String,
+    standing: String,
+    restarts: u64,
+    last_reason: Option<String>,
+    is_stalled: bool,
 }
 
 #[derive(Serialize)]
@@ -84,6 +94,7 @@ struct Shard {
     refused: u64,
     losses: u64,
     is_lost: bool,
+    is_stalled: bool,
 }
 
 #[derive(Serialize)]
@@ -163,7 +174,7 @@ fn status(seen: &Seen<'_>) -> Status {
         cpu_seconds: process.cpu_user_seconds + process.cpu_system_seconds,
         threads: process.threads,
         descriptors: process.descriptors,
-        owners: context.keep.config().owners,
+        tree: tree(seen),
         reactors: reactors.collect(),
         shards: shards(seen),
         log: log(seen),
@@ -172,6 +183,18 @@ fn status(seen: &Seen<'_>) -> Status {
         slow_total: context.gauges.slow.total(),
         slow_threshold_us: context.gauges.slow.threshold_us(),
     }
+}
+
+fn tree(seen: &Seen<'_>) -> Vec<Thread> {
+    let threads = seen.threads.iter();
+    let thread = |child: &ChildState| Thread {
+        name: child.name.clone(),
+        standing: format!("{:?}", child.standing).to_lowercase(),
+        restarts: child.restarts,
+        last_reason: child.last_reason.clone(),
+        is_stalled: seen.stalls.iter().any(|stall| stall.name == child.name),
+    };
+    threads.map(thread).collect()
 }
 
 fn command(seen: &CommandSeen) -> Command {
@@ -200,6 +223,10 @@ fn shards(seen: &Seen<'_>) -> Vec<Shard> {
         refused: stats.refused.sum(),
         losses: stats.times_lost,
         is_lost: stats.is_lost,
+        is_stalled: seen
+            .stalls
+            .iter()
+            .any(|stall| stall.shard == Some(stats.shard)),
     };
     both.map(shard).collect()
 }

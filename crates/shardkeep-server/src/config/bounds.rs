@@ -64,6 +64,16 @@ pub const CLIENT_TIMEOUT_MIN: Duration = Duration::from_millis(100);
 /// people use send SIGKILL.
 pub const DRAIN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(25);
 
+/// Longest time that the server may go on serving after it has said that it will stop.
+pub const PRE_STOP_DELAY_MAX: Duration = Duration::from_secs(10 * 60);
+
+/// How long a thread may make no progress before it is reported, at least: the watchdog looks four
+/// times in that time, and a busy machine may not run a thread for some tens of milliseconds.
+pub const STALL_BOUND_MIN: Duration = Duration::from_millis(100);
+
+/// How long a thread may make no progress before it is reported, at most.
+pub const STALL_BOUND_MAX: Duration = Duration::from_secs(10 * 60);
+
 /// Longest drain that can be asked for.
 pub const DRAIN_TIMEOUT_MAX: Duration = Duration::from_secs(60 * 60);
 

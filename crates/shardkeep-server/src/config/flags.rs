@@ -240,6 +240,15 @@ pub(crate) struct ServeFlags {
     #[arg(long, value_name = "DURATION")]
     pub(crate) drain_timeout: Option<String>,
 
+    /// Go on serving so long after the first signal, but say that the server is not ready
+    /// [default: 0s].
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) pre_stop_delay: Option<String>,
+
+    /// Report a thread that has work and makes no progress for so long [default: 1s].
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) stall_bound: Option<String>,
+
     /// A file whose first line is the password that clients must give [default: none].
     #[arg(long, value_name = "PATH")]
     pub(crate) password_file: Option<String>,
@@ -285,6 +294,8 @@ impl ServeFlags {
             frame_timeout,
             output_timeout,
             drain_timeout,
+            pre_stop_delay,
+            stall_bound,
             password_file,
             config: _,
             check_config: _,
@@ -313,6 +324,8 @@ impl ServeFlags {
             ("frame_timeout", frame_timeout),
             ("output_timeout", output_timeout),
             ("drain_timeout", drain_timeout),
+            ("pre_stop_delay", pre_stop_delay),
+            ("stall_bound", stall_bound),
             ("password_file", password_file),
         ];
         let mut given: Vec<_> = single

@@ -13,6 +13,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use shardkeep::engine::watch::STALL_BOUND_DEFAULT;
+
 pub mod bounds;
 mod error;
 mod file;
@@ -208,6 +210,10 @@ pub struct Settings {
     pub output_timeout: Duration,
     /// How long a drain may take.
     pub drain_timeout: Duration,
+    /// How long the server goes on serving after the first signal, and says that it is not ready.
+    pub pre_stop_delay: Duration,
+    /// How long a thread may have work and make no progress before it is reported.
+    pub stall_bound: Duration,
     /// What clients must give before anything else; `None` lets everybody in.
     pub password: Option<Secret>,
 }
@@ -238,6 +244,8 @@ impl Default for Settings {
             frame_timeout: bounds::FRAME_TIMEOUT_DEFAULT,
             output_timeout: bounds::OUTPUT_TIMEOUT_DEFAULT,
             drain_timeout: bounds::DRAIN_TIMEOUT_DEFAULT,
+            pre_stop_delay: Duration::ZERO,
+            stall_bound: STALL_BOUND_DEFAULT,
             password: None,
         }
     }

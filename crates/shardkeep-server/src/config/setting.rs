@@ -355,6 +355,26 @@ pub(super) static SETTINGS: &[Setting] = &[
         show: |draft| Ok(show_duration(draft.settings.drain_timeout).into()),
     },
     Setting {
+        name: "pre_stop_delay",
+        allowed: || durations(Duration::ZERO, bounds::PRE_STOP_DELAY_MAX),
+        set: |draft, texts| {
+            let delay = duration(texts, Duration::ZERO, bounds::PRE_STOP_DELAY_MAX)?;
+            draft.settings.pre_stop_delay = delay;
+            Some(())
+        },
+        show: |draft| Ok(show_duration(draft.settings.pre_stop_delay).into()),
+    },
+    Setting {
+        name: "stall_bound",
+        allowed: || durations(bounds::STALL_BOUND_MIN, bounds::STALL_BOUND_MAX),
+        set: |draft, texts| {
+            let (min, max) = (bounds::STALL_BOUND_MIN, bounds::STALL_BOUND_MAX);
+            draft.settings.stall_bound = duration(texts, min, max)?;
+            Some(())
+        },
+        show: |draft| Ok(show_duration(draft.settings.stall_bound).into()),
+    },
+    Setting {
         name: "password_file",
         allowed: || "the path, in UTF-8, of a file whose first line is the password".to_owned(),
         set: |draft, texts| {

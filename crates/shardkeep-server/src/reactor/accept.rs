@@ -12,6 +12,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use crossbeam_channel::Sender;
 use mio::net::{TcpListener, UnixListener};
 use mio::{Events, Interest, Poll, Token};
+use shardkeep::engine::fail_point;
 
 use super::{Arrival, Stream, WAKER};
 use crate::clock;
@@ -76,7 +77,7 @@ impl Acceptor {
     ///
     /// # Errors
     /// When the poll itself fails.
-    pub(crate) fn run(mut self) -> io::Result<()> {
+    pub(crate) fn run(&mut self) -> io::Result<()> {
         for (at, listener) in self.listeners.iter_mut().enumerate() {
             listener.register(&self.poll, Token(at))?;
         }
@@ -89,6 +90,7 @@ impl Acceptor {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
             }
+            fail_point::hit("acceptor.tick");
             let ready = events.iter().any(|event| event.token() != WAKER);
             if ready || back_off {
                 back_off = !self.accept_all();

@@ -37,6 +37,8 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Receiver;
 use mio::{Events, Poll, Token};
+use shardkeep::engine::fail_point;
+use shardkeep::engine::watch::Pulse;
 use shardkeep::table::UnixMillis;
 
 pub(crate) use accept::{Acceptor, Door, Listener};
@@ -99,6 +101,7 @@ pub(crate) struct Reactor {
     kills: u64,
     /// Rotates where a round begins with its shards.
     pub(crate) turn: usize,
+    pub(crate) pulse: Pulse,
 }
 
 impl Reactor {
@@ -138,6 +141,7 @@ impl Reactor {
             refusing_since: None,
             kills: 0,
             turn: number * 7,
+            pulse: Pulse::default(),
         }
     }
 
@@ -145,9 +149,11 @@ impl Reactor {
     ///
     /// # Errors
     /// When the poll itself fails, which leaves nothing to go on with.
-    pub(crate) fn run(mut self) -> io::Result<()> {
+    pub(crate) fn run(&mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(limits::EVENTS_MAX);
         loop {
+            self.pulse.work();
+            fail_point::hit("reactor.tick");
             self.port.answer();
             self.take_arrivals();
             self.end_killed();
@@ -158,11 +164,13 @@ impl Reactor {
                 return Ok(());
             }
             let timeout = self.poll_timeout();
+            self.pulse.rest();
             match self.poll.poll(&mut events, timeout) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
             }
+            self.pulse.work();
             self.now = clock::now();
             self.wall = clock::unix_millis();
             for event in &events {
@@ -236,6 +244,18 @@ impl Reactor {
         }
     }
 
+    /// After a panic outside of a round: closes every connection, and goes on with new ones. What is
+    /// out by mail comes back, and is for nobody then.
+    pub(crate) fn begin_again(&mut self) {
+        self.recover();
+        for token in 0..self.connections.len() {
+            self.close(token);
+        }
+        self.ready.clear();
+        self.turns.clear();
+        self.saving = None;
+    }
+
     /// After a panic outside of a shard: nobody can tell how far the round came.
     fn recover(&mut self) {
         self.stats.panics.add(1);
@@ -255,6 +275,7 @@ impl Reactor {
     }
 
     fn round(&mut self) {
+        fail_point::hit("reactor.round");
         self.round.clear();
         // Two lists change places, so that neither is ever allocated anew.
         std::mem::swap(&mut self.ready, &mut self.turns);

@@ -30,6 +30,11 @@ pub enum RecoverError {
     Store(Error),
     /// A thread that was recovering panicked.
     Panicked,
+    /// What a record or a frame says makes the state panic.
+    PanickedAt {
+        /// Where: a record of the log, or a frame of the snapshot.
+        place: String,
+    },
     /// It was given up.
     Cancelled,
 }
@@ -42,6 +47,7 @@ impl fmt::Display for RecoverError {
             Self::Unreadable { place, source } => write!(f, "{place} cannot be read: {source}"),
             Self::Thread(error) => write!(f, "a thread for recovery could not be started: {error}"),
             Self::Store(error) => error.fmt(f),
+            Self::PanickedAt { place } => write!(f, "a thread panicked at {place}"),
             Self::Panicked => write!(f, "a thread panicked during recovery"),
             Self::Cancelled => write!(f, "the recovery was given up before its end"),
         }
@@ -56,7 +62,7 @@ impl std::error::Error for RecoverError {
             Self::Unreadable { source, .. } => Some(source),
             Self::Thread(error) => Some(error),
             Self::Store(error) => Some(error),
-            Self::Panicked | Self::Cancelled => None,
+            Self::Panicked | Self::PanickedAt { .. } | Self::Cancelled => None,
         }
     }
 }

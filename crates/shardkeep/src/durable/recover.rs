@@ -299,7 +299,10 @@ fn restore_all<S: Kept>(
                     let place = format!("{} or one soon after it", parcel.place);
                     return Err(RecoverError::Unreadable { place, source });
                 }
-                Err(_) => return Err(RecoverError::Panicked),
+                Err(_) => {
+                    let place = format!("{} or one soon after it", parcel.place);
+                    return Err(RecoverError::PanickedAt { place });
+                }
             }
         }
     }

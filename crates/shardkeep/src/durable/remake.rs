@@ -1,5 +1,6 @@
 //! Making the state of one lost shard again, while the others go on.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use shardkeep_core::{Call, Deadline, JournalDesk};
@@ -47,17 +48,28 @@ pub fn remake<S: Kept>(
         let mut buffer = FrameBuffer::default();
         for index in 0..snapshot.frames() {
             let frame = snapshot.read_frame(index, &mut buffer)?;
-            restore(frame).map_err(|source| RecoverError::Unreadable {
-                place: format!("frame {index} of {}", snapshot.name()),
-                source,
-            })?;
+            let place = || format!("frame {index} of {}", snapshot.name());
+            restore_at(&mut restore, frame, place)?;
         }
     }
     while let Some(found) = replay.next_record()? {
-        restore(found.payload).map_err(|source| RecoverError::Unreadable {
-            place: record(found.lsn),
-            source,
-        })?;
+        restore_at(&mut restore, found.payload, || record(found.lsn))?;
     }
     Ok(state)
+}
+
+/// Restores a record; what goes wrong, a panic too, names its place.
+fn restore_at(
+    restore: &mut impl FnMut(&[u8]) -> Result<(), Unreadable>,
+    record: &[u8],
+    place: impl Fn() -> String,
+) -> Result<(), RecoverError> {
+    match catch_unwind(AssertUnwindSafe(|| restore(record))) {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(source)) => Err(RecoverError::Unreadable {
+            place: place(),
+            source,
+        }),
+        Err(_) => Err(RecoverError::PanickedAt { place: place() }),
+    }
 }

@@ -77,6 +77,27 @@ pub(super) static FAMILIES: &[Family] = &[
         "Threads that are alive.",
         |seen, out| out.one(seen.process.threads),
     ),
+    family(
+        "shardkeep_thread_restarts_total",
+        Kind::Counter,
+        &["thread"],
+        "Times the thread was started again after a failure.",
+        |seen, out| {
+            for thread in &seen.threads {
+                out.with(&[&thread.name], thread.restarts);
+            }
+        },
+    ),
+    gauge(
+        "shardkeep_stalled",
+        "Threads and holders of shards that have work and make no progress.",
+        |seen, out| out.one(seen.stalls.len()),
+    ),
+    counter(
+        "shardkeep_stalls_total",
+        "Times that one of them was found without progress.",
+        |seen, out| out.one(seen.context.watch.stalls_total()),
+    ),
     gauge(
         "shardkeep_open_descriptors",
         "File descriptors that are open.",

@@ -123,6 +123,8 @@ fn every_setting_can_be_given_in_three_places_alike() {
         ("frame_timeout", "5s", "\"5s\""),
         ("output_timeout", "90", "90"),
         ("drain_timeout", "2m", "\"2m\""),
+        ("pre_stop_delay", "3s", "\"3s\""),
+        ("stall_bound", "500ms", "\"500ms\""),
         ("password_file", "pw", "\"pw\""),
     ];
     for (name, text, in_file) in cases {
@@ -155,7 +157,8 @@ fn values_mean_what_they_say() {
          --reactors 2 --handover mail --write-window 1ms --dir data --sync interval \
          --sync-interval 20ms --commit thread --snapshot-log-bytes 64mb --compress-snapshots yes \
          --overload reject --max-clients 7 --max-memory 2gb \
-         --deadline 2 --idle-timeout 1m --frame-timeout 5 --output-timeout 2m --drain-timeout 0 --password-file pw",
+         --deadline 2 --idle-timeout 1m --frame-timeout 5 --output-timeout 2m --drain-timeout 0 --pre-stop-delay 3s \
+         --stall-bound 500ms --password-file pw",
         &nothing().file("pw", b"secret words\r\nnot this\n"),
     );
     let address = |text: &str| text.parse::<SocketAddr>().unwrap();
@@ -187,6 +190,8 @@ fn values_mean_what_they_say() {
         frame_timeout: Duration::from_secs(5),
         output_timeout: Duration::from_secs(120),
         drain_timeout: Duration::ZERO,
+        pre_stop_delay: Duration::from_secs(3),
+        stall_bound: Duration::from_millis(500),
         password: Secret::new(b"secret words"),
     };
     assert_eq!(all, expected);

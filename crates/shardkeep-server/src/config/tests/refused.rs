@@ -120,6 +120,14 @@ fn a_bad_value_is_refused_with_its_name_and_what_is_allowed() {
             "drain_timeout = 61m (flag --drain-timeout) is refused",
         ),
         (
+            "--pre-stop-delay 11m",
+            "pre_stop_delay = 11m (flag --pre-stop-delay) is refused",
+        ),
+        (
+            "--stall-bound 99ms",
+            "stall_bound = 99ms (flag --stall-bound) is refused",
+        ),
+        (
             "--bind localhost:1",
             "bind = localhost:1 (flag --bind) is refused; allowed: up to 16",
         ),

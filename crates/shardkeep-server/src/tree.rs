@@ -1,0 +1,85 @@
+//! Which thread of the server is restarted how, and in which order they stop.
+//!
+//! The owners and the committer are not here: the store keeps them itself, and tells by its events.
+//!
+//! 1. Whoever escalates ends the server: it drains, briefly, and exits with the reason.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::Sender;
+use shardkeep::engine::fail_point;
+use shardkeep::engine::restart::{Intensity, Policy};
+use shardkeep::engine::supervisor::{ChildEvent, ChildSpec, Life, Supervisor};
+
+use crate::clock;
+use crate::context::Context;
+use crate::notify::State;
+use crate::say::say;
+use crate::server::ShutdownCause;
+
+/// Longest for one order to stop: the drain's own cap ends it before.
+const STOP_WITHIN: Duration = Duration::from_secs(24 * 3_600);
+
+/// The first failure is the last.
+const NO_RESTARTS: Intensity = Intensity {
+    restarts: 0,
+    period: Duration::from_secs(1),
+};
+
+pub(crate) fn supervisor(shutdown: Sender<ShutdownCause>) -> Supervisor {
+    Supervisor::new(move |event| {
+        say(&format!("error: {event}"));
+        if let ChildEvent::Escalated { child: name, why } = event {
+            // Full means that somebody has asked for the end already.
+            drop(shutdown.try_send(ShutdownCause::ThreadDied { name, why }));
+        }
+    })
+}
+
+fn spec(name: impl Into<String>, order: u32) -> ChildSpec {
+    ChildSpec::new(name)
+        .policy(Policy::Transient)
+        .order(order)
+        .stop_within(STOP_WITHIN)
+}
+
+/// Takes connections. Without it the server would be half alive: not restarted.
+pub(crate) fn acceptor() -> ChildSpec {
+    spec("shardkeep-acceptor", 0).intensity(Some(NO_RESTARTS))
+}
+
+/// Restarted: its connections are closed, those of the others are not touched.
+pub(crate) fn reactor(number: usize) -> ChildSpec {
+    spec(format!("shardkeep-reactor-{number}"), 1)
+}
+
+/// Recovers, and takes snapshots. It cannot be begun again in the middle: not restarted.
+pub(crate) fn keeper() -> ChildSpec {
+    spec("shardkeep-keeper", 2).intensity(Some(NO_RESTARTS))
+}
+
+/// Watches the others. Nobody watches it: not restarted.
+pub(crate) fn watchdog() -> ChildSpec {
+    spec("shardkeep-watchdog", 3).intensity(Some(NO_RESTARTS))
+}
+
+/// Reports who makes no progress, until it is to stop.
+pub(crate) fn watch(context: &Arc<Context>, life: &Life) -> Result<(), String> {
+    let interval = context.watch.interval();
+    loop {
+        fail_point::hit("watchdog.look");
+        for event in context.watch.look(clock::now()) {
+            say(&format!("watchdog: {event}"));
+        }
+        if context.watch.stalls().is_empty()
+            && let Some(notifier) = context.notifier.get()
+        {
+            notifier.tell(State::Alive);
+        }
+        // Ends with the next look, or when it is to stop.
+        if life.token().wait_until(clock::now() + interval) {
+            return Ok(());
+        }
+    }
+}
