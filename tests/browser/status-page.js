@@ -44,6 +44,8 @@ async function open(browser, width, scheme) {
 
 async function look(browser, width, scheme, name) {
   const { page, requests, problems, shows } = await open(browser, width, scheme);
+  const shown = await page.evaluate(() => [7, 400, 1500, 400000, 1.2e6, 1e9].map(short));
+  assert.deepEqual(shown, ["7", "400", "1.5 k", "400 k", "1.2 M", "1 G"], "numbers are written wrongly");
   const shards = await page.$$eval("#map .shard", cells => cells.length);
   assert.ok(shards > 0, "there is no map of the shards");
   const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
