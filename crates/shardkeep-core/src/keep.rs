@@ -446,9 +446,12 @@ impl<S: State> Keep<S> {
     #[must_use]
     pub fn shard_stats(&self, index: usize) -> ShardStats {
         let beside = self.shared.beside(index);
-        beside
-            .counters
-            .snapshot(index, self.shared.borrowed(index), beside.mailbox.depth())
+        beside.counters.snapshot(
+            index,
+            self.shared.borrowed(index),
+            beside.mailbox.depth(),
+            beside.gone.load(std::sync::atomic::Ordering::Acquire),
+        )
     }
 
     /// Stops admitting, finishes what was admitted (mail, and transactions sent to an owner), closes

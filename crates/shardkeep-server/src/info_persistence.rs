@@ -1,9 +1,9 @@
 //! INFO persistence: the fields of Redis where they mean something here, and our own about the log.
 
-use shardkeep::engine::{Refused, limits::LOG_PLACES};
+use shardkeep::engine::limits::LOG_PLACES;
 
+use crate::admin::log_state;
 use crate::clock;
-use crate::config::Sync;
 use crate::context::Context;
 use crate::info::line;
 use crate::persistence::Persistence;
@@ -90,19 +90,12 @@ fn snapshots(context: &Context, persistence: &Persistence, out: &mut String) {
 }
 
 fn log(context: &Context, out: &mut String) {
-    let refused = context.keep.log_refuses().map(|(refused, _)| refused);
-    let (state, status) = match &refused {
-        None => ("open", "ok"),
-        Some(Refused::Recovering) => ("recovering", "ok"),
-        Some(Refused::LogHasNoSpace) => ("no_space", "err"),
-        Some(Refused::LogFailed) => ("failed", "err"),
-        Some(_) => ("closed", "ok"),
+    let state = log_state(context);
+    let status = match state {
+        "no_space" | "failed" => "err",
+        _ => "ok",
     };
-    let sync = match context.settings.sync {
-        Sync::Always => "always",
-        Sync::Interval => "interval",
-        Sync::Never => "never",
-    };
+    let sync = context.settings.sync.word();
     line(out, format_args!("aof_last_write_status:{status}"));
     line(out, format_args!("log_state:{state}"));
     line(out, format_args!("log_sync:{sync}"));

@@ -112,6 +112,9 @@ impl ServerProcess {
         if !flags.contains(&"--bind") {
             command.args(["--bind", "127.0.0.1:0"]);
         }
+        if !flags.contains(&"--admin") {
+            command.args(["--admin", "off"]);
+        }
         command
             .args(flags)
             .stdout(Stdio::null())

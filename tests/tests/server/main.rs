@@ -4,6 +4,8 @@
 mod support;
 
 #[cfg(test)]
+mod admin;
+#[cfg(test)]
 mod atomicity;
 #[cfg(test)]
 mod configuration;
@@ -19,6 +21,8 @@ mod endurance;
 mod frames;
 #[cfg(test)]
 mod memory;
+#[cfg(test)]
+mod operating;
 #[cfg(test)]
 mod pipelines;
 #[cfg(test)]

@@ -28,6 +28,7 @@ pub(crate) use work::{Claim, ShardWork};
 
 use crate::clock;
 use crate::keyspace::{Keyspace, hash_key};
+use crate::slowlog::SlowLog;
 
 pub(crate) type ServerKeep = Keep<ShardState>;
 pub(crate) type Reservation<'k> = shardkeep::engine::Reservation<'k, ShardState>;
@@ -128,20 +129,24 @@ impl Gauge {
     }
 }
 
-/// The figures of all shards.
-pub(crate) struct Gauges(Box<[CachePadded<Gauge>]>);
+/// The figures of all shards, and which commands were slow.
+pub(crate) struct Gauges {
+    shards: Box<[CachePadded<Gauge>]>,
+    pub(crate) slow: SlowLog,
+}
 
 impl Gauges {
     pub(crate) fn new(shards: usize) -> Self {
-        Self(
-            (0..shards)
+        Self {
+            shards: (0..shards)
                 .map(|_| CachePadded::new(Gauge::default()))
                 .collect(),
-        )
+            slow: SlowLog::default(),
+        }
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Gauge> {
-        self.0.iter().map(|gauge| &**gauge)
+        self.shards.iter().map(|gauge| &**gauge)
     }
 
     /// Changes of entries in all shards.
@@ -178,7 +183,7 @@ impl ShardState {
     /// To be called after a group of commands: figures for INFO and for the memory limit.
     #[inline]
     pub(crate) fn publish(&mut self) {
-        let gauge = &self.gauges.0[self.shard];
+        let gauge = &self.gauges.shards[self.shard];
         let keyspace = &self.keyspace;
         let counters = keyspace.counters();
         let counts = Counts {

@@ -59,11 +59,10 @@ impl Reactor {
                 Read::Some(n) | Read::Last(n) => {
                     end += n;
                     self.stats.input_bytes.add(n as u64);
-                    connection.active_at = if n > 0 {
-                        self.now
-                    } else {
-                        connection.active_at
-                    };
+                    if n > 0 {
+                        connection.active_at = self.now;
+                        connection.arrived_at = self.now;
+                    }
                 }
                 Read::End => ended = true,
             }
@@ -91,11 +90,10 @@ impl Reactor {
             };
             pending.truncate(before + got);
             connection.pending = pending;
-            connection.active_at = if got > 0 {
-                self.now
-            } else {
-                connection.active_at
-            };
+            if got > 0 {
+                connection.active_at = self.now;
+                connection.arrived_at = self.now;
+            }
             self.stats.input_bytes.add(got as u64);
         }
         let len = connection.pending.len();
