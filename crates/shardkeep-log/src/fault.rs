@@ -31,6 +31,10 @@ pub enum Fault {
     TailNotWrittenAgain,
     /// A snapshot becomes the newest before the log is synced as far as it needs.
     SnapshotTooEarly,
+    /// A segment ends while a sync of it is under way.
+    RotatedDuringSync,
+    /// A sync counts for what was written while it ran, too.
+    LaterCoveredToo,
 }
 
 #[cfg(not(debug_assertions))]

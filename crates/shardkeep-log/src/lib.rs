@@ -2,6 +2,7 @@
 
 mod adopt;
 mod check;
+mod detached;
 #[cfg(unix)]
 mod directory;
 mod error;
@@ -24,6 +25,7 @@ mod walk;
 mod write;
 
 pub use check::{Checked, Content, Report, check};
+pub use detached::{DetachedSync, SyncEnd};
 #[cfg(unix)]
 pub use directory::{Directory, DirectoryError, DirectoryFile};
 pub use error::{

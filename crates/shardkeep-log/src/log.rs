@@ -67,7 +67,7 @@ impl Part {
 pub(crate) struct Active<F> {
     /// Its name.
     pub(crate) name: String,
-    pub(crate) file: F,
+    pub(crate) file: Arc<F>,
     /// Where the next record goes.
     pub(crate) end: u64,
     /// Bytes of the file: zeros from `end` on.
@@ -94,6 +94,8 @@ pub struct Log<S: Storage> {
     pub(crate) synced: Lsn,
     /// What the manifest says is synced.
     pub(crate) recorded: Lsn,
+    /// How far a sync reaches that was begun and has not ended.
+    pub(crate) detached: Option<Lsn>,
     failed: Option<LogFailed>,
     /// Alive while a snapshot is being written.
     pub(crate) writing: Weak<()>,
@@ -128,6 +130,7 @@ impl<S: Storage> Log<S> {
             appended: found.last,
             written: found.last,
             synced: found.last,
+            detached: None,
             failed: None,
             writing: Weak::new(),
         }
@@ -220,9 +223,10 @@ impl<S: Storage> Log<S> {
     ///
     /// # Errors
     /// The disk refuses, out of space included: the log has failed for good, and every later call says
-    /// so with this first error.
+    /// so with this first error. So has a log with a sync that was begun and has not ended.
     pub fn sync(&mut self) -> Result<Synced, LogFailed> {
         self.alive()?;
+        self.none_detached()?;
         if self.written > self.synced {
             self.sync_active()?;
         }
@@ -287,7 +291,7 @@ impl<S: Storage> Log<S> {
             self.synced = self.written;
             return Ok(());
         }
-        match manifest::sync(&self.active.file, &self.active.name) {
+        match manifest::sync(&*self.active.file, &self.active.name) {
             Ok(()) => {
                 self.synced = self.written;
                 Ok(())

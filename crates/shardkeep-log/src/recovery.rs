@@ -362,7 +362,7 @@ impl<S: Storage> Recovery<S> {
         }
         Ok(Active {
             name,
-            file,
+            file: Arc::new(file),
             end,
             sized: end,
         })

@@ -3,7 +3,7 @@
 //! 1. A record that was written in part is cut off again before anything else happens to the log.
 //! 2. Where there is no space everything is as it was: what is not written stays in the buffer.
 //! 3. A new segment: the old one synced; the new one with its header, synced; its name, synced; the
-//!    manifest. Only then it gets records.
+//!    manifest. Only then it gets records. Not while a detached sync is under way: then the old one grows.
 
 use std::sync::Arc;
 
@@ -61,7 +61,7 @@ impl<S: Storage> Log<S> {
     fn fitting(&self, done: usize) -> Run {
         let left = (self.buffer.len() - done) as u64;
         let room = self.options.segment_bytes.saturating_sub(self.active.end);
-        if left <= room || self.segments.len() >= SEGMENTS_MAX {
+        if left <= room || self.segments.len() >= SEGMENTS_MAX || self.must_go_on() {
             return Run {
                 bytes: left as usize,
                 records: self.appended().get() - self.written.get(),
@@ -74,6 +74,11 @@ impl<S: Storage> Log<S> {
             return self.run(done, bytes);
         }
         run
+    }
+
+    /// Whether the active segment must not end now: that takes a sync, and one is under way.
+    fn must_go_on(&self) -> bool {
+        self.detached.is_some() && !is_planted(Fault::RotatedDuringSync)
     }
 
     /// The whole records within the `room` bytes of the buffer from `done` on.
@@ -96,7 +101,7 @@ impl<S: Storage> Log<S> {
         if is_planted(Fault::LastRecordDroppedAtRotation) && done + run.bytes < self.buffer.len() {
             bytes = &bytes[..self.run(done, run.bytes as u64 - 1).bytes];
         }
-        let Err(unwritten) = write_all_at(&self.active.file, bytes, self.active.end) else {
+        let Err(unwritten) = write_all_at(&*self.active.file, bytes, self.active.end) else {
             self.wrote(run);
             return self
                 .write_ahead(run)
@@ -133,7 +138,7 @@ impl<S: Storage> Log<S> {
         let mut at = end;
         while at < until {
             let piece = ZEROS.len().min((until - at) as usize);
-            if let Err(unwritten) = write_all_at(&self.active.file, &ZEROS[..piece], at) {
+            if let Err(unwritten) = write_all_at(&*self.active.file, &ZEROS[..piece], at) {
                 self.active.sized = u64::MAX;
                 self.cut()?;
                 if is_no_space(&unwritten.error) {
@@ -219,7 +224,7 @@ pub(crate) fn begin_segment<S: Storage>(
     manifest::sync_directory(storage, &name).map_err(NotBegun::Failed)?;
     Ok(Active {
         name,
-        file,
+        file: Arc::new(file),
         end: FILE_HEADER_BYTES as u64,
         sized: FILE_HEADER_BYTES as u64,
     })

@@ -12,8 +12,8 @@ use std::rc::Rc;
 
 use shardkeep_log::format::{FILE_HEADER_BYTES, HEAD_BYTES};
 use shardkeep_log::{
-    AdoptError, Compression, FinishedSnapshot, Log, Lsn, Options, Replay, SnapshotError,
-    SnapshotWriter, StoreId, WriteError,
+    AdoptError, Compression, DetachedSync, FinishedSnapshot, Log, Lsn, Options, Replay,
+    SnapshotError, SnapshotWriter, StoreId, SyncEnd, WriteError,
 };
 
 use super::oracle::Verdict;
@@ -90,6 +90,16 @@ struct Hands {
     walk: Option<Walk>,
     finished: Option<FinishedSnapshot<Disk>>,
     replay: Option<(Replay<Disk>, u64)>,
+    detached: Detached,
+}
+
+/// A sync beside the log.
+#[derive(Default)]
+enum Detached {
+    #[default]
+    None,
+    Begun(DetachedSync<Disk>),
+    Run(SyncEnd),
 }
 
 fn told<T, E: Display>(result: Result<T, E>, what: &str) -> Result<T, String> {
@@ -165,16 +175,17 @@ impl Story {
         let mut hands = Hands::default();
         disk.note(self.acknowledged);
         for _ in 0..steps {
-            let ending = match self.chance.below(20) {
+            let ending = match self.chance.below(23) {
                 0..=5 => self.append(log),
                 6..=9 => self.settle(log.write(), is_troubled).map(|_| Ending::Well),
-                10..=13 => self.commit(log, is_troubled),
+                10..=13 => self.commit(log, &mut hands, is_troubled),
                 14 => self.begin_snapshot(log, &mut hands, is_troubled),
                 15..=16 => self.walk(log, &mut hands, is_troubled),
                 17 => self.adopt(log, &mut hands, is_troubled),
                 18 => self.replay(log, &mut hands),
+                19..=21 => self.sync_beside(log, &mut hands, is_troubled),
                 _ => match self.chance.below(6) {
-                    0 => self.close(log, is_troubled),
+                    0 => self.close(log, &mut hands, is_troubled),
                     1 => {
                         hands.walk = None;
                         Ok(Ending::Well)
@@ -187,6 +198,10 @@ impl Story {
                 return self.insist(log, is_troubled);
             }
         }
+        if self.rejoin(log, &mut hands, is_troubled)? == Ending::Failed {
+            return self.insist(log, is_troubled);
+        }
+        disk.note(self.acknowledged);
         Ok(Ending::Well)
     }
 
@@ -217,7 +232,52 @@ impl Story {
         }
     }
 
-    fn commit(&mut self, log: &mut Log<Disk>, is_troubled: bool) -> Result<Ending, String> {
+    /// The next step of a sync beside the log.
+    fn sync_beside(
+        &mut self,
+        log: &mut Log<Disk>,
+        hands: &mut Hands,
+        is_troubled: bool,
+    ) -> Result<Ending, String> {
+        hands.detached = match std::mem::take(&mut hands.detached) {
+            Detached::None => Detached::Begun(told(log.begin_sync(), "begin a sync")?),
+            Detached::Begun(begun) => Detached::Run(begun.run()),
+            Detached::Run(end) => match log.end_sync(end) {
+                Ok(synced) => {
+                    self.acknowledged = synced.lsn().get();
+                    Detached::None
+                }
+                Err(_) if is_troubled => return Ok(Ending::Failed),
+                Err(failed) => return Err(format!("end of a sync: {failed}")),
+            },
+        };
+        Ok(Ending::Well)
+    }
+
+    /// Ends the sync beside the log, if there is one: nothing else is synced before.
+    fn rejoin(
+        &mut self,
+        log: &mut Log<Disk>,
+        hands: &mut Hands,
+        is_troubled: bool,
+    ) -> Result<Ending, String> {
+        while !matches!(hands.detached, Detached::None) {
+            if self.sync_beside(log, hands, is_troubled)? == Ending::Failed {
+                return Ok(Ending::Failed);
+            }
+        }
+        Ok(Ending::Well)
+    }
+
+    fn commit(
+        &mut self,
+        log: &mut Log<Disk>,
+        hands: &mut Hands,
+        is_troubled: bool,
+    ) -> Result<Ending, String> {
+        if self.rejoin(log, hands, is_troubled)? == Ending::Failed {
+            return Ok(Ending::Failed);
+        }
         // What was written is synced even where there is no space for more.
         let is_whole = self.settle(log.write(), is_troubled)?;
         match log.sync() {
@@ -233,7 +293,15 @@ impl Story {
         }
     }
 
-    fn close(&mut self, log: &mut Log<Disk>, is_troubled: bool) -> Result<Ending, String> {
+    fn close(
+        &mut self,
+        log: &mut Log<Disk>,
+        hands: &mut Hands,
+        is_troubled: bool,
+    ) -> Result<Ending, String> {
+        if self.rejoin(log, hands, is_troubled)? == Ending::Failed {
+            return Ok(Ending::Failed);
+        }
         match log.close() {
             Ok(synced) => {
                 self.acknowledged = synced.lsn().get();
@@ -319,7 +387,7 @@ impl Story {
                     return Err("a snapshot was refused without need".to_owned());
                 }
                 hands.finished = Some(snapshot);
-                self.commit(log, is_troubled)
+                self.commit(log, hands, is_troubled)
             }
             Err(AdoptError::NoSpace(_)) if is_troubled => Ok(Ending::Well),
             Err(_) if is_troubled => Ok(Ending::Failed),
@@ -388,7 +456,7 @@ impl Story {
             self.append(log)?;
             let new = self.history[before..].iter();
             written += new.map(|payload| payload.len()).sum::<usize>();
-            self.commit(log, false)?;
+            self.commit(log, &mut Hands::default(), false)?;
         }
         Ok(())
     }
@@ -403,7 +471,7 @@ impl Story {
         while hands.walk.is_some() {
             self.walk(log, &mut hands, false)?;
         }
-        self.commit(log, false)?;
+        self.commit(log, &mut hands, false)?;
         self.adopt(log, &mut hands, false)?;
         log.newest_snapshot()
             .ok_or_else(|| "no snapshot".to_owned())

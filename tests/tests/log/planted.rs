@@ -88,6 +88,7 @@ fn what_is_never_synced_is_noticed() {
         Fault::NewFileSyncSkipped,
         Fault::DirectorySyncSkipped,
         Fault::CutNotSynced,
+        Fault::LaterCoveredToo,
     ] {
         check(fault, crashes_show(fault));
     }
@@ -98,6 +99,7 @@ fn an_acknowledgement_after_a_failed_sync_is_noticed() {
     for fault in [
         Fault::FailedSyncIgnored,
         Fault::FailureForgotten,
+        Fault::RotatedDuringSync,
         Fault::TailNotWrittenAgain,
     ] {
         check(fault, troubles_show(fault));
