@@ -8,6 +8,7 @@
 //! 3. What is due is read off the log at every tick, whoever has written or found out last; it is rung
 //!    for each change of that.
 //! 4. A panic of its own fails the log, and does not end it.
+//! 5. Where syncs run aside it alone begins them, and goes on writing until they end.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use crate::duty::Duty;
 use crate::error::Refused;
 use crate::fail_point;
 use crate::fault::{Fault, is_planted};
+use crate::holding::Holding;
 use crate::journal::Journal;
 use crate::limits;
 use crate::log::{Condition, Extent, Log};
@@ -37,6 +39,8 @@ struct Plan<J> {
     /// When a log without space is asked again.
     retry_at: Option<Instant>,
     duty: Option<Box<dyn Duty<J>>>,
+    /// What the duty found written was synced aside: what is left takes no time.
+    eased: bool,
     /// The window has passed, and the journal was away then: what was gathered waits for it alone.
     gathered: bool,
     /// A tick has panicked.
@@ -62,6 +66,7 @@ impl<S: State> Committer<S> {
                 sync_at: None,
                 retry_at: None,
                 duty: None,
+                eased: false,
                 gathered: false,
                 broken: false,
             },
@@ -86,10 +91,10 @@ impl<S: State> Committer<S> {
             }));
             log.pulse.rest();
             match tick {
-                Ok(Tick::Done) => log.doorbell.sleep(self.plan.next_due()),
+                Ok(Tick::Done) => log.doorbell.sleep(self.plan.next_due(log)),
                 // Whoever has the journal rings when it puts it back.
                 Ok(Tick::Away) => log.doorbell.sleep(None),
-                Ok(Tick::Closed) => return,
+                Ok(Tick::Closed) => return log.aside.close(),
                 Err(_) => self.plan.broken = true,
             }
         }
@@ -97,8 +102,10 @@ impl<S: State> Committer<S> {
 }
 
 impl<J: Journal> Plan<J> {
-    fn next_due(&self) -> Option<Instant> {
-        self.sync_at.into_iter().chain(self.retry_at).min()
+    /// A sync that runs aside rings when it has ended, and only then another is due.
+    fn next_due(&self, log: &Log<J>) -> Option<Instant> {
+        let sync_at = self.sync_at.filter(|_| !log.aside.is_under_way());
+        sync_at.into_iter().chain(self.retry_at).min()
     }
 
     fn tick(&mut self, log: &Log<J>) -> Tick {
@@ -106,8 +113,9 @@ impl<J: Journal> Plan<J> {
         self.schedule(log, now);
         let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         self.duty = self.duty.take().or_else(|| log.duties.try_recv());
-        let sync = log.wants_sync() || self.duty.is_some() || is_due(self.sync_at);
-        if !sync && !self.broken && !is_due(self.retry_at) {
+        let wanted = log.wants_sync() || self.duty.is_some() || is_due(self.sync_at);
+        let sync = wanted && !log.aside.is_under_way();
+        if !sync && !log.aside.has_ended() && !self.broken && !is_due(self.retry_at) {
             if !log.has_queued() {
                 return Tick::Done;
             }
@@ -121,15 +129,15 @@ impl<J: Journal> Plan<J> {
         if std::mem::take(&mut self.broken) {
             holding.fail("the committer panicked".to_owned());
         }
-        holding.commit(if sync {
-            Extent::Sync
-        } else {
-            log.usual_extent()
-        });
+        // If another was wanted, and not begun because of this one: whoever has run it rings once more.
+        holding.end_sync();
         self.gathered = false;
         // The next attempt is an interval from now.
         self.retry_at = None;
-        if let Some(duty) = self.duty.take() {
+        if self.commit(log, &mut holding, sync)
+            && let Some(duty) = self.duty.take()
+        {
+            self.eased = false;
             holding.carry_out(duty);
             // It may have made space, and there may be another.
             self.retry_at = Some(now);
@@ -141,6 +149,31 @@ impl<J: Journal> Plan<J> {
         }
         self.schedule(log, clock::now());
         Tick::Done
+    }
+
+    /// Writes what is queued, and sees to it that it is synced, if asked. Says whether the time has come
+    /// for a duty: with nothing left that a sync would cover.
+    fn commit(&mut self, log: &Log<J>, holding: &mut Holding<'_, J>, sync: bool) -> bool {
+        if !log.syncs_aside() {
+            holding.commit(if sync {
+                Extent::Sync
+            } else {
+                log.usual_extent()
+            });
+            return sync;
+        }
+        holding.commit(Extent::Write);
+        if !sync {
+            return false;
+        }
+        if !self.eased && holding.begin_sync() {
+            self.eased = self.duty.is_some();
+            return false;
+        }
+        if self.duty.is_some() {
+            holding.commit(Extent::Sync);
+        }
+        true
     }
 
     /// Reads off the log what is due, and when.
@@ -157,9 +190,14 @@ impl<J: Journal> Plan<J> {
 
     /// The last commit.
     fn finish(&mut self, log: &Log<J>) -> Tick {
+        // Whoever syncs rings when that has ended.
+        if log.aside.is_under_way() && !is_planted(Fault::PutAwayDuringSync) {
+            return Tick::Away;
+        }
         let Some(mut holding) = log.borrow_or_ask() else {
             return Tick::Away;
         };
+        holding.end_sync();
         // Nobody gets a shard any more, so what is still queued comes to an end.
         while holding.commit(Extent::Sync) && log.has_queued() {}
         if is_planted(Fault::JournalLaidBack) {

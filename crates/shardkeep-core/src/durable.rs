@@ -4,8 +4,8 @@
 //!    releases raises `synced`, *then* looks who waits. So for the log's condition.
 //! 2. What is waited for was queued, or is being queued by somebody who then commits it or wakes the
 //!    committer; whoever waits need not have it looked at again.
-//! 3. Who wants everything synced says so before it looks what is queued, and until it has it: no
-//!    commit in between stops at a write.
+//! 3. Who wants everything synced says so before it looks what is queued, and until it has it: whoever
+//!    commits in between and stops at a write rings the committer.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
@@ -121,13 +121,22 @@ impl<J: Journal> Log<J> {
         if !self.has_queued() {
             return;
         }
-        match self.borrow() {
-            Some(mut holding) => {
-                holding.commit(self.usual_extent());
-            }
-            // Whoever has it looks at the flag when it puts it back.
-            None => self.ring_if_queued(),
+        // Whoever has it looks at the flag when it puts it back.
+        let Some(mut holding) = self.borrow() else {
+            return self.ring_if_queued();
+        };
+        let extent = self.usual_extent();
+        holding.commit(extent);
+        drop(holding);
+        let stops_short = extent == Extent::Write && self.wants_sync();
+        if stops_short && !is_planted(Fault::SyncWantedOverlooked) {
+            self.doorbell.ring();
         }
+    }
+
+    /// Whether syncs run aside, while others write.
+    pub(crate) fn syncs_aside(&self) -> bool {
+        self.durability.sync != SyncMode::Always
     }
 
     /// How far a commit goes that nobody has asked for.

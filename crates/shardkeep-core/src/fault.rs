@@ -48,6 +48,12 @@ pub enum Fault {
     AnsweredBeforeQueued,
     /// A commit stops at a write although somebody wants everything synced.
     SyncWantedOverlooked,
+    /// What was written while a sync ran counts as covered by it.
+    LaterReleasedToo,
+    /// A sync has ended, and the committer is not rung.
+    SyncEndsUnheard,
+    /// The journal is put away while a sync is under way.
+    PutAwayDuringSync,
     /// A place that nobody used is not given back.
     PlaceKept,
     /// Who has waited for a place does not look at the log again.

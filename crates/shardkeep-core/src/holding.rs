@@ -1,10 +1,13 @@
 //! The journal in somebody's hands: appending the queue, writing, syncing, releasing.
 //!
-//! 1. Who waits is released by a proof of the journal alone, made after what it waits for was written.
+//! 1. Who waits is released by a proof of the journal alone, of a sync begun after what it waits for was
+//!    written.
 //! 2. Without space nothing is forgotten: what was appended is written first when there is space, and
 //!    what was written before is synced meanwhile.
 //! 3. A failed sync, whatever its reason, and a panic while the journal is held fail the log.
-//! 4. Places come back when what took them is written, or certainly never will be.
+//! 4. While a sync runs aside none is carried out in hand: the first to be told of an error may be the
+//!    only one.
+//! 5. Places come back when what took them is written, or certainly never will be.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::SeqCst;
@@ -26,6 +29,10 @@ pub(crate) struct Shelf<J> {
     unwritten: bool,
     appended: Newest,
     written: Newest,
+    /// What a sync covers that runs aside.
+    covered: Newest,
+    /// A sync was begun and has not been ended.
+    has_aside: bool,
 }
 
 /// The newest batch of each shard that was appended and is not written, or written and not durable.
@@ -75,6 +82,8 @@ impl<J: Journal> Shelf<J> {
             unwritten: false,
             appended: Newest::new(shards),
             written: Newest::new(shards),
+            covered: Newest::new(shards),
+            has_aside: false,
         }
     }
 
@@ -155,13 +164,10 @@ impl<'l, J: Journal> Holding<'l, J> {
         if let Err(JournalError::Failed(_)) = written {
             return written;
         }
-        let wanted = self.log.wants_sync() && !is_planted(Fault::SyncWantedOverlooked);
-        if extent == Extent::Sync || wanted {
+        match extent {
             // Where there was no space: what was written before.
-            self.sync()?;
-        } else {
-            let is_behind = !self.shelf().written.shards.is_empty();
-            self.log.note_behind(is_behind);
+            Extent::Sync => self.sync()?,
+            Extent::Write => self.note_behind(),
         }
         written
     }
@@ -202,9 +208,72 @@ impl<'l, J: Journal> Holding<'l, J> {
         Ok(())
     }
 
+    fn note_behind(&mut self) {
+        let shelf = self.shelf();
+        let is_behind = shelf.has_aside || !shelf.written.shards.is_empty();
+        self.log.note_behind(is_behind);
+    }
+
+    /// Begins a sync of what is written, to run aside, unless one is under way or nothing is to be synced.
+    /// Says whether it did.
+    pub(crate) fn begin_sync(&mut self) -> bool {
+        let log = self.log;
+        let shelf = self.shelf();
+        if log.condition() == Condition::Failed
+            || shelf.has_aside
+            || shelf.written.shards.is_empty()
+        {
+            return false;
+        }
+        let begun = catch_unwind(AssertUnwindSafe(|| shelf.journal.begin_sync()));
+        match begun.unwrap_or_else(|_| Err(JournalError::Failed("the log panicked".to_owned()))) {
+            Ok(sync) => {
+                debug_assert!(shelf.covered.shards.is_empty());
+                std::mem::swap(&mut shelf.written, &mut shelf.covered);
+                shelf.has_aside = true;
+                log.aside.begin(sync);
+                true
+            }
+            Err(error) => {
+                self.fail(format!("the sync failed: {error}"));
+                false
+            }
+        }
+    }
+
+    /// Takes in what a sync came to that ran aside, if there was one, and releases whoever waited for that.
+    pub(crate) fn end_sync(&mut self) {
+        let log = self.log;
+        let Some(ran) = log.aside.take_end() else {
+            return;
+        };
+        let shelf = self.shelf();
+        shelf.has_aside = false;
+        if log.condition() == Condition::Failed {
+            return;
+        }
+        log.counters.synced(ran.took);
+        let proof = match ran.end {
+            Some(end) => catch_unwind(AssertUnwindSafe(|| shelf.journal.end_sync(end)))
+                .unwrap_or_else(|_| Err(JournalError::Failed("the log panicked".to_owned()))),
+            None => Err(JournalError::Failed("a panic".to_owned())),
+        };
+        match proof {
+            Ok(proof) => {
+                if is_planted(Fault::LaterReleasedToo) {
+                    log.raise(shelf.written.of_shard.iter().copied().enumerate());
+                }
+                log.release(&proof, shelf.covered.drain());
+                self.note_behind();
+            }
+            Err(error) => self.fail(format!("the sync failed: {error}")),
+        }
+    }
+
     fn sync(&mut self) -> Result<(), JournalError> {
         let log = self.log;
         let shelf = self.shelf();
+        debug_assert!(!shelf.has_aside, "one sync at a time");
         if shelf.written.shards.is_empty() {
             return Ok(());
         }

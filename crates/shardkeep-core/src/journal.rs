@@ -2,7 +2,7 @@
 //!
 //! No thread and no channel: who holds the journal, and when, is the business of `log`.
 //!
-//! 1. Only a sync of the journal builds a proof, and releasing whoever waits takes one.
+//! 1. Only the end of a sync of the journal builds a proof, and releasing whoever waits takes one.
 //! 2. An effect stands in the buffer as a whole or not at all: what a change that did not end has
 //!    left there is cut off.
 
@@ -15,8 +15,12 @@ use crate::unsynced::Unsynced;
 ///
 /// A panic in any of its methods counts as [`JournalError::Failed`].
 pub trait Journal: Send + 'static {
-    /// Proof that everything written before is durable. Nothing but [`Journal::sync`] makes one.
+    /// Proof that everything written before is durable. Nothing but [`Journal::sync`] and
+    /// [`Journal::end_sync`] makes one.
     type Synced;
+
+    /// A sync that runs while the journal is in other hands.
+    type Detached: DetachedSync;
 
     /// Takes one record, to be written by the next [`Journal::write`]. Does not block.
     fn append(&mut self, record: &[u8]);
@@ -32,6 +36,31 @@ pub trait Journal: Send + 'static {
     /// # Errors
     /// Any error is final: what was written may be lost, although a later sync would succeed.
     fn sync(&mut self) -> Result<Self::Synced, JournalError>;
+
+    /// Begins a sync of everything written so far. Until it has ended nothing else is synced. Does not
+    /// block.
+    ///
+    /// # Errors
+    /// As for [`Journal::sync`].
+    fn begin_sync(&mut self) -> Result<Self::Detached, JournalError>;
+
+    /// Takes in what the sync that was begun last came to. Does not block.
+    ///
+    /// # Errors
+    /// As for [`Journal::sync`].
+    fn end_sync(
+        &mut self,
+        end: <Self::Detached as DetachedSync>::End,
+    ) -> Result<Self::Synced, JournalError>;
+}
+
+/// A sync that was begun with the journal in hand, and does not need it to run.
+pub trait DetachedSync: Send + 'static {
+    /// What it came to.
+    type End: Send + 'static;
+
+    /// Makes durable what was written before it was begun. Blocks on the disk.
+    fn run(self) -> Self::End;
 }
 
 /// Why a journal did not do as asked.
@@ -62,6 +91,7 @@ pub enum NoJournal {}
 
 impl Journal for NoJournal {
     type Synced = Self;
+    type Detached = Self;
 
     fn append(&mut self, _: &[u8]) {
         match *self {}
@@ -73,6 +103,22 @@ impl Journal for NoJournal {
 
     fn sync(&mut self) -> Result<Self, JournalError> {
         match *self {}
+    }
+
+    fn begin_sync(&mut self) -> Result<Self, JournalError> {
+        match *self {}
+    }
+
+    fn end_sync(&mut self, end: Self) -> Result<Self, JournalError> {
+        match end {}
+    }
+}
+
+impl DetachedSync for NoJournal {
+    type End = Self;
+
+    fn run(self) -> Self {
+        match self {}
     }
 }
 

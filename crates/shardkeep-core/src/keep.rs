@@ -22,6 +22,7 @@ use crate::shared::{Event, Events, Make, Phase, Posting, Remake, Shared};
 use crate::stats::ShardStats;
 use crate::supervisor::{ChildState, Standing};
 use crate::sync::{AtomicUsize, Mutex, Waiter, thread};
+use crate::syncer;
 use crate::watch::{Sight, Watch};
 use crate::work::State;
 
@@ -69,7 +70,7 @@ pub struct CloseReport {
     pub drained: u64,
     /// Shards that did not come back by the deadline. Zero means that nothing was left running.
     pub shards_away: usize,
-    /// Threads (owners, and the committer) that had not ended by the deadline.
+    /// Threads (owners, the committer and the syncer) that had not ended by the deadline.
     pub owners_left: usize,
     /// Works posted to this keep in all.
     pub mailed: u64,
@@ -156,7 +157,17 @@ impl<S: State> Keep<S> {
     pub(crate) fn start_committer(&self) -> Result<(), OpenError> {
         let name = format!("{}-committer", self.shared.config.name);
         let committer = Committer::new(Arc::clone(&self.shared));
-        self.start(name, move || committer.run())
+        let aside = self.shared.log.as_ref().filter(|log| log.syncs_aside());
+        if let Some(log) = aside {
+            let log = Arc::clone(log);
+            let name = format!("{}-syncer", self.shared.config.name);
+            self.start(name, move || syncer::run(&log))?;
+        }
+        self.start(name, move || committer.run()).inspect_err(|_| {
+            if let Some(log) = aside {
+                log.aside.close();
+            }
+        })
     }
 
     /// Starts a thread that the close waits for and joins.
@@ -424,6 +435,8 @@ impl<S: State> Keep<S> {
         if let Some(log) = &self.shared.log {
             let (name, pulse) = (&self.shared.config.name, log.pulse.clone());
             watch.add(format!("{name}-committer"), move || pulse.sight());
+            let pulse = log.aside.pulse.clone();
+            watch.add(format!("{name}-syncer"), move || pulse.sight());
         }
         for shard in 0..self.shards() {
             let shared = Arc::downgrade(&self.shared);

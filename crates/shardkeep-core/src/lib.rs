@@ -121,6 +121,7 @@ mod shared;
 mod stats;
 pub mod supervisor;
 mod sync;
+mod syncer;
 mod ticket;
 mod unsynced;
 pub mod watch;
@@ -134,7 +135,7 @@ pub use error::{Error, Lost, OpenError, Refused};
 #[cfg(any(shuttle, loom))]
 pub use fault::{Fault, plant};
 pub use idle::Visit;
-pub use journal::{Effects, Journal, JournalError, NoJournal};
+pub use journal::{DetachedSync, Effects, Journal, JournalError, NoJournal};
 pub use keep::{Borrowed, CloseReport, Keep};
 pub use loan::{Loan, Loans};
 pub use log::LogEvent;

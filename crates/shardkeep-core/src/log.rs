@@ -1,7 +1,9 @@
 //! The log is lent too: the journal on a desk of its own, and the queue of what is to be written.
 //!
 //! Whoever needs a sync borrows the journal, appends the queue in order (its own batch is already in
-//! it), syncs, and puts it back; whoever finds the desk empty has its batch in the queue already.
+//! it), syncs, and puts it back; whoever finds the desk empty has its batch in the queue already. Where
+//! writes are acknowledged before they are synced, the sync runs aside (see `syncer`), and nobody has the
+//! journal meanwhile.
 //!
 //! 1. A place in the queue is taken *before* the first write of a batch is applied, so a batch never
 //!    waits for room with a shard in hand. A large record takes the room of several.
@@ -37,6 +39,7 @@ use crate::limits;
 use crate::log_stats::LogCounters;
 use crate::sync::channel::Queue;
 use crate::sync::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Mutex, Waiter, Wake};
+use crate::syncer::Aside;
 use crate::watch::Pulse;
 
 /// What the log tells whoever opened the keep.
@@ -129,6 +132,8 @@ pub(crate) struct Log<J: Journal> {
     pub(crate) counters: LogCounters,
     /// The committer has found the desk empty: whoever puts the journal back rings.
     pub(crate) is_wanted: AtomicBool,
+    /// Syncs that run while the journal is in other hands.
+    pub(crate) aside: Aside<J>,
     /// Callers that wait until everything queued is durable, whatever the mode.
     pub(crate) syncs_wanted: AtomicUsize,
     /// Something was written and is not durable. Written by the journal's holder.
@@ -156,6 +161,7 @@ impl<J: Journal> Log<J> {
             durability,
             counters: LogCounters::default(),
             is_wanted: AtomicBool::new(false),
+            aside: Aside::new(),
             syncs_wanted: AtomicUsize::new(0),
             behind: AtomicBool::new(false),
             duties: Queue::bounded(limits::LOG_DUTIES_MAX),

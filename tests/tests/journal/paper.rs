@@ -5,7 +5,7 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use shardkeep_core::{Journal, JournalError};
+use shardkeep_core::{DetachedSync, Journal, JournalError};
 
 use crate::book::{Effect, hear, later};
 
@@ -199,8 +199,41 @@ impl Drop for Pen {
     }
 }
 
+/// A sync that runs while others write.
+pub(crate) struct Aside {
+    paper: Paper,
+    covers: usize,
+}
+
+impl DetachedSync for Aside {
+    type End = Result<(), JournalError>;
+
+    fn run(self) -> Self::End {
+        self.paper.sync(self.covers)
+    }
+}
+
+impl Paper {
+    fn sync(&self, covers: usize) -> Result<(), JournalError> {
+        self.take(Step::Sync)?;
+        let disk = &mut *self.disk();
+        if disk.forgets {
+            return Ok(());
+        }
+        let name = std::thread::current().name().map(str::to_owned);
+        disk.syncers.push(name.unwrap_or_default());
+        for bytes in &disk.records[disk.synced..covers] {
+            disk.durable.extend(effects(bytes));
+        }
+        disk.synced = covers;
+        self.0.1.notify_all();
+        Ok(())
+    }
+}
+
 impl Journal for Pen {
     type Synced = ();
+    type Detached = Aside;
 
     fn append(&mut self, record: &[u8]) {
         if self.0.meet(Step::Append) == Fate::Panics {
@@ -222,19 +255,17 @@ impl Journal for Pen {
     }
 
     fn sync(&mut self) -> Result<(), JournalError> {
-        let covered = self.0.disk().written;
-        self.0.take(Step::Sync)?;
-        let disk = &mut *self.0.disk();
-        if disk.forgets {
-            return Ok(());
-        }
-        let name = std::thread::current().name().map(str::to_owned);
-        disk.syncers.push(name.unwrap_or_default());
-        for bytes in &disk.records[disk.synced..covered] {
-            disk.durable.extend(effects(bytes));
-        }
-        disk.synced = covered;
-        self.0.0.1.notify_all();
-        Ok(())
+        let covers = self.0.disk().written;
+        self.0.sync(covers)
+    }
+
+    fn begin_sync(&mut self) -> Result<Aside, JournalError> {
+        let covers = self.0.disk().written;
+        let paper = self.0.clone();
+        Ok(Aside { paper, covers })
+    }
+
+    fn end_sync(&mut self, end: Result<(), JournalError>) -> Result<(), JournalError> {
+        end
     }
 }

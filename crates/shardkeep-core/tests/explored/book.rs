@@ -8,9 +8,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use shardkeep_core::{
-    Borrowed, Call, Config, Deadline, Durability, Effects, Error, Handover, Journal, JournalError,
-    Keep, Loans, LogEvent, Lost, Outcome, Refused, Reservation, State, SyncMode, Ticket,
-    Transaction, Work,
+    Borrowed, Call, Config, Deadline, DetachedSync, Durability, Effects, Error, Handover, Journal,
+    JournalError, Keep, Loans, LogEvent, Lost, Outcome, Refused, Reservation, State, SyncMode,
+    Ticket, Transaction, Work,
 };
 
 use crate::world::{by, never, pause, small};
@@ -84,8 +84,44 @@ impl Pen {
     }
 }
 
+/// A sync that runs while others write.
+pub(crate) struct Aside {
+    paper: Paper,
+    covers: usize,
+}
+
+impl DetachedSync for Aside {
+    type End = Result<usize, JournalError>;
+
+    fn run(self) -> Self::End {
+        self.paper.sync(self.covers)
+    }
+}
+
+impl Paper {
+    fn sync(&self, covers: usize) -> Result<usize, JournalError> {
+        pause();
+        let mut disk = self.disk();
+        assert!(!disk.put_away, "synced after it was put away");
+        disk.syncs += 1;
+        match disk.mood {
+            Mood::FailsOnce if disk.syncs == 2 => {
+                return Err(JournalError::Failed("on purpose".to_owned()));
+            }
+            Mood::Panics if disk.syncs == 2 => {
+                drop(disk);
+                panic!("on purpose");
+            }
+            Mood::Fine | Mood::Full | Mood::FailsOnce | Mood::Panics => {}
+        }
+        disk.synced = disk.synced.max(covers);
+        Ok(covers)
+    }
+}
+
 impl Journal for Pen {
     type Synced = ();
+    type Detached = Aside;
 
     fn append(&mut self, record: &[u8]) {
         self.0.disk().records.push(record.to_vec());
@@ -102,22 +138,18 @@ impl Journal for Pen {
     }
 
     fn sync(&mut self) -> Result<(), JournalError> {
-        let covered = self.0.disk().written;
-        pause();
-        let mut disk = self.0.disk();
-        disk.syncs += 1;
-        match disk.mood {
-            Mood::FailsOnce if disk.syncs == 2 => {
-                return Err(JournalError::Failed("on purpose".to_owned()));
-            }
-            Mood::Panics if disk.syncs == 2 => {
-                drop(disk);
-                panic!("on purpose");
-            }
-            Mood::Fine | Mood::Full | Mood::FailsOnce | Mood::Panics => {}
-        }
-        disk.synced = covered;
-        Ok(())
+        let covers = self.0.disk().written;
+        self.0.sync(covers).map(|_| ())
+    }
+
+    fn begin_sync(&mut self) -> Result<Aside, JournalError> {
+        let covers = self.0.disk().written;
+        let paper = self.0.clone();
+        Ok(Aside { paper, covers })
+    }
+
+    fn end_sync(&mut self, end: Result<usize, JournalError>) -> Result<(), JournalError> {
+        end.map(|_| ())
     }
 }
 

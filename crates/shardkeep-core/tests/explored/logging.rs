@@ -29,6 +29,9 @@ scenarios![LOGGING:
     a_full_queue_turns_writers_away_when_the_log_fails,
     a_shard_is_lost_with_what_it_wrote,
     a_sync_on_request_covers_what_was_mailed,
+    writing_goes_on_beside_a_sync,
+    a_sync_beside_the_writers_fails,
+    a_close_meets_a_sync_beside,
     a_keep_with_a_log_is_dropped_without_close,
 ];
 
@@ -324,6 +327,77 @@ fn a_shard_is_lost_with_what_it_wrote() {
     join(threads);
     assert!(!library.paper.has([0, 3, 3]), "a broken work is kept");
     assert!(!library.paper.has([1, 5, 5]), "a broken change is kept");
+    library.end_failed();
+}
+
+/// Syncs, duties and the close meet where a sync needs no journal while it runs.
+fn writing_goes_on_beside_a_sync() {
+    let never_synced = Durability {
+        sync: SyncMode::Never,
+        ..always(true)
+    };
+    let library = Library::open(logged(2, never_synced), Mood::Fine);
+    let mut threads: Vec<_> = (1..3)
+        .map(|number| {
+            writes(&library, move |writer| {
+                writer.write_and_sync(0, number, number);
+            })
+        })
+        .collect();
+    threads.push(writes(&library, |writer| {
+        writer.write_only(1, 3, 3).expect("a write");
+        assert_eq!(writer.keep.on_journal(&by(never()), |_| ()), Ok(()));
+        assert!(
+            writer.paper.is_synced([1, 3, 3]),
+            "a duty came before what was queued"
+        );
+    }));
+    join(threads);
+    library.end();
+}
+
+/// The journal is put away when the sync has ended, and not before.
+fn a_close_meets_a_sync_beside() {
+    let never_synced = Durability {
+        sync: SyncMode::Never,
+        ..always(true)
+    };
+    let library = Library::open(logged(1, never_synced), Mood::Fine);
+    let threads = vec![
+        writes(&library, |writer| {
+            if writer.write_only(0, 1, 1).is_ok() {
+                // The close may come first; it syncs too.
+                drop(writer.keep.sync(&by(never())));
+            }
+        }),
+        writes(&library, |writer| {
+            let report = writer.keep.close(never());
+            assert!(report.is_clean(), "{report:?}");
+        }),
+    ];
+    join(threads);
+    library.end_closed();
+}
+
+fn a_sync_beside_the_writers_fails() {
+    let never_synced = Durability {
+        sync: SyncMode::Never,
+        ..always(true)
+    };
+    let library = Library::open(logged(1, never_synced), Mood::FailsOnce);
+    let threads = (1..4)
+        .map(|number| {
+            writes(&library, move |writer| {
+                if writer.write_only(0, number, number).is_ok()
+                    && writer.keep.sync(&by(never())).is_ok()
+                {
+                    let effect = [0, number, number];
+                    assert!(writer.paper.is_synced(effect), "not synced on request");
+                }
+            })
+        })
+        .collect();
+    join(threads);
     library.end_failed();
 }
 

@@ -209,6 +209,9 @@ fn each_planted_fault_is_noticed() {
             Fault::SyncWantedOverlooked,
             "a_sync_on_request_covers_what_was_mailed",
         ),
+        (Fault::LaterReleasedToo, "writing_goes_on_beside_a_sync"),
+        (Fault::SyncEndsUnheard, "writing_goes_on_beside_a_sync"),
+        (Fault::PutAwayDuringSync, "a_close_meets_a_sync_beside"),
         (Fault::PlaceKept, "a_full_queue_lets_writers_in_one_by_one"),
         (
             Fault::PlaceTakenAfterFailure,

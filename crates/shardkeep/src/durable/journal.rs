@@ -6,9 +6,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use shardkeep_core::{Journal, JournalError};
+use shardkeep_core::{DetachedSync, Journal, JournalError};
 use shardkeep_log::limits::PAYLOAD_BYTES_MAX;
-use shardkeep_log::{AppendError, Directory, Log, Synced, WriteError};
+use shardkeep_log::{AppendError, Directory, Log, SyncEnd, Synced, WriteError};
 
 use super::options::{DiskStep, Gate};
 use crate::effect;
@@ -43,10 +43,6 @@ impl LogJournal {
         Arc::clone(&self.bytes)
     }
 
-    fn pass(&self, step: DiskStep) -> Result<(), JournalError> {
-        self.gate.as_ref().map_or(Ok(()), |gate| (gate.0)(step))
-    }
-
     /// A batch larger than a record: as many records as it takes, each of whole effects.
     #[cold]
     fn append_in_parts(&mut self, record: &[u8]) -> Result<(), AppendError> {
@@ -56,8 +52,38 @@ impl LogJournal {
     }
 }
 
+/// A sync of the log that runs while the log is written on.
+pub struct LogSync {
+    sync: shardkeep_log::DetachedSync<Directory>,
+    gate: Option<Gate>,
+}
+
+impl DetachedSync for LogSync {
+    type End = Result<SyncEnd, JournalError>;
+
+    fn run(self) -> Self::End {
+        pass(self.gate.as_ref(), DiskStep::Sync)?;
+        Ok(self.sync.run())
+    }
+}
+
+impl fmt::Debug for LogSync {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("LogSync").field(&self.sync).finish()
+    }
+}
+
+fn pass(gate: Option<&Gate>, step: DiskStep) -> Result<(), JournalError> {
+    gate.map_or(Ok(()), |gate| (gate.0)(step))
+}
+
+fn failed(error: impl fmt::Display) -> JournalError {
+    JournalError::Failed(error.to_string())
+}
+
 impl Journal for LogJournal {
     type Synced = Synced;
+    type Detached = LogSync;
 
     fn append(&mut self, record: &[u8]) {
         let appended = if record.len() <= PAYLOAD_BYTES_MAX {
@@ -77,20 +103,29 @@ impl Journal for LogJournal {
 
     fn write(&mut self) -> Result<(), JournalError> {
         if let Some(error) = &self.failed {
-            return Err(JournalError::Failed(error.to_string()));
+            return Err(failed(error));
         }
-        self.pass(DiskStep::Write)?;
+        pass(self.gate.as_ref(), DiskStep::Write)?;
         self.log.write().map_err(|error| match error {
             WriteError::NoSpace(error) => JournalError::NoSpace(error.to_string()),
-            other => JournalError::Failed(other.to_string()),
+            other => failed(other),
         })
     }
 
     fn sync(&mut self) -> Result<Synced, JournalError> {
-        self.pass(DiskStep::Sync)?;
-        self.log
-            .sync()
-            .map_err(|error| JournalError::Failed(error.to_string()))
+        pass(self.gate.as_ref(), DiskStep::Sync)?;
+        self.log.sync().map_err(failed)
+    }
+
+    fn begin_sync(&mut self) -> Result<LogSync, JournalError> {
+        Ok(LogSync {
+            sync: self.log.begin_sync().map_err(failed)?,
+            gate: self.gate.clone(),
+        })
+    }
+
+    fn end_sync(&mut self, end: Result<SyncEnd, JournalError>) -> Result<Synced, JournalError> {
+        self.log.end_sync(end?).map_err(failed)
     }
 }
 
