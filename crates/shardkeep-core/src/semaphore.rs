@@ -88,11 +88,8 @@ mod tests {
 
     #[test]
     fn no_more_are_in_than_there_are_permits_and_all_come_in() {
-        let (semaphore, inside, passed) = (
-            Semaphore::new(3),
-            AtomicUsize::new(0),
-            AtomicUsize::new(0),
-        );
+        let (semaphore, inside, passed) =
+            (Semaphore::new(3), AtomicUsize::new(0), AtomicUsize::new(0));
         std::thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {

@@ -88,7 +88,10 @@ mod tests {
             let mut given: Vec<(u64, u64)> = Vec::new();
             for ask in 0..300_u64 {
                 let (at, tokens) = (ask * gap, 1 + ask % burst.min(3));
-                if bucket.take(tokens, begin + Duration::from_nanos(at)).is_ok() {
+                if bucket
+                    .take(tokens, begin + Duration::from_nanos(at))
+                    .is_ok()
+                {
                     given.push((at, tokens));
                 }
             }
@@ -96,7 +99,8 @@ mod tests {
                 let mut sum = 0;
                 for &(at, tokens) in &given[from..] {
                     sum += tokens;
-                    let most = u128::from(burst) * NANOS + u128::from(at - first) * u128::from(rate);
+                    let most =
+                        u128::from(burst) * NANOS + u128::from(at - first) * u128::from(rate);
                     assert!(u128::from(sum) * NANOS <= most, "{rate} {burst} {gap}");
                 }
             }

@@ -44,7 +44,9 @@ fn submit(board: &Board, body: &[u8]) -> Reply {
 /// Refused is worth another try; lost is not known to be undone.
 fn failed(error: &Error) -> Reply {
     match error {
-        Error::Refused(_) => Reply::error(503, error).retry_after(std::time::Duration::from_secs(1)),
+        Error::Refused(_) => {
+            Reply::error(503, error).retry_after(std::time::Duration::from_secs(1))
+        }
         Error::Lost(_) => Reply::error(500, error),
     }
 }

@@ -126,9 +126,7 @@ fn receive(
     buffer: &mut [u8],
     deadline: Deadline,
 ) -> io::Result<Option<usize>> {
-    let left = deadline
-        .instant()
-        .saturating_duration_since(clock::now());
+    let left = deadline.instant().saturating_duration_since(clock::now());
     if left.is_zero() {
         return Ok(None);
     }
@@ -186,7 +184,10 @@ fn parse(bytes: &[u8]) -> Result<Option<(Request, usize, usize)>, Reply> {
         }
     }
     if length > BODY_MAX {
-        return Err(Reply::error(413, format!("a task has {BODY_MAX} bytes at most")));
+        return Err(Reply::error(
+            413,
+            format!("a task has {BODY_MAX} bytes at most"),
+        ));
     }
     let request = Request {
         method: request.method.unwrap_or_default().to_owned(),

@@ -141,7 +141,9 @@ fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
         }
     }));
     let address = start(&settings, &tree, &board, &ends)?;
-    say(format_args!("ready: listening on {address} ({found} jobs from before)"));
+    say(format_args!(
+        "ready: listening on {address} ({found} jobs from before)"
+    ));
 
     // Ends by a signal or by a child that is given up: the channel has a place for the first of them.
     let end = ended.recv()?;
@@ -192,7 +194,12 @@ fn start(
         let (listener, board, seen) = (listener.clone(), board.clone(), Arc::downgrade(tree));
         let spec = ChildSpec::new(format!("http-{number}"))
             .stop_within(STOP_TIME)
-            .on_stop(move || drop(TcpStream::connect_timeout(&address, Duration::from_millis(100))));
+            .on_stop(move || {
+                drop(TcpStream::connect_timeout(
+                    &address,
+                    Duration::from_millis(100),
+                ))
+            });
         tree.start(spec, move |life| listen(&listener, life, &board, &seen))?;
     }
     Ok(address)
