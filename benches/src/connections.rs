@@ -20,7 +20,7 @@ use crate::server::{Capacity, Launch, ServerName};
 use crate::table::{Table, thousands};
 use crate::wire::generator::{self, CHECK_EVERY, Load, Pace};
 use crate::wire::protocol::{Protocol, VALUE_BYTES_USUAL, Wording};
-use crate::wire::tape::{KEYS_MAX, Script, Tape};
+use crate::wire::tape::{KEYS_MAX, Mix, Script, Tape};
 use crate::wire::{CONNECTIONS_MAX, OTHER_FILES, in_range, load, window_seconds};
 
 /// GETs per SET of the active connections.
@@ -145,7 +145,7 @@ impl Connections {
             seed: self.common.seed,
             keys: self.keys,
             distribution: Distribution::Uniform,
-            reads_per_write: READS_PER_WRITE,
+            mix: Mix::reads_per_write(READS_PER_WRITE),
             wording,
         };
         let tape = Tape::new(&script, script.length());

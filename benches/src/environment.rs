@@ -17,14 +17,16 @@ use crate::{clock, distribution};
 /// The lock file this binary was built from names the exact competitors.
 const LOCK_FILE: &str = include_str!("../../Cargo.lock");
 /// Packages whose version explains a figure.
-const PACKAGES: [&str; 7] = [
+const PACKAGES: [&str; 9] = [
     "ahash",
     "crossbeam-channel",
     "dashmap",
+    "fjall",
     "hashbrown",
     "mio",
     "papaya",
     "parking_lot",
+    "redb",
 ];
 
 /// Options every measuring command has.

@@ -32,7 +32,7 @@ pub(crate) fn record(histogram: &mut Histogram<u64>, latency: Duration, count: u
 }
 
 /// Median, smallest and largest of the rounds.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) struct Spread {
     /// The middle value; the mean of the two middle ones of an even number.
     pub(crate) median: f64,

@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 mod clock;
 mod connections;
 mod distribution;
+mod durable;
 mod embedded;
 mod environment;
 mod figures;
@@ -39,6 +40,7 @@ struct Cli {
 enum Command {
     Embedded(embedded::Embedded),
     Wire(wire::Wire),
+    Durable(durable::Durable),
     Growth(growth::Growth),
     Memory(memory::Memory),
     Connections(connections::Connections),
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Embedded(command) => command.run(),
         Command::Wire(command) => command.run(),
+        Command::Durable(command) => command.run(),
         Command::Growth(command) => command.run(),
         Command::Memory(command) => command.run(),
         Command::Connections(command) => command.run(),

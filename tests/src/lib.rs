@@ -7,9 +7,11 @@
 //! 2. A process that was started is stopped when its handle goes, also by a panic.
 //! 3. Chance comes from a printed seed.
 
+pub mod campaign;
 pub mod clock;
 pub mod differential;
 pub mod disk;
 pub mod harness;
 pub mod killing;
 pub mod random;
+pub mod writers;

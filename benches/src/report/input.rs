@@ -13,6 +13,10 @@ use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+pub(super) use self::durable::{DurableLine, DurableRow, Spread};
+
+mod durable;
+
 /// Largest result file that is read: a full suite is some megabytes.
 const FILE_BYTES_MAX: u64 = 256 * 1_024 * 1_024;
 
@@ -56,6 +60,7 @@ pub(super) enum Rows {
     Growth(Vec<GrowthRow>),
     Memory(Vec<MemoryRow>),
     Connections(Vec<ConnectionsRow>),
+    Durable(Vec<DurableRow>),
 }
 
 /// Quantile and latency, rising in both.
@@ -370,8 +375,10 @@ pub(super) fn run(file: &str, text: &str) -> Result<Run> {
         "growth" => Rows::Growth(rows(text)?),
         "memory" => Rows::Memory(rows(text)?),
         "connections" => Rows::Connections(rows(text)?),
+        "durable" => Rows::Durable(rows(text)?),
         other => bail!(
-            "command: \"{}\" is none of embedded, wire, growth, memory, connections",
+            "command: \"{}\" is none of embedded, wire, durable, growth, memory, \
+             connections",
             other.escape_debug()
         ),
     };
@@ -473,7 +480,7 @@ mod tests {
         file["command"] = json!("other");
         assert_eq!(
             refusal(&file),
-            "command: \"other\" is none of embedded, wire, growth, memory, connections"
+            "command: \"other\" is none of embedded, wire, durable, growth, memory, connections"
         );
         assert!(run("x.json", "{").is_err());
         let twice = sample::growth().to_string() + "{}";

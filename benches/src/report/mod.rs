@@ -12,6 +12,7 @@ use clap::Args;
 use crate::table::show;
 
 mod draw;
+mod durable;
 mod figure;
 mod input;
 mod latency;
@@ -37,8 +38,8 @@ const PAGE: &str = "index.html";
 
 /// Turn results into one page with plots.
 ///
-/// Reads every .json file of DIR (what embedded, wire, growth, memory and connections wrote with
-/// --json) and writes one HTML page that needs nothing else: no network, no other file; it is
+/// Reads every .json file of DIR (what embedded, wire, durable, growth, memory and connections
+/// wrote with --json) and writes one HTML page that needs nothing else: no network, no other file; it is
 /// legible in light and dark, on a phone and on paper, and without scripts. The page has:
 ///
 ///   in short     at how many points this design leads, loses, or cannot be told from the best

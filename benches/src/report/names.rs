@@ -19,7 +19,7 @@ pub(super) enum Role {
 }
 
 /// Colours in the order of the style sheet; a map and a server never stand in one drawing.
-const KNOWN: [(&str, Role, usize, Marker, &str); 15] = [
+const KNOWN: [(&str, Role, usize, Marker, &str); 19] = [
     ("owners-lend", Role::Ours, 0, Marker::Circle, ""),
     ("owners-mail", Role::Sibling, 1, Marker::Square, "7 3"),
     ("single-owner", Role::Sibling, 2, Marker::Diamond, "2 3"),
@@ -35,6 +35,10 @@ const KNOWN: [(&str, Role, usize, Marker, &str); 15] = [
     ("valkey", Role::Rival, 5, Marker::Square, "9 3 2 3"),
     ("memcached", Role::Rival, 4, Marker::Down, "7 3"),
     ("echo", Role::Floor, 10, Marker::Bar, "2 3"),
+    ("redb-grouped", Role::Rival, 6, Marker::Hexagon, "7 3"),
+    ("redb", Role::Rival, 3, Marker::Up, ""),
+    ("fjall-grouped", Role::Rival, 7, Marker::Pentagon, "3 2"),
+    ("fjall", Role::Rival, 4, Marker::Down, "9 3 2 3"),
 ];
 
 /// What nobody else has.

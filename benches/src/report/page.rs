@@ -4,11 +4,11 @@
 //! 2. Rows of two files never stand in one figure: they were not measured side by side.
 
 use super::figure::{Data, verdicts};
-use super::input::{Machine, Rows, Run};
+use super::input::{DurableRow, Machine, Rows, Run};
 use super::markup::Element;
 use super::number::{date, grouped};
 use super::part::{Part, PointTable};
-use super::{maps, others, servers};
+use super::{durable, maps, others, servers};
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -16,7 +16,7 @@ const SCRIPT: &str = include_str!("page.js");
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'";
 
 /// Sections in their order: the command, where to jump, the heading, what it asks.
-const SECTIONS: [(&str, &str, &str, &str); 5] = [
+const SECTIONS: [(&str, &str, &str, &str); 6] = [
     (
         "embedded",
         "maps",
@@ -35,6 +35,12 @@ const SECTIONS: [(&str, &str, &str, &str); 5] = [
         "Servers over TCP",
         "The same machine runs the server and the generator of its load. All servers are asked in \
          turn, round after round.",
+    ),
+    (
+        "durable",
+        "durable",
+        "Writes that are kept",
+        "Nothing acknowledged may be lost. What does that cost, beside those who promise the same?",
     ),
     (
         "memory",
@@ -156,6 +162,7 @@ fn part(rows: &Rows) -> Part {
         Rows::Growth(rows) => others::growth(rows),
         Rows::Memory(rows) => others::memory(rows),
         Rows::Connections(rows) => others::connections(rows),
+        Rows::Durable(rows) => durable::part(rows),
     }
 }
 
@@ -307,6 +314,13 @@ fn server_versions(run: &Run) -> Vec<String> {
         Rows::Servers(rows) => rows.iter().map(|row| row.version.clone()).collect(),
         Rows::Memory(rows) => rows.iter().map(|row| row.version.clone()).collect(),
         Rows::Connections(rows) => rows.iter().map(|row| row.version.clone()).collect(),
+        Rows::Durable(rows) => rows
+            .iter()
+            .filter_map(|row| match row {
+                DurableRow::Line(line) => Some(line.version.clone()),
+                DurableRow::Disk(_) | DurableRow::Bar(_) => None,
+            })
+            .collect(),
         Rows::Maps(_) | Rows::Growth(_) => Vec::new(),
     };
     versions.retain(|version| !version.is_empty());

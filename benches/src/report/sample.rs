@@ -3,8 +3,15 @@
 use serde_json::{Value, json};
 
 /// One file of every command.
-pub(super) fn all() -> [Value; 5] {
-    [embedded(), wire(), growth(), memory(), connections()]
+pub(super) fn all() -> [Value; 6] {
+    [
+        embedded(),
+        wire(),
+        durable(),
+        growth(),
+        memory(),
+        connections(),
+    ]
 }
 
 fn file(command: &str, results: &[Value]) -> Value {
@@ -168,6 +175,47 @@ pub(super) fn wire() -> Value {
         add(change, 50e3, 50e3);
     }
     file("wire", &rows)
+}
+
+/// Results of `durable`, every part.
+pub(super) fn durable() -> Value {
+    let spread = |value: f64| json!({"median": value, "min": value * 0.9, "max": value * 1.1});
+    let line = |part: &str, who: &str, what: &str, ops: f64| {
+        json!({
+            "kind": "line", "part": part, "who": who, "version": format!("{who} 1"), "what": what,
+            "clients": 50, "pipeline": 1, "window_us": null, "entries": 1_000, "value_bytes": 64,
+            "ops_per_s": spread(ops), "cpu_us_per_op": spread(3.0), "memory_mb": null,
+            "latency": {"samples": 9, "p50_us": 1e8 / ops, "p99_us": 1e9 / ops, "p999_us": 1e10 / ops},
+            "seconds": null, "wrong": 0, "rounds": [],
+        })
+    };
+    let mut rows = vec![json!({
+        "kind": "disk", "file_system": "ext4 on <disk>", "sync_us": spread(120.0),
+    })];
+    for (part, rival) in [("embedded", "redb"), ("wire", "redis")] {
+        rows.push(line(part, "shardkeep", "always", 50e3));
+        rows.push(line(part, rival, "always", 40e3));
+    }
+    for window in [0, 100] {
+        let mut row = line("window", "shardkeep", "always", 45e3);
+        row["window_us"] = json!(window);
+        rows.push(row);
+    }
+    for what in ["no snapshot", "snapshots"] {
+        rows.push(line("snapshot", "shardkeep", what, 60e3));
+        let mut row = line("recovery", "shardkeep", what, 60e3);
+        row["ops_per_s"] = Value::Null;
+        row["latency"] = Value::Null;
+        row["seconds"] = spread(1.5);
+        rows.push(row);
+    }
+    for (asked, reached) in [(json!(1.0), json!(true)), (json!(1.3), json!(false))] {
+        rows.push(json!({
+            "kind": "bar", "part": "wire", "of": "always, 50 x 1", "figure": "ops_per_s",
+            "against": "redis", "asked": asked, "ratio": spread(1.25), "reached": reached,
+        }));
+    }
+    file("durable", &rows)
 }
 
 /// Results of `growth`.

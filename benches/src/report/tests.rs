@@ -107,6 +107,13 @@ fn every_command_has_its_section_and_every_question_its_figure() {
         "How long does a reply usually take as the rate rises? (p50)",
         "How long does the slowest in a hundred take? (p99)",
         "How long does the slowest in a thousand take? (p99.9)",
+        "Writes that are kept",
+        "What was asked, and what it came to",
+        "How many writes of a library are on the disk in a second?",
+        "How many writes does a server acknowledge under the same promise?",
+        "What does a write window buy where a sync comes before the answer?",
+        "How long does the slowest in a hundred take while snapshots are taken?",
+        "How long from the start of a server to its first answer?",
         "How much memory does a key take?",
         "What does an idle connection cost?",
     ];
@@ -170,7 +177,7 @@ fn what_is_absent_is_said() {
     for file in sample::all() {
         let html = page_of(std::slice::from_ref(&file));
         check(&html);
-        assert_eq!(html.matches("there are no results of").count(), 4);
+        assert_eq!(html.matches("there are no results of").count(), 5);
     }
     let mut old = sample::embedded();
     for row in old["results"].as_array_mut().unwrap() {
@@ -243,6 +250,15 @@ fn the_server_that_echoes_stands_beside_the_others() {
     for question in questions {
         assert_eq!(html.matches(&format!("<h3>{question}")).count(), 1);
     }
+}
+
+#[test]
+fn what_was_asked_of_durability_and_not_reached_is_said_first() {
+    let html = page_of(&[sample::durable()]);
+    assert!(html.contains("1 of what was asked was not reached"));
+    assert!(html.contains("1.25x of redis, asked 1.30x"));
+    assert!(html.contains("1 of what was asked was reached"));
+    assert!(html.contains("ext4 on &lt;disk&gt;"));
 }
 
 #[test]

@@ -15,15 +15,17 @@ use crossbeam_channel::{Receiver, bounded};
 use rustix::process::{Pid, Signal, kill_process};
 
 use self::programs::Start;
-pub(crate) use self::programs::{Capacity, Launch, ServerName};
+pub(crate) use self::programs::{Capacity, Keep, Launch, Promise, ServerName};
 use crate::threads;
 
 pub(crate) mod echo;
 pub(crate) mod process;
 mod programs;
 
-/// Longest start of an empty server.
+/// Longest start of a server that has nothing to read.
 const START_MAX: Duration = Duration::from_secs(10);
+/// Longest start of a server that reads what it kept: several gigabytes.
+const RECOVERY_MAX: Duration = Duration::from_secs(120);
 /// Longest stop before it is killed; a server that has drained has nothing to do.
 const STOP_MAX: Duration = Duration::from_secs(5);
 /// Lines of a server's log kept until it is ready, for the message when it does not start: more than
@@ -52,10 +54,44 @@ impl Launch {
     /// The program is missing, ends, or is not ready within [`START_MAX`]; the message has what
     /// it said.
     pub(crate) fn start(&self, name: ServerName, capacity: Capacity) -> Result<Server> {
+        let mut server = self.spawn(name, capacity, None)?;
+        server.wait_until_ready(START_MAX)?;
+        if name == ServerName::Memcached {
+            quieten(server.address).context("make memcached quiet")?;
+        }
+        Ok(server)
+    }
+
+    /// The same of a server that keeps what it is told, and has read what it kept before.
+    ///
+    /// # Errors
+    /// The program is missing, ends, or is not ready within [`RECOVERY_MAX`].
+    pub(crate) fn start_kept(
+        &self,
+        name: ServerName,
+        capacity: Capacity,
+        keep: &Keep,
+    ) -> Result<Server> {
+        let mut server = self.spawn(name, capacity, Some(keep))?;
+        server.wait_until_ready(RECOVERY_MAX)?;
+        Ok(server)
+    }
+
+    /// Starts a server and does not wait. One that keeps something listens at its
+    /// [`address`](Server::address) soon after; of others that is known when they are ready.
+    ///
+    /// # Errors
+    /// The program is missing, or cannot be started.
+    pub(crate) fn spawn(
+        &self,
+        name: ServerName,
+        capacity: Capacity,
+        keep: Option<&Keep>,
+    ) -> Result<Server> {
         let Start {
             mut command,
             address: known_address,
-        } = self.prepare(name, capacity)?;
+        } = self.prepare(name, capacity, keep)?;
         command.stdin(Stdio::null());
         if name.logs_to_output() {
             command.stdout(Stdio::piped()).stderr(Stdio::null());
@@ -83,7 +119,7 @@ impl Launch {
         })?;
         let unknown = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
         let address = known_address.unwrap_or(unknown);
-        let mut server = Server {
+        Ok(Server {
             name,
             version,
             address,
@@ -91,12 +127,7 @@ impl Launch {
             child,
             log,
             reader: Some(reader),
-        };
-        server.wait_until_ready()?;
-        if name == ServerName::Memcached {
-            quieten(server.address).context("make memcached quiet")?;
-        }
-        Ok(server)
+        })
     }
 }
 
@@ -158,8 +189,8 @@ impl Server {
         self.pid
     }
 
-    fn wait_until_ready(&mut self) -> Result<()> {
-        let deadline = crossbeam_channel::after(START_MAX);
+    fn wait_until_ready(&mut self, longest: Duration) -> Result<()> {
+        let deadline = crossbeam_channel::after(longest);
         let text = self.name.ready_text();
         let mut said = String::new();
         loop {
@@ -183,7 +214,7 @@ impl Server {
             }
         }
         Err(anyhow!(
-            "{} did not become ready within {START_MAX:?}:\n{said}",
+            "{} did not become ready within {longest:?}:\n{said}",
             self.name.label()
         ))
     }

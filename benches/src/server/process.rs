@@ -78,6 +78,33 @@ pub(crate) fn resident_bytes(pid: u32) -> Result<u64> {
     Ok(pages * rustix::param::page_size() as u64)
 }
 
+/// Resident bytes of `pid` and what its children have beside it: after a fork, the pages that one of the
+/// two has changed. A child that ends meanwhile counts nothing.
+///
+/// # Errors
+/// The process has ended.
+pub(crate) fn resident_bytes_of_family(pid: u32) -> Result<u64> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    let own_of_children = children
+        .unwrap_or_default()
+        .split_whitespace()
+        .filter_map(|child| fs::read_to_string(format!("/proc/{child}/smaps_rollup")).ok())
+        .map(|text| private_bytes(&text))
+        .sum::<u64>();
+    Ok(resident_bytes(pid)? + own_of_children)
+}
+
+/// What nobody shares, of a `smaps_rollup`.
+fn private_bytes(rollup: &str) -> u64 {
+    let of = |line: &str| -> Option<u64> {
+        let (name, rest) = line.split_once(':')?;
+        let private = matches!(name, "Private_Clean" | "Private_Dirty");
+        let kib: u64 = rest.split_whitespace().next()?.parse().ok()?;
+        private.then_some(kib * 1_024)
+    };
+    rollup.lines().filter_map(of).sum()
+}
+
 /// Raises the limit of open files to at least `needed`, for this process and those it starts.
 ///
 /// # Errors
@@ -122,6 +149,15 @@ mod tests {
         let stat = "42 (a) b (c) S 1 2 3 4 5 6 7 8 9 10 70 30 0 0 20 0";
         assert_eq!(ticks(stat), Some((70, 30)));
         assert_eq!(ticks("42 (a) S 1"), None);
+    }
+
+    #[test]
+    fn only_private_pages_of_a_child_count() {
+        let rollup = "00-ff ---p 00 00:00 0 [rollup]\nRss: 90 kB\nShared_Dirty: 50 kB\n\
+                      Private_Clean: 8 kB\nPrivate_Dirty:  32 kB\nPrivate_Hugetlb: 1 kB\n";
+        assert_eq!(private_bytes(rollup), 40 * 1_024);
+        let pid = std::process::id();
+        assert!(resident_bytes_of_family(pid).unwrap() > 0);
     }
 
     #[test]

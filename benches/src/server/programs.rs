@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
@@ -119,6 +120,74 @@ impl Capacity {
     }
 }
 
+/// What outlives a server, and how surely.
+#[derive(Clone, Debug)]
+pub(crate) struct Keep {
+    /// The directory, which exists.
+    pub(crate) dir: PathBuf,
+    /// What an acknowledged write survives.
+    pub(crate) promise: Promise,
+    /// The write window, for servers that have one; `None` is their default.
+    pub(crate) window: Option<Duration>,
+}
+
+/// What an acknowledged write survives, in the words of this project; others have their own for the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Promise {
+    /// A power cut: it is synced first (redis: `appendfsync always`)
+    Always,
+    /// A power cut, but for the last second (redis: `appendfsync everysec`)
+    Interval,
+    /// What the last snapshot contains; redis keeps no log then, ours always does
+    Snapshots,
+}
+
+impl Promise {
+    /// As written in results.
+    pub(crate) const fn label(self) -> &'static str {
+        match self {
+            Self::Always => "always",
+            Self::Interval => "interval",
+            Self::Snapshots => "snapshots",
+        }
+    }
+
+    /// As `--sync` of ours wants it.
+    const fn sync(self) -> &'static str {
+        match self {
+            Self::Always => "always",
+            Self::Interval | Self::Snapshots => "interval",
+        }
+    }
+}
+
+impl Keep {
+    /// For ours. Snapshots are taken when the load says so, never by themselves.
+    fn of_shardkeep(&self, command: &mut Command) {
+        command.arg("--dir").arg(&self.dir);
+        command.args(["--sync", self.promise.sync(), "--snapshot-log-bytes", "0"]);
+        if let Some(window) = self.window {
+            command.args(["--write-window", &format!("{}us", window.as_micros())]);
+        }
+    }
+
+    /// For redis: a log that is a log and nothing else, never rewritten by itself.
+    fn of_redis(&self, command: &mut Command) {
+        let appendfsync = match self.promise {
+            Promise::Always => "always",
+            Promise::Interval => "everysec",
+            Promise::Snapshots => {
+                command.args(["--appendonly", "no", "--dir"]).arg(&self.dir);
+                return;
+            }
+        };
+        command.args(["--appendonly", "yes", "--appendfsync", appendfsync]);
+        command.args(["--aof-use-rdb-preamble", "no"]);
+        command.args(["--auto-aof-rewrite-percentage", "0"]);
+        command.arg("--dir").arg(&self.dir);
+    }
+}
+
 /// How to find and start servers.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Launch {
@@ -191,19 +260,41 @@ impl Launch {
         }
     }
 
-    pub(super) fn prepare(&self, name: ServerName, capacity: Capacity) -> Result<Start> {
+    /// How to start a server, in memory or with what it keeps. One that keeps something listens where
+    /// we say, so that it can be asked before it is ready.
+    pub(super) fn prepare(
+        &self,
+        name: ServerName,
+        capacity: Capacity,
+        keep: Option<&Keep>,
+    ) -> Result<Start> {
         let mut command = Command::new(self.program(name)?);
         let clients = (capacity.clients + OTHER_CLIENTS).to_string();
         let address = match name {
             ServerName::Shardkeep => {
-                command.args(["serve", "--bind", "127.0.0.1:0", "--max-clients", &clients]);
+                let address = match keep {
+                    Some(_) => Some(free_address()?),
+                    None => None,
+                };
+                let bind = address.unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+                command.args(["serve", "--bind", &bind.to_string()]);
+                command.args(["--max-clients", &clients]);
+                if let Some(keep) = keep {
+                    keep.of_shardkeep(&mut command);
+                }
                 command.args(&self.shardkeep_arg);
-                None
+                address
             }
             ServerName::Redis | ServerName::Valkey => {
                 let address = free_address()?;
                 command.args(["--port", &address.port().to_string(), "--bind", "127.0.0.1"]);
-                command.args(["--save", "", "--appendonly", "no", "--daemonize", "no"]);
+                command.args(["--save", "", "--daemonize", "no"]);
+                match keep {
+                    Some(keep) => keep.of_redis(&mut command),
+                    None => {
+                        command.args(["--appendonly", "no"]);
+                    }
+                }
                 command.args(["--loglevel", "notice", "--maxclients", &clients]);
                 Some(address)
             }

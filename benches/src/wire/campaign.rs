@@ -13,7 +13,7 @@ use super::outcome::{Asked, Outcome, Setting, Shown};
 use super::plan::{self, Plan, Point, Rhythm};
 use super::protocol::{KEY_BYTES, Protocol, Wording};
 use super::tables::table;
-use super::tape::{Script, Tape};
+use super::tape::{Mix, Script, Tape};
 use crate::environment::describe;
 use crate::progress::Progress;
 use crate::server::process::{pin_to, resident_bytes};
@@ -201,10 +201,10 @@ impl<'a> Campaign<'a> {
                 seed: self.wire.common.seed,
                 keys: self.wire.keys,
                 distribution: point.distribution,
-                reads_per_write: if server.name().stores() {
-                    self.wire.reads_per_write
+                mix: if server.name().stores() {
+                    Mix::reads_per_write(self.wire.reads_per_write)
                 } else {
-                    0
+                    Mix::Reads
                 },
                 wording: Wording {
                     protocol,

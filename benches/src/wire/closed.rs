@@ -32,11 +32,13 @@ impl Line {
     }
 
     /// Reads what has arrived; when the bundle is answered, sends the next. `record` learns of every
-    /// moment replies came: since when they were awaited, the moment, how many.
+    /// moment replies came: since when they were awaited, the moment, how many. Where the server has
+    /// `closed`, no later event says so: then it reads to the end, which is an error.
     fn receive(
         &mut self,
         load: &Load<'_>,
         shared: &mut Shared<'_>,
+        closed: bool,
         mut record: impl FnMut(Instant, Instant, u64),
     ) -> Result<()> {
         loop {
@@ -44,11 +46,11 @@ impl Line {
             if received.replies > 0 {
                 let now = clock::now();
                 record(self.sent_at, now, received.replies as u64);
-                if self.connection.in_flight() == 0 {
+                if self.connection.in_flight() == 0 && !closed {
                     return self.begin(load, now);
                 }
             }
-            if !received.more {
+            if !received.more && !closed {
                 return Ok(());
             }
         }
@@ -94,7 +96,8 @@ pub(super) fn drive(
         for event in &events {
             let line = &mut lines[event.token().0];
             line.connection.send(load.tape)?;
-            line.receive(load, &mut shared, |sent_at, now, count| {
+            let closed = event.is_read_closed();
+            line.receive(load, &mut shared, closed, |sent_at, now, count| {
                 if phase == MEASURE {
                     figures::record(&mut latencies, now - sent_at, count);
                 }
@@ -182,6 +185,39 @@ mod tests {
         let (latencies, wrong) = drive_against(|_key| b"$-1\r\n".to_vec()).unwrap();
         assert_eq!(wrong, latencies.len());
         assert!(wrong >= (REPLIES - PIPELINE) as u64);
+    }
+
+    #[test]
+    fn a_server_that_closes_behind_its_last_reply_and_goes_on_reading_is_noticed() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (phase, counter) = (AtomicU8::new(MEASURE), AtomicU64::new(0));
+        let tape = tape(100, 64);
+        let load = Load {
+            tape: &tape,
+            check_every: None,
+            connections: 1,
+            pipeline: 1,
+            threads: 1,
+            warm_up: Duration::ZERO,
+            window: Duration::ZERO,
+            seed: 1,
+            pace: Pace::Closed,
+        };
+        let error = std::thread::scope(|scope| {
+            threads::spawn_scoped(scope, "server", move || {
+                let (mut stream, _peer) = listener.accept().unwrap();
+                stream.write_all(&value_reply(1, 64)).unwrap();
+                stream.shutdown(std::net::Shutdown::Write).unwrap();
+                // Until the client gives up.
+                let _read = std::io::copy(&mut stream, &mut std::io::sink());
+            })
+            .unwrap();
+            let stream = Connection::open(address, tape.wording()).unwrap();
+            let error = drive(&load, vec![Connection::new(stream, 0)], &phase, &counter);
+            error.unwrap_err().to_string()
+        });
+        assert_eq!(error, "the server closed the connection");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use clap::ValueEnum;
 use serde::Serialize;
 
-use super::value::push_value;
+pub(crate) use super::value::push_value;
 
 /// Bytes of every key: `key:` and ten digits.
 pub(crate) const KEY_BYTES: usize = 14;

@@ -208,7 +208,7 @@ fn says_no(line: &[u8], request: Request) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::protocol::constant_reply;
-    use super::super::tape::{Script, Tape};
+    use super::super::tape::{Mix, Script, Tape};
     use super::super::value::push_value;
     use super::*;
     use crate::keys::Distribution;
@@ -225,7 +225,7 @@ mod tests {
             seed: 1,
             keys: 100,
             distribution: Distribution::Uniform,
-            reads_per_write: 1,
+            mix: Mix::reads_per_write(1),
             wording: wording(Protocol::Resp2, 64),
         };
         let tape = Tape::new(&script, 64);

@@ -5,6 +5,7 @@
 //! 1. `bounds[i]..bounds[i + 1]` are the bytes of request `i`.
 //! 2. The length of a tape is a power of two, so any pipeline that is one divides it.
 
+use std::num::NonZeroU32;
 use std::ops::Range;
 
 use super::PIPELINE_MAX;
@@ -47,6 +48,42 @@ impl Request {
     }
 }
 
+/// How many of the requests read, and how many write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mix {
+    /// GETs
+    Reads,
+    /// SETs
+    Writes,
+    /// So many GETs per SET
+    ReadsPerWrite(NonZeroU32),
+}
+
+impl Mix {
+    /// As `--reads-per-write` says it: 0 for no SETs at all.
+    pub(crate) fn reads_per_write(reads: u32) -> Self {
+        NonZeroU32::new(reads).map_or(Self::Reads, Self::ReadsPerWrite)
+    }
+
+    /// Of how many requests one writes, on average; none of 0.
+    const fn one_write_in(self) -> u64 {
+        match self {
+            Self::Reads => 0,
+            Self::Writes => 1,
+            Self::ReadsPerWrite(reads) => reads.get() as u64 + 1,
+        }
+    }
+
+    /// Whether the next request writes. What is certain draws nothing.
+    fn writes(self, random: &mut Random) -> bool {
+        match self {
+            Self::Reads => false,
+            Self::Writes => true,
+            Self::ReadsPerWrite(_) => random.below(self.one_write_in()) == 0,
+        }
+    }
+}
+
 /// What a tape is made of.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Script {
@@ -56,8 +93,8 @@ pub(crate) struct Script {
     pub(crate) keys: u64,
     /// How the requests spread over them.
     pub(crate) distribution: Distribution,
-    /// Reads per write; 0 means reads only.
-    pub(crate) reads_per_write: u32,
+    /// Reads and writes.
+    pub(crate) mix: Mix,
     /// The language.
     pub(crate) wording: Wording,
 }
@@ -65,9 +102,9 @@ pub(crate) struct Script {
 impl Script {
     /// How many requests fit on a tape.
     pub(crate) fn length(&self) -> usize {
-        let written = match self.reads_per_write {
+        let written = match self.mix.one_write_in() {
             0 => 0,
-            reads => self.wording.value_bytes / (reads as usize + 1),
+            requests => self.wording.value_bytes / requests as usize,
         };
         let fit = TAPE_BYTES / (OVERHEAD_BYTES + written);
         let power = 1 << fit.ilog2();
@@ -100,10 +137,9 @@ impl Tape {
             requests: Vec::with_capacity(length),
             wording: script.wording,
         };
-        let reads = script.reads_per_write;
         for _ in 0..length {
             let key = keys.draw(&mut random);
-            let set = reads > 0 && random.below(u64::from(reads) + 1) == 0;
+            let set = script.mix.writes(&mut random);
             if set {
                 script.wording.push_set(&mut tape.bytes, key);
             } else {
@@ -161,7 +197,7 @@ mod tests {
             seed: 3,
             keys: 100,
             distribution: Distribution::Uniform,
-            reads_per_write,
+            mix: Mix::reads_per_write(reads_per_write),
             wording: Wording {
                 protocol: Protocol::Resp2,
                 value_bytes,
@@ -212,6 +248,12 @@ mod tests {
                 .count()
         };
         assert_eq!(sets(0), 0);
+        let writes = Script {
+            mix: Mix::Writes,
+            ..script(0, 64)
+        };
+        let tape = Tape::new(&writes, 64);
+        assert!(tape.requests.iter().all(|request| request.is_set()));
         let share = sets(10) as f64 / 65_536.0;
         assert!((share - 1.0 / 11.0).abs() < 0.005, "{share}");
     }

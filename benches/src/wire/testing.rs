@@ -14,7 +14,7 @@ use super::connection::Connection;
 use super::generator::{self, Load, Pace, Schedule, Window};
 use super::protocol::{GET_BYTES, Protocol, Wording};
 use super::saturation::Saturated;
-use super::tape::{Script, Tape};
+use super::tape::{Mix, Script, Tape};
 use super::value::push_value;
 use crate::keys::Distribution;
 use crate::{clock, threads};
@@ -25,7 +25,7 @@ pub(super) fn tape(keys: u64, value_bytes: usize) -> Tape {
         seed: 1,
         keys,
         distribution: Distribution::Uniform,
-        reads_per_write: 0,
+        mix: Mix::Reads,
         wording: Wording {
             protocol: Protocol::Resp2,
             value_bytes,

@@ -76,6 +76,13 @@ impl<S: State> Acquisition<S> {
         }
     }
 
+    /// With the first of its shards in hand already.
+    pub(crate) fn beginning_with(mut self, loans: Vec<Loan<S>>) -> Self {
+        debug_assert!(self.loans.is_empty() && loans.len() <= self.shards.len());
+        self.loans = loans;
+        self
+    }
+
     pub(crate) fn call(&self) -> &Call {
         &self.call
     }

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::thread::{Builder, Scope};
 
 use crate::cancel::CancelToken;
@@ -65,7 +66,7 @@ impl<E: std::error::Error + 'static> std::error::Error for Failure<E> {
 pub struct FailFast<'scope, 'env: 'scope, E> {
     scope: &'scope Scope<'scope, 'env>,
     token: CancelToken,
-    first: &'env First<E>,
+    first: Arc<First<E>>,
 }
 
 struct First<E>(Mutex<Option<Failure<E>>>);
@@ -78,7 +79,7 @@ impl<E> First<E> {
     }
 }
 
-impl<'scope, E: Send> FailFast<'scope, '_, E> {
+impl<'scope, E: Send + 'scope> FailFast<'scope, '_, E> {
     /// Cancelled by the first failure, and by the token that the group was started under.
     #[must_use]
     pub fn token(&self) -> &CancelToken {
@@ -91,7 +92,8 @@ impl<'scope, E: Send> FailFast<'scope, '_, E> {
         name: impl Into<String>,
         body: impl FnOnce(&CancelToken) -> Result<(), E> + Send + 'scope,
     ) {
-        let (thread, token, first) = (name.into(), self.token.clone(), self.first);
+        let (thread, token) = (name.into(), self.token.clone());
+        let first = Arc::clone(&self.first);
         let name = thread.clone();
         let run = move || {
             let failure = match catch_unwind(AssertUnwindSafe(|| body(&token))) {
@@ -139,17 +141,17 @@ impl<'scope, E: Send> FailFast<'scope, '_, E> {
 ///
 /// # Errors
 /// The first failure.
-pub fn fail_fast<T, E: Send>(
+pub fn fail_fast<'env, T, E: Send + 'env>(
     under: &CancelToken,
-    body: impl for<'scope, 'env> FnOnce(&FailFast<'scope, 'env, E>) -> Result<T, E>,
+    body: impl for<'scope> FnOnce(&FailFast<'scope, 'env, E>) -> Result<T, E>,
 ) -> Result<T, Failure<E>> {
-    let first = First(Mutex::new(None));
+    let first = Arc::new(First(Mutex::new(None)));
     let token = under.child();
     let done = std::thread::scope(|scope| {
         let group = FailFast {
             scope,
             token: token.clone(),
-            first: &first,
+            first: Arc::clone(&first),
         };
         match catch_unwind(AssertUnwindSafe(|| body(&group))) {
             Ok(Ok(done)) => Some(done),
@@ -195,13 +197,15 @@ mod tests {
         let (count, under) = (std::sync::atomic::AtomicUsize::new(0), CancelToken::new());
         let done = fail_fast::<_, String>(&under, |group| {
             for number in 0..4 {
-                group.spawn(format!("t{number}"), |_| Ok(()));
+                group.spawn(format!("t{number}"), |_| {
+                    count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    Ok(())
+                });
             }
-            count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             Ok(7)
         });
         assert_eq!(done.unwrap(), 7);
-        assert_eq!(count.into_inner(), 1);
+        assert_eq!(count.into_inner(), 4);
         assert!(!under.is_cancelled());
     }
 

@@ -56,6 +56,8 @@ pub enum Fault {
     WaitersLeftAtTheDoor,
     /// What a broken change has written is kept.
     BrokenChangeKept,
+    /// A map that a panic left half changed is used again.
+    BrokenMapReused,
 }
 
 #[cfg(not(any(shuttle, loom)))]

@@ -136,6 +136,12 @@ impl Effects {
         self.unsynced.as_ref().map_or(0, Unsynced::newest)
     }
 
+    /// Whether batch `number` is known to be durable.
+    #[must_use]
+    pub fn is_durable(&self, number: u64) -> bool {
+        (self.unsynced.as_ref()).is_none_or(|unsynced| unsynced.is_durable(number))
+    }
+
     /// From here on the batch `number` is gathered; everything up to `synced` is durable.
     pub(crate) fn begin(&mut self, number: u64, synced: u64) {
         self.number = number;

@@ -308,11 +308,29 @@ impl<S: State> Keep<S> {
     /// # Panics
     /// When `shards` is not ascending or names a shard that does not exist.
     pub fn acquire(&self, shards: &[usize], call: Call) -> Result<Loans<S>, Error> {
-        if let Some(why) = self.shared.admits_nothing() {
-            return Err(why.into());
+        self.acquire_with(shards, || call)
+    }
+
+    /// As [`Keep::acquire`]; `call` is asked only when one of them is away.
+    ///
+    /// # Errors
+    /// As for [`Keep::acquire`].
+    ///
+    /// # Panics
+    /// As for [`Keep::acquire`].
+    pub fn acquire_with(
+        &self,
+        shards: &[usize],
+        call: impl FnOnce() -> Call,
+    ) -> Result<Loans<S>, Error> {
+        let loans = self.borrow_first(shards)?;
+        if loans.len() == shards.len() {
+            return Ok(Loans::new(loans));
         }
         let shared = Arc::clone(&self.shared);
-        Acquisition::new(shared, shards.to_vec(), call, Patience::Sleep).wait()
+        Acquisition::new(shared, shards.to_vec(), call(), Patience::Sleep)
+            .beginning_with(loans)
+            .wait()
     }
 
     /// Gets all of `shards` (ascending) in hand if none of them is away. Never waits and never
@@ -324,6 +342,16 @@ impl<S: State> Keep<S> {
     /// # Panics
     /// When `shards` is not ascending.
     pub fn try_acquire(&self, shards: &[usize]) -> Result<Loans<S>, Refused> {
+        let loans = self.borrow_first(shards)?;
+        let Some(&shard) = shards.get(loans.len()) else {
+            return Ok(Loans::new(loans));
+        };
+        drop(Loans::new(loans));
+        Err(self.count_refused(shard, Refused::Busy { shard }))
+    }
+
+    /// Borrows `shards` from the first on, up to one that is away.
+    fn borrow_first(&self, shards: &[usize]) -> Result<Vec<Loan<S>>, Refused> {
         assert!(
             shards.windows(2).all(|pair| pair[0] < pair[1]),
             "shards must be ascending"
@@ -334,15 +362,15 @@ impl<S: State> Keep<S> {
         let mut loans = Vec::with_capacity(shards.len());
         for &shard in shards {
             let Some(loan) = self.shared.borrow_served(shard) else {
-                drop(Loans::new(loans));
-                return Err(self.count_refused(shard, Refused::Busy { shard }));
+                break;
             };
             if loan.shard().closed {
+                drop(Loans::new(loans));
                 return Err(Refused::Closed);
             }
             loans.push(loan.travel());
         }
-        Ok(Loans::new(loans))
+        Ok(loans)
     }
 
     fn count_refused(&self, shard: usize, why: Refused) -> Refused {
@@ -418,9 +446,12 @@ impl<S: State> Keep<S> {
     #[must_use]
     pub fn shard_stats(&self, index: usize) -> ShardStats {
         let beside = self.shared.beside(index);
-        beside
-            .counters
-            .snapshot(index, self.shared.borrowed(index), beside.mailbox.depth())
+        beside.counters.snapshot(
+            index,
+            self.shared.borrowed(index),
+            beside.mailbox.depth(),
+            beside.gone.load(std::sync::atomic::Ordering::Acquire),
+        )
     }
 
     /// Stops admitting, finishes what was admitted (mail, and transactions sent to an owner), closes

@@ -317,7 +317,7 @@ impl<S: State> Drop for Loans<S> {
             let Some(shard) = loan.shard.take() else {
                 continue;
             };
-            if loan.changing > 0 {
+            if loan.changing > 0 && !is_planted(Fault::BrokenMapReused) {
                 loan.shared.report_lost(loan.index, shard);
             } else {
                 loan.shared.put(loan.index, shard);

@@ -99,9 +99,16 @@ impl ShardCounters {
         self.waited_us_max.at_least(us);
     }
 
-    pub(crate) fn snapshot(&self, shard: usize, borrowed: u64, depth: usize) -> ShardStats {
+    pub(crate) fn snapshot(
+        &self,
+        shard: usize,
+        borrowed: u64,
+        depth: usize,
+        is_lost: bool,
+    ) -> ShardStats {
         ShardStats {
             shard,
+            is_lost,
             depth,
             depth_max: self.depth_max.get(),
             borrowed,
@@ -135,6 +142,8 @@ impl ShardCounters {
 pub struct ShardStats {
     /// The shard.
     pub shard: usize,
+    /// It was lost and is not back yet: its work is refused.
+    pub is_lost: bool,
     /// Works in its mailbox now.
     pub depth: usize,
     /// Works in its mailbox at most.

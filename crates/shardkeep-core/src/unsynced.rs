@@ -76,6 +76,11 @@ impl Unsynced {
         self.undurable(self.newest)
     }
 
+    /// Whether batch `number` is durable, as far as is known here.
+    pub(crate) fn is_durable(&self, number: u64) -> bool {
+        number <= self.synced
+    }
+
     fn undurable(&self, number: u64) -> u64 {
         if number > self.synced { number } else { 0 }
     }

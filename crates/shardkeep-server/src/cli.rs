@@ -18,12 +18,14 @@ use std::time::Duration;
 use clap::Parser as _;
 use crossbeam_channel::{Receiver, never, select};
 use shardkeep::durable::{self, Directory};
+use shardkeep::engine::fail_point;
 
-use crate::config::{Cli, Command, ImportFlags, Machine, Outside, Resolved, ServeFlags, Settings};
+use crate::config::{Cli, Command, ImportFlags, Machine, Outside, Resolved, ServeFlags};
 use crate::notify::{self, Notifier, State};
+use crate::operator::OperatorWatch;
 use crate::rdb;
 use crate::rlimit;
-use crate::say::say;
+use crate::say::{self, say};
 use crate::server::{HALF_ALIVE_CAP, Server, ShutdownCause};
 use crate::signals::{Signal, SignalWatch};
 
@@ -111,7 +113,7 @@ fn serve(flags: &ServeFlags, outside: &dyn Outside, output: &mut dyn io::Write) 
     } else if flags.check_config {
         print("configuration is valid\n", output)
     } else {
-        match start(resolved.settings()) {
+        match start(resolved, flags.clone()) {
             Ok(exit) => exit,
             Err(error) => {
                 say(&format!("error: {error}"));
@@ -164,7 +166,9 @@ fn answer(
 }
 
 /// From the start of the server to its end.
-fn start(settings: Settings) -> Result<Exit, Box<dyn std::error::Error>> {
+fn start(resolved: Resolved, flags: ServeFlags) -> Result<Exit, Box<dyn std::error::Error>> {
+    let settings = resolved.settings();
+    say::set_format(settings.log_format);
     rlimit::raise_open_files(rlimit::needed_for(&settings))?;
     // Without unwinding, flushing or writing: nothing may keep the second signal waiting.
     let exit = || signal_hook::low_level::exit(i32::from(Exit::CutShort.code()));
@@ -172,6 +176,9 @@ fn start(settings: Settings) -> Result<Exit, Box<dyn std::error::Error>> {
     let (drain_timeout, pre_stop_delay) = (settings.drain_timeout, settings.pre_stop_delay);
     let dir = settings.dir.clone();
     let server = Server::start(settings)?;
+    if let Some(address) = server.admin_address() {
+        say(&format!("admin: http://{address}/"));
+    }
     if let Some(dir) = dir {
         let (dir, addresses) = (dir.display(), server.addresses().join(" "));
         say(&format!("loading: {dir}; accepting on {addresses}"));
@@ -188,6 +195,7 @@ fn start(settings: Settings) -> Result<Exit, Box<dyn std::error::Error>> {
             say(&format!("ready: listening on {address}"));
         }
     };
+    let operator = OperatorWatch::start(server.operator(), resolved, flags)?;
     let end = wait(
         signals.first(),
         &server.shutdown_requests(),
@@ -204,6 +212,7 @@ fn start(settings: Settings) -> Result<Exit, Box<dyn std::error::Error>> {
         }
     }
     let report = server.drain(end.cap(drain_timeout));
+    drop(operator);
     say(&report.to_string());
     Ok(end.exit(report.is_clean()))
 }
@@ -285,6 +294,7 @@ fn wait(
                     on_ready();
                 }
                 ready = never();
+                fail_point::hit("root.wait");
             }
         }
     }

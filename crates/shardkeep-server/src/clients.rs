@@ -2,14 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU64, AtomicUsize};
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, AtomicUsize};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use parking_lot::Mutex;
 
 use crate::command::CommandId;
+use crate::engine::ReplyPort;
 
 /// What everybody may know of one client. Written by its reactor, once per round at most.
 pub(crate) struct Client {
@@ -26,9 +27,27 @@ pub(crate) struct Client {
     pub(crate) pending_bytes: AtomicUsize,
     pub(crate) output_bytes: AtomicUsize,
     pub(crate) labels: Mutex<Labels>,
+    /// It is to end.
+    killed: AtomicBool,
+    /// That of the reactor which serves it.
+    home: OnceLock<Arc<ReplyPort>>,
 }
 
 impl Client {
+    /// Notes who serves it.
+    pub(crate) fn settle(&self, home: &Arc<ReplyPort>) {
+        self.home.get_or_init(|| Arc::clone(home));
+    }
+
+    pub(crate) fn is_killed(&self) -> bool {
+        self.killed.load(SeqCst)
+    }
+
+    /// Bytes of requests and replies that are kept for it.
+    pub(crate) fn buffer_bytes(&self) -> usize {
+        self.pending_bytes.load(Relaxed) + self.output_bytes.load(Relaxed)
+    }
+
     /// Notes what it did last.
     pub(crate) fn note(
         &self,
@@ -62,6 +81,8 @@ pub(crate) struct Clients {
     next_id: AtomicU64,
     list: Mutex<BTreeMap<u64, Arc<Client>>>,
     connected: AtomicUsize,
+    /// Goes up with each that is to end.
+    kills: AtomicU64,
     pub(crate) accepted_total: AtomicU64,
     pub(crate) refused_total: AtomicU64,
 }
@@ -73,6 +94,7 @@ impl Clients {
             next_id: AtomicU64::new(1),
             list: Mutex::new(BTreeMap::new()),
             connected: AtomicUsize::new(0),
+            kills: AtomicU64::new(0),
             accepted_total: AtomicU64::new(0),
             refused_total: AtomicU64::new(0),
         }
@@ -113,6 +135,8 @@ impl Clients {
             pending_bytes: AtomicUsize::new(0),
             output_bytes: AtomicUsize::new(0),
             labels: Mutex::new(Labels::default()),
+            killed: AtomicBool::new(false),
+            home: OnceLock::new(),
         });
         self.list.lock().insert(client.id, Arc::clone(&client));
         Some(client)
@@ -122,6 +146,21 @@ impl Clients {
         if self.list.lock().remove(&id).is_some() {
             self.connected.fetch_sub(1, Relaxed);
         }
+    }
+
+    /// Has a client's connection ended by its reactor, which looks when [`Clients::kills`] has changed.
+    pub(crate) fn kill(&self, client: &Client) {
+        client.killed.store(true, SeqCst);
+        self.kills.fetch_add(1, SeqCst);
+        // Without a home it is on its way there, and is looked at when it arrives.
+        if let Some(home) = client.home.get() {
+            home.ring();
+        }
+    }
+
+    /// How many were to end so far.
+    pub(crate) fn kills(&self) -> u64 {
+        self.kills.load(Relaxed)
     }
 
     /// All of them, oldest first.

@@ -2,15 +2,17 @@
 
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::SeqCst;
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Instant;
 
 use crossbeam_channel::Sender;
+use shardkeep::engine::supervisor::{ChildState, Supervisor};
 use shardkeep::engine::watch::Watch;
 
 use crate::clients::Clients;
 use crate::config::{Secret, Settings};
 use crate::engine::{Gauges, Routes, ServerKeep};
+use crate::live::Live;
 use crate::notify::Notifier;
 use crate::persistence::Persistence;
 use crate::server::ShutdownCause;
@@ -26,7 +28,8 @@ pub(crate) struct Context {
     pub(crate) reactors: Vec<Arc<ReactorStats>>,
     pub(crate) settings: Settings,
     pub(crate) password: Option<Secret>,
-    pub(crate) deadline: Duration,
+    /// What of the settings can change.
+    pub(crate) live: Live,
     pub(crate) started: Instant,
     /// 40 hexadecimal digits, new for each start.
     pub(crate) run_id: String,
@@ -37,6 +40,8 @@ pub(crate) struct Context {
     pub(crate) accepting: AtomicBool,
     /// A stop was announced, or begun: whoever asks whether the server is ready is told no.
     pub(crate) stopping: AtomicBool,
+    /// Of the server's own threads. Weak: they hold the context.
+    pub(crate) supervisor: OnceLock<Weak<Supervisor>>,
     /// Threads that make no progress.
     pub(crate) watch: Watch,
     /// Told that the server is alive, after each look that finds nobody stalled.
@@ -80,8 +85,9 @@ impl Context {
             clients: Clients::new(settings.max_clients),
             reactors,
             password: settings.password.clone(),
-            deadline: settings.deadline,
+            live: Live::new(&settings),
             watch: Watch::new(settings.stall_bound),
+            supervisor: OnceLock::new(),
             stopping: AtomicBool::new(false),
             notifier: OnceLock::new(),
             settings,
@@ -106,6 +112,14 @@ impl Context {
         self.drain.get_or_init(|| until);
     }
 
+    /// Every thread as it is now: the server's own, and those of its store.
+    pub(crate) fn threads(&self) -> Vec<ChildState> {
+        let supervisor = self.supervisor.get().and_then(Weak::upgrade);
+        let mut threads = supervisor.map_or(vec![], |supervisor| supervisor.states());
+        threads.extend(self.keep.threads());
+        threads
+    }
+
     /// Whether the store is still being recovered.
     pub(crate) fn is_loading(&self) -> bool {
         self.persistence
@@ -115,8 +129,8 @@ impl Context {
 
     /// Whether writes that need memory are refused.
     pub(crate) fn is_out_of_memory(&self) -> bool {
-        self.settings
-            .max_memory
+        self.live
+            .max_memory()
             .is_some_and(|max| self.gauges.memory_bytes() > max)
     }
 }

@@ -1,5 +1,7 @@
 //! The errors of our own: what Redis has no words for.
 
+use std::time::Duration;
+
 use shardkeep::engine::{Error, Lost, Refused};
 use shardkeep_resp::{Protocol, Reply};
 
@@ -28,18 +30,21 @@ pub(crate) const NO_DIRECTORY: &str =
 
 pub(crate) const SAVE_IN_PROGRESS: &str = "ERR Background save already in progress";
 
+/// Longest time after which a client is told to try again.
+const RETRY_MAX: Duration = Duration::from_secs(10);
+
 /// What a slow disk needs to write one place of the log's queue.
 const PLACES_PER_MS: usize = 100;
-
-/// Works of one microsecond each are a fair guess for how long a full mailbox takes.
-const WORKS_PER_MS: usize = 1_000;
 
 pub(crate) fn encode(text: &str, out: &mut Vec<u8>) {
     Reply::new(out, Protocol::Resp2).error(text);
 }
 
-pub(crate) fn throttled(shard: usize, depth: usize) -> String {
-    let retry_in_ms = 1 + depth / WORKS_PER_MS;
+/// Refused because the shard has too much to do. What waits there is likely to be done after `depth` times
+/// the time that one work takes, `service`.
+pub(crate) fn throttled(shard: usize, depth: usize, service: Duration) -> String {
+    let depth_u32 = u32::try_from(depth).unwrap_or(u32::MAX);
+    let retry_in_ms = 1 + service.saturating_mul(depth_u32).min(RETRY_MAX).as_millis();
     format!("THROTTLED shard={shard} depth={depth} retry_in_ms={retry_in_ms}")
 }
 
@@ -52,11 +57,11 @@ pub(crate) fn shard_lost(shard: usize) -> String {
 }
 
 /// What a client is told of a work that did not run to its end.
-pub(crate) fn text(error: &Error) -> String {
+pub(crate) fn text(error: &Error, service: Duration) -> String {
     match error {
         Error::Lost(Lost::DeadlinePassed { shard } | Lost::ShardLost { shard }) => lost(*shard),
         Error::Lost(other) => format!("LOST {other}"),
-        Error::Refused(refused) => refusal(refused),
+        Error::Refused(refused) => refusal(refused, service),
     }
 }
 
@@ -77,7 +82,7 @@ pub(crate) fn log_refusal(refused: &Refused, why: &str) -> String {
             "MISCONF the log has failed ({why}), the command was not applied; writes are refused until \
              the server is started again"
         ),
-        other => refusal(other),
+        other => refusal(other, Duration::ZERO),
     }
 }
 
@@ -118,7 +123,7 @@ pub(crate) fn key_too_long() -> String {
     )
 }
 
-fn refusal(refused: &Refused) -> String {
+fn refusal(refused: &Refused, service: Duration) -> String {
     match refused {
         Refused::LogFull { places } => log_full(*places),
         Refused::LogHasNoSpace | Refused::LogFailed => {
@@ -126,14 +131,35 @@ fn refusal(refused: &Refused) -> String {
         }
         Refused::Recovering => LOADING.to_owned(),
         Refused::MailboxFull { shard, depth } | Refused::DeadlinePassed { shard, depth } => {
-            throttled(*shard, *depth)
+            throttled(*shard, *depth, service)
         }
-        Refused::Busy { shard } => throttled(*shard, 0),
+        Refused::Busy { shard } => throttled(*shard, 0, service),
         Refused::Draining | Refused::Closed => DRAINING.to_owned(),
         Refused::ShardLost { shard } => shard_lost(*shard),
         Refused::Cancelled | Refused::OverLimit { .. } | Refused::Reentrant => {
             format!("ERR {refused}")
         }
         other => format!("ERR {other}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_is_told_to_come_back_when_what_waits_is_likely_to_be_done() {
+        let us = Duration::from_micros;
+        let cases = [
+            (0, us(5), 1),
+            (1_000, us(1), 2),
+            (1_000, us(250), 251),
+            (usize::MAX, us(250), 10_001),
+        ];
+        for (depth, service, retry_in_ms) in cases {
+            let text = throttled(3, depth, service);
+            let expected = format!("THROTTLED shard=3 depth={depth} retry_in_ms={retry_in_ms}");
+            assert_eq!(text, expected);
+        }
     }
 }

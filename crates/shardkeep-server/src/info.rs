@@ -8,6 +8,8 @@ use crate::clock;
 use crate::command::{Args, CommandId, TABLE};
 use crate::context::Context;
 use crate::info_persistence::persistence;
+use crate::latency::Latencies;
+use crate::process::Process;
 use crate::session::REDIS_VERSION;
 use crate::stats::{Figure, ReactorStats};
 
@@ -22,12 +24,13 @@ const SECTIONS: &[Section] = &[
     ("replication", replication),
     ("cpu", cpu),
     ("commandstats", commandstats),
+    ("latencystats", latencystats),
     ("keyspace", keyspace),
     ("shards", shards),
 ];
 
 /// Sections that only come when they are asked for.
-const ON_REQUEST: [&str; 2] = ["commandstats", "shards"];
+const ON_REQUEST: [&str; 3] = ["commandstats", "latencystats", "shards"];
 
 /// The text for `INFO [section ...]`.
 pub(crate) fn text(context: &Context, args: Args<'_>) -> String {
@@ -116,13 +119,20 @@ fn memory(context: &Context, out: &mut String) {
     let used = context.gauges.memory_bytes();
     line(out, format_args!("used_memory:{used}"));
     line(out, format_args!("used_memory_human:{}", human(used)));
-    let resident = resident_bytes();
+    let process = Process::look();
+    let resident = process.resident_bytes;
     line(out, format_args!("used_memory_rss:{resident}"));
     line(
         out,
         format_args!("used_memory_rss_human:{}", human(resident)),
     );
-    let max = context.settings.max_memory.unwrap_or(0);
+    let peak = process.resident_bytes_max;
+    line(out, format_args!("used_memory_peak:{peak}"));
+    line(out, format_args!("used_memory_peak_human:{}", human(peak)));
+    line(out, format_args!("used_memory_dataset:{used}"));
+    let ratio = resident as f64 / used.max(1) as f64;
+    line(out, format_args!("mem_fragmentation_ratio:{ratio:.2}"));
+    let max = context.live.max_memory().unwrap_or(0);
     line(out, format_args!("maxmemory:{max}"));
     line(out, format_args!("maxmemory_human:{}", human(max)));
     line(out, format_args!("maxmemory_policy:noeviction"));
@@ -137,17 +147,6 @@ fn human(bytes: u64) -> String {
         }
     }
     format!("{bytes}B")
-}
-
-/// Resident bytes of this process, from the kernel; 0 where it does not tell.
-fn resident_bytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let kib = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .and_then(|rest| rest.split_whitespace().next())
-        .and_then(|kib| kib.parse::<u64>().ok());
-    kib.unwrap_or(0) * 1_024
 }
 
 fn stats(context: &Context, out: &mut String) {
@@ -192,6 +191,10 @@ fn stats(context: &Context, out: &mut String) {
     );
     line(
         out,
+        format_args!("slow_commands:{}", context.gauges.slow.total()),
+    );
+    line(
+        out,
         format_args!("protocol_errors:{}", sum(context, |r| &r.protocol_errors)),
     );
     line(
@@ -223,24 +226,14 @@ fn stats(context: &Context, out: &mut String) {
 fn replication(_: &Context, out: &mut String) {
     line(out, format_args!("role:master"));
     line(out, format_args!("connected_slaves:0"));
+    line(out, format_args!("master_repl_offset:0"));
 }
 
-/// Processor time of this process, in the clock ticks of /proc (100 a second on Linux).
 fn cpu(_: &Context, out: &mut String) {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    // Fields 14 and 15, counted behind the closing bracket of the name.
-    let fields: Vec<&str> = stat
-        .rsplit_once(')')
-        .map_or(vec![], |(_, rest)| rest.split_whitespace().collect());
-    let seconds = |at: usize| {
-        fields
-            .get(at)
-            .and_then(|ticks| ticks.parse::<f64>().ok())
-            .unwrap_or(0.0)
-            / 100.0
-    };
-    line(out, format_args!("used_cpu_sys:{:.6}", seconds(12)));
-    line(out, format_args!("used_cpu_user:{:.6}", seconds(11)));
+    let process = Process::look();
+    let (system, user) = (process.cpu_system_seconds, process.cpu_user_seconds);
+    line(out, format_args!("used_cpu_sys:{system:.6}"));
+    line(out, format_args!("used_cpu_user:{user:.6}"));
 }
 
 fn commandstats(context: &Context, out: &mut String) {
@@ -271,11 +264,37 @@ fn commandstats(context: &Context, out: &mut String) {
     }
 }
 
+/// From arrival to reply, where commandstats tell the time on the shards.
+fn latencystats(context: &Context, out: &mut String) {
+    for (at, spec) in TABLE.iter().enumerate() {
+        let Ok(id) = u16::try_from(at) else { return };
+        let mut latencies = Latencies::default();
+        for reactor in &context.reactors {
+            reactor
+                .command(CommandId(id))
+                .latency
+                .add_to(&mut latencies);
+        }
+        if latencies.count() == 0 {
+            continue;
+        }
+        let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|share| latencies.percentile(share));
+        line(
+            out,
+            format_args!(
+                "latency_percentiles_usec_{}:p50={p50},p99={p99},p99.9={p999}",
+                spec.name
+            ),
+        );
+    }
+}
+
 fn keyspace(context: &Context, out: &mut String) {
     let (mut keys, mut expires) = (0, 0);
-    for gauge in context.gauges.iter() {
-        keys += gauge.keys.load(Relaxed);
-        expires += gauge.expires.load(Relaxed);
+    for (shard, gauge) in context.gauges.iter().enumerate() {
+        let counts = gauge.counts(|number| context.keep.is_synced(shard, number));
+        keys += counts.keys;
+        expires += counts.expires;
     }
     if keys > 0 {
         line(
@@ -296,6 +315,7 @@ fn shards(context: &Context, out: &mut String) {
             ..
         } = stats;
         let refused = &stats.refused;
+        let counts = gauge.counts(|number| context.keep.is_synced(*shard, number));
         line(
             out,
             format_args!(
@@ -303,7 +323,7 @@ fn shards(context: &Context, out: &mut String) {
                  depth_max={depth_max},served_for_others={},handed_to_owner={},lent_by_mail={},\
                  batches={},batch_writes={},waited_us={},waited_us_max={},refused={},\
                  refused_full={},refused_deadline={},lost={},works_lost={}",
-                gauge.keys.load(Relaxed),
+                counts.keys,
                 gauge.memory_bytes.load(Relaxed),
                 stats.served_for_others,
                 stats.handed_to_owner,

@@ -1,9 +1,9 @@
 //! INFO persistence: the fields of Redis where they mean something here, and our own about the log.
 
-use shardkeep::engine::{Refused, limits::LOG_PLACES};
+use shardkeep::engine::limits::LOG_PLACES;
 
+use crate::admin::log_state;
 use crate::clock;
-use crate::config::Sync;
 use crate::context::Context;
 use crate::info::line;
 use crate::persistence::Persistence;
@@ -16,6 +16,7 @@ pub(crate) fn persistence(context: &Context, out: &mut String) {
     );
     line(out, format_args!("async_loading:0"));
     let Some(persistence) = &context.persistence else {
+        changes(context, 0, out);
         line(out, format_args!("rdb_bgsave_in_progress:0"));
         line(
             out,
@@ -26,8 +27,15 @@ pub(crate) fn persistence(context: &Context, out: &mut String) {
     if context.is_loading() {
         loading(persistence, out);
     }
-    snapshots(persistence, out);
+    snapshots(context, persistence, out);
     log(context, out);
+}
+
+/// Changes since the newest snapshot began, or since the start.
+fn changes(context: &Context, before: u64, out: &mut String) {
+    // A shard that was made again begins to count anew.
+    let since = context.gauges.changes().saturating_sub(before);
+    line(out, format_args!("rdb_changes_since_last_save:{since}"));
 }
 
 fn loading(persistence: &Persistence, out: &mut String) {
@@ -44,8 +52,9 @@ fn loading(persistence: &Persistence, out: &mut String) {
     line(out, format_args!("loading_eta_seconds:{left}"));
 }
 
-fn snapshots(persistence: &Persistence, out: &mut String) {
+fn snapshots(context: &Context, persistence: &Persistence, out: &mut String) {
     let saves = persistence.saves();
+    changes(context, saves.changes, out);
     let under_way = u8::from(saves.since.is_some());
     let status = if saves.last_is_good { "ok" } else { "err" };
     let seconds = |time: Option<std::time::Duration>| time.map_or(-1, |time| time.as_secs() as i64);
@@ -67,25 +76,26 @@ fn snapshots(persistence: &Persistence, out: &mut String) {
         format_args!("rdb_current_bgsave_time_sec:{}", seconds(current)),
     );
     line(out, format_args!("rdb_saves:{}", saves.count));
+    if let Some(report) = saves.last_report {
+        let micros = report.took.as_micros().max(1);
+        let speed = u128::from(report.bytes) * 1_000_000 / micros;
+        let (entries, bytes) = (report.entries, report.bytes);
+        line(out, format_args!("snapshot_last_entries:{entries}"));
+        line(out, format_args!("snapshot_last_bytes:{bytes}"));
+        line(out, format_args!("snapshot_last_bytes_per_sec:{speed}"));
+    }
     line(out, format_args!("aof_enabled:1"));
     line(out, format_args!("aof_rewrite_in_progress:{under_way}"));
     line(out, format_args!("aof_last_bgrewrite_status:{status}"));
 }
 
 fn log(context: &Context, out: &mut String) {
-    let refused = context.keep.log_refuses().map(|(refused, _)| refused);
-    let (state, status) = match &refused {
-        None => ("open", "ok"),
-        Some(Refused::Recovering) => ("recovering", "ok"),
-        Some(Refused::LogHasNoSpace) => ("no_space", "err"),
-        Some(Refused::LogFailed) => ("failed", "err"),
-        Some(_) => ("closed", "ok"),
+    let state = log_state(context);
+    let status = match state {
+        "no_space" | "failed" => "err",
+        _ => "ok",
     };
-    let sync = match context.settings.sync {
-        Sync::Always => "always",
-        Sync::Interval => "interval",
-        Sync::Never => "never",
-    };
+    let sync = context.settings.sync.word();
     line(out, format_args!("aof_last_write_status:{status}"));
     line(out, format_args!("log_state:{state}"));
     line(out, format_args!("log_sync:{sync}"));

@@ -123,7 +123,7 @@ fn publish_figures(context: &Context) {
         let call = Call::by(Deadline::after(PUBLISH_MAX));
         // A shard that is away is being changed, and publishes its figures itself.
         if let Ok(mut loans) = context.keep.acquire(&[shard], call) {
-            loans.shard(shard).look(ShardState::publish);
+            loans.shard(shard).change(ShardState::publish);
         }
     }
 }
@@ -193,8 +193,11 @@ fn save(
     persistence: &Persistence,
     is_cancelled: &dyn Fn() -> bool,
 ) -> Option<String> {
+    // What changes from here on may be missing in it.
+    let changes = context.gauges.changes();
     match durable::snapshot(&context.keep, persistence.compression, is_cancelled) {
         Ok(report) => {
+            persistence.note_saved(changes, report);
             say(&format!(
                 "saved: keys={} bytes={} took={:.3}s",
                 report.entries,

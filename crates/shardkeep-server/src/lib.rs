@@ -5,15 +5,17 @@
 //! waits for a shard, and no reply waits for another client's.
 //!
 //! ```text
-//! binary      cli                                  config, signals, notify, rlimit, say
+//! binary      cli   operator                       config, signals, notify, rlimit, say
 //! offline     rdb                                  import of Redis' files
 //! threads     server    reactor    acceptor        context: what they share; tree: who is restarted how
 //!             keeper                               opening, persistence: a store with a directory
 //! execution   engine                               works, transactions, reply ports
-//! commands    command   session   info   parameters
+//! commands    command   session   info   parameters   operate   live
+//! looking     admin                                latency, slowlog, stats, process
 //! state       keyspace                             one shard's records
 //! ```
 
+mod admin;
 pub mod cli;
 mod clients;
 mod clock;
@@ -22,16 +24,22 @@ pub mod config;
 mod context;
 mod engine;
 mod errors;
+pub mod fault;
 mod info;
 mod info_persistence;
 mod keeper;
 pub mod keyspace;
+mod latency;
 pub mod limits;
 mod listening;
+mod live;
 mod notify;
 mod opening;
+mod operate;
+mod operator;
 mod parameters;
 mod persistence;
+mod process;
 pub mod rdb;
 mod reactor;
 pub mod rlimit;
@@ -39,5 +47,6 @@ mod say;
 pub mod server;
 mod session;
 mod signals;
+mod slowlog;
 mod stats;
 mod tree;

@@ -68,6 +68,16 @@ pub const KEEPALIVE_SECONDS: u64 = 30;
 /// holds a largest value and 16 MiB beside it.
 pub const LOGGED_KEY_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// With overload = reject: commands that may wait in one reactor for a shard in other hands. Enough for a
+/// millisecond of work; with more to do, a client should hear of it while it can still go elsewhere.
+pub const REJECT_COMMANDS: usize = 1_024;
+
+/// Commands with more arguments than this are timed one by one, for SLOWLOG.
+pub const TIMED_ARGS: usize = 32;
+
+/// Commands with a longer value than this are timed one by one, for SLOWLOG.
+pub const TIMED_VALUE_BYTES: usize = READ_BYTES;
+
 /// Works kept for reuse by one reactor.
 pub const WORKS_KEEP: usize = 64;
 

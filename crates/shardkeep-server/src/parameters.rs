@@ -1,4 +1,4 @@
-//! CONFIG GET: the settings under the names that clients and tools ask for.
+//! CONFIG GET and CONFIG SET: the settings under the names that clients and tools ask for.
 
 use shardkeep_resp::Reply;
 
@@ -7,7 +7,7 @@ use crate::command::glob::{Case, Glob};
 
 use crate::config::Sync;
 use crate::context::Context;
-use crate::limits;
+use crate::{limits, live, slowlog};
 
 /// Answers CONFIG GET with all parameters that match one of the patterns.
 pub(crate) fn get(context: &Context, args: Args<'_>, reply: &mut Reply<'_>) {
@@ -21,6 +21,17 @@ pub(crate) fn get(context: &Context, args: Args<'_>, reply: &mut Reply<'_>) {
     for (name, value) in wanted {
         reply.bulk(name.as_bytes());
         reply.bulk(value.as_bytes());
+    }
+}
+
+/// Answers CONFIG SET.
+pub(crate) fn set(context: &Context, args: Args<'_>, reply: &mut Reply<'_>) {
+    if !args.len().is_multiple_of(2) {
+        return reply.error("ERR wrong number of arguments for 'config|set' command");
+    }
+    match live::set(context, args.iter_from(2)) {
+        Ok(()) => reply.ok(),
+        Err(error) => reply.error(&error),
     }
 }
 
@@ -46,7 +57,10 @@ fn all(context: &Context) -> Vec<(&'static str, String)> {
             dir.map_or(String::new(), |dir| dir.display().to_string()),
         ),
         ("maxclients", context.clients.max().to_string()),
-        ("maxmemory", settings.max_memory.unwrap_or(0).to_string()),
+        (
+            "maxmemory",
+            context.live.max_memory().unwrap_or(0).to_string(),
+        ),
         ("maxmemory-policy", "noeviction".into()),
         ("port", context.port.to_string()),
         (
@@ -57,12 +71,14 @@ fn all(context: &Context) -> Vec<(&'static str, String)> {
         ("replica-read-only", "yes".into()),
         ("save", String::new()),
         ("shards", context.routes.shards().to_string()),
+        ("slowlog-log-slower-than", slower_than(context)),
+        ("slowlog-max-len", context.gauges.slow.max().to_string()),
         (
             "snapshot-log-bytes",
             settings.snapshot_log_bytes.to_string(),
         ),
         ("tcp-keepalive", limits::KEEPALIVE_SECONDS.to_string()),
-        ("timeout", seconds(settings.idle_timeout).to_string()),
+        ("timeout", seconds(context.live.idle_timeout()).to_string()),
         (
             "unixsocket",
             settings
@@ -71,4 +87,12 @@ fn all(context: &Context) -> Vec<(&'static str, String)> {
                 .map_or(String::new(), |at| at.display().to_string()),
         ),
     ]
+}
+
+/// In microseconds; -1 for never.
+fn slower_than(context: &Context) -> String {
+    match context.gauges.slow.threshold_us() {
+        slowlog::NEVER => "-1".to_owned(),
+        us => us.to_string(),
+    }
 }

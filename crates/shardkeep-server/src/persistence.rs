@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
-use shardkeep::durable::{Compression, RecoveryProgress};
+use shardkeep::durable::{Compression, RecoveryProgress, SnapshotReport};
 
 use std::sync::Arc;
 
@@ -53,6 +53,10 @@ pub(crate) struct Saves {
     pub(crate) last_is_good: bool,
     pub(crate) last_took: Option<Duration>,
     pub(crate) count: u64,
+    /// Changes of entries that were made before the newest one began.
+    pub(crate) changes: u64,
+    /// The newest one.
+    pub(crate) last_report: Option<SnapshotReport>,
 }
 
 pub(crate) struct Persistence {
@@ -86,6 +90,8 @@ impl Persistence {
                 last_is_good: true,
                 last_took: None,
                 count: 0,
+                changes: 0,
+                last_report: None,
             }),
             requests,
             stopping: AtomicBool::new(false),
@@ -167,6 +173,13 @@ impl Persistence {
             saves.since = Some(now);
         }
         next
+    }
+
+    /// A snapshot was taken that began after so many changes.
+    pub(crate) fn note_saved(&self, changes: u64, report: SnapshotReport) {
+        let mut saves = self.saves.lock();
+        saves.changes = changes;
+        saves.last_report = Some(report);
     }
 
     /// Has the keeper end after the step it is at.

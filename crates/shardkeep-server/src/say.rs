@@ -8,10 +8,15 @@
 
 use std::io;
 use std::os::fd::AsFd;
+use std::sync::atomic::AtomicU8;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{retry_on_intr, write};
+
+use crate::clock;
+use crate::config::LogFormat;
 
 /// Bytes written at once: what a pipe that is ready has room for (`PIPE_BUF` on Linux), so that the
 /// write after the look does not block.
@@ -20,10 +25,35 @@ const PIECE_BYTES_MAX: usize = 4_096;
 /// How long a reader of standard error may keep one piece of a line waiting.
 pub(crate) const PATIENCE: Duration = Duration::from_millis(100);
 
+/// 1 for JSON. The process has one standard error.
+static FORMAT: AtomicU8 = AtomicU8::new(0);
+
+/// Decides how the lines from now on are written.
+pub(crate) fn set_format(format: LogFormat) {
+    FORMAT.store(u8::from(format == LogFormat::Json), Relaxed);
+}
+
+/// One event as an object: when, how grave, and what.
+fn object(line: &str, unix_micros: u64) -> String {
+    let (level, message) = match line.split_once(": ") {
+        Some(("error", rest)) => ("error", rest),
+        Some(("warning", rest)) => ("warning", rest),
+        Some(_) | None => ("info", line),
+    };
+    let object = serde_json::json!({
+        "unix_seconds": unix_micros as f64 / 1e6,
+        "level": level,
+        "message": message,
+    });
+    object.to_string()
+}
+
 /// Writes `line` and a line's end to standard error, or drops what its reader does not take.
 pub(crate) fn say(line: &str) {
-    let mut text = String::with_capacity(line.len() + 1);
-    text.push_str(line);
+    let mut text = match FORMAT.load(Relaxed) {
+        0 => line.to_owned(),
+        _ => object(line, clock::unix_micros()),
+    };
     text.push('\n');
     // Whoever closed standard error does not want to know.
     let _ = write_patiently(&io::stderr(), text.as_bytes());
@@ -56,6 +86,23 @@ const _: () = assert!(PATIENCE.as_secs() == 0);
 mod tests {
     use super::*;
     use std::io::Read as _;
+
+    #[test]
+    fn an_event_is_an_object_with_its_gravity_taken_from_its_first_word() {
+        let cases = [
+            ("error: it \"broke\"", "error", "it \"broke\""),
+            ("warning: a\nb", "warning", "a\nb"),
+            ("ready: listening on x", "info", "ready: listening on x"),
+        ];
+        for (line, level, message) in cases {
+            let text = object(line, 1_500_000);
+            let object: serde_json::Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(object["level"], level);
+            assert_eq!(object["message"], message);
+            assert_eq!(object["unix_seconds"], 1.5);
+            assert!(!text.contains('\n'));
+        }
+    }
 
     #[test]
     fn a_long_line_arrives_whole() {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
@@ -11,14 +12,17 @@ use mio::{Poll, Waker};
 use shardkeep::engine::supervisor::{ChildSpec, ChildState, Life, Supervisor};
 use shardkeep::engine::{CloseReport, Deadline, OpenError};
 
+use crate::admin::{AdminListener, AdminThread};
 use crate::clock;
 use crate::config::Settings;
 use crate::context::{Context, Parts};
 use crate::engine::ReplyPort;
+use crate::fault::{Fault, is_planted};
 use crate::keeper::Keeper;
 use crate::listening::listen;
 use crate::notify::Notifier;
 use crate::opening::{KeptAt, Opening};
+use crate::operator::Operator;
 use crate::persistence::{Persistence, Request};
 use crate::reactor::{Acceptor, Arrival, Door, Listener, Reactor, WAKER};
 use crate::stats::ReactorStats;
@@ -34,6 +38,7 @@ pub struct Server {
     requests: Receiver<ShutdownCause>,
     supervisor: Arc<Supervisor>,
     ready: Receiver<()>,
+    admin: Option<AdminThread>,
     is_drained: bool,
 }
 
@@ -196,6 +201,12 @@ impl Server {
         change: impl FnOnce(KeptAt) -> KeptAt,
     ) -> Result<Self, StartError> {
         let (listeners, addresses, port) = listen(&settings)?;
+        let admin = AdminListener::bind(settings.admin).map_err(|(address, source)| {
+            StartError::Listen {
+                address: address.to_string(),
+                source,
+            }
+        })?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let reactors = settings.reactors.unwrap_or(cores);
         let (shutdown, requests) = bounded(SHUTDOWN_REQUESTS_MAX);
@@ -227,15 +238,26 @@ impl Server {
             shutdown,
         }));
         let supervisor = Arc::new(tree::supervisor(context.shutdown.clone()));
+        context
+            .supervisor
+            .get_or_init(|| Arc::downgrade(&supervisor));
         let (ready_sender, ready) = bounded(1);
-        let server = Self {
+        let mut server = Self {
             context,
             addresses,
             requests,
             supervisor,
             ready,
+            admin: None,
             is_drained: false,
         };
+        if let Some(bound) = admin {
+            let context = Arc::clone(&server.context);
+            server.admin = Some(system(
+                "admin endpoint",
+                AdminThread::start(context, bound),
+            )?);
+        }
         let doors = server.start_reactors()?;
         server.start_acceptor(listeners, doors)?;
         server.start_watchdog()?;
@@ -349,9 +371,7 @@ impl Server {
     /// Every thread of the server as it is now: its own, and those of its store.
     #[must_use]
     pub fn threads(&self) -> Vec<ChildState> {
-        let mut threads = self.supervisor.states();
-        threads.extend(self.context.keep.threads());
-        threads
+        self.context.threads()
     }
 
     /// Says from now on that the server is not ready, and goes on serving: time for those who send it
@@ -369,6 +389,17 @@ impl Server {
     #[must_use]
     pub fn addresses(&self) -> &[String] {
         &self.addresses
+    }
+
+    /// Where its admin endpoint is, if it has one.
+    #[must_use]
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin.as_ref().map(AdminThread::address)
+    }
+
+    /// The server in the hands of its operator.
+    pub(crate) fn operator(&self) -> Operator {
+        Operator::new(&self.context)
     }
 
     /// Says once that commands on keys are served: at once in memory, after its recovery with a
@@ -398,7 +429,13 @@ impl Server {
         self.context.drain(until);
         // The drain's own cap ends each of them; this is time to notice it.
         let stopped = self.supervisor.stop(Deadline::from(until + JOIN_GRACE));
+        if is_planted(Fault::EndedBeforeLastSync) {
+            std::process::exit(0);
+        }
         let store = self.context.keep.close(Deadline::from(until + JOIN_GRACE));
+        // Until here it told that the server drains.
+        let admin = self.admin.take();
+        let admin_left = admin.map_or(0, |admin| admin.end(until + JOIN_GRACE));
         if store.owners_left > 0 {
             // A thread that waits for the disk is left to the end of the process: dropping the store
             // would wait for it once more.
@@ -416,7 +453,7 @@ impl Server {
             commands: total(|reactor| reactor.commands.get()),
             refused: total(|reactor| reactor.refused_draining.get()),
             cut_off: total(|reactor| reactor.cut_off.get()),
-            threads_left: stopped.left.len(),
+            threads_left: stopped.left.len() + admin_left,
             store,
             took: clock::now().saturating_duration_since(began),
         }

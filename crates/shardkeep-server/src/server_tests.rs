@@ -15,6 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 fn server(deadline: Duration) -> Server {
     let settings = Settings {
         bind: vec![([127, 0, 0, 1], 0).into()],
+        admin: crate::config::AdminAt::Off,
         shards: Some(4),
         owners: Some(2),
         reactors: Some(2),
@@ -232,4 +233,42 @@ fn a_drain_waits_for_a_shard_that_comes_back_and_says_so_when_it_does_not() {
     assert!(!report.is_clean(), "{report}");
     assert!(report.to_string().contains("shards_away=1"), "{report}");
     drop(held);
+}
+
+#[test]
+fn a_command_that_waits_longer_than_its_client_wants_is_refused_and_never_runs() {
+    let server = server(PATIENCE);
+    let key = key_in(&server, 2);
+    let held = hold(&server, 2);
+    let mut client = Client::of(&server);
+    client.send("CLIENT DEADLINE 0\r\nCLIENT DEADLINE x\r\nCLIENT DEADLINE 1\r\n");
+    client.expect("+OK\r\n");
+    assert!(client.line().starts_with("-ERR the deadline is"));
+    client.expect("+OK\r\n");
+    client.send(&format!("SET {key} v\r\n"));
+    let error = client.line();
+    assert!(error.starts_with("-THROTTLED shard=2 depth="), "{error}");
+    drop(held);
+    client.send(&format!("CLIENT DEADLINE 0\r\nGET {key}\r\n"));
+    client.expect("+OK\r\n$-1\r\n");
+}
+
+#[test]
+fn a_patient_client_is_not_refused_because_an_impatient_one_was_there_first() {
+    let server = server(PATIENCE);
+    let key = key_in(&server, 2);
+    let held = hold(&server, 2);
+    let (mut hasty, mut patient) = (Client::of(&server), Client::of(&server));
+    hasty.send("CLIENT DEADLINE 1\r\n");
+    hasty.expect("+OK\r\n");
+    hasty.send(&format!("SET {key} hasty\r\n"));
+    patient.send(&format!("SET {key} patient\r\n"));
+    until_mailed(&server, 1);
+    drop(held);
+    patient.expect("+OK\r\n");
+    let answer = hasty.line();
+    assert!(
+        answer == "+OK\r\n" || answer.starts_with("-THROTTLED"),
+        "{answer}"
+    );
 }

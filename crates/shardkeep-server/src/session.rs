@@ -1,6 +1,7 @@
 //! The commands on the connection itself: greeting, login, names, and what the server tells.
 
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use shardkeep_resp::{Protocol, Reply, parse_i64};
 
@@ -12,7 +13,7 @@ use crate::info;
 use crate::persistence::Asked;
 use crate::reactor::{Connection, Flow, Reactor};
 use crate::server::ShutdownCause;
-use crate::{clock, parameters};
+use crate::{clock, operate, parameters};
 
 /// The version of Redis whose behaviour clients may expect.
 pub(crate) const REDIS_VERSION: &str = "7.2.4";
@@ -20,6 +21,11 @@ pub(crate) const REDIS_VERSION: &str = "7.2.4";
 const WRONG_PASSWORD: &str = "WRONGPASS invalid username-password pair or user is disabled.";
 const NO_PASSWORD: &str = "ERR AUTH <password> called without any password configured for the \
                            default user. Are you sure your configuration is correct?";
+/// Longest that CLIENT DEADLINE takes, in milliseconds: that of the server's own deadline.
+const DEADLINE_MS_MAX: i64 = 3_600_000;
+
+const BAD_DEADLINE: &str = "ERR the deadline is a number of milliseconds from 1 to 3600000, or 0 for \
+                            that of the server";
 const BAD_NAME: &str = "ERR Client names cannot contain spaces, newlines or special characters.";
 const HELLO_FIRST: &str = "NOAUTH HELLO must be called with the client already authenticated, \
                            otherwise the HELLO AUTH <user> <pass> option can be used to \
@@ -69,6 +75,14 @@ impl Reactor {
             ConnectionCommand::Select => select(args, reply),
             ConnectionCommand::Time => time(reply),
             ConnectionCommand::ClientId => reply.integer(connection.client.id.cast_signed()),
+            ConnectionCommand::ClientDeadline => match parse_i64(args.get(2)) {
+                Some(ms @ 0..=DEADLINE_MS_MAX) => {
+                    let patience = Duration::from_millis(ms.unsigned_abs());
+                    connection.patience = (ms > 0).then_some(patience);
+                    reply.ok();
+                }
+                Some(_) | None => reply.error(BAD_DEADLINE),
+            },
             ConnectionCommand::ClientGetname => {
                 let labels = connection.client.labels.lock();
                 if labels.name.is_empty() {
@@ -89,9 +103,25 @@ impl Reactor {
                 let line = client_line(&connection.client);
                 reply.verbatim(b"txt", format!("{line}\n").as_bytes());
             }
+            ConnectionCommand::ClientKill => {
+                if operate::client_kill(context, &connection.client, args, reply) {
+                    return Flow::End;
+                }
+            }
             ConnectionCommand::ClientList => client_list(context, args, reply),
             ConnectionCommand::Command => introspect(args, reply),
             ConnectionCommand::ConfigGet => parameters::get(context, args, reply),
+            ConnectionCommand::ConfigSet => parameters::set(context, args, reply),
+            ConnectionCommand::SlowlogGet => operate::slowlog_get(context, args, reply),
+            ConnectionCommand::SlowlogLen => {
+                reply.integer(i64::try_from(context.gauges.slow.len()).unwrap_or(i64::MAX));
+            }
+            ConnectionCommand::SlowlogReset => {
+                context.gauges.slow.clear();
+                reply.ok();
+            }
+            ConnectionCommand::LatencyHistogram => operate::latency_histogram(context, args, reply),
+            ConnectionCommand::MemoryStats => operate::memory_stats(context, reply),
             ConnectionCommand::Info => {
                 reply.verbatim(b"txt", info::text(context, args).as_bytes());
             }
@@ -208,6 +238,7 @@ fn auth(context: &Context, connection: &mut Connection, args: Args<'_>, reply: &
 
 fn reset(context: &Context, connection: &mut Connection, reply: &mut Reply<'_>) {
     connection.protocol = Protocol::Resp2;
+    connection.patience = None;
     connection.client.protocol.store(2, Relaxed);
     if context.password.is_some() {
         connection.forget_authentication();

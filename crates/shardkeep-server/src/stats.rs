@@ -2,8 +2,10 @@
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
 
 use crate::command::{CommandId, TABLE};
+use crate::latency::Latency;
 
 /// A figure with one writer: a plain load and store, no locked instruction.
 #[derive(Default)]
@@ -34,6 +36,9 @@ pub(crate) struct ReactorStats {
     /// Works mailed because a shard was away.
     pub(crate) mailed: Figure,
     pub(crate) throttled: Figure,
+    /// Commands of the rounds that were timed, and their time on the shards in nanoseconds.
+    pub(crate) timed: Figure,
+    pub(crate) timed_nanos: Figure,
     pub(crate) lost: Figure,
     pub(crate) refused_draining: Figure,
     pub(crate) protocol_errors: Figure,
@@ -47,7 +52,6 @@ pub(crate) struct ReactorStats {
 }
 
 /// What one reactor has done of one command.
-#[derive(Default)]
 pub(crate) struct CommandFigures {
     pub(crate) calls: Figure,
     /// Time spent, in nanoseconds: an estimate from the rounds that are timed.
@@ -56,6 +60,20 @@ pub(crate) struct CommandFigures {
     pub(crate) rejected: Figure,
     /// Answered with an error.
     pub(crate) failed: Figure,
+    /// From the arrival of its bytes to its reply.
+    pub(crate) latency: Latency,
+}
+
+impl CommandFigures {
+    fn new() -> Self {
+        Self {
+            calls: Figure::default(),
+            nanos: Figure::default(),
+            rejected: Figure::default(),
+            failed: Figure::default(),
+            latency: Latency::new(),
+        }
+    }
 }
 
 impl ReactorStats {
@@ -67,14 +85,35 @@ impl ReactorStats {
             output_bytes: Figure::default(),
             mailed: Figure::default(),
             throttled: Figure::default(),
+            timed: Figure::default(),
+            timed_nanos: Figure::default(),
             lost: Figure::default(),
             refused_draining: Figure::default(),
             protocol_errors: Figure::default(),
             timed_out: Figure::default(),
             cut_off: Figure::default(),
             panics: Figure::default(),
-            per_command: TABLE.iter().map(|_| CommandFigures::default()).collect(),
+            per_command: TABLE.iter().map(|_| CommandFigures::new()).collect(),
         }
+    }
+
+    /// Notes that the reply to a command that arrived at `since` left at `now`.
+    pub(crate) fn note_latency(&self, command: Option<CommandId>, since: Instant, now: Instant) {
+        if let Some(id) = command {
+            let took = now.saturating_duration_since(since);
+            self.command(id).latency.note(took, 1);
+        }
+    }
+
+    /// What one command takes on its shard, as far as was measured.
+    pub(crate) fn service(&self) -> Duration {
+        Duration::from_nanos(self.timed_nanos.get() / self.timed.get().max(1))
+    }
+
+    /// One figure, summed over the commands.
+    pub(crate) fn commands_total(&self, figure: impl Fn(&CommandFigures) -> &Figure) -> u64 {
+        let commands = self.per_command.iter();
+        commands.map(|command| figure(command).get()).sum()
     }
 
     #[inline]

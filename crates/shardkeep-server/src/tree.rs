@@ -68,7 +68,6 @@ pub(crate) fn watchdog() -> ChildSpec {
 pub(crate) fn watch(context: &Arc<Context>, life: &Life) -> Result<(), String> {
     let interval = context.watch.interval();
     loop {
-        fail_point::hit("watchdog.look");
         for event in context.watch.look(clock::now()) {
             say(&format!("watchdog: {event}"));
         }
@@ -81,5 +80,6 @@ pub(crate) fn watch(context: &Arc<Context>, life: &Life) -> Result<(), String> {
         if life.token().wait_until(clock::now() + interval) {
             return Ok(());
         }
+        fail_point::hit("watchdog.look");
     }
 }

@@ -32,6 +32,14 @@ pub const SNAPSHOT_LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// Longest wait for one shard, or for the log, while a snapshot is taken.
 pub const SNAPSHOT_STEP_MAX: Duration = Duration::from_secs(60);
 
+/// Entries of a snapshot that are copied with their shard in hand, at most: some 20 us even where each
+/// of them lies in cold memory.
+pub const SNAPSHOT_SLICE_ENTRIES: usize = 512;
+
+/// Bytes of a snapshot that are copied with their shard in hand, unless one entry alone has more: some
+/// 20 us, and enough that writing them in one piece runs at full speed.
+pub const SNAPSHOT_SLICE_BYTES: usize = 64 * 1_024;
+
 /// How long the end of a store waits for a snapshot that is under way.
 pub const SNAPSHOT_END_MAX: Duration = Duration::from_secs(10);
 

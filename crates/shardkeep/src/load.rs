@@ -124,18 +124,23 @@ impl<K: Key, V: Value> Store<K, V> {
         loop {
             let keep = &self.inner.keep;
             let owned = key.to_owned();
-            let (found, needs) = {
-                let mut hand = hand::get(keep, shard, || call.clone())?;
-                let (value, needs) = hand.look(|state| (state.get(hash, key), state.needs(hash)));
-                let found = match value {
-                    Some(value) => Found::Value(value),
-                    None => Found::Part(
-                        hand.change(|state| state.flights.join(shard, hash, owned))
-                            .map_err(Error::from)?,
-                    ),
-                };
-                (found, needs)
-            };
+            let (found, needs) = hand::with(
+                keep,
+                shard,
+                || call.clone(),
+                |mut hand| {
+                    let (value, needs) =
+                        hand.look(|state| (state.get(hash, key), state.needs(hash)));
+                    let found = match value {
+                        Some(value) => Ok(Found::Value(value)),
+                        None => hand
+                            .change(|state| state.flights.join(shard, hash, owned))
+                            .map(Found::Part),
+                    };
+                    (found, needs)
+                },
+            )?;
+            let found = found.map_err(Error::from)?;
             keep.wait_synced(shard, needs, &call).map_err(Error::from)?;
             match found {
                 Found::Value(value) => return Ok(value),

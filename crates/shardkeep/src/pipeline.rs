@@ -554,17 +554,22 @@ impl<K: Key, V: Value> KeptRun<'_, K, V> {
         if self.batch.has_write(now) {
             reserved = Some(self.keep.reserve(self.call)?);
         }
-        let mut hand = hand::get(self.keep, shard, || self.call.clone())?;
-        if let Some(reserved) = &mut reserved {
-            hand.deposit(reserved);
-        }
-        match &mut hand {
-            Hand::Borrowed(loan) => self.batch.run_group(now, loan, self.replies),
-            Hand::Given(loans, shard) => {
-                self.batch.run_group(now, loans.shard(*shard), self.replies);
-            }
-        }
-        Ok(hand.look(|state| self.batch.needs(now, state)))
+        let (batch, replies) = (&mut *self.batch, &mut *self.replies);
+        hand::with(
+            self.keep,
+            shard,
+            || self.call.clone(),
+            |mut hand| {
+                if let Some(reserved) = &mut reserved {
+                    hand.deposit(reserved);
+                }
+                match &mut hand {
+                    Hand::Borrowed(loan) => batch.run_group(now, loan, replies),
+                    Hand::Given(loan) => batch.run_group(now, loan, replies),
+                }
+                hand.look(|state| batch.needs(now, state))
+            },
+        )
     }
 }
 

@@ -60,8 +60,12 @@ impl<K: Key, V: Value> Store<K, V> {
         shard: usize,
         look: impl FnOnce(&ShardState<K, V>) -> R,
     ) -> Result<R, Error> {
-        let mut hand = hand::get(&self.inner.keep, shard, || self.call())?;
-        Ok(hand.look(look))
+        hand::with(
+            &self.inner.keep,
+            shard,
+            || self.call(),
+            |hand| hand.look(look),
+        )
     }
 
     /// As [`Store::read`], but never sleeps.
@@ -133,7 +137,7 @@ impl<K: Key, V: Value> Store<K, V> {
 
     fn update_in_hand<Q>(
         &self,
-        hand: &mut Hand<'_, K, V>,
+        hand: &mut Hand<'_, '_, K, V>,
         hash: u64,
         key: &Q,
         decide: impl FnOnce(Option<&V>) -> Update<V>,

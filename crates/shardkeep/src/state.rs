@@ -8,13 +8,14 @@
 
 use std::borrow::Borrow;
 use std::hash::Hash;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use shardkeep_core::{Effects, NoTransaction, Refused, State, Tended};
 
 use crate::clock::Clock;
 use crate::codec::{DecodeError, EncodeError};
-use crate::durable::{Kept, LogJournal};
+use crate::durable::{Kept, LogJournal, Saved, Slice};
 use crate::effect::Effect;
 use crate::flight::Flights;
 use crate::ledger::Ledger;
@@ -22,7 +23,7 @@ use crate::mail::Mailed;
 use crate::prefetch::prefetch;
 use crate::reply::{Expires, Inserted, Insertion, When};
 use crate::router::Router;
-use crate::table::{Cursor, Entry as TableEntry, Slot, Table, UnixMillis};
+use crate::table::{Cursor, Entry as TableEntry, Slot, Spot, Table, UnixMillis, Walked};
 use crate::{Key, Value};
 
 /// One entry of a typed store.
@@ -396,36 +397,43 @@ impl<K: Key, V: Value> Kept for ShardState<K, V> {
         Ok(())
     }
 
-    fn save(
-        &self,
-        cursor: Cursor,
-        into: &mut Vec<u8>,
-    ) -> Result<(u64, Option<Cursor>), EncodeError> {
+    fn save(&self, spot: Spot, slice: Slice, into: &mut Vec<u8>) -> Result<Saved, EncodeError> {
         let Some(codecs) = self.ledger.as_ref().and_then(|ledger| ledger.codecs()) else {
-            return Ok((0, None));
+            let walked = Walked {
+                next: None,
+                restarted: false,
+            };
+            return Ok(Saved { entries: 0, walked });
         };
         let (mut key, mut value) = (Vec::new(), Vec::new());
-        let mut result = Ok(0);
-        let next = self.table.scan(cursor, |entry| {
-            let Ok(count) = &mut result else {
-                return;
-            };
-            *count += 1;
+        let (mut entries, mut failed) = (0, None);
+        let before = into.len();
+        let visit = |entry: &Entry<K, V>| {
+            entries += 1;
             key.clear();
             value.clear();
             let encoded = codecs.key.encode(&entry.key, &mut key);
             let encoded = encoded.and_then(|()| codecs.value.encode(&entry.value, &mut value));
-            match encoded {
-                Ok(()) => Effect::Set {
-                    key: &key,
-                    value: &value,
-                    expires: entry.expires,
-                }
-                .encode(into),
-                Err(error) => result = Err(error),
+            if let Err(error) = encoded {
+                failed = Some(error);
+                return ControlFlow::Break(());
             }
-        });
-        Ok((result?, next))
+            Effect::Set {
+                key: &key,
+                value: &value,
+                expires: entry.expires,
+            }
+            .encode(into);
+            if slice.is_filled_by(entries, into.len() - before) {
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        };
+        let walked = self.table.walk(spot, prefetch, visit);
+        match failed {
+            None => Ok(Saved { entries, walked }),
+            Some(error) => Err(error),
+        }
     }
 }
 

@@ -12,6 +12,7 @@
 //!    their way cannot be served from them), five times slower on a large map.
 
 use std::borrow::Borrow;
+use std::cell::LazyCell;
 use std::fmt;
 use std::hash::Hash;
 use std::sync::Arc;
@@ -19,8 +20,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use shardkeep_core::{
-    Borrowed, Call, CancelToken, CloseReport, Deadline, Error, Keep, LogStats, Refused, ShardStats,
-    Ticket,
+    Borrowed, Call, CancelToken, CloseReport, Deadline, Error, Keep, LogStats, Refused,
+    Reservation, ShardStats, Ticket,
 };
 
 use crate::builder::Builder;
@@ -532,6 +533,24 @@ impl<K: Key, V: Value> Store<K, V> {
         }
     }
 
+    /// As [`Store::call`], read off the clock when it is first asked for. Reading the clock waits for
+    /// every load before it, so calls that wait for nothing do not.
+    pub(crate) fn call_when_needed(&self) -> LazyCell<Call, impl FnOnce() -> Call> {
+        LazyCell::new(|| self.call())
+    }
+
+    /// Reserves a place in the log's queue, where there is a log.
+    pub(crate) fn reserve(
+        &self,
+        call: &LazyCell<Call, impl FnOnce() -> Call>,
+    ) -> Result<Reservation<'_, ShardState<K, V>>, Refused> {
+        let keep = &self.inner.keep;
+        match keep.try_reserve(1, None) {
+            Err(Refused::LogFull { .. }) => keep.reserve(call),
+            reserved => reserved,
+        }
+    }
+
     /// Looks at the shard of a key on this thread. What is not durable yet is waited for, where
     /// replies must not show it.
     pub(crate) fn look_synced<R>(
@@ -540,13 +559,17 @@ impl<K: Key, V: Value> Store<K, V> {
         shard: usize,
         look: impl FnOnce(&ShardState<K, V>) -> R,
     ) -> Result<R, Error> {
-        let call = self.call();
+        let call = self.call_when_needed();
         let keep = &self.inner.keep;
-        let (result, needs) = {
-            let mut hand = hand::get(keep, shard, || call.clone())?;
-            hand.look(|state| (look(state), state.needs(hash)))
-        };
-        keep.wait_synced(shard, needs, &call)?;
+        let (result, needs) = hand::with(
+            keep,
+            shard,
+            || call.clone(),
+            |hand| hand.look(|state| (look(state), state.needs(hash))),
+        )?;
+        if !keep.is_synced(shard, needs) {
+            keep.wait_synced(shard, needs, &call)?;
+        }
         Ok(result)
     }
 
@@ -556,18 +579,24 @@ impl<K: Key, V: Value> Store<K, V> {
         &self,
         hash: u64,
         shard: usize,
-        change: impl FnOnce(&mut Hand<'_, K, V>) -> Result<R, Refused>,
+        change: impl FnOnce(&mut Hand<'_, '_, K, V>) -> Result<R, Refused>,
     ) -> Result<R, Error> {
-        let call = self.call();
+        let call = self.call_when_needed();
         let keep = &self.inner.keep;
-        let mut reserved = keep.reserve(&call)?;
-        let (result, needs) = {
-            let mut hand = hand::get(keep, shard, || call.clone())?;
-            hand.deposit(&mut reserved);
-            let result = change(&mut hand)?;
-            (result, hand.look(|state| state.needs(hash)))
-        };
-        keep.wait_synced(shard, needs, &call)?;
+        let mut reserved = self.reserve(&call)?;
+        let (result, needs) = hand::with(
+            keep,
+            shard,
+            || call.clone(),
+            |mut hand| {
+                hand.deposit(&mut reserved);
+                (change(&mut hand), hand.look(|state| state.needs(hash)))
+            },
+        )?;
+        let result = result?;
+        if !keep.is_synced(shard, needs) {
+            keep.wait_synced(shard, needs, &call)?;
+        }
         Ok(result)
     }
 
@@ -581,8 +610,9 @@ impl<K: Key, V: Value> Store<K, V> {
         self.admit()?;
         let (hash, shard) = self.place(key);
         let keep = &self.inner.keep;
-        let mut hand = hand::try_get(keep, shard)?;
-        let (result, needs) = hand.look(|state| (look(state, hash), state.needs(hash)));
+        let (result, needs) = hand::try_with(keep, shard, |hand| {
+            hand.look(|state| (look(state, hash), state.needs(hash)))
+        })?;
         if !keep.is_synced(shard, needs) {
             return Err(Refused::Busy { shard });
         }
@@ -594,17 +624,16 @@ impl<K: Key, V: Value> Store<K, V> {
         &self,
         hash: u64,
         shard: usize,
-        change: impl FnOnce(&mut Hand<'_, K, V>) -> Result<R, Refused>,
+        change: impl FnOnce(&mut Hand<'_, '_, K, V>) -> Result<R, Refused>,
     ) -> Result<R, Error> {
         self.admit()?;
         let keep = &self.inner.keep;
         let mut reserved = keep.try_reserve(1, None)?;
-        let (result, needs) = {
-            let mut hand = hand::try_get(keep, shard)?;
+        let (result, needs) = hand::try_with(keep, shard, |mut hand| {
             hand.deposit(&mut reserved);
-            let result = change(&mut hand)?;
-            (result, hand.look(|state| state.needs(hash)))
-        };
+            (change(&mut hand), hand.look(|state| state.needs(hash)))
+        })?;
+        let result = result?;
         if needs > 0 {
             keep.wait_synced(shard, needs, &self.call())?;
         }

@@ -16,7 +16,7 @@ use std::time::Duration;
 use shardkeep_core::{Call, Error, Loans, Refused, Reservation};
 
 use crate::state::ShardState;
-use crate::store::{Inner, Store};
+use crate::store::{Inner, Keeping, Store};
 use crate::table::UnixMillis;
 use crate::{Key, Value, closure, limits};
 
@@ -206,11 +206,9 @@ impl<K: Key, V: Value> Transaction<'_, K, V> {
         if self.named.iter().all(|named| named.write.is_none()) {
             return Ok(self.needs());
         }
-        let hashes: Vec<_> = self
-            .named
-            .iter()
-            .map(|named| (named.shard, named.hash))
-            .collect();
+        let is_held = self.inner.keeping == Keeping::Synced;
+        let keys = self.named.iter().filter(|_| is_held);
+        let keys: Vec<_> = keys.map(|named| (named.shard, named.hash)).collect();
         let Self {
             mut loans, named, ..
         } = self;
@@ -229,27 +227,30 @@ impl<K: Key, V: Value> Transaction<'_, K, V> {
             }))?;
         }
         reserved.deposit_all(&mut loans);
-        let mut replaced = Vec::with_capacity(writes.len());
+        // What has nothing to drop need not be kept.
+        let mut replaced = Vec::new();
+        let mut keep_replaced = |key, value| {
+            if std::mem::needs_drop::<(K, V)>() {
+                replaced.push((key, value));
+            }
+        };
         loans.change(|loans| {
             for named in writes {
                 let state = loans.state(named.shard);
                 match named.write {
                     Some(Write::Insert(value, expires)) => {
-                        replaced.push((
-                            None,
-                            state.put_fitting(named.hash, named.key, value, expires),
-                        ));
+                        let old = state.put_fitting(named.hash, named.key, value, expires);
+                        keep_replaced(None, old);
                     }
                     Some(Write::Remove) => {
                         let removed = state.remove(named.hash, &named.key);
-                        let value = removed.map(|entry| entry.value);
-                        replaced.push((Some(named.key), value));
+                        keep_replaced(Some(named.key), removed.map(|entry| entry.value));
                     }
                     None => {}
                 }
             }
         });
-        let needs = needs_of(&mut loans, hashes.into_iter());
+        let needs = needs_of(&mut loans, keys.into_iter());
         drop(loans);
         drop(replaced);
         Ok(needs)
@@ -292,9 +293,9 @@ impl<K: Key, V: Value> Store<K, V> {
     ) -> Result<R, TransactionError<E>> {
         self.admit()?;
         let named = self.name(keys)?;
-        let (keep, call) = (&self.inner.keep, self.call());
-        let reserved = keep.reserve(&call)?;
-        let loans = keep.acquire(&shards_of(&named), call.clone())?;
+        let (keep, call) = (&self.inner.keep, self.call_when_needed());
+        let reserved = self.reserve(&call)?;
+        let loans = keep.acquire_with(&shards_of(&named), || call.clone())?;
         self.run_transaction(named, loans, reserved, &call, run)
     }
 

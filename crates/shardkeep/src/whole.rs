@@ -54,10 +54,12 @@ impl<K: Key, V: Value> Store<K, V> {
         let call = self.call();
         let mut sum = 0;
         for shard in 0..self.inner.keep.shards() {
-            let (counted, needs) = {
-                let mut hand = hand::get(&self.inner.keep, shard, || call.clone())?;
-                hand.look(|state| (count(state), state.needs_newest()))
-            };
+            let (counted, needs) = hand::with(
+                &self.inner.keep,
+                shard,
+                || call.clone(),
+                |hand| hand.look(|state| (count(state), state.needs_newest())),
+            )?;
             self.inner.keep.wait_synced(shard, needs, &call)?;
             sum += counted;
         }
@@ -150,10 +152,12 @@ impl<K: Key, V: Value> Entries<'_, K, V> {
         let mut segment = std::mem::take(&mut self.segment);
         let keep = &store.inner.keep;
         let call = store.call();
-        let (next, needs) = {
-            let mut hand = hand::get(keep, shard, || call.clone())?;
-            hand.look(|state| (state.scan(cursor, &mut segment), state.needs_newest()))
-        };
+        let (next, needs) = hand::with(
+            keep,
+            shard,
+            || call.clone(),
+            |hand| hand.look(|state| (state.scan(cursor, &mut segment), state.needs_newest())),
+        )?;
         keep.wait_synced(shard, needs, &call)?;
         self.segment = segment;
         self.at = match next {

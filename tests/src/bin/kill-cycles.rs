@@ -36,8 +36,9 @@ struct Options {
     /// The promise.
     #[arg(long, value_enum, default_value = "always")]
     sync: Sync,
-    /// Without `always`: what may be missing, in milliseconds before the kill.
-    #[arg(long, default_value_t = 250)]
+    /// Without `always`: what may be missing, in milliseconds before the kill. The promise is the write
+    /// window and what the disk takes: while it syncs for a snapshot, nothing is written.
+    #[arg(long, default_value_t = 1_000)]
     unwritten_ms: u64,
     /// The server; by default the one built into this program.
     #[arg(long)]
@@ -78,14 +79,15 @@ fn run(options: &Options) -> io::Result<()> {
             writeln!(
                 io::stdout(),
                 "sync {} seed {}: {} kills in {:.1?}, {} changes acknowledged, {} of them missing as \
-                 promised, {} there without acknowledgement",
+                 promised (from {:.1?} before the kill at most), {} there without acknowledgement",
                 promise.word(),
                 options.seed,
                 seen.cycles,
                 clock::now() - began,
-                seen.acked,
-                seen.missing,
-                seen.unacked
+                seen.tally.acked,
+                seen.tally.missing,
+                seen.missed_at_most,
+                seen.tally.unacked
             )?;
         }
     }

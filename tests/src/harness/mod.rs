@@ -6,6 +6,9 @@
 //! 2. Ports are chosen by the kernel.
 //! 3. Every wait ends by a deadline, with an error that says what was awaited.
 
+/// The variable that names the fault which the server under test has.
+pub const PLANTED: &str = "PLANTED_FAULT";
+
 mod client;
 mod process;
 mod procfs;

@@ -74,16 +74,46 @@ impl ServerProcess {
     /// It cannot be started, ends at once, or does not become ready; with what it said.
     pub fn start(program: &Path, launch: Launch, flags: &[&str]) -> io::Result<Self> {
         match launch {
-            Launch::Shardkeep => Self::shardkeep(program, flags),
+            Launch::Shardkeep => Self::shardkeep(program, flags, &[]),
             Launch::Redis => Self::redis(program, flags),
         }
     }
 
-    fn shardkeep(program: &Path, flags: &[&str]) -> io::Result<Self> {
+    /// Starts Shardkeep as [`ServerProcess::start`] does, with more variables in its environment.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn shardkeep(
+        program: &Path,
+        flags: &[&str],
+        environment: &[(&str, &str)],
+    ) -> io::Result<Self> {
         let mut command = Command::new(program);
+        command.envs(environment.iter().copied());
+        Self::shardkeep_by(command, flags)
+    }
+
+    /// Starts Shardkeep by `wrapper`, a program and its arguments that ends by running the command that
+    /// follows them. [`ServerProcess::pid`] is then the wrapper's, unless it runs the command in its place.
+    ///
+    /// # Errors
+    /// As [`ServerProcess::start`].
+    pub fn start_by(wrapper: &[&str], program: &Path, flags: &[&str]) -> io::Result<Self> {
+        let Some((first, rest)) = wrapper.split_first() else {
+            return Self::shardkeep(program, flags, &[]);
+        };
+        let mut command = Command::new(first);
+        command.args(rest).arg(program);
+        Self::shardkeep_by(command, flags)
+    }
+
+    fn shardkeep_by(mut command: Command, flags: &[&str]) -> io::Result<Self> {
         command.arg("serve");
         if !flags.contains(&"--bind") {
             command.args(["--bind", "127.0.0.1:0"]);
+        }
+        if !flags.contains(&"--admin") {
+            command.args(["--admin", "off"]);
         }
         command
             .args(flags)

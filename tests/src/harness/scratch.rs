@@ -21,11 +21,17 @@ impl Scratch {
     /// # Errors
     /// It cannot be made.
     pub fn new() -> io::Result<Self> {
-        let number = MADE.fetch_add(1, Ordering::Relaxed);
-        let name = format!("shardkeep-tests-{}-{number}", process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir(&path)?;
-        Ok(Self { path })
+        loop {
+            let number = MADE.fetch_add(1, Ordering::Relaxed);
+            let name = format!("shardkeep-tests-{}-{number}", process::id());
+            let path = std::env::temp_dir().join(name);
+            match fs::create_dir(&path) {
+                Ok(()) => return Ok(Self { path }),
+                // Left by an earlier process of this number.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Where it is.

@@ -230,8 +230,8 @@ fn nothing_acknowledged_is_missing_after_a_kill_under_load() {
     for _ in 0..5 {
         campaign.cycle().unwrap();
     }
-    assert_eq!(campaign.seen().missing, 0);
-    assert!(campaign.seen().acked > 0);
+    assert_eq!(campaign.seen().tally.missing, 0);
+    assert!(campaign.seen().tally.acked > 0);
 }
 
 #[test]

@@ -4,6 +4,8 @@
 mod support;
 
 #[cfg(test)]
+mod admin;
+#[cfg(test)]
 mod atomicity;
 #[cfg(test)]
 mod configuration;
@@ -20,8 +22,17 @@ mod frames;
 #[cfg(test)]
 mod memory;
 #[cfg(test)]
+mod operating;
+#[cfg(test)]
 mod pipelines;
+#[cfg(test)]
+#[cfg(debug_assertions)]
+mod planted;
+#[cfg(test)]
+mod replayed;
 #[cfg(test)]
 mod sockets;
 #[cfg(test)]
 mod strangers;
+#[cfg(test)]
+mod supervision;

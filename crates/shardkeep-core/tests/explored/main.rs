@@ -222,6 +222,7 @@ fn each_planted_fault_is_noticed() {
             Fault::BrokenChangeKept,
             "a_shard_is_lost_with_what_it_wrote",
         ),
+        (Fault::BrokenMapReused, "a_caller_panics"),
     ];
     let mut missed = vec![];
     for (fault, name) in planted {

@@ -4,7 +4,7 @@
 
 use shardkeep_resp::{Reply, parse_i64};
 
-use super::Args;
+use super::{Args, options};
 use crate::keyspace::Keyspace;
 
 /// Redis keeps strings up to this length (bytes) together with their header.
@@ -42,6 +42,26 @@ pub(super) fn refcount(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply
 pub(super) fn idletime(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
     match keyspace.get(hash, args.get(2)) {
         Some(_) => reply.integer(0),
+        None => reply.null(),
+    }
+}
+
+/// MEMORY USAGE key \[SAMPLES count\]: of the entry itself, without its place in the table.
+pub(super) fn usage(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
+    let samples = match args.len() {
+        3 => Some(0),
+        5 if options::is(args.get(3), "samples") => {
+            parse_i64(args.get(4)).filter(|samples| *samples >= 0)
+        }
+        _ => None,
+    };
+    if samples.is_none() {
+        return reply.error("ERR syntax error");
+    }
+    match keyspace.get(hash, args.get(2)) {
+        Some(record) => {
+            reply.integer(i64::try_from(record.allocated_bytes()).unwrap_or(i64::MAX));
+        }
         None => reply.null(),
     }
 }

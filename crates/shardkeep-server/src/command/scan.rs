@@ -1,9 +1,9 @@
-//! Walking over all keys: SCAN a slice at a time, KEYS at once.
+//! Walking over all keys: SCAN a few at a time, KEYS at once.
 //!
-//! A cursor is the number of a shard in its low [`CURSOR_SHARD_BITS`] bits, and above it the
-//! position in that shard's table; 0 is the start and the end.
+//! A cursor is the number of a shard in its low [`CURSOR_SHARD_BITS`] bits, and above it the number
+//! of a place in that shard's table; 0 is the start and the end.
 
-use shardkeep::table::Cursor;
+use shardkeep::table::PartCursor;
 use shardkeep_resp::Reply;
 
 use super::glob::{Case, Glob};
@@ -13,10 +13,10 @@ use crate::keyspace::record::Record;
 /// How many keys one SCAN looks at, at least, unless it is told (Redis' default).
 const COUNT_DEFAULT: i64 = 10;
 
-/// How many slices (segments of a table) one SCAN visits at most, whatever it finds: a store
-/// that has shrunk consists of empty ones, some 100 ns each. Reaches over a small store of any
-/// usual number of shards in one call.
-const SLICES_MAX: usize = 1_024;
+/// How many parts of tables one SCAN visits at most, whatever it finds: a store that has shrunk
+/// consists of empty ones, some 20 to 100 ns each. Reaches over a small store of any usual number
+/// of shards in one call.
+const PARTS_MAX: usize = 4_096;
 
 struct Wanted<'a> {
     count: i64,
@@ -33,7 +33,7 @@ impl Wanted<'_> {
 
 /// SCAN cursor [MATCH pattern] [COUNT number] [TYPE type]
 pub(super) fn scan(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<'_>) {
-    let Some((start, position)) = cursor(args.get(1), shards.shards_total()) else {
+    let Some((start, place)) = cursor(args.get(1), shards.shards_total()) else {
         reply.error("ERR invalid cursor");
         return;
     };
@@ -41,7 +41,7 @@ pub(super) fn scan(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<
         return;
     };
     let mut found = Found::new(reply);
-    let next = walk(shards, start, position, wanted.count, |record| {
+    let next = walk(shards, start, place, wanted.count, |record| {
         if wanted.wants(record) {
             found.add(record.key());
         }
@@ -53,13 +53,12 @@ pub(super) fn scan(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<
     reply.raw(&encoded);
 }
 
-/// The shard and the position a cursor stands for.
-fn cursor(arg: &[u8], shards_total: usize) -> Option<(usize, Cursor)> {
+/// The shard and the place a cursor stands for.
+fn cursor(arg: &[u8], shards_total: usize) -> Option<(usize, PartCursor)> {
     let cursor = options::cursor(arg)?;
     let shard = super::shard_of_cursor(cursor);
-    let position = u32::try_from(cursor >> CURSOR_SHARD_BITS).ok()?;
-    let position = Cursor::from_position(position)?;
-    (shard < shards_total).then_some((shard, position))
+    let place = PartCursor::from_number(cursor >> CURSOR_SHARD_BITS)?;
+    (shard < shards_total).then_some((shard, place))
 }
 
 fn wanted<'a>(args: Args<'a>, reply: &mut Reply<'_>) -> Option<Wanted<'a>> {
@@ -97,28 +96,28 @@ fn wanted<'a>(args: Args<'a>, reply: &mut Reply<'_>) -> Option<Wanted<'a>> {
 fn walk(
     shards: &mut dyn ShardSet,
     start: usize,
-    mut position: Cursor,
+    mut place: PartCursor,
     count: i64,
     mut visit: impl FnMut(&Record),
 ) -> u64 {
-    let (mut met, mut slices) = (0_i64, 0);
+    let (mut met, mut parts) = (0_i64, 0);
     for number in start..=shards.last() {
         let keyspace = shards.shard(number);
         loop {
-            if met >= count || slices >= SLICES_MAX {
-                return u64::from(position.position()) << CURSOR_SHARD_BITS | number as u64;
+            if met >= count || parts >= PARTS_MAX {
+                return place.number() << CURSOR_SHARD_BITS | number as u64;
             }
-            slices += 1;
-            let next = keyspace.scan(position, |record| {
+            parts += 1;
+            let next = keyspace.scan(place, |record| {
                 met += 1;
                 visit(record);
             });
             match next {
-                Some(next) => position = next,
+                Some(next) => place = next,
                 None => break,
             }
         }
-        position = Cursor::START;
+        place = PartCursor::START;
     }
     0
 }
@@ -199,13 +198,18 @@ mod tests {
         assert!(store.line("SCAN 0").starts_with("*2\r\n$1\r\n0\r\n*3\r\n"));
     }
 
-    #[test]
-    fn a_walk_meets_every_key_once_whatever_is_added_meanwhile() {
+    fn filled(keys: u32) -> Store {
         let mut store = Store::new();
-        for number in 0..30_000 {
+        for number in 0..keys {
             store.check(&[(&format!("SET key:{number} v"), "+OK\r\n")]);
         }
-        let met = walk(&mut store, "COUNT 1", |store| {
+        store
+    }
+
+    #[test]
+    fn a_walk_meets_every_key_whatever_is_added_meanwhile() {
+        let mut store = filled(30_000);
+        let met = walk(&mut store, "COUNT 1000", |store| {
             let next = store.line("DBSIZE");
             for number in 0..2_000 {
                 let line = format!("SET {}:{number} v", &next[1..next.len() - 2]);
@@ -213,8 +217,23 @@ mod tests {
             }
         });
         for number in 0..30_000 {
-            assert_eq!(met.get(&format!("key:{number}")), Some(&1));
+            assert!(met.contains_key(&format!("key:{number}")));
         }
+    }
+
+    #[test]
+    fn a_quiet_store_gives_about_as_many_keys_as_asked_for_and_each_once() {
+        let mut store = filled(30_000);
+        for (options, most) in [("", 32), ("COUNT 100", 132)] {
+            let at_once = store
+                .line(&format!("SCAN 0 {options}"))
+                .matches("key:")
+                .count();
+            assert!(at_once <= most, "{at_once} keys for {options:?}");
+        }
+        let met = walk(&mut store, "COUNT 100", |_| ());
+        assert_eq!(met.len(), 30_000);
+        assert!(met.values().all(|&times| times == 1));
     }
 
     #[test]
@@ -233,7 +252,7 @@ mod tests {
             "1x",
             "-",
             "4",
-            "4294967296",
+            "9007199254740992",
             "18446744073709551616",
             "-1",
         ] {

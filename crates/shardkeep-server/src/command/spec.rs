@@ -33,25 +33,33 @@ pub enum ConnectionCommand {
     Auth,
     Bgrewriteaof,
     Bgsave,
+    ClientDeadline,
     ClientGetname,
     ClientId,
     ClientInfo,
+    ClientKill,
     ClientList,
     ClientSetinfo,
     ClientSetname,
     /// COMMAND with its subcommands, and OBJECT HELP: [`super::introspect`] answers them all.
     Command,
     ConfigGet,
+    ConfigSet,
     Echo,
     Hello,
     Info,
     Lastsave,
+    LatencyHistogram,
+    MemoryStats,
     Ping,
     Quit,
     Reset,
     Save,
     Select,
     Shutdown,
+    SlowlogGet,
+    SlowlogLen,
+    SlowlogReset,
     Time,
 }
 
@@ -238,6 +246,8 @@ pub struct CommandSpec {
     pub route: RouteKind,
     /// Where it runs.
     pub action: Action,
+    /// Whether its time depends on how much is stored: it is timed by itself.
+    pub is_heavy: bool,
     /// Hints for clients and proxies.
     pub tips: &'static [&'static str],
     /// Where it is documented.
@@ -313,6 +323,7 @@ impl CommandSpec {
     ) -> Self {
         let mut spec = Self::new(name, arity, flags, Action::Shards(run));
         spec.route = route;
+        spec.is_heavy = true;
         spec
     }
 
@@ -326,6 +337,7 @@ impl CommandSpec {
             key_specs: &[],
             route: RouteKind::None,
             action,
+            is_heavy: false,
             tips: &[],
             group: Group::Generic,
             since: "1.0.0",

@@ -8,6 +8,9 @@ use std::time::Duration;
 /// Where the server listens unless told otherwise: only this machine, on the port clients expect.
 pub const BIND_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 6379);
 
+/// Where the admin endpoint listens unless told otherwise: only this machine.
+pub const ADMIN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9379);
+
 /// TCP addresses of one server at most. Each costs a descriptor and a turn of the acceptor; real
 /// machines have a handful.
 pub const BIND_ADDRESSES_MAX: usize = 16;

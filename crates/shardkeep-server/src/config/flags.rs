@@ -112,7 +112,7 @@ pub(crate) struct AtDirectory {
 }
 
 /// The flags of `serve`.
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub(crate) struct ServeFlags {
     /// Listen on this address; repeat it or separate by commas for several [default: 127.0.0.1:6379].
     ///
@@ -124,6 +124,18 @@ pub(crate) struct ServeFlags {
     /// Listen on a unix socket too [default: none].
     #[arg(long, value_name = "PATH")]
     pub(crate) unix_socket: Option<String>,
+
+    /// Serve metrics, health and a status page over HTTP here, or off [default: 127.0.0.1:9379].
+    ///
+    /// `/metrics` for Prometheus, `/healthz` and `/readyz` for whoever starts and restarts it, `/` for
+    /// people. Nothing can be changed there, and no keys or values are shown. If the default is taken, the
+    /// server says so and starts without.
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(crate) admin: Option<String>,
+
+    /// How the lines on standard error are written: text or json [default: text].
+    #[arg(long, value_name = "FORMAT")]
+    pub(crate) log_format: Option<String>,
 
     /// Parts of the keyspace, a power of two [default: by the number of cores].
     ///
@@ -193,6 +205,13 @@ pub(crate) struct ServeFlags {
     #[arg(long, value_name = "YES|NO")]
     pub(crate) compress_snapshots: Option<String>,
 
+    /// Commands for a shard with 1024 waiting before them: block or reject [default: block].
+    ///
+    /// `block`: they wait until their deadline. `reject`: they are refused at once. Either way the error is
+    /// -THROTTLED with the time after which to try again, and the command was not applied.
+    #[arg(long, value_name = "HOW")]
+    pub(crate) overload: Option<String>,
+
     /// Connections at once; one more is refused [default: 10000].
     #[arg(long, value_name = "COUNT")]
     pub(crate) max_clients: Option<String>,
@@ -254,6 +273,8 @@ impl ServeFlags {
         let Self {
             bind,
             unix_socket,
+            admin,
+            log_format,
             shards,
             owners,
             reactors,
@@ -265,6 +286,7 @@ impl ServeFlags {
             commit,
             snapshot_log_bytes,
             compress_snapshots,
+            overload,
             max_clients,
             max_memory,
             deadline,
@@ -281,6 +303,8 @@ impl ServeFlags {
         } = self;
         let single = [
             ("unix_socket", unix_socket),
+            ("admin", admin),
+            ("log_format", log_format),
             ("shards", shards),
             ("owners", owners),
             ("reactors", reactors),
@@ -292,6 +316,7 @@ impl ServeFlags {
             ("commit", commit),
             ("snapshot_log_bytes", snapshot_log_bytes),
             ("compress_snapshots", compress_snapshots),
+            ("overload", overload),
             ("max_clients", max_clients),
             ("max_memory", max_memory),
             ("deadline", deadline),

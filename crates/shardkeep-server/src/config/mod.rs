@@ -37,8 +37,10 @@ pub(crate) use outside::Contents;
 pub(crate) use outside::{Machine, Outside};
 pub use secret::Secret;
 
-use origin::{Given, echo};
+use origin::Given;
+pub(crate) use origin::echo;
 use setting::SETTINGS;
+pub(crate) use value::parse_bytes;
 
 /// What every variable of ours begins with.
 const VARIABLE_PREFIX: &str = "SHARDKEEP_";
@@ -51,6 +53,35 @@ const OF_THE_LOG: [&str; 5] = [
     "snapshot_log_bytes",
     "compress_snapshots",
 ];
+
+/// The settings that can change while the server runs.
+const CAN_CHANGE: [&str; 5] = [
+    "max_memory",
+    "deadline",
+    "idle_timeout",
+    "frame_timeout",
+    "output_timeout",
+];
+
+/// What becomes of a command whose shard is in other hands, with many waiting before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Overload {
+    /// It waits until its deadline.
+    #[default]
+    Block,
+    /// It is refused at once.
+    Reject,
+}
+
+/// How the lines on standard error are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// An object for each line.
+    Json,
+}
 
 /// The variable that names the configuration file.
 const CONFIG_VARIABLE: &str = "SHARDKEEP_CONFIG";
@@ -75,6 +106,34 @@ pub enum Sync {
     Interval,
     /// When the operating system pleases, and at the end.
     Never,
+}
+
+impl Sync {
+    /// As it is written in the configuration.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Always => "always",
+            Self::Interval => "interval",
+            Self::Never => "never",
+        }
+    }
+}
+
+/// Where the admin endpoint listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AdminAt {
+    /// Nowhere.
+    Off,
+    /// Here, or nowhere if the address is taken.
+    IfFree(SocketAddr),
+    /// Here.
+    At(SocketAddr),
+}
+
+impl Default for AdminAt {
+    fn default() -> Self {
+        Self::IfFree(bounds::ADMIN_DEFAULT)
+    }
 }
 
 /// Who writes and syncs the log.
@@ -106,6 +165,10 @@ pub struct Settings {
     pub bind: Vec<SocketAddr>,
     /// A unix socket to listen on.
     pub unix_socket: Option<PathBuf>,
+    /// Where metrics, health and the status page are.
+    pub admin: AdminAt,
+    /// How the lines on standard error are written.
+    pub log_format: LogFormat,
     /// Shards, a power of two; `None` leaves it to the number of cores.
     pub shards: Option<usize>,
     /// Owner threads; `None` leaves it to the number of cores.
@@ -130,6 +193,8 @@ pub struct Settings {
     pub snapshot_log_bytes: u64,
     /// Whether snapshots are compressed.
     pub compress_snapshots: bool,
+    /// What becomes of commands for a shard that has too much to do.
+    pub overload: Overload,
     /// Connections at once.
     pub max_clients: usize,
     /// Bytes of memory beyond which writes are refused; `None` for no limit.
@@ -158,6 +223,8 @@ impl Default for Settings {
         Self {
             bind: vec![bounds::BIND_DEFAULT],
             unix_socket: None,
+            admin: AdminAt::default(),
+            log_format: LogFormat::default(),
             shards: None,
             owners: None,
             reactors: None,
@@ -169,6 +236,7 @@ impl Default for Settings {
             commit: Commit::default(),
             snapshot_log_bytes: bounds::SNAPSHOT_LOG_BYTES_DEFAULT,
             compress_snapshots: false,
+            overload: Overload::default(),
             max_clients: bounds::MAX_CLIENTS_DEFAULT,
             max_memory: None,
             deadline: bounds::DEADLINE_DEFAULT,
@@ -240,6 +308,15 @@ impl Resolved {
     /// The settings as a configuration file, with the origin of each as a comment.
     pub(crate) fn to_toml(&self) -> String {
         print::to_toml(self)
+    }
+
+    /// The settings that are otherwise in `other`, and cannot change while the server runs.
+    pub(crate) fn restart_needed(&self, other: &Self) -> Vec<&'static str> {
+        let differs = |setting: &&setting::Setting| {
+            (setting.show)(&self.draft) != (setting.show)(&other.draft)
+        };
+        let names = SETTINGS.iter().filter(differs).map(|setting| setting.name);
+        names.filter(|name| !CAN_CHANGE.contains(name)).collect()
     }
 
     fn origin(&self, name: &str) -> &Origin {
@@ -318,6 +395,14 @@ impl Resolved {
                 address: *address,
                 origin: bind_origin(),
             });
+        }
+        if let AdminAt::At(address) = settings.admin
+            && !is_loopback(&address)
+        {
+            self.warnings.push(format!(
+                "admin = {address} can be reached by others, without a password: they see figures and \
+                 names of commands, neither keys nor values"
+            ));
         }
         let shards = settings
             .shards

@@ -66,7 +66,7 @@ impl Given {
 }
 
 /// Somebody else's text, fit for one line of ours: escaped and capped.
-pub(super) fn echo(text: &str) -> String {
+pub(crate) fn echo(text: &str) -> String {
     let mut shown: String = text
         .chars()
         .take(ECHO_CHARACTERS_MAX)

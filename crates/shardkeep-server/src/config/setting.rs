@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::bounds;
 use super::value::{parse_bytes, parse_count, parse_duration, show_bytes, show_duration};
-use super::{Commit, Draft, Handover, Sync};
+use super::{AdminAt, Commit, Draft, Handover, LogFormat, Overload, Sync};
 
 /// The word for an empty list of addresses.
 const NONE: &str = "none";
@@ -68,6 +68,40 @@ pub(super) static SETTINGS: &[Setting] = &[
             Some(())
         },
         show: |draft| show_path(draft.settings.unix_socket.as_ref(), "no unix socket"),
+    },
+    Setting {
+        name: "admin",
+        allowed: || "an IP address with its port, such as 127.0.0.1:9379, or off".to_owned(),
+        set: |draft, texts| {
+            draft.settings.admin = match only(texts)? {
+                "off" => AdminAt::Off,
+                address => AdminAt::At(address.parse().ok()?),
+            };
+            Some(())
+        },
+        show: |draft| match draft.settings.admin {
+            AdminAt::Off => Ok("off".into()),
+            AdminAt::IfFree(_) => Err("127.0.0.1:9379 if that is free"),
+            AdminAt::At(address) => Ok(address.to_string().into()),
+        },
+    },
+    Setting {
+        name: "log_format",
+        allowed: || "text or json".to_owned(),
+        set: |draft, texts| {
+            draft.settings.log_format = match only(texts)? {
+                "text" => LogFormat::Text,
+                "json" => LogFormat::Json,
+                _ => return None,
+            };
+            Some(())
+        },
+        show: |draft| {
+            Ok(match draft.settings.log_format {
+                LogFormat::Text => "text".into(),
+                LogFormat::Json => "json".into(),
+            })
+        },
     },
     Setting {
         name: "shards",
@@ -224,6 +258,24 @@ pub(super) static SETTINGS: &[Setting] = &[
                 "no"
             };
             of_the_log(draft, shown.into())
+        },
+    },
+    Setting {
+        name: "overload",
+        allowed: || "block or reject".to_owned(),
+        set: |draft, texts| {
+            draft.settings.overload = match only(texts)? {
+                "block" => Overload::Block,
+                "reject" => Overload::Reject,
+                _ => return None,
+            };
+            Some(())
+        },
+        show: |draft| {
+            Ok(match draft.settings.overload {
+                Overload::Block => "block".into(),
+                Overload::Reject => "reject".into(),
+            })
         },
     },
     Setting {

@@ -43,7 +43,7 @@ pub(super) fn parse_count(text: &str) -> Option<usize> {
 }
 
 /// A size in bytes: `1048576`, `512mb`, `2gb`.
-pub(super) fn parse_bytes(text: &str) -> Option<u64> {
+pub(crate) fn parse_bytes(text: &str) -> Option<u64> {
     parse_with_unit(text, &SIZE_UNITS)
 }
 

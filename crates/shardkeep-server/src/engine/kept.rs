@@ -6,9 +6,10 @@
 use std::ops::RangeInclusive;
 
 use shardkeep::codec::{DecodeError, EncodeError};
-use shardkeep::durable::Kept;
+use shardkeep::durable::{Kept, Saved, Slice};
 use shardkeep::effect::Effect;
-use shardkeep::table::Cursor;
+use shardkeep::engine::fail_point;
+use shardkeep::table::Spot;
 
 use super::run::{Item, run_item};
 use super::{Routes, ServerKeep, ShardState};
@@ -124,14 +125,13 @@ pub(super) fn needed_of_all(
 
 impl Kept for ShardState {
     fn restore(&mut self, effect: &Effect<'_>) -> Result<(), DecodeError> {
+        if let Effect::Set { key, .. } = effect {
+            fail_point::hit_at("restore", key);
+        }
         self.keyspace.restore(effect)
     }
 
-    fn save(
-        &self,
-        cursor: Cursor,
-        into: &mut Vec<u8>,
-    ) -> Result<(u64, Option<Cursor>), EncodeError> {
-        Ok(self.keyspace.save(cursor, into))
+    fn save(&self, spot: Spot, slice: Slice, into: &mut Vec<u8>) -> Result<Saved, EncodeError> {
+        Ok(self.keyspace.save(spot, slice, into))
     }
 }

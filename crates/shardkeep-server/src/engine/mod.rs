@@ -12,7 +12,7 @@ mod work;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use ahash::RandomState;
 use crossbeam_utils::CachePadded;
@@ -28,6 +28,7 @@ pub(crate) use work::{Claim, ShardWork};
 
 use crate::clock;
 use crate::keyspace::{Keyspace, hash_key};
+use crate::slowlog::SlowLog;
 
 pub(crate) type ServerKeep = Keep<ShardState>;
 pub(crate) type Reservation<'k> = shardkeep::engine::Reservation<'k, ShardState>;
@@ -76,6 +77,15 @@ pub(crate) struct ShardState {
     pub(crate) shard: usize,
     pub(crate) routes: Routes,
     gauges: Arc<Gauges>,
+    /// Figures that wait for their batch to become durable, to be shown then.
+    pending: Option<(Counts, u64)>,
+}
+
+/// What INFO tells of a shard's entries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) keys: u64,
+    pub(crate) expires: u64,
 }
 
 /// Figures of one shard that anybody may read at any time. Written by the holder alone.
@@ -87,22 +97,61 @@ pub(crate) struct Gauge {
     pub(crate) expired: AtomicU64,
     pub(crate) hits: AtomicU64,
     pub(crate) misses: AtomicU64,
+    pub(crate) changes: AtomicU64,
+    /// The batch that `keys` and `expires` depend on, or a later one; 0 for none.
+    newest: AtomicU64,
+    /// The newest counts that were known to be durable when they were last published.
+    durable_keys: AtomicU64,
+    durable_expires: AtomicU64,
 }
 
-/// The figures of all shards.
-pub(crate) struct Gauges(Box<[CachePadded<Gauge>]>);
+impl Gauge {
+    fn note_durable(&self, counts: Counts) {
+        self.durable_keys.store(counts.keys, Relaxed);
+        self.durable_expires.store(counts.expires, Relaxed);
+    }
+
+    /// Keys, and keys that expire, of which a crash could take nothing back.
+    pub(crate) fn counts(&self, is_synced: impl FnOnce(u64) -> bool) -> Counts {
+        let counts = Counts {
+            keys: self.keys.load(Acquire),
+            expires: self.expires.load(Acquire),
+        };
+        // Read after the counts, and stored before them: no older than they are.
+        match self.newest.load(Relaxed) {
+            0 => counts,
+            newest if is_synced(newest) => counts,
+            _ => Counts {
+                keys: self.durable_keys.load(Relaxed),
+                expires: self.durable_expires.load(Relaxed),
+            },
+        }
+    }
+}
+
+/// The figures of all shards, and which commands were slow.
+pub(crate) struct Gauges {
+    shards: Box<[CachePadded<Gauge>]>,
+    pub(crate) slow: SlowLog,
+}
 
 impl Gauges {
     pub(crate) fn new(shards: usize) -> Self {
-        Self(
-            (0..shards)
+        Self {
+            shards: (0..shards)
                 .map(|_| CachePadded::new(Gauge::default()))
                 .collect(),
-        )
+            slow: SlowLog::default(),
+        }
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Gauge> {
-        self.0.iter().map(|gauge| &**gauge)
+        self.shards.iter().map(|gauge| &**gauge)
+    }
+
+    /// Changes of entries in all shards.
+    pub(crate) fn changes(&self) -> u64 {
+        self.iter().map(|gauge| gauge.changes.load(Relaxed)).sum()
     }
 
     /// Bytes of all shards: tables, keys and values with the allocator's share.
@@ -127,17 +176,39 @@ impl ShardState {
             shard,
             routes,
             gauges,
+            pending: None,
         }
     }
 
     /// To be called after a group of commands: figures for INFO and for the memory limit.
     #[inline]
-    pub(crate) fn publish(&self) {
-        let gauge = &self.gauges.0[self.shard];
+    pub(crate) fn publish(&mut self) {
+        let gauge = &self.gauges.shards[self.shard];
         let keyspace = &self.keyspace;
         let counters = keyspace.counters();
-        gauge.keys.store(keyspace.len() as u64, Relaxed);
-        gauge.expires.store(keyspace.expires() as u64, Relaxed);
+        let counts = Counts {
+            keys: keyspace.len() as u64,
+            expires: keyspace.expires() as u64,
+        };
+        if let Some(effects) = keyspace.effects() {
+            let newest = effects.needs_newest();
+            if newest > 0 {
+                if let Some((durable, number)) = self.pending
+                    && effects.is_durable(number)
+                {
+                    gauge.note_durable(durable);
+                    self.pending = None;
+                }
+                self.pending.get_or_insert((counts, newest));
+            } else {
+                gauge.note_durable(counts);
+                self.pending = None;
+            }
+            gauge.newest.store(newest, Relaxed);
+        }
+        gauge.keys.store(counts.keys, Release);
+        gauge.expires.store(counts.expires, Release);
+        gauge.changes.store(keyspace.changes(), Relaxed);
         gauge
             .memory_bytes
             .store(keyspace.memory_bytes() as u64, Relaxed);

@@ -8,10 +8,11 @@ use shardkeep_resp::{Protocol, Reply as Encoder, Span};
 
 use super::kept::{Needs, needed_of_all};
 use super::port::{Reply, ReplyPort};
-use super::{Claim, Places, Routes, ShardState};
+use super::{Claim, Item, Places, Routes, ShardState};
 use crate::clock;
 use crate::command::{Action, Args, CommandSpec, Flags, ShardSet};
 use crate::keyspace::Keyspace;
+use crate::limits;
 
 /// The shards of one command, in hand.
 pub(crate) struct LoanSet<'l> {
@@ -19,12 +20,36 @@ pub(crate) struct LoanSet<'l> {
     pub(crate) routes: &'l Routes,
     pub(crate) first: usize,
     pub(crate) last: usize,
+    /// Number of the connection that sent the command.
+    pub(crate) client: u64,
 }
 
 impl LoanSet<'_> {
     /// Runs `spec` on them; the reply is appended to `out`. Gives what must be durable before it may
     /// leave.
     pub(crate) fn run(
+        &mut self,
+        spec: &CommandSpec,
+        args: Args<'_>,
+        protocol: Protocol,
+        now: UnixMillis,
+        out: &mut Vec<u8>,
+    ) -> Needs {
+        if !spec.is_heavy && args.len() <= limits::TIMED_ARGS {
+            return self.run_plain(spec, args, protocol, now, out);
+        }
+        let began = clock::now();
+        let needs = self.run_plain(spec, args, protocol, now, out);
+        let took = clock::now().saturating_duration_since(began);
+        let (first, client) = (self.first, self.client);
+        self.loans.shard(first).look(|state| {
+            let slow = &state.gauges.slow;
+            slow.note(took, spec.name, args, client);
+        });
+        needs
+    }
+
+    fn run_plain(
         &mut self,
         spec: &CommandSpec,
         args: Args<'_>,
@@ -57,8 +82,10 @@ impl LoanSet<'_> {
             }
         });
         for loan in self.loans.iter_mut() {
-            loan.change(|state| state.keyspace.end_command());
-            loan.look(ShardState::publish);
+            loan.change(|state| {
+                state.keyspace.end_command();
+                state.publish();
+            });
         }
         if kept {
             self.needed(spec, args)
@@ -120,6 +147,8 @@ impl ShardSet for Changing<'_> {
 pub(crate) struct ShardsWork {
     pub(crate) spec: &'static CommandSpec,
     pub(crate) shards: Vec<usize>,
+    /// Number of the connection that sent it.
+    client: u64,
     bytes: Vec<u8>,
     spans: Vec<Span>,
     pub(crate) protocol: Protocol,
@@ -137,14 +166,19 @@ pub(crate) struct ShardsWork {
 
 impl ShardsWork {
     pub(crate) fn new(
-        spec: &'static CommandSpec,
+        item: &Item<'_>,
         shards: Vec<usize>,
-        args: Args<'_>,
-        protocol: Protocol,
         deadline: Deadline,
         routes: Routes,
         port: Arc<ReplyPort>,
     ) -> Box<Self> {
+        let &Item {
+            spec,
+            args,
+            protocol,
+            client,
+            hash: _,
+        } = item;
         let mut bytes = Vec::new();
         let mut spans = Vec::new();
         for at in 0..args.len() {
@@ -159,6 +193,7 @@ impl ShardsWork {
         Box::new(Self {
             spec,
             shards,
+            client,
             bytes,
             spans,
             protocol,
@@ -185,6 +220,7 @@ impl ShardsWork {
             routes: &self.routes,
             first,
             last,
+            client: self.client,
         }
         .run(
             self.spec,

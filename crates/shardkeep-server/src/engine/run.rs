@@ -3,8 +3,10 @@
 use shardkeep_resp::{Protocol, Reply};
 
 use super::ShardState;
+use crate::clock;
 use crate::command::{Action, Args, CommandSpec, ShardSet};
 use crate::keyspace::Keyspace;
+use crate::limits;
 
 /// One command that touches one shard.
 pub(crate) struct Item<'a> {
@@ -12,11 +14,44 @@ pub(crate) struct Item<'a> {
     pub(crate) hash: u64,
     pub(crate) args: Args<'a>,
     pub(crate) protocol: Protocol,
+    /// Number of the connection that sent it.
+    pub(crate) client: u64,
+}
+
+impl Item<'_> {
+    /// Whether its time is worth two looks at the clock.
+    #[inline]
+    fn is_heavy(&self) -> bool {
+        let args = self.args.len();
+        self.spec.is_heavy
+            || args > limits::TIMED_ARGS
+            || args > 2 && self.args.get(2).len() > limits::TIMED_VALUE_BYTES
+    }
 }
 
 /// Runs it; the reply is appended to `out`.
 #[inline]
 pub(crate) fn run_item(state: &mut ShardState, item: &Item<'_>, out: &mut Vec<u8>) {
+    if item.is_heavy() {
+        run_timed(state, item, out);
+    } else {
+        run_plain(state, item, out);
+    }
+}
+
+#[cold]
+fn run_timed(state: &mut ShardState, item: &Item<'_>, out: &mut Vec<u8>) {
+    let began = clock::now();
+    run_plain(state, item, out);
+    let took = clock::now().saturating_duration_since(began);
+    state
+        .gauges
+        .slow
+        .note(took, item.spec.name, item.args, item.client);
+}
+
+#[inline]
+fn run_plain(state: &mut ShardState, item: &Item<'_>, out: &mut Vec<u8>) {
     let mut reply = Reply::new(out, item.protocol);
     match &item.spec.action {
         Action::Shard(run) => run(&mut state.keyspace, item.hash, item.args, &mut reply),

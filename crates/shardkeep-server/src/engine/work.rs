@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU8;
 use std::sync::atomic::Ordering::{AcqRel, Acquire};
+use std::time::{Duration, Instant};
 
 use shardkeep::engine::{Deadline, Outcome, Work};
 use shardkeep::table::UnixMillis;
@@ -48,6 +49,9 @@ pub(crate) struct Entry {
     pub(crate) spec: &'static CommandSpec,
     pub(crate) hash: u64,
     pub(crate) protocol: Protocol,
+    client: u64,
+    /// It is refused if it has not begun by then.
+    until: Option<Instant>,
     first_span: usize,
     spans: usize,
 }
@@ -125,7 +129,7 @@ impl ShardWork {
     }
 
     /// Copies a command in; returns its place.
-    pub(crate) fn push(&mut self, item: &Item<'_>) -> usize {
+    pub(crate) fn push(&mut self, item: &Item<'_>, until: Option<Instant>) -> usize {
         let first_span = self.spans.len();
         for arg in item.args.iter_from(0) {
             // `has_room_for` keeps both well below 4 GiB.
@@ -138,6 +142,8 @@ impl ShardWork {
             spec: item.spec,
             hash: item.hash,
             protocol: item.protocol,
+            client: item.client,
+            until,
             first_span,
             spans: item.args.len(),
         });
@@ -155,10 +161,15 @@ impl ShardWork {
                 hash: entry.hash,
                 args: Args::new(&self.bytes, spans),
                 protocol: entry.protocol,
+                client: entry.client,
             };
             let mut needs = 0;
-            if self.replies.len() > limits::WORK_REPLY_BYTES_MAX {
-                errors::encode(&errors::throttled(self.shard, 0), &mut self.replies);
+            let is_late = entry.until.is_some_and(|until| until < clock::now());
+            if is_late || self.replies.len() > limits::WORK_REPLY_BYTES_MAX {
+                errors::encode(
+                    &errors::throttled(self.shard, 0, Duration::ZERO),
+                    &mut self.replies,
+                );
             } else if kept {
                 needs = run_kept(state, &item, &mut self.replies);
             } else {

@@ -9,10 +9,13 @@
 //!    entry finds its time to have come as well.
 //! 3. What is restored leaves no effect.
 
+use std::ops::ControlFlow;
+
 use shardkeep::codec::DecodeError;
+use shardkeep::durable::{Saved, Slice};
 use shardkeep::effect::Effect;
 use shardkeep::engine::Effects;
-use shardkeep::table::Cursor;
+use shardkeep::table::Spot;
 
 use super::record::{Record, STRING_BYTES_MAX};
 use super::{Keyspace, Table, hash_key};
@@ -111,7 +114,9 @@ impl Keyspace {
     /// A key or a value longer than any that there can be.
     pub fn restore(&mut self, effect: &Effect<'_>) -> Result<(), DecodeError> {
         let kept = self.accounts.kept.take();
+        let changes = self.accounts.changes;
         let restored = self.restore_unkept(effect);
+        self.accounts.changes = changes;
         self.accounts.kept = kept;
         restored
     }
@@ -137,21 +142,25 @@ impl Keyspace {
         Ok(())
     }
 
-    /// Appends the entries of the segment at `cursor`, expired ones included, as effects; gives how many,
-    /// and where to go on.
-    pub fn save(&self, cursor: Cursor, into: &mut Vec<u8>) -> (u64, Option<Cursor>) {
+    /// Appends entries from `spot` on, expired ones included, as effects, until the slice is full.
+    pub fn save(&self, spot: Spot, slice: Slice, into: &mut Vec<u8>) -> Saved {
         let table: &Table<Record> = &self.table;
-        let mut count = 0;
-        let next = table.scan(cursor, |record| {
-            count += 1;
+        let (mut entries, before) = (0, into.len());
+        let visit = |record: &Record| {
+            entries += 1;
             Effect::Set {
                 key: record.key(),
                 value: record.value(),
                 expires: record.expires_at(),
             }
             .encode(into);
-        });
-        (count, next)
+            if slice.is_filled_by(entries, into.len() - before) {
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(())
+        };
+        let walked = table.walk(spot, Record::prefetch, visit);
+        Saved { entries, walked }
     }
 }
 

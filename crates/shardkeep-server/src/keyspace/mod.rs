@@ -20,7 +20,7 @@ mod tests;
 use core::fmt;
 use core::hash::{BuildHasher, Hasher};
 
-use shardkeep::table::{Cursor, Slot, Table, UnixMillis};
+use shardkeep::table::{PartCursor, Slot, Table, UnixMillis};
 
 use kept::Kept;
 pub use place::{Free, Place, Taken};
@@ -61,6 +61,8 @@ struct Accounts {
     memory: usize,
     expires: usize,
     counters: Counters,
+    /// Changes since the keyspace was made, restored ones not counted.
+    changes: u64,
     /// What becomes of every change; `None` where nothing does.
     kept: Option<Box<Kept>>,
 }
@@ -81,6 +83,7 @@ impl Accounts {
     /// An entry is what it is now by a change.
     #[inline]
     fn wrote(&mut self, hash: u64, record: &Record) {
+        self.changes += 1;
         if let Some(kept) = &mut self.kept {
             kept.wrote(hash, record);
         }
@@ -90,6 +93,7 @@ impl Accounts {
     #[inline]
     fn removed(&mut self, hash: u64, record: &Record) {
         self.leave(record);
+        self.changes += 1;
         if let Some(kept) = &mut self.kept {
             kept.removed(hash, record.key());
         }
@@ -100,6 +104,7 @@ impl Accounts {
     fn expired(&mut self, hash: u64, record: &Record) {
         self.leave(record);
         self.counters.expired += 1;
+        self.changes += 1;
         if let Some(kept) = &mut self.kept {
             kept.expired(hash, record.key());
         }
@@ -290,6 +295,7 @@ impl Keyspace {
 
     /// Removes everything. Takes as long as freeing the entries takes.
     pub fn clear(&mut self) {
+        self.accounts.changes += self.len() as u64;
         self.table = Table::new(self.shard_bits);
         self.accounts.memory = 0;
         self.accounts.expires = 0;
@@ -298,10 +304,10 @@ impl Keyspace {
         }
     }
 
-    /// Visits the keys of one slice of the keyspace, and returns where to go on: see
-    /// [`Table::scan`] for what a whole walk promises. Skips entries whose time has come.
-    pub fn scan(&self, cursor: Cursor, mut visit: impl FnMut(&Record)) -> Option<Cursor> {
-        self.table.scan(cursor, |record| {
+    /// Visits the keys of one part of the keyspace, and returns where to go on: see
+    /// [`Table::scan_part`] for what a whole walk promises. Skips entries whose time has come.
+    pub fn scan(&self, cursor: PartCursor, mut visit: impl FnMut(&Record)) -> Option<PartCursor> {
+        self.table.scan_part(cursor, |record| {
             if !is_over(record, self.now) {
                 visit(record);
             }
@@ -365,6 +371,12 @@ impl Keyspace {
     #[inline]
     pub fn counters(&self) -> Counters {
         self.accounts.counters
+    }
+
+    /// Changes of entries since the keyspace was made; those restored are not counted.
+    #[inline]
+    pub fn changes(&self) -> u64 {
+        self.accounts.changes
     }
 
     /// Whether [`Keyspace::tend`] may some day have something to do.

@@ -1,8 +1,10 @@
 use std::collections::HashMap;
 
 use proptest::prelude::*;
+use shardkeep::durable::Slice;
 use shardkeep::effect;
 use shardkeep::engine::Effects;
+use shardkeep::table::Spot;
 
 use super::*;
 
@@ -152,9 +154,13 @@ fn check_effects(keyspace: &mut Keyspace) {
     assert_eq!(shown(&again), shown(keyspace));
 
     let mut saved = Vec::new();
-    let mut at = Some(Cursor::START);
-    while let Some(cursor) = at {
-        (_, at) = keyspace.save(cursor, &mut saved);
+    let slice = Slice {
+        entries: 3,
+        bytes: 100,
+    };
+    let mut at = Some(Spot::START);
+    while let Some(spot) = at {
+        at = keyspace.save(spot, slice, &mut saved).walked.next;
     }
     let mut again = self::keyspace();
     for effect in effect::decode(&saved) {
@@ -271,5 +277,71 @@ fn a_value_as_long_as_the_old_one_takes_its_place() {
             .get(hash, b"k")
             .map(|record| record.value().as_ptr());
         assert!(before.is_some() && before == after);
+    }
+}
+
+/// Keys to their values.
+fn all(keyspace: &Keyspace) -> HashMap<Vec<u8>, Vec<u8>> {
+    let records = keyspace.iter();
+    records
+        .map(|record| (record.key().to_vec(), record.value().to_vec()))
+        .collect()
+}
+
+#[test]
+fn a_snapshot_in_slices_with_the_changes_since_it_began_is_the_state() {
+    for seed in 0..20 {
+        let mut keyspace = keyspace().keeping(Effects::new(false), true);
+        let mut draw = seed;
+        let mut below = |bound: u64| {
+            draw = hash_key(
+                &ahash::RandomState::with_seeds(9, 9, 9, 9),
+                &u64::to_le_bytes(draw),
+            );
+            draw % bound
+        };
+        let change = |keyspace: &mut Keyspace, number: u64, value: u64| {
+            let key = format!("key:{number}").into_bytes();
+            let hash = hash(keyspace, &key);
+            keyspace.begin_command(true);
+            if value.is_multiple_of(3) {
+                keyspace.remove(hash, &key);
+            } else {
+                keyspace.set(hash, &key, &vec![b'v'; value as usize], None);
+            }
+            keyspace.end_command();
+        };
+        for number in 0..3_000 {
+            change(&mut keyspace, number, 1 + below(50));
+        }
+        let begun = keyspace.effects_mut().unwrap().of_key(0).len();
+        let slice = Slice {
+            entries: 100,
+            bytes: 3_000,
+        };
+        let (mut saved, mut restarts, mut at) = (Vec::new(), 0, Some(Spot::START));
+        while let Some(spot) = at {
+            let before = saved.len();
+            let walked = keyspace.save(spot, slice, &mut saved).walked;
+            assert!(
+                saved.len() - before < 3_200,
+                "{} bytes",
+                saved.len() - before
+            );
+            restarts += u32::from(walked.restarted);
+            at = walked.next;
+            // Keys come faster than they go, so that segments split; in the end there is peace.
+            for _ in 0..if saved.len() < 200_000 { 150 } else { 0 } {
+                let number = below(20_000);
+                change(&mut keyspace, number, below(100));
+            }
+        }
+        assert!(restarts > 0, "no segment was split under the walk");
+        let mut again = self::keyspace();
+        let log = keyspace.effects_mut().unwrap().of_key(0).clone();
+        for effect in effect::decode(&saved).chain(effect::decode(&log[begun..])) {
+            again.restore(&effect.unwrap()).unwrap();
+        }
+        assert_eq!(all(&again), all(&keyspace), "seed {seed}");
     }
 }

@@ -89,6 +89,7 @@ impl Hand {
 fn settings(place: &Place, sync: Sync) -> Settings {
     Settings {
         bind: vec![([127, 0, 0, 1], 0).into()],
+        admin: crate::config::AdminAt::Off,
         shards: Some(4),
         owners: Some(2),
         // Requests that arrive one after the other are then served in that order.

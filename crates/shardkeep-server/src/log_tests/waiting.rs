@@ -149,3 +149,55 @@ fn by_its_deadline_a_change_that_is_not_durable_is_lost_and_a_read_is_refused() 
     patient.ask("APPEND other x", ":1\r\n");
     patient.ask("GET key", "$1\r\n1\r\n");
 }
+
+#[test]
+fn info_counts_no_key_that_a_crash_could_take_back_and_does_not_wait() {
+    let place = Place::new();
+    let hand = Hand::new();
+    let server = start(settings(&place, Sync::Always), &hand);
+    let (first, second) = (key_in(&server, 1, 0), key_in(&server, 1, 1));
+    let mut other = Client::of(&server);
+    other.ask(&format!("SET {first} 1"), "+OK\r\n");
+    other.ask(&format!("GET {first}"), "$1\r\n1\r\n");
+    let open = hand.hold(DiskStep::Sync);
+    let mut changes = Client::of(&server);
+    changes.send(&format!("SET {second} 2 EX 1000\r\n"));
+    settle(&mut other);
+    let mut counted = |keys: &str| {
+        let line = format!("db0:keys={keys},avg_ttl=0\r\n");
+        let text = format!("# Keyspace\r\n{line}");
+        other.ask("INFO keyspace", &format!("${}\r\n{text}\r\n", text.len()));
+    };
+    counted("1,expires=0");
+    counted("1,expires=0");
+    hand.set(DiskStep::Sync, Disk::Works);
+    drop(open);
+    changes.expect("+OK\r\n");
+    counted("2,expires=1");
+}
+
+#[test]
+fn changes_since_the_last_snapshot_are_counted() {
+    let place = Place::new();
+    let server = start(settings(&place, Sync::Never), &Hand::new());
+    let mut client = Client::of(&server);
+    let changes = |client: &mut Client| -> u64 {
+        client.send("INFO persistence\r\n");
+        let head = client.line();
+        let mut text = vec![0; head[1..].trim_end().parse::<usize>().unwrap() + 2];
+        client.0.read_exact(&mut text).unwrap();
+        let text = String::from_utf8(text).unwrap();
+        let mut lines = text.lines();
+        let found = lines.find_map(|line| line.strip_prefix("rdb_changes_since_last_save:"));
+        found.unwrap().parse().unwrap()
+    };
+    assert_eq!(changes(&mut client), 0);
+    client.ask("MSET a 1 b 2 c 3", "+OK\r\n");
+    client.ask("DEL a nobody", ":1\r\n");
+    client.ask("GET b", "$1\r\n2\r\n");
+    assert_eq!(changes(&mut client), 4);
+    client.ask("SAVE", "+OK\r\n");
+    assert_eq!(changes(&mut client), 0);
+    client.ask("FLUSHALL", "+OK\r\n");
+    assert_eq!(changes(&mut client), 2);
+}

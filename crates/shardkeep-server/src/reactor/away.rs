@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use shardkeep::engine::{Borrowed, Deadline, Error, Outcome, Refused};
 
@@ -14,6 +14,7 @@ use super::Reactor;
 use super::connection::Late;
 use super::round::{Answer, From};
 use crate::command::Flags;
+use crate::config::Overload;
 use crate::engine::{Claim, Reply, Reservation, ShardWork, ShardsWork};
 use crate::errors;
 use crate::limits;
@@ -30,7 +31,9 @@ pub(crate) struct Recipient {
 struct Trip {
     recipients: Vec<Recipient>,
     claim: Arc<Claim>,
+    /// That of the most patient of them, and no later than `latest`.
     deadline: Instant,
+    latest: Instant,
     answered: bool,
 }
 
@@ -111,23 +114,24 @@ impl Reactor {
     /// Packs a group of the round and sends it after its shard.
     pub(crate) fn send_group(&mut self, group: usize, reserved: Option<&mut Reservation<'_>>) {
         let shard = self.round.groups.group(group).shard;
-        let deadline = self.now + self.context.deadline;
+        let latest = self.now + self.context.live.deadline();
         let (mut trip, mut work) = match self.away.waiting[shard].take() {
             Some(waiting) => waiting,
             None => {
                 let work = match self.away.pool.pop() {
                     Some(mut work) => {
-                        work.reset(shard, Deadline::from(deadline));
+                        work.reset(shard, Deadline::from(latest));
                         work
                     }
-                    None => ShardWork::new(shard, Deadline::from(deadline), Arc::clone(&self.port)),
+                    None => ShardWork::new(shard, Deadline::from(latest), Arc::clone(&self.port)),
                 };
                 let claim = Arc::clone(&work.claim);
                 (
                     Trip {
                         recipients: vec![],
                         claim,
-                        deadline,
+                        deadline: self.now,
+                        latest,
                         answered: false,
                     },
                     work,
@@ -145,15 +149,22 @@ impl Reactor {
                 From::Arena => &self.round.arena[command.base..],
                 From::Connection => &connection.pending[command.base..],
             };
-            let Some(item) = command.item(input, &self.round.spans) else {
+            let Some(item) = command.item(input, &self.round.spans, member.client) else {
                 continue;
             };
-            if !work.has_room_for(&item) {
-                let depth = self.context.keep.depth(shard);
-                self.round.answer(index, &errors::throttled(shard, depth));
+            let rejects = self.context.settings.overload == Overload::Reject
+                && work.entries.len() >= limits::REJECT_COMMANDS;
+            if rejects || !work.has_room_for(&item) {
+                let depth = self.context.keep.depth(shard) + work.entries.len();
+                let service = self.stats.service();
+                self.stats.throttled.add(1);
+                self.round
+                    .answer(index, &errors::throttled(shard, depth, service));
                 continue;
             }
-            work.push(&item);
+            let until = connection.begins_until();
+            work.push(&item, until);
+            trip.deadline = trip.deadline.max(until.unwrap_or(latest)).min(trip.latest);
             let slot = index - member.first;
             let (token, generation) = (member.token, connection.generation);
             trip.recipients.push(Recipient {
@@ -163,6 +174,7 @@ impl Reactor {
             });
             self.round.commands[index].reply = Answer::Travelling;
         }
+        work.deadline = Deadline::from(trip.deadline);
         if let (Some(reserved), None, true) = (reserved, &work.places, work.writes()) {
             work.places = Some(reserved.put_aside());
         }
@@ -251,11 +263,17 @@ impl Reactor {
             match &work.outcome {
                 Outcome::Done => self.answer_with(&trip, &work),
                 Outcome::Refused(refused) => {
-                    self.answer_all(&trip, &errors::text(&Error::Refused(refused.clone())));
+                    self.answer_all(
+                        &trip,
+                        &errors::text(&Error::Refused(refused.clone()), self.stats.service()),
+                    );
                 }
                 Outcome::Lost(lost) => {
                     self.stats.lost.add(1);
-                    self.answer_all(&trip, &errors::text(&Error::Lost(lost.clone())));
+                    self.answer_all(
+                        &trip,
+                        &errors::text(&Error::Lost(lost.clone()), Duration::ZERO),
+                    );
                 }
             }
         }
@@ -294,6 +312,7 @@ impl Reactor {
             recipients: vec![to],
             claim,
             deadline,
+            latest: deadline,
             answered: false,
         };
         self.away.transactions_waiting.push_back((trip, work));
@@ -320,7 +339,10 @@ impl Reactor {
     /// have no place for late replies before it has been delivered.
     pub(crate) fn answer_turned_back(&mut self) {
         for (trip, refused) in std::mem::take(&mut self.away.turned_back) {
-            self.answer_all(&trip, &errors::text(&Error::Refused(refused)));
+            self.answer_all(
+                &trip,
+                &errors::text(&Error::Refused(refused), self.stats.service()),
+            );
         }
     }
 
@@ -340,11 +362,17 @@ impl Reactor {
                     }
                 }
                 Outcome::Refused(refused) => {
-                    self.answer_all(&trip, &errors::text(&Error::Refused(refused.clone())));
+                    self.answer_all(
+                        &trip,
+                        &errors::text(&Error::Refused(refused.clone()), self.stats.service()),
+                    );
                 }
                 Outcome::Lost(lost) => {
                     self.stats.lost.add(1);
-                    self.answer_all(&trip, &errors::text(&Error::Lost(lost.clone())));
+                    self.answer_all(
+                        &trip,
+                        &errors::text(&Error::Lost(lost.clone()), Duration::ZERO),
+                    );
                 }
             }
         }
@@ -399,7 +427,8 @@ impl Reactor {
 
     fn throttle(&mut self, trip: &Trip, shard: usize) {
         self.stats.throttled.add(1);
-        let text = errors::throttled(shard, self.context.keep.depth(shard));
+        let depth = self.context.keep.depth(shard) + trip.recipients.len();
+        let text = errors::throttled(shard, depth, self.stats.service());
         self.answer_all(trip, &text);
     }
 }

@@ -6,14 +6,16 @@
 //!    than the soft limit nothing is read.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use shardkeep_resp::{Decoder, Limits, Protocol};
 
-use super::held::Held;
+use super::held::{Held, Part};
 use super::stream::Stream;
 use crate::clients::Client;
+use crate::command::CommandId;
 use crate::engine::{Needs, ShardsWork};
+use crate::fault::{Fault, is_planted};
 use crate::limits;
 
 pub(crate) struct Connection {
@@ -46,6 +48,10 @@ pub(crate) struct Connection {
     /// It stands in the reactor's list of those with something to do.
     pub(crate) queued: bool,
     pub(crate) active_at: Instant,
+    /// When the last of its bytes arrived.
+    pub(crate) arrived_at: Instant,
+    /// How long its commands may wait before they begin, if it has said so.
+    pub(crate) patience: Option<Duration>,
     pub(crate) frame_since: Option<Instant>,
     pub(crate) over_soft_since: Option<Instant>,
     /// It is to end, and waits for its last replies to be read.
@@ -70,6 +76,9 @@ pub(crate) struct Stalled {
     pub(crate) slots: Vec<Slot>,
     pub(crate) bytes: Vec<u8>,
     pub(crate) missing: usize,
+    /// Which commands they answer, and when these arrived.
+    pub(crate) commands: Vec<Option<CommandId>>,
+    pub(crate) since: Instant,
     /// The last command of the round, to be sent when it alone is missing.
     pub(crate) after: Option<Box<ShardsWork>>,
 }
@@ -121,16 +130,26 @@ impl Stalled {
         self.missing -= 1;
     }
 
-    /// All replies, in order.
-    pub(crate) fn replies(self, mut each: impl FnMut(&[u8], Needs, bool)) {
-        for slot in self.slots {
+    /// All replies, in order, each to become an error at `until`.
+    pub(crate) fn replies(self, until: Instant, mut each: impl FnMut(&[u8], Part)) {
+        for (slot, command) in self.slots.into_iter().zip(self.commands) {
             match slot {
                 Slot::Here {
                     start,
                     end,
                     needs,
                     writes,
-                } => each(&self.bytes[start..end], needs, writes),
+                } => each(
+                    &self.bytes[start..end],
+                    Part {
+                        bytes: end - start,
+                        needs,
+                        writes,
+                        until,
+                        command,
+                        since: self.since,
+                    },
+                ),
                 Slot::Missing => unreachable!("gathered before the last reply had come"),
             }
         }
@@ -171,6 +190,8 @@ impl Connection {
             peer_done: false,
             queued: false,
             active_at: now,
+            arrived_at: now,
+            patience: None,
             frame_since: None,
             over_soft_since: None,
             finishing_since: None,
@@ -188,6 +209,11 @@ impl Connection {
         self.decoder.set_limits(Limits::unauthenticated());
     }
 
+    /// When a command that has arrived and not begun is refused, if the client has said so.
+    pub(crate) fn begins_until(&self) -> Option<Instant> {
+        self.patience.map(|patience| self.arrived_at + patience)
+    }
+
     pub(crate) fn unsent(&self) -> usize {
         self.out.len() - self.sent
     }
@@ -199,7 +225,8 @@ impl Connection {
 
     /// Whether it may be given more replies to hold.
     pub(crate) fn may_read(&self) -> bool {
-        self.unsent() + self.held.overhead() <= limits::OUTPUT_SOFT_BYTES
+        is_planted(Fault::UnreadRepliesUnbounded)
+            || self.unsent() + self.held.overhead() <= limits::OUTPUT_SOFT_BYTES
     }
 
     /// Whether nothing keeps it from being decoded.

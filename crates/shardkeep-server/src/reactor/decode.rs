@@ -14,6 +14,7 @@ use crate::command::{
     resolve,
 };
 use crate::errors;
+use crate::fault;
 use crate::limits;
 
 /// What follows from a command for those behind it.
@@ -61,6 +62,7 @@ impl Reactor {
         let Some(Some(connection)) = self.connections.get_mut(token) else {
             return;
         };
+        let client = connection.client.id;
         let mut buffer = match from {
             From::Arena => std::mem::take(&mut self.round.arena),
             From::Connection => std::mem::take(&mut connection.pending),
@@ -69,6 +71,7 @@ impl Reactor {
         let first = self.round.commands.len();
         let member = Member {
             token,
+            client,
             first,
             end: first,
             reply_bytes: 0,
@@ -122,7 +125,10 @@ impl Reactor {
             let first_span = spans.len();
             let consumed = match connection.decoder.decode(&mut input[stop.at..], spans) {
                 Ok(Step::Request { consumed }) => consumed,
-                Ok(Step::NeedMore { .. }) => return stop,
+                Ok(Step::NeedMore { more }) => {
+                    fault::announced(more);
+                    return stop;
+                }
                 Err(error) => {
                     let protocol = connection.protocol;
                     let stand = Stand {
@@ -328,6 +334,10 @@ impl Reactor {
         hash: u64,
         shard: usize,
     ) -> Flow {
+        if let Some(text) = self.too_late(stand.token, shard) {
+            let start = self.round.replies.len();
+            return self.reject(stand, id, start, &text);
+        }
         if self.log.is_on
             && id.spec().flags.contains(Flags::WRITE)
             && let Some(flow) = self.take_place(stand, id, Some(shard))
@@ -339,6 +349,18 @@ impl Reactor {
         self.round.members[stand.member].sharded += 1;
         self.add(stand, Some(id), args.len(), hash, shard, Answer::NotYet);
         Flow::Next
+    }
+
+    /// Why a command is refused that has waited longer than its client wanted it to.
+    #[inline]
+    pub(super) fn too_late(&self, token: usize, shard: usize) -> Option<String> {
+        let connection = self.connections.get(token)?.as_ref()?;
+        let until = connection.begins_until()?;
+        (until < self.now).then(|| {
+            self.stats.throttled.add(1);
+            let depth = self.context.keep.depth(shard);
+            errors::throttled(shard, depth, self.stats.service())
+        })
     }
 
     pub(super) fn reject(&mut self, stand: Stand, id: CommandId, start: usize, text: &str) -> Flow {

@@ -5,7 +5,9 @@ use std::io;
 use super::Reactor;
 use super::away::Recipient;
 use super::connection::{Connection, Late, Life, Slot, Stalled};
+use super::held::Part;
 use super::round::{Answer, Command, From};
+use crate::clock;
 use crate::limits;
 
 impl Reactor {
@@ -15,7 +17,23 @@ impl Reactor {
             self.keep_rest(at);
             self.deliver_member(at);
         }
+        self.count_latency();
         self.answer_turned_back();
+    }
+
+    /// Every reply of the round that left took as long: from the poll until now.
+    fn count_latency(&self) {
+        let commands = &self.round.commands;
+        if commands.is_empty() {
+            return;
+        }
+        let took = clock::now().saturating_duration_since(self.now);
+        // Pipelines repeat themselves.
+        for run in commands.chunk_by(|a, b| a.id == b.id) {
+            if let Some(id) = run[0].id {
+                self.stats.command(id).latency.note(took, run.len() as u64);
+            }
+        }
     }
 
     /// What was not consumed stays with the connection until the next round.
@@ -95,17 +113,28 @@ impl Reactor {
         if commands.iter().any(is_missing) {
             return self.stall(at, token, first, end);
         }
-        let until = self.now + self.context.deadline;
+        let until = self.now + self.context.live.deadline();
         for index in first..end {
             let needs = self.round.take_needs(index);
-            let command = &self.round.commands[index];
+            let command = &mut self.round.commands[index];
             let Some(Some(connection)) = self.connections.get_mut(token) else {
                 return;
             };
             if let Answer::Here { start, end } = command.reply {
                 let reply = &self.round.replies[start..end];
                 self.stats.output_bytes.add(reply.len() as u64);
-                connection.hold(reply, needs, command.writes(), until);
+                let part = Part {
+                    bytes: reply.len(),
+                    needs,
+                    writes: command.writes(),
+                    until,
+                    command: command.id,
+                    since: self.now,
+                };
+                if connection.hold(reply, part).is_none() {
+                    // Counted when it leaves.
+                    command.id = None;
+                }
             }
         }
         self.note_output(token);
@@ -144,11 +173,13 @@ impl Reactor {
             slots: Vec::new(),
             bytes: Vec::new(),
             missing: 0,
+            commands: Vec::new(),
+            since: self.now,
             after,
         };
         for index in first..end {
             let needs = self.round.take_needs(index);
-            let command = &self.round.commands[index];
+            let command = &mut self.round.commands[index];
             stalled.slots.push(match command.reply {
                 Answer::Here { start, end } => {
                     let at = stalled.bytes.len();
@@ -167,6 +198,8 @@ impl Reactor {
                     Slot::Missing
                 }
             });
+            // Counted when its reply leaves.
+            stalled.commands.push(command.id.take());
         }
         connection.stalled = Some(Box::new(stalled));
     }
@@ -208,8 +241,13 @@ impl Reactor {
             return;
         };
         let before = connection.out.len();
-        let until = self.now + self.context.deadline;
-        stalled.replies(|reply, needs, writes| connection.hold(reply, needs, writes, until));
+        let until = self.now + self.context.live.deadline();
+        let (stats, left_at) = (&self.stats, clock::now());
+        stalled.replies(until, |reply, part| {
+            if let Some(part) = connection.hold(reply, part) {
+                stats.note_latency(part.command, part.since, left_at);
+            }
+        });
         let bytes = connection.out.len() - before;
         let holds = !connection.held.is_empty();
         self.stats.output_bytes.add(bytes as u64);

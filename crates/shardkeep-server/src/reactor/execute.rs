@@ -198,6 +198,8 @@ impl Reactor {
     /// The time of one round in [`TIMED_ROUNDS`], shared out evenly, stands for all of them.
     fn count_time(&self, took: Duration) {
         let commands = &self.round.commands;
+        self.stats.timed.add(commands.len() as u64);
+        self.stats.timed_nanos.add(took.as_nanos() as u64);
         let each = took.as_nanos() as u64 * TIMED_ROUNDS as u64 / commands.len().max(1) as u64;
         for id in commands.iter().filter_map(|command| command.id) {
             self.stats.command(id).nanos.add(each);
@@ -303,7 +305,7 @@ fn run_members<'c>(
         if member.reply_bytes > limits::PIPELINE_REPLY_BYTES_MAX {
             errors::encode(errors::OUTPUT_LIMIT, replies);
         } else {
-            match command.item(input, spans) {
+            match command.item(input, spans, member.client) {
                 Some(item) if kept => {
                     let number = run_kept(state, &item, replies);
                     note_needs(needs, index as usize, Needs::of(state.shard, number));
@@ -325,6 +327,7 @@ impl Command {
         &self,
         input: &'a [u8],
         spans: &'a [shardkeep_resp::Span],
+        client: u64,
     ) -> Option<Item<'a>> {
         let first = self.first_span as usize;
         Some(Item {
@@ -332,6 +335,7 @@ impl Command {
             hash: self.hash,
             args: Args::new(input, &spans[first..first + self.spans as usize]),
             protocol: self.protocol,
+            client,
         })
     }
 }

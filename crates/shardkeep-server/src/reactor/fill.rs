@@ -5,7 +5,7 @@ use std::io;
 use super::Reactor;
 use super::connection::{Connection, Life};
 use super::round::From;
-use crate::limits;
+use crate::{fault, limits};
 
 /// What a read brought.
 enum Read {
@@ -59,11 +59,10 @@ impl Reactor {
                 Read::Some(n) | Read::Last(n) => {
                     end += n;
                     self.stats.input_bytes.add(n as u64);
-                    connection.active_at = if n > 0 {
-                        self.now
-                    } else {
-                        connection.active_at
-                    };
+                    if n > 0 {
+                        connection.active_at = self.now;
+                        connection.arrived_at = self.now;
+                    }
                 }
                 Read::End => ended = true,
             }
@@ -91,11 +90,10 @@ impl Reactor {
             };
             pending.truncate(before + got);
             connection.pending = pending;
-            connection.active_at = if got > 0 {
-                self.now
-            } else {
-                connection.active_at
-            };
+            if got > 0 {
+                connection.active_at = self.now;
+                connection.arrived_at = self.now;
+            }
             self.stats.input_bytes.add(got as u64);
         }
         let len = connection.pending.len();
@@ -157,6 +155,7 @@ fn read(connection: &mut Connection, room: &mut [u8]) -> Read {
                 return Read::Last(0);
             }
             Err(_) => {
+                fault::reset();
                 connection.readable = false;
                 connection.peer_done = true;
                 return Read::End;

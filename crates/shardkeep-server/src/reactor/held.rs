@@ -8,17 +8,21 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::connection::Connection;
+use crate::command::CommandId;
 use crate::engine::Needs;
 use crate::errors;
 
 /// What is known of one reply beside its bytes.
 pub(crate) struct Part {
-    bytes: usize,
+    pub(crate) bytes: usize,
     pub(crate) needs: Needs,
     /// Whether its command may have changed something.
     pub(crate) writes: bool,
     /// When it becomes an error.
     pub(crate) until: Instant,
+    /// Which command it answers, and when that arrived.
+    pub(crate) command: Option<CommandId>,
+    pub(crate) since: Instant,
 }
 
 /// The replies of one connection that wait.
@@ -63,19 +67,15 @@ impl Connection {
         self.out.len() - self.held.bytes
     }
 
-    /// Adds a reply, to leave when it may.
-    pub(crate) fn hold(&mut self, reply: &[u8], needs: Needs, writes: bool, until: Instant) {
+    /// Adds a reply, to leave when it may. `Some` is one that may leave at once.
+    pub(crate) fn hold(&mut self, reply: &[u8], part: Part) -> Option<Part> {
         self.out.extend_from_slice(reply);
-        if self.held.is_empty() && needs == Needs::Nothing {
-            return;
+        if self.held.is_empty() && part.needs == Needs::Nothing {
+            return Some(part);
         }
-        self.held.bytes += reply.len();
-        self.held.parts.push_back(Part {
-            bytes: reply.len(),
-            needs,
-            writes,
-            until,
-        });
+        self.held.bytes += part.bytes;
+        self.held.parts.push_back(part);
+        None
     }
 
     /// Lets leave what may, and turns into errors what never will. Gives how many those are.

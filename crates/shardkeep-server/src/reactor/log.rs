@@ -23,7 +23,7 @@ use crate::command::{Args, CommandId, CommandSpec, Flags};
 use crate::config::{Commit, Sync};
 use crate::context::Context;
 use crate::engine::{Places, ReplyPort, Reservation};
-use crate::{errors, limits};
+use crate::{clock, errors, limits};
 
 /// Rung when there may be places in the log's queue.
 struct Bell {
@@ -144,7 +144,7 @@ impl Reactor {
             return false;
         };
         let since = *connection.placeless_since.get_or_insert(now);
-        let until = since + self.context.deadline;
+        let until = since + self.context.live.deadline();
         if until <= now || self.refusing_since.is_some() {
             return false;
         }
@@ -234,6 +234,8 @@ impl Reactor {
         // The condition first: what was durable before the log failed is durable.
         let has_failed = matches!(keep.log_refuses(), Some((Refused::LogFailed, _)));
         let now = self.now;
+        let left_at = clock::now();
+        let stats = Arc::clone(&self.stats);
         let mut still = Vec::new();
         self.log.held_until = None;
         for token in std::mem::take(&mut self.log.holding) {
@@ -241,7 +243,10 @@ impl Reactor {
                 continue;
             };
             let lost = connection.release(|part| match part.needs.unmet(keep) {
-                None => Verdict::Leaves,
+                None => {
+                    stats.note_latency(part.command, part.since, left_at);
+                    Verdict::Leaves
+                }
                 Some(shard) if has_failed => {
                     Verdict::Fails(errors::not_durable_for_ever(shard, part.writes))
                 }

@@ -6,6 +6,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Instant;
 
 use shardkeep::engine::{Deadline, Error, Loans, Refused};
 use shardkeep_resp::Protocol;
@@ -16,7 +17,9 @@ use super::decode::{Flow, Stand};
 use super::log::leave;
 use super::round::{Answer, Held};
 use crate::command::{Args, CommandId, CommandSpec, Flags};
-use crate::engine::{LoanSet, Needs, Places, Reservation, ServerKeep, ShardState, ShardsWork};
+use crate::engine::{
+    Item, LoanSet, Needs, Places, Reservation, ServerKeep, ShardState, ShardsWork,
+};
 use crate::errors;
 
 /// Puts one of `places`, if they are given, with the shards of a transaction.
@@ -61,6 +64,12 @@ impl Reactor {
             return Flow::Hangup;
         };
         let (protocol, generation) = (connection.protocol, connection.generation);
+        let client = connection.client.id;
+        let until = connection.begins_until();
+        if let Some(text) = self.too_late(stand.token, shards[0]) {
+            let start = self.round.replies.len();
+            return self.reject(stand, id, start, &text);
+        }
         let writes = self.log.is_on && spec.flags.contains(Flags::WRITE);
         if writes && let Some(flow) = self.take_place(stand, id, None) {
             return flow;
@@ -69,7 +78,7 @@ impl Reactor {
         let nowhere = self.context.routes.shards();
         let index = self.round.commands.len();
         if self.round.members[stand.member].sharded > 0 {
-            let mut work = self.pack(spec, args, protocol, shards);
+            let mut work = self.pack(spec, args, (protocol, client, until), shards);
             work.places = writes.then(|| self.log.places.split_one());
             self.add(stand, Some(id), 0, 0, nowhere, Answer::NotYet);
             self.round.held.push(Held { index, work });
@@ -78,12 +87,12 @@ impl Reactor {
         let start = self.round.replies.len();
         match self.context.keep.try_acquire(shards) {
             Ok(loans) => {
-                let needs = self.run_here(loans, spec, args, protocol, shards);
+                let needs = self.run_here(loans, spec, args, (protocol, client), shards);
                 self.round.note_needs(index, needs);
                 self.answered(stand, Some(id), start)
             }
             Err(Refused::Busy { .. }) => {
-                let mut work = self.pack(spec, args, protocol, shards);
+                let mut work = self.pack(spec, args, (protocol, client, until), shards);
                 work.places = writes.then(|| self.log.places.split_one());
                 let slot = index - self.round.members[stand.member].first;
                 self.add(stand, Some(id), 0, 0, nowhere, Answer::Travelling);
@@ -98,7 +107,12 @@ impl Reactor {
                 );
                 Flow::Stall
             }
-            Err(refused) => self.reject(stand, id, start, &errors::text(&Error::Refused(refused))),
+            Err(refused) => self.reject(
+                stand,
+                id,
+                start,
+                &errors::text(&Error::Refused(refused), self.stats.service()),
+            ),
         }
     }
 
@@ -156,8 +170,10 @@ impl Reactor {
                     );
                 }
                 Err(refused) => {
-                    self.round
-                        .answer(index, &errors::text(&Error::Refused(refused)));
+                    self.round.answer(
+                        index,
+                        &errors::text(&Error::Refused(refused), self.stats.service()),
+                    );
                 }
             }
         }
@@ -168,7 +184,7 @@ impl Reactor {
         mut loans: Loans<ShardState>,
         spec: &CommandSpec,
         args: Args<'_>,
-        protocol: Protocol,
+        (protocol, client): (Protocol, u64),
         shards: &[usize],
     ) -> Needs {
         let (first, last) = (shards[0], shards[shards.len() - 1]);
@@ -185,6 +201,7 @@ impl Reactor {
                 routes,
                 first,
                 last,
+                client,
             }
             .run(spec, args, protocol, wall, replies)
         }));
@@ -202,20 +219,20 @@ impl Reactor {
         &self,
         spec: &'static CommandSpec,
         args: Args<'_>,
-        protocol: Protocol,
+        (protocol, client, until): (Protocol, u64, Option<Instant>),
         shards: &[usize],
     ) -> Box<ShardsWork> {
-        let deadline = Deadline::from(self.now + self.context.deadline);
+        let deadline = self.now + self.context.live.deadline();
+        let deadline = Deadline::from(until.map_or(deadline, |until| until.min(deadline)));
         let routes = self.context.routes.clone();
         let port = Arc::clone(&self.port);
-        ShardsWork::new(
+        let item = Item {
             spec,
-            shards.to_vec(),
+            hash: 0,
             args,
             protocol,
-            deadline,
-            routes,
-            port,
-        )
+            client,
+        };
+        ShardsWork::new(&item, shards.to_vec(), deadline, routes, port)
     }
 }

@@ -97,6 +97,8 @@ pub(crate) struct Reactor {
     pub(crate) drain_until: Option<Instant>,
     /// Draining, and what had arrived before is served; since when.
     pub(crate) refusing_since: Option<Instant>,
+    /// How many clients had been killed when this last looked.
+    kills: u64,
     /// Rotates where a round begins with its shards.
     pub(crate) turn: usize,
     pub(crate) pulse: Pulse,
@@ -137,6 +139,7 @@ impl Reactor {
             sweep_at: None,
             drain_until: None,
             refusing_since: None,
+            kills: 0,
             turn: number * 7,
             pulse: Pulse::default(),
         }
@@ -153,6 +156,7 @@ impl Reactor {
             fail_point::hit("reactor.tick");
             self.port.answer();
             self.take_arrivals();
+            self.end_killed();
             self.take_replies();
             self.look_for_places();
             self.release();
@@ -271,7 +275,6 @@ impl Reactor {
     }
 
     fn round(&mut self) {
-        fail_point::hit("reactor.round");
         self.round.clear();
         // Two lists change places, so that neither is ever allocated anew.
         std::mem::swap(&mut self.ready, &mut self.turns);
@@ -284,10 +287,25 @@ impl Reactor {
             }
         }
         self.turns.clear();
+        fail_point::hit("reactor.round");
         self.execute();
         self.run_held();
         self.give_places_back();
         self.deliver();
+    }
+
+    /// Closes the connections that somebody has asked to end.
+    fn end_killed(&mut self) {
+        let kills = self.context.clients.kills();
+        if std::mem::replace(&mut self.kills, kills) == kills {
+            return;
+        }
+        for token in 0..self.connections.len() {
+            let connection = self.connections[token].as_ref();
+            if connection.is_some_and(|connection| connection.client.is_killed()) {
+                self.close(token);
+            }
+        }
     }
 
     fn take_arrivals(&mut self) {
@@ -298,6 +316,10 @@ impl Reactor {
 
     fn welcome(&mut self, arrival: Arrival) {
         let Arrival { mut stream, client } = arrival;
+        client.settle(&self.port);
+        if client.is_killed() {
+            return self.context.clients.leave(client.id);
+        }
         let token = self.free.pop().unwrap_or(self.connections.len());
         let registered = stream.register(self.poll.registry(), Token(token));
         if token == self.connections.len() {

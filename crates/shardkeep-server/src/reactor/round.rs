@@ -51,6 +51,8 @@ pub(crate) enum Answer {
 /// One connection of a round.
 pub(crate) struct Member {
     pub(crate) token: usize,
+    /// Number of the connection.
+    pub(crate) client: u64,
     pub(crate) first: usize,
     pub(crate) end: usize,
     pub(crate) reply_bytes: usize,

@@ -66,16 +66,16 @@ impl Reactor {
         let output = connection
             .over_soft_since
             .or(connection.finishing_since)
-            .map(|since| (since, self.context.settings.output_timeout));
+            .map(|since| (since, self.context.live.output_timeout()));
         // A client whose requests wait for us is not the one that keeps us waiting.
         let frame = connection
             .frame_since
             .filter(|_| connection.may_decode())
-            .map(|since| (since, self.context.settings.frame_timeout));
+            .map(|since| (since, self.context.live.frame_timeout()));
         let idle = self
             .context
-            .settings
-            .idle_timeout
+            .live
+            .idle_timeout()
             .filter(|_| connection.may_decode() && connection.held.is_empty())
             .map(|allowed| (connection.active_at, allowed));
         let mut verdict = Verdict::Calm;

@@ -26,7 +26,7 @@ pub use new_store::{NewStore, NewStoreError, NewStoreReport};
 pub use options::{DiskStep, Durable};
 pub use recover::{Recovered, RecoveryProgress, recover};
 pub use remake::remake;
-pub use replay::{Kept, Route, Unreadable};
+pub use replay::{Kept, Route, Saved, Slice, Unreadable};
 pub use shardkeep_log::{
     Compression, Directory, DirectoryError, RepairError, Repaired, Report, check, repair,
 };

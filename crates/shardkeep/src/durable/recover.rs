@@ -13,7 +13,8 @@ use std::thread;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use shardkeep_core::{Call, Deadline, Keep, Loans};
+use shardkeep_core::fail_fast::{Failure, fail_fast};
+use shardkeep_core::{Call, CancelToken, Deadline, Keep, Loans};
 use shardkeep_log::{Directory, FrameBuffer, Options, Recovery, StoreId};
 
 use super::error::{RecoverError, record};
@@ -124,27 +125,25 @@ fn replay<S: Kept>(
 ) -> Result<u64, RecoverError> {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let workers = cores.min(keep.shards());
-    thread::scope(|scope| {
-        let (mut ways, mut threads) = (Vec::new(), Vec::new());
+    let done = fail_fast(&CancelToken::new(), |group| {
+        let mut ways = Vec::new();
         for worker in 0..workers {
             let (way, parcels) = bounded(BLOCKS_AHEAD);
             let name = format!("{}-recovery-{worker}", keep.config().name);
-            let thread = thread::Builder::new()
-                .name(name)
-                .spawn_scoped(scope, move || restore_all(keep, worker, workers, &parcels))
-                .map_err(RecoverError::Thread)?;
+            group.spawn(name, move |token| {
+                restore_all(keep, worker, workers, &parcels, token)
+            });
             ways.push(way);
-            threads.push(thread);
         }
-        let mut distributor = Distributor::new(ways, route);
-        let read = read_all(recovery, &mut distributor, progress);
-        let effects = distributor.effects;
-        // Without their senders the threads finish what they have, and end.
-        drop(distributor);
-        for thread in threads {
-            thread.join().map_err(|_| RecoverError::Panicked)??;
-        }
-        read.map(|()| effects)
+        // Without their senders, which end with it, the threads finish what they have, and end.
+        let mut distributor = Distributor::new(ways, route, group.token());
+        read_all(recovery, &mut distributor, progress)?;
+        Ok(distributor.effects)
+    });
+    done.map_err(|failure| match failure {
+        Failure::Failed { error, .. } => error,
+        Failure::Panicked { .. } => RecoverError::Panicked,
+        Failure::NotStarted { source, .. } => RecoverError::Thread(source),
     })
 }
 
@@ -195,6 +194,7 @@ fn go_on(said: ControlFlow<()>) -> Result<(), RecoverError> {
 struct Distributor<'r> {
     ways: Vec<Sender<Parcel>>,
     route: &'r Route,
+    token: &'r CancelToken,
     block: Vec<u8>,
     items: Vec<Vec<Item>>,
     place: Option<Arc<str>>,
@@ -202,11 +202,12 @@ struct Distributor<'r> {
 }
 
 impl<'r> Distributor<'r> {
-    fn new(ways: Vec<Sender<Parcel>>, route: &'r Route) -> Self {
+    fn new(ways: Vec<Sender<Parcel>>, route: &'r Route, token: &'r CancelToken) -> Self {
         let items = ways.iter().map(|_| Vec::new()).collect();
         Self {
             ways,
             route,
+            token,
             block: Vec::with_capacity(BLOCK_BYTES * 2),
             items,
             place: None,
@@ -269,8 +270,9 @@ impl<'r> Distributor<'r> {
                 items: std::mem::take(items),
                 place: Arc::clone(&place),
             };
-            // A thread that has ended has an error to tell, which is found when it is joined.
             if !parcel.items.is_empty() && way.send(parcel).is_err() {
+                // A thread that has ended is about to tell its error, which cancels the group.
+                self.token.wait_until(Deadline::after(PATIENCE).instant());
                 return Err(RecoverError::Panicked);
             }
         }
@@ -284,11 +286,15 @@ fn restore_all<S: Kept>(
     worker: usize,
     workers: usize,
     parcels: &Receiver<Parcel>,
+    token: &CancelToken,
 ) -> Result<(), RecoverError> {
     let shards: Vec<usize> = (worker..keep.shards()).step_by(workers).collect();
     let mut loans = keep.acquire(&shards, Call::by(Deadline::after(PATIENCE)))?;
     // Ends when the reader has ended and dropped its end.
     for parcel in parcels {
+        if token.is_cancelled() {
+            return Ok(());
+        }
         for item in &parcel.items {
             let restored = catch_unwind(AssertUnwindSafe(|| {
                 restore(&mut loans, &shards, &parcel.block, *item)

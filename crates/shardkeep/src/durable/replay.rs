@@ -8,7 +8,7 @@ use shardkeep_log::{Directory, OpenError, Record, Recovery, Replay, SnapshotRead
 use super::journal::LogJournal;
 use crate::codec::{DecodeError, EncodeError};
 use crate::effect::{Effect, Malformed};
-use crate::table::Cursor;
+use crate::table::{Spot, Walked};
 
 /// A state whose effects are kept in a log.
 pub trait Kept: State<Journal = LogJournal> {
@@ -18,16 +18,47 @@ pub trait Kept: State<Journal = LogJournal> {
     /// Its bytes are no key or no value of this state.
     fn restore(&mut self, effect: &Effect<'_>) -> Result<(), DecodeError>;
 
-    /// Appends the entries of the segment at `cursor`, expired ones included, as effects; returns how
-    /// many, and where to go on.
+    /// Appends entries from `spot` on, expired ones included, as effects, and ends with the one that
+    /// fills the slice, or earlier.
     ///
     /// # Errors
     /// An entry has no form as bytes.
-    fn save(
-        &self,
-        cursor: Cursor,
-        into: &mut Vec<u8>,
-    ) -> Result<(u64, Option<Cursor>), EncodeError>;
+    fn save(&self, spot: Spot, slice: Slice, into: &mut Vec<u8>) -> Result<Saved, EncodeError>;
+}
+
+/// How much of a state is saved with its shard in hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slice {
+    /// Entries.
+    pub entries: usize,
+    /// Bytes of effects; a single entry may have more.
+    pub bytes: usize,
+}
+
+impl Slice {
+    /// Whether so much fills it.
+    #[must_use]
+    pub const fn is_filled_by(self, entries: u64, bytes: usize) -> bool {
+        entries >= self.entries as u64 || bytes >= self.bytes
+    }
+
+    /// Twice as much.
+    #[must_use]
+    pub const fn doubled(self) -> Self {
+        Self {
+            entries: self.entries.saturating_mul(2),
+            bytes: self.bytes.saturating_mul(2),
+        }
+    }
+}
+
+/// What one slice came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Saved {
+    /// Entries appended.
+    pub entries: u64,
+    /// Where to go on, and whether something is saved again.
+    pub walked: Walked,
 }
 
 /// The shard of a key, from its bytes.

@@ -1,9 +1,12 @@
-//! Taking a snapshot while the store goes on: one segment of one shard in hand at a time, copied, put
-//! back, and written with nothing in hand.
+//! Taking a snapshot while the store goes on: one shard in hand at a time, for one slice of entries that
+//! are copied; then it goes back, and they are written with nothing in hand.
 //!
-//! 1. The log is written up to where the snapshot begins before the first segment is copied: every
-//!    change that is not in a copy comes later in the log.
-//! 2. The snapshot is made the newest only when the log is durable beyond every change in it.
+//! 1. The log is written up to where the snapshot begins before the first slice is copied: every change
+//!    that is not in a copy comes later in the log.
+//! 2. An entry that was there then and has not been written since is in some slice, wherever it has moved
+//!    meanwhile; one may be in two, of which the later one is newer.
+//! 3. The snapshot is made the newest only when the log is durable beyond every change in it.
+//! 4. Memory is one slice, here and in the writer.
 
 use std::time::{Duration, Instant};
 
@@ -12,10 +15,10 @@ use shardkeep_log::limits::PAYLOAD_BYTES_MAX;
 use shardkeep_log::{AdoptError, Compression, Directory, FinishedSnapshot, SnapshotWriter};
 
 use super::error::SnapshotError;
-use super::replay::Kept;
+use super::replay::{Kept, Saved, Slice};
 use crate::effect;
 use crate::limits;
-use crate::table::Cursor;
+use crate::table::Spot;
 
 /// A snapshot that was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +33,7 @@ pub struct SnapshotReport {
 }
 
 /// Takes a snapshot and removes the log that it makes superfluous. Blocks for the disk, and for each
-/// shard, by [`limits::SNAPSHOT_STEP_MAX`] each time; `is_cancelled` is asked between two segments.
+/// shard, by [`limits::SNAPSHOT_STEP_MAX`] each time; `is_cancelled` is asked between two slices.
 ///
 /// # Errors
 /// The disk refuses, another snapshot is being written, a shard or the log is not to be had. The log
@@ -50,36 +53,48 @@ pub fn snapshot<S: Kept>(
     let mut entries = 0;
     let mut buffer = Vec::new();
     for shard in 0..keep.shards() {
-        let mut at = Some(Cursor::START);
-        while let Some(cursor) = at {
+        let (mut at, mut slice) = (Some(Spot::START), SLICE);
+        while let Some(spot) = at {
             if is_cancelled() {
                 return Err(SnapshotError::Store(
                     shardkeep_core::Refused::Cancelled.into(),
                 ));
             }
-            buffer.clear();
-            let (count, next) = copy(keep, shard, cursor, &mut buffer)?;
+            let saved = copy(keep, shard, spot, slice, &mut buffer)?;
             write(&mut writer, &buffer)?;
-            entries += count;
-            at = next;
+            buffer.clear();
+            buffer.shrink_to(2 * limits::SNAPSHOT_SLICE_BYTES);
+            entries += saved.entries;
+            at = saved.walked.next;
+            if saved.walked.restarted {
+                // However often entries move under the walk, it ends.
+                slice = slice.doubled();
+            }
         }
     }
     finish(keep, writer, entries, began)
 }
 
+/// What is copied at a time.
+const SLICE: Slice = Slice {
+    entries: limits::SNAPSHOT_SLICE_ENTRIES,
+    bytes: limits::SNAPSHOT_SLICE_BYTES,
+};
+
 fn step() -> Call {
     Call::by(Deadline::after(limits::SNAPSHOT_STEP_MAX))
 }
 
-/// Copies one segment with its shard in hand.
+/// Copies one slice with its shard in hand.
 fn copy<S: Kept>(
     keep: &Keep<S>,
     shard: usize,
-    cursor: Cursor,
+    spot: Spot,
+    slice: Slice,
     buffer: &mut Vec<u8>,
-) -> Result<(u64, Option<Cursor>), SnapshotError> {
+) -> Result<Saved, SnapshotError> {
     let mut loans = keep.acquire(&[shard], step())?;
-    let saved = loans.shard(shard).look(|state| state.save(cursor, buffer));
+    let saved = (loans.shard(shard)).look(|state| state.save(spot, slice, buffer));
     saved.map_err(|error| SnapshotError::Unencodable(error.to_string()))
 }
 

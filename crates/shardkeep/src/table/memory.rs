@@ -28,8 +28,10 @@ impl<E: Entry> Table<E> {
         }
     }
 
-    /// Puts another table in the place of a segment's, and keeps the account.
+    /// Puts another table in the place of a segment's, and keeps the account. Whoever stands inside the
+    /// old one finds out by the layout.
     pub(super) fn replace_segment(&mut self, id: usize, segment: HashTable<E>) -> HashTable<E> {
+        self.notes[id].layout = self.notes[id].layout.wrapping_add(1);
         self.segment_bytes += segment.allocation_size();
         self.segment_bytes -= self.segments[id].allocation_size();
         core::mem::replace(&mut self.segments[id], segment)

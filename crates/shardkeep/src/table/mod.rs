@@ -14,7 +14,8 @@
 //! 3. Segments split and never merge, except that `clear` starts over; so a cursor at a segment's
 //!    end stays at a segment's end.
 //! 4. A segment's due time is no later than it has to be: see [`Table::next_expiry`].
-//! 5. Every hash a split needs is computed before anything moves: a panicking `rehash` changes
+//! 5. Entries move only where a segment's table is replaced, and then its layout gets another number.
+//! 6. Every hash a split needs is computed before anything moves: a panicking `rehash` changes
 //!    nothing.
 
 mod directory;
@@ -34,7 +35,7 @@ use directory::Directory;
 pub use directory::{DIRECTORY_DEPTH_MAX, SHARD_BITS_MAX};
 use expiry::NEVER;
 pub use expiry::{EXPIRY_PAUSE_PER_ENTRY_MILLIS, Entry, ExpireSlice, UnixMillis};
-pub use scan::Cursor;
+pub use scan::{Cursor, PartCursor, Spot, Walked};
 pub use slot::{OccupiedSlot, Slot, VacantSlot};
 pub use split::SEGMENT_ENTRIES_MAX;
 
@@ -94,6 +95,8 @@ struct SegmentNotes {
     depth: u32,
     /// Not to be searched for expired entries before (Unix milliseconds).
     rests_until: u64,
+    /// Which arrangement of its entries this is: another one whenever entries have moved.
+    layout: u64,
 }
 
 impl<E: Entry> Table<E> {
@@ -115,6 +118,7 @@ impl<E: Entry> Table<E> {
             notes: vec![SegmentNotes {
                 depth: 0,
                 rests_until: 0,
+                layout: scan::first_layout(),
             }],
             due: vec![NEVER],
             earliest_due: NEVER,

@@ -2,6 +2,7 @@
 //! collide on purpose.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use proptest::prelude::*;
@@ -102,6 +103,8 @@ enum Step {
     SetExpiry(u16, Option<u64>),
     Expire(u64),
     ScanOn,
+    WalkOn(u8),
+    PartOn,
     Clear,
 }
 
@@ -115,8 +118,52 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (key, expiry).prop_map(|(k, e)| Step::SetExpiry(k, e)),
         1 => (1..10_000_u64).prop_map(Step::Expire),
         2 => Just(Step::ScanOn),
+        6 => (1..40_u8).prop_map(Step::WalkOn),
+        6 => Just(Step::PartOn),
         1 => Just(Step::Clear).prop_filter("clear seldom", |_| true),
     ]
+}
+
+/// A walk through the table that stops inside of segments.
+struct Stroll<S> {
+    /// `None` before it begins.
+    at: Option<S>,
+    /// Keys there since it began.
+    stayed: Vec<u16>,
+    visited: HashMap<u16, u32>,
+    /// Entries of a segment were visited again.
+    restarted: bool,
+}
+
+impl<S: Copy> Stroll<S> {
+    fn new() -> Self {
+        Self {
+            at: None,
+            stayed: Vec::new(),
+            visited: HashMap::new(),
+            restarted: false,
+        }
+    }
+
+    fn begin(&mut self, start: S, model: &HashMap<u16, Item>) -> S {
+        if self.at.is_none() {
+            self.stayed = model.keys().copied().collect();
+            self.visited.clear();
+            self.restarted = false;
+        }
+        self.at.unwrap_or(start)
+    }
+
+    fn end(&mut self, next: Option<S>) {
+        self.at = next;
+        if next.is_none() {
+            for key in &self.stayed {
+                let times = self.visited.get(key).copied().unwrap_or(0);
+                assert!(times >= 1, "key {key} stayed and was never met");
+                assert!(times == 1 || self.restarted, "key {key} met {times} times");
+            }
+        }
+    }
 }
 
 /// The table, a `HashMap` beside it, and a scan under way.
@@ -128,17 +175,32 @@ struct Pair {
     /// Keys there since the scan began.
     stayed: Vec<u16>,
     visited: HashMap<u16, u32>,
+    walk: Stroll<Spot>,
+    parts: Stroll<PartCursor>,
 }
 
 impl Pair {
-    fn new(hashing: Hashing, shard_bits: u32) -> Self {
+    fn new(hashing: Hashing, shard_bits: u32, segment_entries: usize) -> Self {
         Self {
             hashing,
-            table: small_table(shard_bits),
+            table: Table::with_segment_entries_max(shard_bits, segment_entries),
             model: HashMap::new(),
             cursor: Cursor::START,
             stayed: Vec::new(),
             visited: HashMap::new(),
+            walk: Stroll::new(),
+            parts: Stroll::new(),
+        }
+    }
+
+    /// The key is gone: no walk need meet it.
+    fn forget(&mut self, key: u16) {
+        for stayed in [
+            &mut self.stayed,
+            &mut self.walk.stayed,
+            &mut self.parts.stayed,
+        ] {
+            stayed.retain(|&stayed| stayed != key);
         }
     }
 
@@ -171,7 +233,7 @@ impl Pair {
             Step::Remove(key) => {
                 let removed = self.table.remove(hashing.hash(key), |item| item.key == key);
                 assert_eq!(removed, self.model.remove(&key));
-                self.stayed.retain(|&stayed| stayed != key);
+                self.forget(key);
             }
             Step::RemoveBySlot(key) => {
                 let slot = self
@@ -182,7 +244,7 @@ impl Pair {
                     Slot::Vacant(_) => None,
                 };
                 assert_eq!(removed, self.model.remove(&key));
-                self.stayed.retain(|&stayed| stayed != key);
+                self.forget(key);
             }
             Step::SetExpiry(key, expires_at) => {
                 let expires_at = expires_at.map(UnixMillis::new);
@@ -197,10 +259,14 @@ impl Pair {
             }
             Step::Expire(now) => self.expire(UnixMillis::new(now)),
             Step::ScanOn => self.scan_on(),
+            Step::WalkOn(entries) => self.walk_on(usize::from(entries)),
+            Step::PartOn => self.part_on(),
             Step::Clear => {
                 self.table.clear();
                 self.model.clear();
                 self.stayed.clear();
+                self.walk.stayed.clear();
+                self.parts.stayed.clear();
             }
         }
     }
@@ -215,7 +281,7 @@ impl Pair {
                 "{item:?} gone at {now}"
             );
             assert_eq!(self.model.remove(&item.key), Some(item.clone()));
-            self.stayed.retain(|&stayed| stayed != item.key);
+            self.forget(item.key);
         }
     }
 
@@ -242,6 +308,39 @@ impl Pair {
         }
     }
 
+    fn walk_on(&mut self, entries: usize) {
+        let spot = self.walk.begin(Spot::START, &self.model);
+        let mut left = entries;
+        let visited = &mut self.walk.visited;
+        let visit = |item: &Item| {
+            *visited.entry(item.key).or_default() += 1;
+            left -= 1;
+            if left == 0 {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        };
+        let walked = self.table.walk(spot, |_| {}, visit);
+        self.walk.restarted |= walked.restarted;
+        self.walk.end(walked.next);
+    }
+
+    fn part_on(&mut self) {
+        let from = self.parts.begin(PartCursor::START, &self.model);
+        let visited = &mut self.parts.visited;
+        let mut again = false;
+        let next = self.table.scan_part(from, |item| {
+            let times = visited.entry(item.key).or_default();
+            *times += 1;
+            again |= *times > 1;
+        });
+        // Only a segment whose entries have moved is visited again.
+        self.parts.restarted |= again && from.number() >> 16 != 0;
+        let next = next.map(|next| PartCursor::from_number(next.number()).unwrap());
+        self.parts.end(next);
+    }
+
     fn assert_equal(&self) {
         assert_eq!(self.table.len(), self.model.len());
         for (key, item) in &self.model {
@@ -260,8 +359,9 @@ proptest! {
         steps in proptest::collection::vec(step(), 1..600),
         hashing in 0..HASHINGS.len(),
         shard_bits in prop_oneof![Just(0), Just(6), Just(SHARD_BITS_MAX)],
+        segment_entries in prop_oneof![Just(SMALL_SEGMENT), Just(112)],
     ) {
-        let mut pair = Pair::new(HASHINGS[hashing], shard_bits);
+        let mut pair = Pair::new(HASHINGS[hashing], shard_bits, segment_entries);
         for step in steps {
             pair.take(step);
         }
@@ -270,6 +370,14 @@ proptest! {
         pair.scan_on();
         while pair.cursor != Cursor::START {
             pair.scan_on();
+        }
+        pair.walk_on(3);
+        while pair.walk.at.is_some() {
+            pair.walk_on(3);
+        }
+        pair.part_on();
+        while pair.parts.at.is_some() {
+            pair.part_on();
         }
     }
 }
@@ -513,4 +621,34 @@ fn cursors_are_numbers_within_their_range() {
     let last = Cursor::from_position(Cursor::POSITIONS - 1).unwrap();
     assert_eq!(last.position(), Cursor::POSITIONS - 1);
     assert_eq!(small_table(0).scan(last, |_| {}), None);
+}
+
+#[test]
+fn a_walk_in_another_table_begins_the_segment_again() {
+    let hashing = Hashing::Mixed;
+    let fill_one = || {
+        let mut table = Table::with_segment_entries_max(0, 3_584);
+        fill(&mut table, hashing, 0..300);
+        table
+    };
+    let (first, second) = (fill_one(), fill_one());
+    let stop = |_: &Item| ControlFlow::Break(());
+    let spot = first.walk(Spot::START, |_| {}, stop).next.unwrap();
+    assert!(!first.walk(spot, |_| {}, stop).restarted);
+    assert!(second.walk(spot, |_| {}, stop).restarted);
+}
+
+#[test]
+fn a_part_of_a_quiet_segment_is_a_few_entries() {
+    let hashing = Hashing::Mixed;
+    let mut table = Table::with_segment_entries_max(0, 3_584);
+    fill(&mut table, hashing, 0..3_500);
+    let (mut at, mut met) = (Some(PartCursor::START), 0);
+    while let Some(from) = at {
+        let before = met;
+        at = table.scan_part(from, |_| met += 1);
+        assert!(met - before <= 16, "{} entries at once", met - before);
+        assert!(at.is_none_or(|next| next.number() < 1 << 37));
+    }
+    assert_eq!(met, 3_500);
 }

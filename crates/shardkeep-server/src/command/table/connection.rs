@@ -24,7 +24,7 @@ const fn of_server(name: &'static str, arity: i32, flags: Flags, does: Does) -> 
     CommandSpec::connection(name, arity, flags, does).in_group(Group::Server)
 }
 
-pub(super) const SPECS: [CommandSpec; 30] = [
+pub(super) const SPECS: [CommandSpec; 33] = [
     of_connection("ping", -1, Flags::FAST, Does::Ping)
         .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
         .about("1.0.0", "O(1)", "Answers PONG, or what it was given"),
@@ -93,6 +93,11 @@ pub(super) const SPECS: [CommandSpec; 30] = [
         "that of the subcommand",
         "Groups what concerns connections",
     ),
+    of_connection("client|deadline", 3, QUIET, Does::ClientDeadline).about(
+        "7.2.4",
+        "O(1)",
+        "Limits how long the connection's commands may wait before they begin, in milliseconds",
+    ),
     of_connection("client|getname", 2, QUIET, Does::ClientGetname).about(
         "2.6.9",
         "O(1)",
@@ -106,6 +111,11 @@ pub(super) const SPECS: [CommandSpec; 30] = [
     of_connection("client|info", 2, QUIET, Does::ClientInfo)
         .tips(VARIES)
         .about("6.2.0", "O(1)", "Tells about the connection"),
+    of_connection("client|kill", -3, QUIET.and(Flags::ADMIN), Does::ClientKill).about(
+        "2.4.0",
+        "O(N), N connections",
+        "Ends connections",
+    ),
     of_connection("client|list", -2, QUIET.and(Flags::ADMIN), Does::ClientList)
         .tips(VARIES)
         .about(
@@ -161,5 +171,10 @@ pub(super) const SPECS: [CommandSpec; 30] = [
         "2.0.0",
         "O(N), N settings",
         "Tells settings",
+    ),
+    of_server("config|set", -4, QUIET.and(Flags::ADMIN), Does::ConfigSet).about(
+        "2.0.0",
+        "O(N), N settings",
+        "Changes settings that can change while the server runs",
     ),
 ];

@@ -9,6 +9,7 @@
 mod connection;
 mod key;
 mod key_specs;
+mod operate;
 mod string;
 
 use shardkeep_resp::Reply;
@@ -33,7 +34,12 @@ impl CommandId {
     }
 }
 
-const PARTS: [&[CommandSpec]; 3] = [&string::SPECS, &key::SPECS, &connection::SPECS];
+const PARTS: [&[CommandSpec]; 4] = [
+    &string::SPECS,
+    &key::SPECS,
+    &connection::SPECS,
+    &operate::SPECS,
+];
 
 const COMMANDS: usize = {
     let mut count = 0;

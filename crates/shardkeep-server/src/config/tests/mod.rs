@@ -100,6 +100,9 @@ fn every_setting_can_be_given_in_three_places_alike() {
             "[\"127.0.0.1:1\", \"[::1]:2\"]",
         ),
         ("unix_socket", "run/s.sock", "\"run/s.sock\""),
+        ("admin", "off", "\"off\""),
+        ("admin", "[::1]:0", "'[::1]:0'"),
+        ("log_format", "json", "\"json\""),
         ("shards", "64", "64"),
         ("owners", "3", "\"3\""),
         ("reactors", "16", "0x10"),
@@ -111,6 +114,7 @@ fn every_setting_can_be_given_in_three_places_alike() {
         ("commit", "thread", "\"thread\""),
         ("snapshot_log_bytes", "0", "0"),
         ("compress_snapshots", "yes", "\"yes\""),
+        ("overload", "reject", "\"reject\""),
         ("max_clients", "500", "5_00"),
         ("max_memory", "512mb", "\"512mb\""),
         ("max_memory", "1000", "1000"),
@@ -149,10 +153,10 @@ fn every_setting_can_be_given_in_three_places_alike() {
 #[test]
 fn values_mean_what_they_say() {
     let all = settings(
-        "--bind 127.0.0.1:1 --bind [::1]:2,127.0.0.1:3 --unix-socket s --shards 8 --owners 8 \
+        "--bind 127.0.0.1:1 --bind [::1]:2,127.0.0.1:3 --unix-socket s --admin 10.0.0.1:9 --log-format json --shards 8 --owners 8 \
          --reactors 2 --handover mail --write-window 1ms --dir data --sync interval \
          --sync-interval 20ms --commit thread --snapshot-log-bytes 64mb --compress-snapshots yes \
-         --max-clients 7 --max-memory 2gb \
+         --overload reject --max-clients 7 --max-memory 2gb \
          --deadline 2 --idle-timeout 1m --frame-timeout 5 --output-timeout 2m --drain-timeout 0 --pre-stop-delay 3s \
          --stall-bound 500ms --password-file pw",
         &nothing().file("pw", b"secret words\r\nnot this\n"),
@@ -165,6 +169,8 @@ fn values_mean_what_they_say() {
             address("127.0.0.1:3"),
         ],
         unix_socket: Some("s".into()),
+        admin: AdminAt::At(([10, 0, 0, 1], 9).into()),
+        log_format: LogFormat::Json,
         shards: Some(8),
         owners: Some(8),
         reactors: Some(2),
@@ -176,6 +182,7 @@ fn values_mean_what_they_say() {
         commit: Commit::Thread,
         snapshot_log_bytes: 64 << 20,
         compress_snapshots: true,
+        overload: Overload::Reject,
         max_clients: 7,
         max_memory: Some(2 << 30),
         deadline: Duration::from_secs(2),
@@ -358,4 +365,13 @@ fn the_command_line_is_sound_and_its_help_names_every_setting_and_default() {
             "{default}\n{help}"
         );
     }
+}
+
+#[test]
+fn a_change_that_takes_a_restart_is_named_and_one_that_does_not_is_not() {
+    let before = resolve("--shards 4 --deadline 1s --max-clients 9", &nothing()).unwrap();
+    let same = resolve("--shards 4 --deadline 2s --max-clients 9", &nothing()).unwrap();
+    assert_eq!(before.restart_needed(&same), [""; 0]);
+    let other = resolve("--shards 8 --deadline 2s --max-clients 7", &nothing()).unwrap();
+    assert_eq!(before.restart_needed(&other), ["shards", "max_clients"]);
 }

@@ -1,0 +1,200 @@
+//! The metrics in the text format of Prometheus.
+//!
+//! One table, [`FAMILIES`], names them all; the README of this crate documents the same table, and a test
+//! holds the two against each other.
+//!
+//! 1. A family appears whole, once, with its help and its type, in the order of the table.
+//! 2. Base units: seconds and bytes. A counter ends in `_total`.
+//! 3. Labels have few values: the commands that there are, the shards, and words of ours. Never a key, a
+//!    client or an address.
+
+mod families;
+
+use std::fmt::{Display, Write as _};
+
+use super::seen::Seen;
+use crate::latency::{BOUNDS, Latencies};
+use families::FAMILIES;
+
+pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// What the figures of a family are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+    /// A count and a sum, without quantiles.
+    Summary,
+}
+
+impl Kind {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram => "histogram",
+            Self::Summary => "summary",
+        }
+    }
+}
+
+/// One metric, with all its labels.
+struct Family {
+    name: &'static str,
+    kind: Kind,
+    labels: &'static [&'static str],
+    help: &'static str,
+    collect: fn(&Seen<'_>, &mut Samples<'_>),
+}
+
+/// The samples of one family, on their way into the text.
+struct Samples<'t> {
+    family: &'static Family,
+    text: &'t mut String,
+}
+
+impl Samples<'_> {
+    /// A sample without labels.
+    fn one(&mut self, value: impl Display) {
+        self.sample("", &[], "", value);
+    }
+
+    /// A sample with the values of all labels.
+    fn with(&mut self, labels: &[&str], value: impl Display) {
+        self.sample("", labels, "", value);
+    }
+
+    fn histogram(&mut self, labels: &[&str], latencies: &Latencies) {
+        for power in BOUNDS {
+            // Exact in binary, and written as short as it can be.
+            let bound = (1_u64 << power) as f64 / 1e6;
+            let bound = format!("le=\"{bound}\"");
+            self.sample("_bucket", labels, &bound, latencies.below(power));
+        }
+        self.sample("_bucket", labels, "le=\"+Inf\"", latencies.count());
+        self.sample("_sum", labels, "", latencies.seconds());
+        self.sample("_count", labels, "", latencies.count());
+    }
+
+    fn summary(&mut self, sum: f64, count: u64) {
+        self.sample("_sum", &[], "", sum);
+        self.sample("_count", &[], "", count);
+    }
+
+    fn sample(&mut self, suffix: &str, values: &[&str], last: &str, value: impl Display) {
+        let Family { name, labels, .. } = self.family;
+        debug_assert_eq!(labels.len(), values.len(), "{name}");
+        self.text.push_str(name);
+        self.text.push_str(suffix);
+        let pairs = labels.iter().zip(values);
+        let mut pairs: Vec<String> = pairs
+            .map(|(label, value)| format!("{label}=\"{}\"", escaped(value)))
+            .collect();
+        if !last.is_empty() {
+            pairs.push(last.to_owned());
+        }
+        if !pairs.is_empty() {
+            // Writing to a string cannot fail.
+            let _ = write!(self.text, "{{{}}}", pairs.join(","));
+        }
+        let _ = writeln!(self.text, " {value}");
+    }
+}
+
+fn escaped(value: &str) -> String {
+    value
+        .replace('\\', "\\\\")
+        .replace('"', "\\\"")
+        .replace('\n', "\\n")
+}
+
+/// All metrics.
+pub(super) fn text(seen: &Seen<'_>) -> String {
+    let mut text = String::new();
+    for family in FAMILIES {
+        let begins = text.len();
+        let Family {
+            name, kind, help, ..
+        } = family;
+        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {}", kind.word());
+        let head = text.len();
+        let mut samples = Samples {
+            family,
+            text: &mut text,
+        };
+        (family.collect)(seen, &mut samples);
+        if text.len() == head {
+            // Nothing of the kind here: no log, or no command yet.
+            text.truncate(begins);
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The rows of the README's table of metrics: name, kind, labels, help.
+    fn documented() -> Vec<[String; 4]> {
+        let readme = include_str!("../../../README.md");
+        let rows = readme
+            .lines()
+            .filter(|line| line.starts_with("| `shardkeep_"));
+        rows.map(|row| {
+            let mut cells = row.trim_matches('|').split('|').map(|cell| cell.trim());
+            let mut next = || cells.next().unwrap_or_default().replace('`', "");
+            [next(), next(), next(), next()]
+        })
+        .collect()
+    }
+
+    #[test]
+    fn the_readme_documents_every_metric_and_no_other() {
+        let rows = FAMILIES.iter().map(|family| {
+            [
+                family.name.to_owned(),
+                family.kind.word().to_owned(),
+                family.labels.join(", "),
+                family.help.to_owned(),
+            ]
+        });
+        let rows: Vec<_> = rows.collect();
+        let table: Vec<String> = rows
+            .iter()
+            .map(|[name, kind, labels, help]| {
+                let labels = labels.split(", ").filter(|label| !label.is_empty());
+                let labels: Vec<String> = labels.map(|label| format!("`{label}`")).collect();
+                format!("| `{name}` | {kind} | {} | {help} |", labels.join(", "))
+            })
+            .collect();
+        assert!(
+            documented() == rows,
+            "the table should be:\n{}",
+            table.join("\n")
+        );
+    }
+
+    #[test]
+    fn names_follow_the_rules() {
+        for (at, family) in FAMILIES.iter().enumerate() {
+            let Family {
+                name, kind, help, ..
+            } = family;
+            assert!(name.starts_with("shardkeep_"), "{name}");
+            assert_eq!(name.ends_with("_total"), *kind == Kind::Counter, "{name}");
+            assert!(
+                !help.is_empty() && !help.contains(['|', '`', '\n', '\\']),
+                "{name}"
+            );
+            let twice = FAMILIES[..at].iter().any(|other| other.name == *name);
+            assert!(!twice, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_label_value_cannot_break_out_of_its_line() {
+        assert_eq!(escaped("a\"b\\c\nd"), "a\\\"b\\\\c\\nd");
+    }
+}

@@ -1,0 +1,65 @@
+//! The entries of the commands with which an operator looks closer.
+
+use super::super::ConnectionCommand as Does;
+use super::super::{CommandSpec, Flags, Group, object};
+use super::key_specs;
+
+const LOOKS: Flags = Flags::LOADING
+    .and(Flags::STALE)
+    .and(Flags::NOSCRIPT)
+    .and(Flags::ADMIN);
+const VARIES: &[&str] = &["nondeterministic_output"];
+
+const fn of_server(name: &'static str, arity: i32, does: Does) -> CommandSpec {
+    CommandSpec::connection(name, arity, LOOKS, does)
+        .in_group(Group::Server)
+        .tips(VARIES)
+}
+
+pub(super) const SPECS: [CommandSpec; 9] = [
+    CommandSpec::container("slowlog", Group::Server).about(
+        "2.2.12",
+        "that of the subcommand",
+        "Groups what concerns slow commands",
+    ),
+    of_server("slowlog|get", -2, Does::SlowlogGet).about(
+        "2.2.12",
+        "O(N), N entries asked for",
+        "Shows the slowest commands of late",
+    ),
+    of_server("slowlog|len", 2, Does::SlowlogLen).about("2.2.12", "O(1)", "Counts the entries"),
+    of_server("slowlog|reset", 2, Does::SlowlogReset).about(
+        "2.2.12",
+        "O(N), N entries",
+        "Forgets the entries",
+    ),
+    CommandSpec::container("latency", Group::Server).about(
+        "2.8.13",
+        "that of the subcommand",
+        "Groups what concerns latency",
+    ),
+    of_server("latency|histogram", -2, Does::LatencyHistogram).about(
+        "7.0.0",
+        "O(N), N commands",
+        "Shows how long commands took, from their arrival to their reply",
+    ),
+    CommandSpec::container("memory", Group::Server).about(
+        "4.0.0",
+        "that of the subcommand",
+        "Groups what concerns memory",
+    ),
+    of_server("memory|stats", 2, Does::MemoryStats).about(
+        "4.0.0",
+        "O(N), N shards and connections",
+        "Tells what memory is used for",
+    ),
+    CommandSpec::on_key(
+        "memory|usage",
+        -3,
+        Flags::READONLY,
+        object::usage,
+        key_specs::INSPECT_SECOND,
+    )
+    .in_group(Group::Server)
+    .about("4.0.0", "O(1)", "Tells how much memory a key takes"),
+];

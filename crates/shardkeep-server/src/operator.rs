@@ -1,0 +1,139 @@
+//! What an operator asks for by a signal: SIGHUP reads the configuration again, SIGUSR1 shows the shards.
+//!
+//! A thread of its own: it reads files and writes lines, and the thread that ends the process does neither.
+//!
+//! 1. A configuration that is refused changes nothing.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread::{Builder, JoinHandle};
+
+use shardkeep::engine::ShardStats;
+use signal_hook::consts::{SIGHUP, SIGUSR1};
+use signal_hook::iterator::{Handle, Signals};
+
+use crate::clock;
+use crate::config::{Machine, Resolved, ServeFlags};
+use crate::context::Context;
+use crate::engine::Gauge;
+use crate::say::say;
+
+/// A server in the hands of its operator.
+#[derive(Clone)]
+pub(crate) struct Operator {
+    context: Arc<Context>,
+}
+
+impl Operator {
+    pub(crate) fn new(context: &Arc<Context>) -> Self {
+        Self {
+            context: Arc::clone(context),
+        }
+    }
+
+    /// Takes over what can change, and says what cannot.
+    fn reload(&self, in_force: &Resolved, flags: &ServeFlags) {
+        let wanted = match Resolved::new(flags, &Machine) {
+            Ok(wanted) => wanted,
+            Err(error) => return say(&format!("error: nothing was reloaded: {error}")),
+        };
+        self.context.live.take(&wanted.settings());
+        say("reloaded: the settings that can change are in force");
+        for name in in_force.restart_needed(&wanted) {
+            say(&format!(
+                "warning: {name} has changed, and takes a restart to be in force"
+            ));
+        }
+    }
+
+    /// One line for the server and one for each shard.
+    fn tell(&self) {
+        let context = &self.context;
+        let uptime = clock::now().saturating_duration_since(context.started);
+        let log = crate::admin::log_state(context);
+        say(&format!(
+            "state: uptime={}s clients={} memory={} log={log} draining={} loading={}",
+            uptime.as_secs(),
+            context.clients.connected(),
+            context.gauges.memory_bytes(),
+            context.draining().is_some(),
+            context.is_loading(),
+        ));
+        for (stats, gauge) in context.keep.stats().iter().zip(context.gauges.iter()) {
+            let at = if stats.is_lost {
+                "lost"
+            } else if context.keep.looks_idle(stats.shard) {
+                "desk"
+            } else {
+                "away"
+            };
+            say(&line(stats, gauge, at));
+        }
+    }
+}
+
+fn line(stats: &ShardStats, gauge: &Gauge, at: &str) -> String {
+    format!(
+        "state: shard={} at={at} keys={} bytes={} depth={} depth_max={} borrowed={} mailed={} \
+         waited_max_us={} refused={} lost={}",
+        stats.shard,
+        gauge.keys.load(Relaxed),
+        gauge.memory_bytes.load(Relaxed),
+        stats.depth,
+        stats.depth_max,
+        stats.borrowed,
+        stats.mailed,
+        stats.waited_max.as_micros(),
+        stats.refused.sum(),
+        stats.times_lost,
+    )
+}
+
+/// The thread that waits for the operator's signals; dropping it ends and joins the thread.
+pub(crate) struct OperatorWatch {
+    handle: Handle,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl OperatorWatch {
+    /// Takes over SIGHUP and SIGUSR1. `in_force` is what the server was started with.
+    ///
+    /// # Errors
+    /// The system gives no handler or no thread.
+    pub(crate) fn start(
+        operator: Operator,
+        in_force: Resolved,
+        flags: ServeFlags,
+    ) -> io::Result<Self> {
+        let mut signals = Signals::new([SIGHUP, SIGUSR1])?;
+        let handle = signals.handle();
+        let attend = move || {
+            // Ends when the handle is closed.
+            for signal in signals.forever() {
+                match signal {
+                    SIGHUP => operator.reload(&in_force, &flags),
+                    SIGUSR1 => operator.tell(),
+                    _ => {}
+                }
+            }
+        };
+        let thread = Builder::new()
+            .name("shardkeep-operator".to_owned())
+            .spawn(attend)?;
+        Ok(Self {
+            handle,
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for OperatorWatch {
+    fn drop(&mut self) {
+        // Ends the iteration, and with it the thread, after the signal it is at.
+        self.handle.close();
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}

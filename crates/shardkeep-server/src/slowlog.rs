@@ -1,0 +1,213 @@
+//! The commands that took longest to run, as SLOWLOG shows them.
+//!
+//! Timed are the commands whose time depends on what they are given: those over the whole store, those
+//! with many arguments or a large one. For all others reading the clock twice would cost more than a
+//! hundredth of what they take.
+//!
+//! 1. At most [`ENTRIES_MAX`] entries, each of [`ARGS_MAX`] arguments of [`ARG_BYTES_MAX`] bytes.
+
+use std::collections::VecDeque;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::clock;
+use crate::command::Args;
+
+/// Slower commands are noted, in microseconds, unless told otherwise; as in Redis.
+const THRESHOLD_US: u64 = 10_000;
+
+/// Entries kept unless told otherwise; as in Redis.
+const ENTRIES: u64 = 128;
+
+/// Entries kept at most: four megabytes of arguments.
+pub(crate) const ENTRIES_MAX: u64 = 1_024;
+
+/// Arguments kept of a command; as in Redis.
+const ARGS_MAX: usize = 32;
+
+/// Bytes kept of an argument; as in Redis.
+const ARG_BYTES_MAX: usize = 128;
+
+/// The threshold that nothing reaches.
+pub(crate) const NEVER: u64 = u64::MAX;
+
+/// One slow command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Slow {
+    pub(crate) id: u64,
+    pub(crate) unix_seconds: u64,
+    pub(crate) took: Duration,
+    pub(crate) command: &'static str,
+    /// How many arguments it had, its name included, and what is kept of them.
+    pub(crate) arguments: usize,
+    pub(crate) args: Vec<Vec<u8>>,
+    /// Number of the connection that sent it.
+    pub(crate) client: u64,
+}
+
+pub(crate) struct SlowLog {
+    threshold_us: AtomicU64,
+    max: AtomicU64,
+    total: AtomicU64,
+    entries: Mutex<VecDeque<Slow>>,
+}
+
+impl Default for SlowLog {
+    fn default() -> Self {
+        Self {
+            threshold_us: AtomicU64::new(THRESHOLD_US),
+            max: AtomicU64::new(ENTRIES),
+            total: AtomicU64::new(0),
+            entries: Mutex::new(VecDeque::new()),
+        }
+    }
+}
+
+impl SlowLog {
+    /// Notes a command that took so long, if that is long enough.
+    pub(crate) fn note(&self, took: Duration, command: &'static str, args: Args<'_>, client: u64) {
+        if took.as_micros() < u128::from(self.threshold_us()) {
+            return;
+        }
+        let max = self.max.load(Relaxed) as usize;
+        let unix_seconds = clock::unix_micros() / 1_000_000;
+        let (arguments, args) = (args.len(), shortened(args));
+        let mut entries = self.entries.lock();
+        let id = self.total.fetch_add(1, Relaxed);
+        entries.push_front(Slow {
+            id,
+            unix_seconds,
+            took,
+            command,
+            arguments,
+            args,
+            client,
+        });
+        entries.truncate(max);
+    }
+
+    /// The newest, the newest first.
+    pub(crate) fn newest(&self, count: usize) -> Vec<Slow> {
+        self.entries.lock().iter().take(count).cloned().collect()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.lock().len()
+    }
+
+    pub(crate) fn clear(&self) {
+        self.entries.lock().clear();
+    }
+
+    /// How many there were since the start, forgotten ones included.
+    pub(crate) fn total(&self) -> u64 {
+        self.total.load(Relaxed)
+    }
+
+    pub(crate) fn threshold_us(&self) -> u64 {
+        self.threshold_us.load(Relaxed)
+    }
+
+    pub(crate) fn set_threshold_us(&self, us: u64) {
+        self.threshold_us.store(us, Relaxed);
+    }
+
+    pub(crate) fn max(&self) -> u64 {
+        self.max.load(Relaxed)
+    }
+
+    /// Keeps so many at most, and no more than [`ENTRIES_MAX`].
+    pub(crate) fn set_max(&self, max: u64) {
+        let max = max.min(ENTRIES_MAX);
+        self.max.store(max, Relaxed);
+        self.entries.lock().truncate(max as usize);
+    }
+}
+
+fn shortened(args: Args<'_>) -> Vec<Vec<u8>> {
+    let kept = if args.len() > ARGS_MAX {
+        ARGS_MAX - 1
+    } else {
+        args.len()
+    };
+    let mut short: Vec<Vec<u8>> = args.iter_from(0).take(kept).map(shortened_arg).collect();
+    if args.len() > kept {
+        short.push(format!("... ({} more arguments)", args.len() - kept).into_bytes());
+    }
+    short
+}
+
+fn shortened_arg(arg: &[u8]) -> Vec<u8> {
+    if arg.len() <= ARG_BYTES_MAX {
+        return arg.to_vec();
+    }
+    let (kept, more) = arg.split_at(ARG_BYTES_MAX);
+    let note = format!("... ({} more bytes)", more.len());
+    [kept, note.as_bytes()].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shardkeep_resp::Span;
+
+    fn note(log: &SlowLog, ms: u64, args: &[&str]) {
+        let text = args.concat();
+        let mut start = 0;
+        let spans: Vec<Span> = args
+            .iter()
+            .map(|arg| {
+                let span = Span {
+                    start,
+                    len: arg.len() as u32,
+                };
+                start += arg.len() as u32;
+                span
+            })
+            .collect();
+        let args = Args::new(text.as_bytes(), &spans);
+        log.note(Duration::from_millis(ms), "keys", args, 7);
+    }
+
+    #[test]
+    fn what_is_slow_enough_is_kept_newest_first_and_no_more_than_asked_for() {
+        let log = SlowLog::default();
+        log.set_max(2);
+        for (ms, pattern) in [(9, "fast"), (10, "a"), (11, "b"), (12, "c")] {
+            note(&log, ms, &["KEYS", pattern]);
+        }
+        let shown: Vec<(u64, String)> = log
+            .newest(10)
+            .iter()
+            .map(|slow| (slow.id, String::from_utf8_lossy(&slow.args[1]).into_owned()))
+            .collect();
+        assert_eq!(shown, [(2, "c".to_owned()), (1, "b".to_owned())]);
+        assert_eq!((log.len(), log.total()), (2, 3));
+        log.clear();
+        assert_eq!((log.len(), log.total()), (0, 3));
+    }
+
+    #[test]
+    fn many_and_long_arguments_are_shortened() {
+        let log = SlowLog::default();
+        let long = "x".repeat(ARG_BYTES_MAX + 5);
+        let mut args = vec!["DEL", &long];
+        args.extend(vec!["k"; 40]);
+        note(&log, 50, &args);
+        let kept = &log.newest(1)[0].args;
+        assert_eq!(kept.len(), ARGS_MAX);
+        assert!(kept[1].ends_with(b"... (5 more bytes)"));
+        assert_eq!(kept[ARGS_MAX - 1], b"... (11 more arguments)");
+    }
+
+    #[test]
+    fn a_threshold_of_never_keeps_nothing() {
+        let log = SlowLog::default();
+        log.set_threshold_us(NEVER);
+        note(&log, u64::from(u32::MAX), &["KEYS", "*"]);
+        assert_eq!(log.len(), 0);
+    }
+}

@@ -1,0 +1,144 @@
+//! A disk that is full, and then has space again.
+//!
+//! 1. A snapshot that finds no space leaves nothing behind, and writes go on.
+//! 2. A log that finds none: writes are refused, reads are served, and service resumes by itself.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::clock::{self, PATIENCE};
+use crate::writers::{Crew, Met};
+
+use super::Setting;
+use super::bench::{ask, ensure, eventually, expect, info, kill, names, open, say};
+use super::volume::Volume;
+
+/// MiB of the file system.
+const VOLUME_MIB: u64 = 32;
+
+/// Values of one MiB each that a snapshot must hold.
+const LARGE: usize = 8;
+
+/// What is left free for the snapshot, and then for the log, in bytes.
+const FREE_BYTES: [u64; 2] = [4 << 20, 1 << 20];
+
+/// Within what service resumes: it is tried every 100 ms.
+const RESUMED: Duration = Duration::from_secs(5);
+
+/// How long all goes on afterwards, until a kill.
+const GOES_ON: Duration = Duration::from_millis(500);
+
+pub(super) fn space(setting: &Setting) -> io::Result<()> {
+    let modes: [&[&str]; 3] = [
+        &["--sync", "always", "--commit", "auto"],
+        &["--sync", "always", "--commit", "thread"],
+        &["--sync", "interval"],
+    ];
+    for flags in modes {
+        let volume = Volume::new(VOLUME_MIB)?;
+        let dir = volume.path().join("store");
+        let ballast = volume.path().join("ballast");
+        let mut server = open(setting, &dir, flags)?;
+        let mut client = server.client()?;
+        let value = "v".repeat(1 << 20);
+        for number in 0..LARGE {
+            expect(&mut client, &format!("SET large:{number} {value}"), "OK")?;
+        }
+        expect(&mut client, "SET small before", "OK")?;
+        // What is written and not synced has no place on the disk yet.
+        expect(&mut client, "SAVE", "OK")?;
+        leave_free(volume.path().as_path(), &ballast, FREE_BYTES[0])?;
+
+        let reply = ask(&mut client, "SAVE")?;
+        ensure(
+            reply.starts_with("-ERR"),
+            format!("SAVE without space: {reply}"),
+        )?;
+        let left = names(&dir)?;
+        ensure(
+            left.iter().all(|(name, _)| !name.ends_with(".tmp")),
+            format!("a snapshot without space has left {left:?}"),
+        )?;
+        expect(&mut client, "SET small after", "OK")?;
+        let state = info(&mut client, "log_state")?;
+        ensure(
+            state == "open",
+            format!("the log is {state} after a snapshot"),
+        )?;
+
+        leave_free(volume.path().as_path(), &ballast, FREE_BYTES[1])?;
+        let mut crew = Crew::new(setting.seed);
+        let ((), met) = crew.write(&mut server, |_| Ok(()))?;
+        let refused = met.iter().filter(|met| is_no_space(met)).count();
+        let lost = met.iter().filter(|met| matches!(met, Met::Lost(_))).count();
+        ensure(
+            refused + lost == met.len(),
+            format!("without space: {met:?}"),
+        )?;
+        expect(&mut client, "GET small", "after")?;
+        expect(&mut client, "GET large:0", &value)?;
+        let state = info(&mut client, "log_state")?;
+        ensure(
+            state == "no_space",
+            format!("the log is {state} without space"),
+        )?;
+        expect(
+            &mut client,
+            "SET other v",
+            "-MISCONF there is no space for the log",
+        )?;
+
+        fs::remove_file(&ballast)?;
+        eventually("service", RESUMED, || {
+            Ok(ask(&mut client, "SET other w")? == "OK")
+        })?;
+        let first = crew.verify(&mut client, None)?;
+        let (killed_at, _) = crew.write(&mut server, |server| {
+            clock::pass(GOES_ON);
+            let killed_at = clock::now();
+            kill(server)?;
+            Ok(killed_at)
+        })?;
+        let mut server = open(setting, &dir, flags)?;
+        let mut client = server.client()?.with_patience(PATIENCE);
+        // With `interval` a kill may take what was not written yet.
+        let promised_until = match flags[1] {
+            "always" => None,
+            _ => killed_at.checked_sub(GOES_ON),
+        };
+        let second = crew.verify(&mut client, promised_until)?;
+        expect(&mut client, "GET small", "after")?;
+        kill(&mut server)?;
+        say(format_args!(
+            "{}: the snapshot was refused and left nothing; without space {refused} \
+             of {} writers were refused, {} told *lost*, reads went on; with space it resumed; all {} \
+             changes acknowledged before are there, and of {} since {} are missing as promised",
+            flags.join(" "),
+            met.len(),
+            lost,
+            first.acked,
+            second.acked,
+            second.missing
+        ))?;
+    }
+    Ok(())
+}
+
+fn is_no_space(met: &Met) -> bool {
+    matches!(met, Met::Refused(text) if text.starts_with("MISCONF there is no space"))
+}
+
+/// Fills the file system at `volume` with `ballast` until so many bytes are left.
+fn leave_free(volume: &Path, ballast: &Path, bytes: u64) -> io::Result<()> {
+    let has = fs::metadata(ballast).map_or(0, |it| it.len());
+    let stat = rustix::fs::statvfs(volume)?;
+    let more = (stat.f_bavail * stat.f_frsize).saturating_sub(bytes);
+    let file = fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(ballast)?;
+    rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, has + more)?;
+    Ok(())
+}

@@ -1,0 +1,213 @@
+//! The commands with which an operator looks closer, and changes what can change.
+
+use std::net::TcpListener;
+
+use shardkeep_resp::Value;
+use shardkeep_tests::clock::PATIENCE;
+use shardkeep_tests::harness::{Ended, Scratch, ServerProcess, Signal, run_to_end};
+
+use crate::support::{ask, eventually, program, start};
+
+#[test]
+fn a_slow_command_stands_in_the_slow_log_until_it_is_reset() {
+    let server = start(&[]);
+    let mut client = server.client().unwrap();
+    assert_eq!(ask(&mut client, "CLIENT SETNAME ops"), "OK");
+    assert_eq!(ask(&mut client, "SLOWLOG LEN"), "0");
+    assert_eq!(
+        ask(&mut client, "CONFIG SET slowlog-log-slower-than 0"),
+        "OK"
+    );
+    assert_eq!(ask(&mut client, "KEYS *"), "[]");
+    assert_eq!(ask(&mut client, "SLOWLOG LEN"), "1");
+    let shown = ask(&mut client, "SLOWLOG GET");
+    assert!(
+        shown.starts_with("[[0 ") && shown.contains("[KEYS *] 127.0.0.1:"),
+        "{shown}"
+    );
+    assert!(shown.ends_with(" ops]]"), "{shown}");
+    assert_eq!(ask(&mut client, "SLOWLOG GET 0"), "[]");
+    assert!(ask(&mut client, "SLOWLOG GET -2").starts_with("-ERR count"));
+    assert_eq!(ask(&mut client, "SLOWLOG RESET"), "OK");
+    assert_eq!(ask(&mut client, "SLOWLOG LEN"), "0");
+    assert_eq!(
+        ask(&mut client, "CONFIG SET slowlog-log-slower-than -1"),
+        "OK"
+    );
+    assert_eq!(ask(&mut client, "KEYS *"), "[]");
+    assert_eq!(ask(&mut client, "SLOWLOG LEN"), "0");
+}
+
+#[test]
+fn a_histogram_counts_every_call_of_the_commands_asked_for() {
+    let server = start(&[]);
+    let mut client = server.client().unwrap();
+    for _ in 0..5 {
+        assert_eq!(ask(&mut client, "GET a"), "nil");
+    }
+    assert_eq!(ask(&mut client, "SET a b"), "OK");
+    let shown = ask(&mut client, "LATENCY HISTOGRAM get");
+    assert!(
+        shown.starts_with("[get [calls 5 histogram_usec ["),
+        "{shown}"
+    );
+    assert!(shown.ends_with(" 5]]]"), "{shown}");
+    assert!(!shown.contains("set"), "{shown}");
+    assert_eq!(ask(&mut client, "LATENCY HISTOGRAM nothing"), "[]");
+}
+
+#[test]
+fn memory_is_told_of_a_key_and_of_the_whole() {
+    let server = start(&[]);
+    let mut client = server.client().unwrap();
+    assert_eq!(ask(&mut client, "SETRANGE big 999 x"), "1000");
+    let bytes: usize = ask(&mut client, "MEMORY USAGE big").parse().unwrap();
+    assert!((1_000..1_200).contains(&bytes), "{bytes}");
+    assert_eq!(
+        ask(&mut client, "MEMORY USAGE big SAMPLES 5"),
+        bytes.to_string()
+    );
+    assert_eq!(ask(&mut client, "MEMORY USAGE none"), "nil");
+    assert!(ask(&mut client, "MEMORY USAGE big SAMPLES -1").starts_with("-ERR"));
+    assert!(ask(&mut client, "MEMORY STATS").contains("keys.count 1"));
+}
+
+#[test]
+fn a_killed_client_is_cut_off_and_the_others_are_not() {
+    let server = start(&["--reactors", "2"]);
+    let mut ops = server.client().unwrap();
+    let mut victims: Vec<_> = (0..4).map(|_| server.client().unwrap()).collect();
+    let ids: Vec<String> = victims
+        .iter_mut()
+        .map(|victim| ask(victim, "CLIENT ID"))
+        .collect();
+    assert_eq!(ask(&mut ops, &format!("CLIENT KILL ID {}", ids[0])), "1");
+    let (_, ended) = victims[0].rest().unwrap();
+    assert!(matches!(ended, Ended::Closed | Ended::Reset));
+    for victim in &mut victims[1..] {
+        assert_eq!(ask(victim, "PING"), "PONG");
+    }
+    assert_eq!(ask(&mut ops, "CLIENT KILL ID 999999"), "0");
+    assert_eq!(
+        ask(&mut ops, "CLIENT KILL 1.2.3.4:5"),
+        "-ERR No such client"
+    );
+    assert_eq!(ask(&mut ops, "CLIENT KILL TYPE pubsub"), "0");
+    assert!(ask(&mut ops, "CLIENT KILL ID x").starts_with("-ERR client-id"));
+    assert_eq!(ask(&mut ops, "CLIENT KILL TYPE normal"), "3");
+    for victim in &mut victims[1..] {
+        victim.rest().unwrap();
+    }
+    eventually("they never left", || {
+        ask(&mut ops, "CLIENT LIST").lines().count() == 1
+    });
+    // Without SKIPME it is among those it means, and hears of it first.
+    assert_eq!(ask(&mut ops, "CLIENT KILL SKIPME no"), "1");
+    let (rest, _) = ops.rest().unwrap();
+    assert!(rest.is_empty());
+}
+
+#[test]
+fn what_can_change_is_changed_all_or_nothing() {
+    let server = start(&[]);
+    let mut client = server.client().unwrap();
+    assert_eq!(
+        ask(&mut client, "CONFIG SET maxmemory 1mb timeout 60"),
+        "OK"
+    );
+    assert_eq!(
+        ask(&mut client, "CONFIG GET maxmemory"),
+        "[maxmemory 1048576]"
+    );
+    assert_eq!(ask(&mut client, "CONFIG GET timeout"), "[timeout 60]");
+    let refused = ask(&mut client, "CONFIG SET timeout 0 maxmemory many");
+    assert!(refused.starts_with("-ERR CONFIG SET failed"), "{refused}");
+    assert_eq!(ask(&mut client, "CONFIG GET timeout"), "[timeout 60]");
+    let unknown = ask(&mut client, "CONFIG SET shards 3");
+    assert!(unknown.starts_with("-ERR Unknown option"), "{unknown}");
+    assert!(ask(&mut client, "CONFIG SET timeout").starts_with("-ERR wrong number"));
+    assert_eq!(ask(&mut client, "CONFIG SET maxmemory 1"), "OK");
+    assert_eq!(ask(&mut client, "SET a b"), "OK");
+    assert!(ask(&mut client, "SET c d").starts_with("-OOM"));
+    assert_eq!(ask(&mut client, "CONFIG SET maxmemory 0"), "OK");
+    assert_eq!(ask(&mut client, "SET c d"), "OK");
+    assert!(matches!(client.call(&["PING"]).unwrap(), Value::Simple(_)));
+}
+
+/// Waits for a line that contains all of `words`.
+fn says(server: &ServerProcess, words: &[&str]) {
+    eventually(
+        &format!("it never said {words:?}: {:?}", server.output()),
+        || {
+            let lines = server.output();
+            lines
+                .iter()
+                .any(|line| words.iter().all(|word| line.contains(word)))
+        },
+    );
+}
+
+#[test]
+fn a_signal_shows_the_state_of_every_shard() {
+    let server = start(&["--shards", "4"]);
+    let mut client = server.client().unwrap();
+    assert_eq!(ask(&mut client, "SET a b"), "OK");
+    server.signal(Signal::USR1).unwrap();
+    says(&server, &["state: uptime=", "clients=1", "log=none"]);
+    says(&server, &["state: shard=3 at=desk", "keys="]);
+    says(&server, &["state: shard=", "keys=1"]);
+    assert_eq!(ask(&mut client, "GET a"), "b");
+}
+
+#[test]
+fn a_configuration_that_is_read_again_changes_what_can_change_and_names_the_rest() {
+    let place = Scratch::new().unwrap();
+    let file = place
+        .file("c.toml", "max_memory = \"1mb\"\nshards = 4\n")
+        .unwrap();
+    let server = start(&["--config", &file]);
+    let mut client = server.client().unwrap();
+    place
+        .file("c.toml", "max_memory = \"2mb\"\nshards = 8\n")
+        .unwrap();
+    server.signal(Signal::HUP).unwrap();
+    says(&server, &["reloaded: "]);
+    says(
+        &server,
+        &["warning: shards has changed, and takes a restart"],
+    );
+    assert_eq!(
+        ask(&mut client, "CONFIG GET maxmemory"),
+        "[maxmemory 2097152]"
+    );
+    place.file("c.toml", "max_memory = \"lots\"\n").unwrap();
+    server.signal(Signal::HUP).unwrap();
+    says(&server, &["error: nothing was reloaded: max_memory = lots"]);
+    assert_eq!(
+        ask(&mut client, "CONFIG GET maxmemory"),
+        "[maxmemory 2097152]"
+    );
+}
+
+#[test]
+fn every_line_is_an_object_where_that_is_asked_for() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = listener.local_addr().unwrap().to_string();
+    let args = [
+        "serve",
+        "--bind",
+        &taken,
+        "--admin",
+        "off",
+        "--log-format",
+        "json",
+    ];
+    let (status, said) = run_to_end(program(), &args, &[], PATIENCE).unwrap();
+    assert_eq!(status.code(), Some(1));
+    assert_eq!(said.lines().count(), 1, "{said}");
+    let begins = "{\"level\":\"error\",\"message\":\"cannot listen on ";
+    assert!(
+        said.starts_with(begins) && said.trim_end().ends_with('}'),
+        "{said}"
+    );
+}

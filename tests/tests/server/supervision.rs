@@ -1,0 +1,181 @@
+//! Threads of the server that fail: what is restarted, what ends the server, and what is reported.
+//!
+//! Failures are planted by fail points, which are in builds with debug assertions alone.
+
+use std::os::unix::net::UnixDatagram;
+use std::time::Duration;
+
+use shardkeep_resp::Value;
+use shardkeep_tests::clock::PATIENCE;
+use shardkeep_tests::harness::{Scratch, ServerProcess, Signal};
+
+use crate::support::{ask, eventually, program, serves_others};
+
+/// Longest that a server without a thread it needs lives.
+const HALF_ALIVE: Duration = Duration::from_secs(3);
+
+fn planted(plans: &str, flags: &[&str]) -> ServerProcess {
+    let environment = [("FAIL_POINTS", plans)];
+    ServerProcess::shardkeep(program(), flags, &environment).unwrap()
+}
+
+fn says(server: &ServerProcess, part: &str) -> bool {
+    server.output().iter().any(|line| line.contains(part))
+}
+
+fn ends_cleanly(server: &mut ServerProcess) {
+    server.signal(Signal::TERM).unwrap();
+    let status = server.wait(PATIENCE).unwrap();
+    assert_eq!(status.code(), Some(0), "{:?}", server.output());
+}
+
+#[cfg(debug_assertions)]
+#[test]
+fn a_reactor_that_panics_is_restarted_and_the_server_accepts_on() {
+    let mut server = planted("reactor.tick=panic*3", &["--reactors", "1"]);
+    // Each arrival is a tick, and some of these meet the panic.
+    eventually("a client is served", || {
+        server
+            .client()
+            .and_then(|mut client| client.call(&["PING"]))
+            .is_ok()
+    });
+    eventually("three restarts", || says(&server, "restart 3 in"));
+    serves_others(&server);
+    ends_cleanly(&mut server);
+}
+
+#[cfg(debug_assertions)]
+#[test]
+fn a_panic_in_a_round_closes_its_connections_and_no_other() {
+    let mut server = planted("reactor.round=panic", &["--reactors", "1"]);
+    let mut quiet = server.client().unwrap();
+    let mut unlucky = server.client().unwrap();
+    assert!(unlucky.call(&["PING"]).is_err());
+    assert_eq!(ask(&mut quiet, "PING"), "PONG");
+    serves_others(&server);
+    ends_cleanly(&mut server);
+}
+
+#[cfg(debug_assertions)]
+#[test]
+fn a_reactor_that_always_panics_ends_the_server_with_the_reason() {
+    let environment = [("FAIL_POINTS", "reactor.tick=panic*99")];
+    let flags = ["--reactors", "1"];
+    let mut server = ServerProcess::shardkeep(program(), &flags, &environment).unwrap();
+    assert_eq!(server.wait(PATIENCE).unwrap().code(), Some(1));
+    assert!(says(
+        &server,
+        "given up: it panicked: planned at reactor.tick"
+    ));
+}
+
+#[cfg(debug_assertions)]
+#[test]
+fn a_server_without_its_acceptor_its_watchdog_or_its_root_does_not_live_on() {
+    for (place, code) in [
+        ("acceptor.tick", 1),
+        ("watchdog.look", 1),
+        ("root.wait", 101),
+    ] {
+        let mut server = planted(&format!("{place}=panic"), &[]);
+        // Wakes the acceptor.
+        drop(server.client());
+        let status = server.wait(HALF_ALIVE).unwrap();
+        assert_eq!(status.code(), Some(code), "{place}: {:?}", server.output());
+    }
+}
+
+#[cfg(debug_assertions)]
+#[test]
+fn a_committer_that_panics_fails_the_log_and_reads_go_on() {
+    let scratch = Scratch::new().unwrap();
+    let dir = scratch.path().join("store");
+    let dir = dir.to_string_lossy();
+    let flags = ["--dir", &dir, "--sync", "always", "--commit", "thread"];
+    let server = planted("committer.tick=panic", &flags);
+    let mut client = server.client().unwrap();
+    eventually("writes are refused", || {
+        ask(&mut client, "SET k v").starts_with('-')
+    });
+    assert!(says(&server, "the log has failed"), "{:?}", server.output());
+    let mut other = server.client().unwrap();
+    assert_eq!(ask(&mut other, "PING"), "PONG");
+    assert_eq!(ask(&mut other, "GET other"), "nil");
+}
+
+#[cfg(debug_assertions)]
+#[test]
+fn a_record_whose_replay_always_panics_refuses_the_start_by_its_place() {
+    let scratch = Scratch::new().unwrap();
+    let dir = scratch.path().join("store");
+    let dir = dir.to_string_lossy();
+    let mut server = planted("", &["--dir", &dir]);
+    let mut client = server.client().unwrap();
+    assert_eq!(ask(&mut client, "SET poison v"), "OK");
+    ends_cleanly(&mut server);
+    let environment = [("FAIL_POINTS", "restore@poison=panic*99")];
+    let started = ServerProcess::shardkeep(program(), &["--dir", &dir], &environment);
+    let error = started.unwrap_err().to_string();
+    assert!(error.contains("panicked at record"), "{error}");
+    // Nothing was changed.
+    let mut server = planted("", &["--dir", &dir]);
+    let mut client = server.client().unwrap();
+    assert_eq!(ask(&mut client, "GET poison"), "v");
+    ends_cleanly(&mut server);
+}
+
+#[cfg(debug_assertions)]
+#[test]
+fn a_reactor_that_stands_still_is_reported_and_taken_back_and_others_are_served() {
+    let flags = ["--reactors", "2", "--stall-bound", "200ms"];
+    let mut server = planted("reactor.round=stall:1500", &flags);
+    let mut slow = server.client().unwrap();
+    slow.send(b"PING\r\n").unwrap();
+    eventually("a report", || says(&server, "has made no progress"));
+    eventually("its end", || says(&server, "moves again"));
+    assert_eq!(slow.reply().unwrap(), Value::Simple("PONG".into()));
+    ends_cleanly(&mut server);
+}
+
+#[test]
+fn a_service_manager_is_told_ready_alive_and_stopping() {
+    let scratch = Scratch::new().unwrap();
+    let path = scratch.path().join("notify");
+    let manager = UnixDatagram::bind(&path).unwrap();
+    manager.set_read_timeout(Some(PATIENCE)).unwrap();
+    let (dir, path) = (scratch.path().join("store"), path.to_string_lossy());
+    let dir = dir.to_string_lossy();
+    let environment = [("NOTIFY_SOCKET", path.as_ref())];
+    let flags = ["--dir", &dir, "--stall-bound", "100ms"];
+    let mut server = ServerProcess::shardkeep(program(), &flags, &environment).unwrap();
+    let hears = |wanted: &str| {
+        let mut bytes = [0; 64];
+        loop {
+            let len = manager.recv(&mut bytes).unwrap();
+            if &bytes[..len] == wanted.as_bytes() {
+                return;
+            }
+        }
+    };
+    hears("READY=1\n");
+    hears("WATCHDOG=1\n");
+    hears("WATCHDOG=1\n");
+    ends_cleanly(&mut server);
+    hears("STOPPING=1\n");
+}
+
+#[test]
+fn a_server_serves_on_for_its_pre_stop_delay_and_a_second_signal_cuts_it_short() {
+    let mut server = planted("", &["--pre-stop-delay", "500ms"]);
+    let mut client = server.client().unwrap();
+    server.signal(Signal::TERM).unwrap();
+    eventually("the word", || says(&server, "stopping: SIGTERM"));
+    assert_eq!(ask(&mut client, "PING"), "PONG");
+    assert_eq!(server.wait(PATIENCE).unwrap().code(), Some(0));
+    let mut server = planted("", &["--pre-stop-delay", "10m"]);
+    server.signal(Signal::TERM).unwrap();
+    eventually("the word", || says(&server, "stopping: SIGTERM"));
+    server.signal(Signal::TERM).unwrap();
+    assert_eq!(server.wait(PATIENCE).unwrap().code(), Some(3));
+}
