@@ -179,6 +179,34 @@ fn a_job_that_a_drain_interrupts_is_put_back_and_its_attempt_does_not_count() {
     drain(program);
 }
 
+#[test]
+fn a_job_under_which_the_process_dies_again_and_again_is_parked() {
+    let scratch = Scratch::new().unwrap();
+    let mut program = start(&scratch, &[]);
+    let mut to = program.address();
+    let id = submit(to, "wait 3600000");
+    for attempt in 1..=4 {
+        assert_eq!(await_state(to, id, "running")["attempts"], attempt);
+        program.signal(Signal::KILL);
+        assert_eq!(program.end().0, None);
+        program = start(&scratch, &[]);
+        to = program.address();
+        if attempt < 4 {
+            // From before the kill it may still say so: the attempt tells.
+            let deadline = clock::now() + PATIENCE;
+            while query(to, id)["attempts"] == attempt {
+                assert!(clock::left(deadline).is_some(), "it is not tried again");
+                std::thread::yield_now();
+            }
+        }
+    }
+    assert_eq!(
+        await_state(to, id, "parked")["says"],
+        "the process died of it"
+    );
+    drain(program);
+}
+
 /// Submits from some clients at once, ends the program by `signal` in the middle, starts it again: every
 /// job that was accepted is done in the end.
 fn what_was_accepted_is_done_after(signal: Signal) {

@@ -33,6 +33,9 @@ const HELLO_MAX: u64 = 256;
 /// How long a peer may take to say who it is, and to take what it is told.
 const PEER_TIME: Duration = Duration::from_secs(5);
 
+/// How long a peer may send nothing: one that is gone without a word must not keep its name for ever.
+const IDLE_TIME: Duration = Duration::from_secs(60);
+
 /// The connections that are open, to end their reading.
 #[derive(Clone, Default)]
 pub(crate) struct Open(Arc<Mutex<(bool, HashMap<u64, TcpStream>)>>);
@@ -123,7 +126,7 @@ fn serve(stream: &TcpStream, names: &Names, vault: &Vault, flow: Flow) -> io::Re
         Some(Err(error)) => return tell(stream, &format!("error {error}\n")),
         None => return tell(stream, "error the source is in use\n"),
     };
-    stream.set_read_timeout(None)?;
+    stream.set_read_timeout(Some(IDLE_TIME))?;
     tell(stream, &format!("stored {}\n", from.lines))?;
     let stored = Arc::clone(&source.stored);
     std::thread::scope(|scope| {

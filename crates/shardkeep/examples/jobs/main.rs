@@ -9,7 +9,7 @@
 //! curl http://127.0.0.1:8080/stats                       counters, threads, queue, supervision tree
 //! ```
 //!
-//! The tree, stopped from the top; SIGTERM stops it, or that a child was given up:
+//! There is no password: leave it on the loopback address. The tree, stopped from the top; SIGTERM stops it, or that a child was given up:
 //!
 //! | child | restart | stopped by |
 //! |---|---|---|
@@ -19,7 +19,8 @@
 //! 1. A job that was answered with 202 runs, over any end of the process: at least once, and with a
 //!    result once. What has waited or run at the end is in the store, and queued at the next start.
 //! 2. A job that panics is tried again later, and parked after its last attempt.
-//! 3. Everything is bounded: places for jobs, connections (one for each `http-N`), bytes and time of a
+//! 3. What cannot be written down is not run: a store that fails ends the program, with the reason.
+//! 4. Everything is bounded: places for jobs, connections (one for each `http-N`), bytes and time of a
 //!    request.
 
 use std::error::Error;
