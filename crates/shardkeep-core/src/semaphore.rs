@@ -75,15 +75,16 @@ impl Drop for Permit {
 }
 
 #[cfg(all(test, not(loom), not(shuttle)))]
+#[expect(clippy::disallowed_methods, reason = "a test may wait")]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use super::*;
-    use crate::{CancelToken, Deadline};
+    use crate::CancelToken;
 
     fn patient() -> Call {
-        Call::by(Deadline::after(Duration::from_secs(60)))
+        Call::by((Instant::now() + Duration::from_secs(60)).into())
     }
 
     #[test]

@@ -122,10 +122,15 @@ fn the_first_failure_cancels_every_stage_and_what_is_repaired_goes_on() {
 fn readers_wait_for_the_writer_and_for_the_rate_and_the_counters_say_so() {
     let scratch = Scratch::new().unwrap();
     let file = scratch.file("lines", &lines(500)).unwrap();
-    let flags = ["--file", &file, "--permits", "1", "--rate", "5000"];
-    let (code, said) = start(&scratch, &flags).end();
+    let (code, said) = start(&scratch, &["--file", &file, "--permits", "1"]).end();
     assert_eq!((code, counter(&said, "stored")), (Some(0), 500));
     assert!(counter(&said, "held-back") > 0, "{said:#?}");
+    // With a permit for each line, only the rate is there to wait for.
+    let file = scratch.file("others", &lines(100)).unwrap();
+    let flags = ["--file", &file, "--permits", "100", "--rate", "200"];
+    let (code, said) = start(&scratch, &flags).end();
+    assert_eq!((code, counter(&said, "stored")), (Some(0), 100));
+    assert_eq!(counter(&said, "held-back"), 0, "{said:#?}");
     assert!(counter(&said, "slowed") > 0, "{said:#?}");
 }
 

@@ -8,13 +8,13 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Sender, TrySendError};
 use parking_lot::Mutex;
 use shardkeep_core::semaphore::{Permit, Semaphore};
 use shardkeep_core::token_bucket::TokenBucket;
-use shardkeep_core::{Call, CancelToken, Deadline, clock};
+use shardkeep_core::{Call, CancelToken, Deadline};
 
 /// How much of a source is stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -158,13 +158,13 @@ impl Flow {
         if let Some(permit) = self.permits.try_acquire() {
             return Some(permit);
         }
-        let began = clock::now();
+        let began = Instant::now();
         // Ends by a permit, which the writer gives back, or by a failure that cancels everything.
         let permit = self.permits.acquire(&Call {
             deadline: Deadline::after(Duration::MAX),
             cancel: Some(self.abort.clone()),
         });
-        let waited = clock::now().saturating_duration_since(began).as_micros();
+        let waited = Instant::now().saturating_duration_since(began).as_micros();
         self.counts.held_back.fetch_add(1, Relaxed);
         self.counts
             .held_back_us
@@ -178,7 +178,7 @@ impl Flow {
         };
         let mut slowed = false;
         loop {
-            let now = clock::now();
+            let now = Instant::now();
             let taken = rate.lock().take(1, now);
             match taken {
                 Ok(()) => return !self.stop.is_cancelled(),

@@ -21,6 +21,8 @@
 //! 3. SIGTERM ends the reading; what was read is stored.
 //! 4. When the writer is slow, permits run out and readers wait; the counters say how often (`held-back`).
 
+#![expect(clippy::disallowed_methods, reason = "an example may wait")]
+
 use std::error::Error;
 use std::fmt;
 use std::io::Write;
@@ -28,14 +30,14 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
 use shardkeep_core::fail_fast::{FailFast, fail_fast};
 use shardkeep_core::semaphore::Semaphore;
 use shardkeep_core::token_bucket::TokenBucket;
-use shardkeep_core::{CancelToken, Deadline, clock};
+use shardkeep_core::{CancelToken, Deadline};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 
@@ -112,11 +114,13 @@ fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
     let vault = Vault::open(&settings.dir)?;
     let listener = settings.listen.map(TcpListener::bind).transpose()?;
     let counts = Arc::new(Counts::default());
-    let began = clock::now();
+    let began = Instant::now();
     let done = fail_fast(&CancelToken::new(), |group| {
         pipeline(group, &settings, &vault, listener, signals, &counts)
     });
-    let seconds = clock::now().saturating_duration_since(began).as_secs_f64();
+    let seconds = Instant::now()
+        .saturating_duration_since(began)
+        .as_secs_f64();
     let clean = vault.close().is_clean();
     say(format_args!(
         "ended: {counts} seconds {seconds:.3} clean {clean}"
@@ -179,7 +183,7 @@ fn pipeline(
         drop(address.map(wakes));
         Ok(())
     });
-    let bucket = |rate| TokenBucket::new(rate, rate / BURSTS_PER_SECOND, clock::now());
+    let bucket = |rate| TokenBucket::new(rate, rate / BURSTS_PER_SECOND, Instant::now());
     let flow = Flow {
         stop,
         abort: group.token().clone(),

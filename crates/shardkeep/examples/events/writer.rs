@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use shardkeep::{CloseReport, Durable, OpenError, Store};
-use shardkeep_core::{CancelToken, clock};
+use shardkeep_core::CancelToken;
 
 use crate::flow::{Counts, Event, Offset, Source};
 use crate::reader::kind_of;
@@ -120,14 +120,14 @@ impl Writer {
     ) -> Result<(), Failed> {
         let (mut order, mut batch) = (Order::default(), Batch::default());
         while !abort.is_cancelled() {
-            match events.recv_timeout(batch.left(clock::now())) {
+            match events.recv_timeout(batch.left(Instant::now())) {
                 Ok(event) => order.put(event, &mut batch),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) if abort.is_cancelled() => return Ok(()),
                 Err(RecvTimeoutError::Disconnected) => return self.commit(&mut batch),
             }
             // After each event, since a queue that is never empty would let no time-out happen.
-            if batch.is_due(self.batch_max, clock::now()) {
+            if batch.is_due(self.batch_max, Instant::now()) {
                 self.commit(&mut batch)?;
             }
         }
@@ -176,7 +176,7 @@ impl Order {
             .insert((source.name.clone(), event.number), event);
         let mut next = source.next.load(Relaxed);
         while let Some(event) = self.early.remove(&(source.name.clone(), next)) {
-            batch.push(event, clock::now());
+            batch.push(event, Instant::now());
             next += 1;
         }
         source.next.store(next, Relaxed);

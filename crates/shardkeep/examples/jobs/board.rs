@@ -8,12 +8,12 @@
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use shardkeep::{CloseReport, Durable, Error, Store, SystemClock, Update};
 use shardkeep_core::restart::Backoff;
-use shardkeep_core::{CancelToken, Deadline, clock};
+use shardkeep_core::{CancelToken, Deadline};
 
 use crate::job::{Job, Outcome, State};
 use crate::queue::{Depth, Id, Queue};
@@ -128,7 +128,7 @@ impl Board {
             return Err(NotAccepted::Store(error));
         }
         self.counts.accepted.fetch_add(1, Relaxed);
-        self.queue.put(id, clock::now());
+        self.queue.put(id, Instant::now());
         Ok(id)
     }
 

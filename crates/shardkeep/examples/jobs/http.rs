@@ -6,10 +6,10 @@
 use std::fmt::Write as _;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use shardkeep_core::{Deadline, clock};
+use shardkeep_core::Deadline;
 
 /// Longest head of a request, in bytes.
 const HEAD_MAX: usize = 8 << 10;
@@ -126,7 +126,7 @@ fn receive(
     buffer: &mut [u8],
     deadline: Deadline,
 ) -> io::Result<Option<usize>> {
-    let left = deadline.instant().saturating_duration_since(clock::now());
+    let left = deadline.instant().saturating_duration_since(Instant::now());
     if left.is_zero() {
         return Ok(None);
     }

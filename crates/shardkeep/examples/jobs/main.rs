@@ -23,6 +23,8 @@
 //! 4. Everything is bounded: places for jobs, connections (one for each `http-N`), bytes and time of a
 //!    request.
 
+#![expect(clippy::disallowed_methods, reason = "an example may wait")]
+
 use std::error::Error;
 use std::fmt;
 use std::io::Write;

@@ -10,7 +10,6 @@ use std::collections::BinaryHeap;
 use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
-use shardkeep_core::clock;
 
 /// A job's number.
 pub(crate) type Id = u64;
@@ -41,7 +40,7 @@ impl Queue {
     /// With so many places, and these jobs from before. Where they are too many, nobody is let in until
     /// they are fewer.
     pub(crate) fn new(places: usize, from_before: &[Id]) -> Self {
-        let now = clock::now();
+        let now = Instant::now();
         Self {
             places,
             inner: Mutex::new(Inner {
@@ -81,7 +80,7 @@ impl Queue {
             }
             match inner.waiting.peek() {
                 None => self.changed.wait(&mut inner),
-                Some(&Reverse((due, id))) if due <= clock::now() => {
+                Some(&Reverse((due, id))) if due <= Instant::now() => {
                     inner.waiting.pop();
                     if !inner.waiting.is_empty() {
                         self.changed.notify_one();

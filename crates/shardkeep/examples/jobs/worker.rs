@@ -4,9 +4,9 @@
 //! again, with nothing left of what the job may have broken.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::time::Instant;
 
 use shardkeep::Error;
-use shardkeep_core::clock;
 use shardkeep_core::supervisor::Life;
 
 use crate::board::{Begun, Board};
@@ -19,9 +19,9 @@ use crate::task::{Interrupted, Task};
 /// The store does not do what it is there for.
 pub(crate) fn work(board: &Board, life: &Life) -> Result<(), Error> {
     while let Some(begun) = board.begin(life.token())? {
-        let began = clock::now();
+        let began = Instant::now();
         let ran = catch_unwind(AssertUnwindSafe(|| run(&begun)));
-        let took = clock::now().saturating_duration_since(began);
+        let took = Instant::now().saturating_duration_since(began);
         match ran {
             Ok(outcome) => board.end(begun.id, outcome, took)?,
             Err(panic) => {
