@@ -22,10 +22,12 @@
 //!             desk mailbox loan mail port doorbell ticket work
 //!             durable duty            waiting for a sync; what is done with the journal in hand
 //!             log holding awaiting    the log, lent; who waits for a sync
+//!             semaphore               so many at a time
 //!             door                    admission, and waiting for a place
 //! pure        batch group             what waits and when it is due; a batch by shard
 //!             restart child           whether what failed is started again, and when
 //!             watch                   who makes no progress
+//!             token_bucket            how much may go now, at a rate
 //!             journal unsynced        effects, and which of them are not durable
 //! vocabulary  limits config error clock deadline cancel stats log_stats
 //!             panicked fail_point
@@ -116,6 +118,7 @@ mod port;
 mod remaking;
 mod reserve;
 pub mod restart;
+pub mod semaphore;
 mod service;
 mod shared;
 mod stats;
@@ -123,6 +126,7 @@ pub mod supervisor;
 mod sync;
 mod syncer;
 mod ticket;
+pub mod token_bucket;
 mod unsynced;
 pub mod watch;
 mod work;
