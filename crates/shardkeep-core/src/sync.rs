@@ -192,8 +192,17 @@ mod imp {
             let mut woken = self.woken.lock();
             while !*woken {
                 match until {
+                    #[expect(
+                        clippy::disallowed_methods,
+                        reason = "blocking point B01: woken alone"
+                    )]
                     None => self.condvar.wait(&mut woken),
-                    Some(until) => {
+                    Some(until) =>
+                    {
+                        #[expect(
+                            clippy::disallowed_methods,
+                            reason = "blocking point B02: woken, or its time"
+                        )]
                         if self.condvar.wait_until(&mut woken, until).timed_out() {
                             break;
                         }

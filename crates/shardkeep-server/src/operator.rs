@@ -110,6 +110,7 @@ impl OperatorWatch {
         let handle = signals.handle();
         let attend = move || {
             // Ends when the handle is closed.
+            #[expect(clippy::disallowed_methods, reason = "blocking point B51: a signal")]
             for signal in signals.forever() {
                 match signal {
                     SIGHUP => operator.reload(&in_force, &flags),
@@ -133,6 +134,10 @@ impl Drop for OperatorWatch {
         // Ends the iteration, and with it the thread, after the signal it is at.
         self.handle.close();
         if let Some(thread) = self.thread.take() {
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "blocking point B52: it ends after its signal"
+            )]
             drop(thread.join());
         }
     }

@@ -67,10 +67,18 @@ fn write_patiently(to: &impl AsFd, mut bytes: &[u8]) -> rustix::io::Result<()> {
     };
     while !bytes.is_empty() {
         let mut ready = [PollFd::new(&fd, PollFlags::OUT)];
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "blocking point B56: room in standard error, or a while"
+        )]
         if retry_on_intr(|| poll(&mut ready, Some(&patience)))? == 0 {
             return Err(rustix::io::Errno::TIMEDOUT);
         }
         let piece = &bytes[..bytes.len().min(PIECE_BYTES_MAX)];
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "blocking point B57: there is room"
+        )]
         let written = retry_on_intr(|| write(fd, piece))?;
         if written == 0 {
             return Err(rustix::io::Errno::IO);
@@ -83,6 +91,7 @@ fn write_patiently(to: &impl AsFd, mut bytes: &[u8]) -> rustix::io::Result<()> {
 const _: () = assert!(PATIENCE.as_secs() == 0);
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test may wait")]
 mod tests {
     use super::*;
     use std::io::Read as _;

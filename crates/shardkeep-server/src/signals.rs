@@ -61,6 +61,7 @@ impl SignalWatch {
         let mut signals = Signals::new([SIGTERM, SIGINT])?;
         let handle = signals.handle();
         let (sender, first) = bounded(SIGNALS_PASSED_ON);
+        #[expect(clippy::disallowed_methods, reason = "blocking point B53: a signal")]
         let thread = Builder::new()
             .name("shardkeep-signals".to_owned())
             .spawn(move || attend(signals.forever(), &sender, exit))?;
@@ -82,6 +83,10 @@ impl Drop for SignalWatch {
         // Ends the iteration, and with it the thread: the join waits for nothing else.
         self.handle.close();
         if let Some(thread) = self.thread.take() {
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "blocking point B54: its handle is closed"
+            )]
             let _ = thread.join();
         }
     }
@@ -101,6 +106,7 @@ fn attend(numbers: impl IntoIterator<Item = i32>, first: &Sender<Signal>, exit: 
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test may wait")]
 mod tests {
     use super::*;
     use std::cell::Cell;
