@@ -86,8 +86,16 @@ impl<S: State> Committer<S> {
             }));
             log.pulse.rest();
             match tick {
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "blocking point B09: rung, or the next sync"
+                )]
                 Ok(Tick::Done) => log.doorbell.sleep(self.plan.next_due()),
                 // Whoever has the journal rings when it puts it back.
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "blocking point B08: the journal is put back"
+                )]
                 Ok(Tick::Away) => log.doorbell.sleep(None),
                 Ok(Tick::Closed) => return,
                 Err(_) => self.plan.broken = true,
@@ -184,5 +192,9 @@ fn gather<J: Journal>(log: &Log<J>) {
         return;
     }
     // Ends with the window, or before it when enough has gathered, or the keep closes.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "blocking point B10: enough has gathered, or the window"
+    )]
     log.gathering.wait_until(Some(clock::now() + window));
 }
