@@ -279,3 +279,22 @@ impl Wake for Waiter {
 pub(crate) fn is_same(one: &std::sync::Arc<dyn Wake>, other: &std::sync::Arc<dyn Wake>) -> bool {
     std::ptr::addr_eq(std::sync::Arc::as_ptr(one), std::sync::Arc::as_ptr(other))
 }
+
+#[cfg(all(test, not(loom), not(shuttle)))]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::Mutex;
+
+    #[test]
+    fn a_panic_while_a_lock_is_held_leaves_it_to_others() {
+        let lock = Mutex::new(0);
+        let panicked = catch_unwind(AssertUnwindSafe(|| {
+            *lock.lock() += 1;
+            let _held = lock.lock();
+            panic!("on purpose");
+        }));
+        assert!(panicked.is_err());
+        assert_eq!(*lock.lock(), 1);
+    }
+}

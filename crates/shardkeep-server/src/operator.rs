@@ -121,7 +121,13 @@ impl OperatorWatch {
         };
         let thread = Builder::new()
             .name("shardkeep-operator".to_owned())
-            .spawn(attend)?;
+            .spawn(attend)
+            .map_err(|error| {
+                io::Error::new(
+                    error.kind(),
+                    format!("no thread for signals of an operator: {error}"),
+                )
+            })?;
         Ok(Self {
             handle,
             thread: Some(thread),

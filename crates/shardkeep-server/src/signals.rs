@@ -64,7 +64,10 @@ impl SignalWatch {
         #[expect(clippy::disallowed_methods, reason = "blocking point B53: a signal")]
         let thread = Builder::new()
             .name("shardkeep-signals".to_owned())
-            .spawn(move || attend(signals.forever(), &sender, exit))?;
+            .spawn(move || attend(signals.forever(), &sender, exit))
+            .map_err(|error| {
+                io::Error::new(error.kind(), format!("no thread for signals: {error}"))
+            })?;
         Ok(Self {
             first,
             handle,

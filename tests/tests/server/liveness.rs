@@ -167,7 +167,9 @@ fn an_owner_that_stands_still_is_reported_its_callers_are_answered_and_the_drain
 #[test]
 fn clients_that_leave_before_their_replies_leave_nothing_behind() {
     let mut server = with_a_stuck_owner("owner.tick=stall:2000", "20s");
-    let quiet = server.client().unwrap();
+    let mut quiet = server.client().unwrap();
+    // Now it is known to the server, and counted.
+    assert_eq!(ask(&mut quiet, "PING"), "PONG");
     let before = held(&server);
     for _ in 0..20 {
         let mut client = server.client().unwrap();

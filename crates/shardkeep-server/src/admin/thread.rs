@@ -82,7 +82,10 @@ impl AdminThread {
             stop,
             pause: Some(pause),
             ended,
-            thread: Builder::new().name(name).spawn(body)?,
+            thread: Builder::new()
+                .name(name)
+                .spawn(body)
+                .map_err(|error| io::Error::new(error.kind(), format!("no thread: {error}")))?,
         })
     }
 
