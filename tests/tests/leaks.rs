@@ -3,7 +3,6 @@
 //! One test, and so one process: what it counts is its own.
 
 #![cfg(test)]
-#![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
