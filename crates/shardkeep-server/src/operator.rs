@@ -17,7 +17,7 @@ use crate::clock;
 use crate::config::{Machine, Resolved, ServeFlags};
 use crate::context::Context;
 use crate::engine::Gauge;
-use crate::say::say;
+use crate::say::{is_taken, say};
 
 /// A server in the hands of its operator.
 #[derive(Clone)]
@@ -52,14 +52,17 @@ impl Operator {
         let context = &self.context;
         let uptime = clock::now().saturating_duration_since(context.started);
         let log = crate::admin::log_state(context);
-        say(&format!(
+        let begin = format!(
             "state: uptime={}s clients={} memory={} log={log} draining={} loading={}",
             uptime.as_secs(),
             context.clients.connected(),
             context.gauges.memory_bytes(),
             context.draining().is_some(),
             context.is_loading(),
-        ));
+        );
+        if !is_taken(&begin) {
+            return;
+        }
         for (stats, gauge) in context.keep.stats().iter().zip(context.gauges.iter()) {
             let at = if stats.is_lost {
                 "lost"
@@ -68,7 +71,9 @@ impl Operator {
             } else {
                 "away"
             };
-            say(&line(stats, gauge, at));
+            if !is_taken(&line(stats, gauge, at)) {
+                return;
+            }
         }
     }
 }
