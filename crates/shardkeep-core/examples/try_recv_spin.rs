@@ -12,6 +12,7 @@
 //!
 //! `cargo run --release -p shardkeep-core --example try_recv_spin [seconds]`
 
+#![expect(clippy::disallowed_methods, reason = "an example may wait")]
 #![expect(clippy::print_stdout, reason = "a program that reports figures")]
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};

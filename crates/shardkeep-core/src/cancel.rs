@@ -87,6 +87,10 @@ impl CancelToken {
                 return false;
             }
             // Ends by the cancellation, which looks at the waiters, or by `until`.
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "blocking point B03: cancelled, or its time"
+            )]
             waiter.wait_until(Some(until));
         }
         true
@@ -162,6 +166,7 @@ impl Drop for Registration<'_> {
 }
 
 #[cfg(all(test, not(loom), not(shuttle)))]
+#[expect(clippy::disallowed_methods, reason = "a test may wait")]
 mod tests {
     use super::*;
     use std::time::Duration;

@@ -91,8 +91,16 @@ impl<S: State> Committer<S> {
             }));
             log.pulse.rest();
             match tick {
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "blocking point B09: rung, or the next sync"
+                )]
                 Ok(Tick::Done) => log.doorbell.sleep(self.plan.next_due(log)),
-                // Whoever has the journal rings when it puts it back.
+                // Whoever has the journal rings when it puts it back, whoever syncs when that has ended.
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "blocking point B08: the journal is put back"
+                )]
                 Ok(Tick::Away) => log.doorbell.sleep(None),
                 Ok(Tick::Closed) => return log.aside.close(),
                 Err(_) => self.plan.broken = true,
@@ -222,5 +230,9 @@ fn gather<J: Journal>(log: &Log<J>) {
         return;
     }
     // Ends with the window, or before it when enough has gathered, or the keep closes.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "blocking point B10: enough has gathered, or the window"
+    )]
     log.gathering.wait_until(Some(clock::now() + window));
 }

@@ -109,6 +109,7 @@ impl<T: Send> Drop for Desk<T> {
 }
 
 #[cfg(all(test, not(loom), not(shuttle)))]
+#[expect(clippy::disallowed_methods, reason = "a test may wait")]
 mod tests {
     use super::*;
 

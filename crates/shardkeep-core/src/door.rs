@@ -99,6 +99,10 @@ impl Door {
             }
             // Woken by whoever gives a place back or shuts the door, or by the cancel token; ends by
             // the deadline.
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "blocking point B05: a place, or the deadline"
+            )]
             sleeper.wait_until(Some(call.deadline.instant()));
             self.forget(&waiter);
         };
@@ -174,6 +178,7 @@ impl Door {
 }
 
 #[cfg(all(test, not(loom), not(shuttle)))]
+#[expect(clippy::disallowed_methods, reason = "a test may wait")]
 mod tests {
     use std::time::Duration;
 

@@ -76,6 +76,10 @@ impl<J: Journal> Log<J> {
                 break Err(Lost::NotSynced { shard });
             }
             // Woken when the batch is durable, or the log has failed or closed; ends by the deadline.
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "blocking point B06: durable, or the deadline"
+            )]
             sleeper.wait_until(Some(call.deadline.instant()));
         };
         self.awaiting.forget(&wake);

@@ -147,6 +147,10 @@ pub fn fail_fast<'env, T, E: Send + 'env>(
 ) -> Result<T, Failure<E>> {
     let first = Arc::new(First(Mutex::new(None)));
     let token = under.child();
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "blocking point B22: the group ends"
+    )]
     let done = std::thread::scope(|scope| {
         let group = FailFast {
             scope,
@@ -180,6 +184,7 @@ fn caller() -> String {
 }
 
 #[cfg(all(test, not(loom), not(shuttle)))]
+#[expect(clippy::disallowed_methods, reason = "a test may wait")]
 mod tests {
     use super::*;
     use crate::clock;

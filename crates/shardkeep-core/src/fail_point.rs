@@ -96,6 +96,10 @@ mod planned {
             Some(Plan::Panic) => panic!("planned at {place}"),
             Some(Plan::Stall(time)) => {
                 // Nobody cancels it.
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "blocking point B23: a planted stall"
+                )]
                 CancelToken::new().wait_until(Deadline::after(time).instant());
             }
         }

@@ -582,6 +582,10 @@ impl<S: State> Keep<S> {
                 return left - own;
             }
             // Woken by each owner that ends; ends by the deadline.
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "blocking point B15: an owner ends, or the deadline"
+            )]
             self.gone.waiter.wait_until(Some(deadline.instant()));
         }
         // Another close may be waiting too, and a wake-up is for one.
@@ -594,6 +598,10 @@ impl<S: State> Keep<S> {
             }
             // It has counted itself out as its last act, so this does not wait for anything. An
             // owner that ended by a panic has nothing left to say.
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "blocking point B16: it has counted itself out"
+            )]
             drop(handle.join());
         }
         0

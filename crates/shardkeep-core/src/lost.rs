@@ -90,6 +90,10 @@ impl<S: State> Shared<S> {
     pub(crate) fn wait_for_shard_back(&self, deadline: Deadline) {
         // Woken by whoever brings one back; another close may take the wake-up, so not for long.
         let again = Deadline::after(limits::TEND_INTERVAL);
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "blocking point B17: a shard is back, or a while"
+        )]
         self.shard_back
             .wait_until(Some(deadline.min(again).instant()));
     }

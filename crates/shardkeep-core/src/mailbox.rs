@@ -120,6 +120,7 @@ impl<M> Mailbox<M> {
 }
 
 #[cfg(all(test, not(loom), not(shuttle)))]
+#[expect(clippy::disallowed_methods, reason = "a test may wait")]
 mod tests {
     use std::time::Duration;
 

@@ -102,6 +102,10 @@ impl<S: State> Owner<S> {
                 return;
             }
             pulse.rest();
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "blocking point B11: rung, or the next duty"
+            )]
             doorbell.sleep(self.next_duty());
         }
     }
@@ -146,6 +150,10 @@ impl<S: State> Owner<S> {
             port.doorbell.answer();
             port.pulse.rest();
             // Ends by the delay, or by the close.
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "blocking point B12: the restart delay"
+            )]
             port.doorbell.sleep(Some(until));
         }
         let mut state = port.state.lock();
@@ -304,6 +312,10 @@ impl<S: State> Owner<S> {
         self.shared.take_losses(self.port());
         for (index, thread) in std::mem::take(&mut self.remaking) {
             // It ends by itself: with the log's end, or when its files are read.
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "blocking point B13: it ends by itself"
+            )]
             drop(thread.join());
             self.shared.give_up(index);
         }

@@ -595,6 +595,10 @@ impl<S: State> Shared<S> {
     pub(crate) fn finish_transactions(&self, deadline: Deadline) {
         while self.transactions.load(SeqCst) > 0 && !deadline.has_passed(clock::now()) {
             // Woken by each transaction that ends while the keep drains; ends by the deadline.
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "blocking point B18: a transaction ends, or the deadline"
+            )]
             self.transactions_ended.wait_until(Some(deadline.instant()));
         }
         // Another close may be waiting too, and a wake-up is for one.

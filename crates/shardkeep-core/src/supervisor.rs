@@ -267,6 +267,10 @@ impl Supervisor {
         }
         for handle in handles {
             // It has said that it ended as its last act.
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "blocking point B20: it has said that it ended"
+            )]
             drop(handle.join());
         }
         StopReport {
@@ -289,6 +293,10 @@ impl Supervisor {
         let until = Deadline::after(within).min(deadline);
         while self.is_waited_for(order) && !until.has_passed(clock::now()) {
             // Woken by each child that ends; ends by the deadline.
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "blocking point B19: a child ends, or the deadline"
+            )]
             self.ended.wait_until(Some(until.instant()));
         }
         // Another stop may be waiting too, and a wake-up is for one.
@@ -357,6 +365,10 @@ impl Keeper {
             life.restarts = restarts.total();
             let until = Deadline::after(delay).instant();
             self.put_off(why, life.restarts, delay);
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "blocking point B21: the restart delay"
+            )]
             if self.token.wait_until(until) {
                 break;
             }

@@ -1,3 +1,5 @@
+#![expect(clippy::disallowed_methods, reason = "a test may wait")]
+
 use super::*;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};

@@ -192,8 +192,17 @@ mod imp {
             let mut woken = self.woken.lock();
             while !*woken {
                 match until {
+                    #[expect(
+                        clippy::disallowed_methods,
+                        reason = "blocking point B01: woken alone"
+                    )]
                     None => self.condvar.wait(&mut woken),
-                    Some(until) => {
+                    Some(until) =>
+                    {
+                        #[expect(
+                            clippy::disallowed_methods,
+                            reason = "blocking point B02: woken, or its time"
+                        )]
                         if self.condvar.wait_until(&mut woken, until).timed_out() {
                             break;
                         }
@@ -269,4 +278,23 @@ impl Wake for Waiter {
 /// Whether two handles lead to the same sleeper.
 pub(crate) fn is_same(one: &std::sync::Arc<dyn Wake>, other: &std::sync::Arc<dyn Wake>) -> bool {
     std::ptr::addr_eq(std::sync::Arc::as_ptr(one), std::sync::Arc::as_ptr(other))
+}
+
+#[cfg(all(test, not(loom), not(shuttle)))]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::Mutex;
+
+    #[test]
+    fn a_panic_while_a_lock_is_held_leaves_it_to_others() {
+        let lock = Mutex::new(0);
+        let panicked = catch_unwind(AssertUnwindSafe(|| {
+            *lock.lock() += 1;
+            let _held = lock.lock();
+            panic!("on purpose");
+        }));
+        assert!(panicked.is_err());
+        assert_eq!(*lock.lock(), 1);
+    }
 }

@@ -119,7 +119,10 @@ pub(crate) fn run<J: Journal>(log: &Log<J>) {
         } else if aside.is_over.load(SeqCst) {
             return;
         } else {
-            // Woken for a sync, or by the committer's end.
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "blocking point B59: a sync, or the committer's end"
+            )]
             aside.bell.sleep(None);
         }
     }

@@ -171,6 +171,10 @@ impl<T: Send + 'static> Ticket<T> {
                 return result;
             }
             // Woken by `settle` or by the cancel token; ends by the deadline.
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "blocking point B04: settled, or the deadline"
+            )]
             self.waiter.wait_until(Some(call.deadline.instant()));
         }
     }
@@ -183,6 +187,7 @@ impl<T: Send> Wake for Ticket<T> {
 }
 
 #[cfg(all(test, not(loom), not(shuttle)))]
+#[expect(clippy::disallowed_methods, reason = "a test may wait")]
 mod tests {
     use std::time::Duration;
 

@@ -3,6 +3,8 @@
 //!
 //! `cargo run -p shardkeep-resp --example against_redis -- HOST:PORT [HOST:PORT with a password]`
 
+#![expect(clippy::disallowed_methods, reason = "an example may wait")]
+
 #[path = "../tests/cases/mod.rs"]
 mod cases;
 

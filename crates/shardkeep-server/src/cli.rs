@@ -208,6 +208,10 @@ fn start(resolved: Resolved, flags: ServeFlags) -> Result<Exit, Box<dyn std::err
         server.announce_stop();
         if !pre_stop_delay.is_zero() {
             // Ends with the delay, or when the server itself asks; a second signal ends everything.
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "blocking point B43: the pre-stop delay"
+            )]
             drop(server.shutdown_requests().recv_timeout(pre_stop_delay));
         }
     }
@@ -277,6 +281,10 @@ impl End {
 
 /// Waits as long as the server runs: until the first signal, or until the server itself asks. Calls
 /// `on_ready` when the server is `ready`, once.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "blocking point B44: a signal, or the server"
+)]
 fn wait(
     signals: &Receiver<Signal>,
     requests: &Receiver<ShutdownCause>,
@@ -301,6 +309,10 @@ fn wait(
 }
 
 /// What was asked for, on standard output. A reader that has gone is none of our business.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "blocking point B45: the reader of the output"
+)]
 fn print(text: &str, output: &mut dyn io::Write) -> Exit {
     match output
         .write_all(text.as_bytes())
@@ -316,6 +328,7 @@ fn print(text: &str, output: &mut dyn io::Write) -> Exit {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test may wait")]
 mod tests {
     use super::*;
     use crate::config::Contents;

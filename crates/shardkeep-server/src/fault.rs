@@ -73,6 +73,10 @@ mod planted {
     /// A peer has reset its connection.
     pub(crate) fn reset() {
         if is_planted(Fault::ThreadLeakedOnReset) {
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "blocking point B47: a planted leak"
+            )]
             let leaked = std::thread::Builder::new().spawn(std::thread::park);
             drop(leaked);
         }

@@ -152,6 +152,10 @@ impl Saver<'_> {
         let mut last = self.grown.load(Relaxed);
         while !self.persistence.is_stopping() {
             // Ends by a request, or by the next look.
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "blocking point B48: a request, or the next look"
+            )]
             match requests.recv_timeout(shardkeep::limits::SNAPSHOT_LOOK_INTERVAL) {
                 Ok(Request::Save(told)) => {
                     last = self.grown.load(Relaxed);

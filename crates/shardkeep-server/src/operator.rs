@@ -17,7 +17,7 @@ use crate::clock;
 use crate::config::{Machine, Resolved, ServeFlags};
 use crate::context::Context;
 use crate::engine::Gauge;
-use crate::say::say;
+use crate::say::{is_taken, say};
 
 /// A server in the hands of its operator.
 #[derive(Clone)]
@@ -52,14 +52,17 @@ impl Operator {
         let context = &self.context;
         let uptime = clock::now().saturating_duration_since(context.started);
         let log = crate::admin::log_state(context);
-        say(&format!(
+        let begin = format!(
             "state: uptime={}s clients={} memory={} log={log} draining={} loading={}",
             uptime.as_secs(),
             context.clients.connected(),
             context.gauges.memory_bytes(),
             context.draining().is_some(),
             context.is_loading(),
-        ));
+        );
+        if !is_taken(&begin) {
+            return;
+        }
         for (stats, gauge) in context.keep.stats().iter().zip(context.gauges.iter()) {
             let at = if stats.is_lost {
                 "lost"
@@ -68,7 +71,9 @@ impl Operator {
             } else {
                 "away"
             };
-            say(&line(stats, gauge, at));
+            if !is_taken(&line(stats, gauge, at)) {
+                return;
+            }
         }
     }
 }
@@ -110,6 +115,7 @@ impl OperatorWatch {
         let handle = signals.handle();
         let attend = move || {
             // Ends when the handle is closed.
+            #[expect(clippy::disallowed_methods, reason = "blocking point B51: a signal")]
             for signal in signals.forever() {
                 match signal {
                     SIGHUP => operator.reload(&in_force, &flags),
@@ -120,7 +126,13 @@ impl OperatorWatch {
         };
         let thread = Builder::new()
             .name("shardkeep-operator".to_owned())
-            .spawn(attend)?;
+            .spawn(attend)
+            .map_err(|error| {
+                io::Error::new(
+                    error.kind(),
+                    format!("no thread for signals of an operator: {error}"),
+                )
+            })?;
         Ok(Self {
             handle,
             thread: Some(thread),
@@ -133,6 +145,10 @@ impl Drop for OperatorWatch {
         // Ends the iteration, and with it the thread, after the signal it is at.
         self.handle.close();
         if let Some(thread) = self.thread.take() {
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "blocking point B52: it ends after its signal"
+            )]
             drop(thread.join());
         }
     }

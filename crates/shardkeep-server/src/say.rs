@@ -50,13 +50,18 @@ fn object(line: &str, unix_micros: u64) -> String {
 
 /// Writes `line` and a line's end to standard error, or drops what its reader does not take.
 pub(crate) fn say(line: &str) {
+    // Whoever closed standard error does not want to know.
+    let _taken = is_taken(line);
+}
+
+/// As [`say`], and whether the reader took the line: whoever has many stops at the first that is not.
+pub(crate) fn is_taken(line: &str) -> bool {
     let mut text = match FORMAT.load(Relaxed) {
         0 => line.to_owned(),
         _ => object(line, clock::unix_micros()),
     };
     text.push('\n');
-    // Whoever closed standard error does not want to know.
-    let _ = write_patiently(&io::stderr(), text.as_bytes());
+    write_patiently(&io::stderr(), text.as_bytes()).is_ok()
 }
 
 fn write_patiently(to: &impl AsFd, mut bytes: &[u8]) -> rustix::io::Result<()> {
@@ -67,10 +72,18 @@ fn write_patiently(to: &impl AsFd, mut bytes: &[u8]) -> rustix::io::Result<()> {
     };
     while !bytes.is_empty() {
         let mut ready = [PollFd::new(&fd, PollFlags::OUT)];
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "blocking point B56: room in standard error, or a while"
+        )]
         if retry_on_intr(|| poll(&mut ready, Some(&patience)))? == 0 {
             return Err(rustix::io::Errno::TIMEDOUT);
         }
         let piece = &bytes[..bytes.len().min(PIECE_BYTES_MAX)];
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "blocking point B57: there is room"
+        )]
         let written = retry_on_intr(|| write(fd, piece))?;
         if written == 0 {
             return Err(rustix::io::Errno::IO);
@@ -83,6 +96,7 @@ fn write_patiently(to: &impl AsFd, mut bytes: &[u8]) -> rustix::io::Result<()> {
 const _: () = assert!(PATIENCE.as_secs() == 0);
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test may wait")]
 mod tests {
     use super::*;
     use std::io::Read as _;

@@ -1,5 +1,7 @@
 //! What clients see while a shard is in other hands. The test itself holds the shard.
 
+#![expect(clippy::disallowed_methods, reason = "a test may wait")]
+
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;

@@ -61,9 +61,13 @@ impl SignalWatch {
         let mut signals = Signals::new([SIGTERM, SIGINT])?;
         let handle = signals.handle();
         let (sender, first) = bounded(SIGNALS_PASSED_ON);
+        #[expect(clippy::disallowed_methods, reason = "blocking point B53: a signal")]
         let thread = Builder::new()
             .name("shardkeep-signals".to_owned())
-            .spawn(move || attend(signals.forever(), &sender, exit))?;
+            .spawn(move || attend(signals.forever(), &sender, exit))
+            .map_err(|error| {
+                io::Error::new(error.kind(), format!("no thread for signals: {error}"))
+            })?;
         Ok(Self {
             first,
             handle,
@@ -82,6 +86,10 @@ impl Drop for SignalWatch {
         // Ends the iteration, and with it the thread: the join waits for nothing else.
         self.handle.close();
         if let Some(thread) = self.thread.take() {
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "blocking point B54: its handle is closed"
+            )]
             let _ = thread.join();
         }
     }
@@ -101,6 +109,7 @@ fn attend(numbers: impl IntoIterator<Item = i32>, first: &Sender<Signal>, exit: 
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test may wait")]
 mod tests {
     use super::*;
     use std::cell::Cell;

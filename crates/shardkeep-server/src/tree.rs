@@ -77,6 +77,10 @@ pub(crate) fn watch(context: &Arc<Context>, life: &Life) -> Result<(), String> {
             notifier.tell(State::Alive);
         }
         // Ends with the next look, or when it is to stop.
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "blocking point B58: the next look"
+        )]
         if life.token().wait_until(clock::now() + interval) {
             return Ok(());
         }

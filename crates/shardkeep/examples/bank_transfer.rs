@@ -1,5 +1,7 @@
 //! Money moves between accounts on eight threads; whoever looks sees the same sum.
 
+#![expect(clippy::disallowed_methods, reason = "an example may wait")]
+
 use std::io::Write;
 
 use shardkeep::{KeyNotNamed, Store, TransactionError};

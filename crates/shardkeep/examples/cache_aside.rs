@@ -1,5 +1,7 @@
 //! A cache in front of something slow: however many threads miss at once, one of them asks.
 
+#![expect(clippy::disallowed_methods, reason = "an example may wait")]
+
 use std::io::Write;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};

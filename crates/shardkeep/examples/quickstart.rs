@@ -1,5 +1,7 @@
 //! The store in a page: open, write, read, expire, update, close.
 
+#![expect(clippy::disallowed_methods, reason = "an example may wait")]
+
 use std::io::Write;
 use std::time::Duration;
 

@@ -1,5 +1,7 @@
 //! A limit for each client and second: one update decides, and old windows expire by themselves.
 
+#![expect(clippy::disallowed_methods, reason = "an example may wait")]
+
 use std::io::Write;
 use std::time::Duration;
 

@@ -37,8 +37,8 @@ struct Options {
     #[arg(long, value_enum, default_value = "always")]
     sync: Sync,
     /// Without `always`: what may be missing, in milliseconds before the kill. The promise is the write
-    /// window and what the disk takes: while it syncs for a snapshot, nothing is written.
-    #[arg(long, default_value_t = 1_000)]
+    /// window and what the disk takes for a write.
+    #[arg(long, default_value_t = 250)]
     unwritten_ms: u64,
     /// The server; by default the one built into this program.
     #[arg(long)]

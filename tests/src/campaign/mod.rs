@@ -15,6 +15,7 @@ mod power;
 mod space;
 mod starting;
 mod syncs;
+mod threads;
 mod trace;
 mod volume;
 
@@ -76,6 +77,11 @@ pub const SCENARIOS: &[Scenario] = &[
         "files",
         "no file can be opened when a segment is full (row 22)",
         limits::files,
+    ),
+    (
+        "threads",
+        "no thread can be started (row 34)",
+        threads::threads,
     ),
     (
         "memory",

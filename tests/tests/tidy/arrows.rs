@@ -37,7 +37,11 @@ fn dependencies(manifest: &Table) -> BTreeSet<String> {
 #[test]
 fn every_crate_depends_only_on_those_below_it() {
     for entry in fs::read_dir(root().join("crates")).unwrap() {
-        let path = entry.unwrap().path().join("Cargo.toml");
+        let directory = entry.unwrap().path();
+        if !directory.is_dir() {
+            continue;
+        }
+        let path = directory.join("Cargo.toml");
         let manifest: Table = fs::read_to_string(&path).unwrap().parse().unwrap();
         let name = manifest["package"]["name"].as_str().unwrap();
         let (_, allowed) = HOUSE

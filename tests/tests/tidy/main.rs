@@ -5,4 +5,6 @@ mod arrows;
 #[cfg(test)]
 mod source;
 #[cfg(test)]
+mod waits;
+#[cfg(test)]
 mod words;

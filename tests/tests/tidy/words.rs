@@ -72,6 +72,24 @@ fn unsafe_stands_only_in_modules_made_for_it() {
 }
 
 #[test]
+fn no_lock_of_the_product_can_be_poisoned() {
+    // The lock of the schedule explorer, whose poison means nothing; and of planted faults, left alone.
+    let allowed = [
+        "crates/shardkeep-core/src/sync.rs",
+        "crates/shardkeep-server/src/fault.rs",
+    ];
+    let is_std_lock = |statement: &str| {
+        let is_lock = |word| ["Mutex", "RwLock", "PoisonError"].contains(&word);
+        statement.contains("std::sync::") && words(statement).any(is_lock)
+    };
+    let poisoned = wrong(|path, code| {
+        let is_product = path.starts_with("crates/") && path.contains("/src/");
+        is_product && !allowed.contains(&path) && code.split(';').any(is_std_lock)
+    });
+    assert_eq!(poisoned, [""; 0]);
+}
+
+#[test]
 fn no_test_sleeps() {
     let call = ["sleep", "("].concat();
     assert_eq!(

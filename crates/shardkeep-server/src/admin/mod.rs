@@ -112,6 +112,10 @@ impl Admin {
         let mut backlog = true;
         while !self.stopping.load(Acquire) {
             let timeout = self.timeout(backlog);
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "blocking point B38: events, a wake, or a deadline"
+            )]
             match self.poll.poll(&mut events, timeout) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,

@@ -82,7 +82,10 @@ impl AdminThread {
             stop,
             pause: Some(pause),
             ended,
-            thread: Builder::new().name(name).spawn(body)?,
+            thread: Builder::new()
+                .name(name)
+                .spawn(body)
+                .map_err(|error| io::Error::new(error.kind(), format!("no thread: {error}")))?,
         })
     }
 
@@ -95,10 +98,18 @@ impl AdminThread {
         self.stop.stop();
         self.pause = None;
         // Disconnects when the thread ends, which waits for nobody.
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "blocking point B40: the thread ends, or the deadline"
+        )]
         if self.ended.recv_deadline(until) != Err(RecvTimeoutError::Disconnected) {
             return 1;
         }
         // A panic was caught and told before.
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "blocking point B41: it has ended"
+        )]
         drop(self.thread.join());
         0
     }
@@ -115,6 +126,10 @@ fn keep_running(mut admin: Admin, paused: &Receiver<()>) {
             "error: the admin endpoint has failed: {why}; it is started again"
         ));
         // Ends by its time, or when the server ends.
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "blocking point B42: the restart delay"
+        )]
         if paused.recv_timeout(RESTART_AFTER) == Err(RecvTimeoutError::Disconnected) {
             return;
         }

@@ -1,5 +1,7 @@
 //! What clients see of a log whose disk the test holds back, breaks, or reads slowly.
 
+#![expect(clippy::disallowed_methods, reason = "a test may wait")]
+
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;

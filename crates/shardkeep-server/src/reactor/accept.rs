@@ -85,6 +85,10 @@ impl Acceptor {
         let mut back_off = false;
         while self.context.accepting.load(SeqCst) {
             let timeout = back_off.then_some(limits::ACCEPT_BACKOFF);
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "blocking point B35: an arrival, a wake"
+            )]
             match self.poll.poll(&mut events, timeout) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -161,6 +165,7 @@ fn is_passing(error: &io::Error) -> bool {
 
 /// Tells one client too many, without waiting for it.
 fn refuse(mut stream: Stream) {
+    #[expect(clippy::disallowed_methods, reason = "blocking point B36: never waits")]
     drop(match &mut stream {
         Stream::Tcp(stream) => stream.write(TOO_MANY),
         Stream::Unix(stream) => stream.write(TOO_MANY),

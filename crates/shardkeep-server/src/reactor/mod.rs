@@ -165,6 +165,10 @@ impl Reactor {
             }
             let timeout = self.poll_timeout();
             self.pulse.rest();
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "blocking point B34: events, a wake, or the next duty"
+            )]
             match self.poll.poll(&mut events, timeout) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,

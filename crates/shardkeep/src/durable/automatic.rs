@@ -51,6 +51,10 @@ impl Automatic {
                 let _end: Sender<()> = end;
                 let mut last = grown.load(Ordering::Relaxed);
                 // Ends when the other end is dropped; else one look, and again.
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "blocking point B28: the next look"
+                )]
                 while stopped.recv_timeout(limits::SNAPSHOT_LOOK_INTERVAL)
                     == Err(RecvTimeoutError::Timeout)
                 {
@@ -88,8 +92,16 @@ impl Automatic {
             return;
         }
         // Ends with the thread, or by its time: then the disk does not answer, and the thread is left.
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "blocking point B29: the thread ends, or its time"
+        )]
         let ended = self.ended.recv_timeout(limits::SNAPSHOT_END_MAX);
         if ended == Err(RecvTimeoutError::Disconnected) {
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "blocking point B30: it has ended"
+            )]
             drop(thread.join());
         }
     }

@@ -270,8 +270,16 @@ impl<'r> Distributor<'r> {
                 items: std::mem::take(items),
                 place: Arc::clone(&place),
             };
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "blocking point B32: room in the way"
+            )]
             if !parcel.items.is_empty() && way.send(parcel).is_err() {
                 // A thread that has ended is about to tell its error, which cancels the group.
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "blocking point B33: the group is cancelled"
+                )]
                 self.token.wait_until(Deadline::after(PATIENCE).instant());
                 return Err(RecoverError::Panicked);
             }

@@ -2,6 +2,7 @@
 //!
 //! No test sleeps: time jumps, and threads meet at channels.
 
+#![expect(clippy::disallowed_methods, reason = "a test may wait")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod batches;
