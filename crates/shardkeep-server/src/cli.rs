@@ -196,7 +196,7 @@ fn start(resolved: Resolved, flags: ServeFlags) -> Result<Exit, Box<dyn std::err
         }
     };
     let operator = OperatorWatch::start(server.operator(), resolved, flags)?;
-    let end = wait(
+    let mut end = wait(
         signals.first(),
         &server.shutdown_requests(),
         &server.ready(),
@@ -212,11 +212,17 @@ fn start(resolved: Resolved, flags: ServeFlags) -> Result<Exit, Box<dyn std::err
                 clippy::disallowed_methods,
                 reason = "blocking point B43: the pre-stop delay"
             )]
-            drop(server.shutdown_requests().recv_timeout(pre_stop_delay));
+            let asked = server.shutdown_requests().recv_timeout(pre_stop_delay);
+            end = end.or(asked.ok());
         }
     }
+    let requests = server.shutdown_requests();
     let report = server.drain(end.cap(drain_timeout));
     drop(operator);
+    // A thread may have died in the drain.
+    let end = requests
+        .try_iter()
+        .fold(end, |end, cause| end.or(Some(cause)));
     say(&report.to_string());
     Ok(end.exit(report.is_clean()))
 }
@@ -255,6 +261,18 @@ impl std::fmt::Display for End {
 }
 
 impl End {
+    /// What it is when the server asks as well, which is said if it changes anything: a failure.
+    fn or(self, asked: Option<ShutdownCause>) -> Self {
+        match asked.filter(ShutdownCause::is_fatal) {
+            Some(cause) => {
+                let end = Self::Asked(cause);
+                say(&end.to_string());
+                end
+            }
+            None => self,
+        }
+    }
+
     /// How long the drain may take.
     fn cap(&self, drain_timeout: Duration) -> Duration {
         match self {
@@ -413,6 +431,21 @@ mod tests {
         let end = wait(&first, &requested, &never(), || {});
         assert!(matches!(end, End::Abandoned));
         assert_eq!(end.exit(true), Exit::Fatal);
+    }
+
+    #[test]
+    fn a_thread_that_dies_after_the_signal_makes_the_end_fatal_and_a_command_does_not() {
+        let signal = || End::Signal(Signal::Terminate);
+        let end = signal().or(Some(ShutdownCause::Command));
+        assert_eq!(end.exit(true), Exit::Clean);
+        assert_eq!(signal().or(None).exit(true), Exit::Clean);
+        let died = ShutdownCause::ThreadDied {
+            name: "shardkeep-keeper".to_owned(),
+            why: "it panicked".to_owned(),
+        };
+        let end = signal().or(Some(died));
+        assert_eq!(end.exit(true), Exit::Fatal);
+        assert_eq!(end.cap(Duration::from_secs(25)), HALF_ALIVE_CAP);
     }
 
     #[test]

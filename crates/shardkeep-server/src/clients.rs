@@ -160,7 +160,8 @@ impl Clients {
 
     /// How many were to end so far.
     pub(crate) fn kills(&self) -> u64 {
-        self.kills.load(Relaxed)
+        // Whoever sees one counted sees it noted.
+        self.kills.load(SeqCst)
     }
 
     /// All of them, oldest first.

@@ -139,6 +139,10 @@ struct Saver<'c> {
 impl Saver<'_> {
     fn run(&self, requests: &Receiver<Request>) {
         self.serve(requests);
+        if let Some(port) = self.persistence.take_no_more(requests) {
+            let why = "the server is shutting down".to_owned();
+            port.send(Reply::Saved(Some(why)));
+        }
         if self.persistence.save_at_end.load(Relaxed) {
             // Some commands may still be served meanwhile: what is not in a snapshot is in the log.
             let until = self.context.draining();

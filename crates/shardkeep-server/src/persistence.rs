@@ -5,6 +5,7 @@
 //!
 //! 1. One snapshot is under way at most, and whoever asks for another is told so.
 //! 2. A store that is ready stays so.
+//! 3. Whoever waits for a snapshot that was begun hears of its end, also when the keeper ends first.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -39,6 +40,8 @@ pub(crate) enum Asked {
     Scheduled,
     /// One is under way.
     Busy,
+    /// The keeper takes no more of them.
+    Ended,
 }
 
 /// What is known of snapshots.
@@ -48,6 +51,8 @@ pub(crate) struct Saves {
     pub(crate) since: Option<Instant>,
     /// Another is to follow it.
     scheduled: bool,
+    /// The keeper takes no more requests.
+    ended: bool,
     /// When the last good one ended (Unix seconds); when the server started if there was none yet.
     pub(crate) last_seconds: u64,
     pub(crate) last_is_good: bool,
@@ -86,6 +91,7 @@ impl Persistence {
             saves: Mutex::new(Saves {
                 since: None,
                 scheduled: false,
+                ended: false,
                 last_seconds: now,
                 last_is_good: true,
                 last_took: None,
@@ -131,6 +137,9 @@ impl Persistence {
     /// scheduled behind one that is under way.
     pub(crate) fn ask(&self, told: Option<Arc<ReplyPort>>, follow: bool) -> Asked {
         let mut saves = self.saves.lock();
+        if saves.ended {
+            return Asked::Ended;
+        }
         if saves.since.is_some() {
             saves.scheduled |= follow;
             return if follow {
@@ -139,9 +148,10 @@ impl Persistence {
                 Asked::Busy
             };
         }
-        // One snapshot is under way at most, so there is a place; without a keeper there is no store.
+        // One snapshot is under way at most, so there is a place; with nobody at the other end the
+        // server is on its way out.
         if self.requests.try_send(Request::Save(told)).is_err() {
-            return Asked::Busy;
+            return Asked::Ended;
         }
         saves.since = Some(clock::now());
         Asked::Begun
@@ -182,6 +192,19 @@ impl Persistence {
         saves.last_report = Some(report);
     }
 
+    /// The keeper takes no more of `requests`: gives who waits for one that it has not taken.
+    pub(crate) fn take_no_more(&self, requests: &Receiver<Request>) -> Option<Arc<ReplyPort>> {
+        let mut saves = self.saves.lock();
+        // Requests are sent under the lock, so none comes after this.
+        saves.ended = true;
+        let told = requests.try_iter().find_map(|request| match request {
+            Request::Save(told) => Some(told),
+            Request::Stop => None,
+        })?;
+        saves.since = None;
+        told
+    }
+
     /// Has the keeper end after the step it is at.
     pub(crate) fn stop(&self) {
         self.stopping.store(true, Release);
@@ -216,5 +239,24 @@ mod tests {
             (1, false, None)
         );
         assert!(persistence.begin());
+    }
+
+    #[test]
+    fn a_snapshot_that_the_keeper_has_not_taken_at_its_end_is_given_back_and_no_other_begins() {
+        let (persistence, requests) = Persistence::new(Compression::None);
+        let poll = mio::Poll::new().unwrap();
+        let waker = mio::Waker::new(poll.registry(), mio::Token(0)).unwrap();
+        let port = Arc::new(ReplyPort::new(1, waker));
+        assert_eq!(
+            persistence.ask(Some(Arc::clone(&port)), false),
+            Asked::Begun
+        );
+        persistence.stop();
+        let told = persistence.take_no_more(&requests);
+        assert!(told.is_some_and(|told| Arc::ptr_eq(&told, &port)));
+        assert_eq!(persistence.saves().since, None);
+        assert_eq!(persistence.ask(Some(port), false), Asked::Ended);
+        assert_eq!(persistence.ask(None, true), Asked::Ended);
+        assert!(persistence.take_no_more(&requests).is_none());
     }
 }

@@ -452,7 +452,8 @@ impl Server {
             connections,
             commands: total(|reactor| reactor.commands.get()),
             refused: total(|reactor| reactor.refused_draining.get()),
-            cut_off: total(|reactor| reactor.cut_off.get()),
+            // Of a reactor that has failed or is stuck nobody has closed the connections.
+            cut_off: total(|reactor| reactor.cut_off.get() + reactor.connections.get()),
             threads_left: stopped.left.len() + admin_left,
             store,
             took: clock::now().saturating_duration_since(began),

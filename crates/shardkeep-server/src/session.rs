@@ -293,6 +293,7 @@ fn bgsave(context: &Context, args: Args<'_>, reply: &mut Reply<'_>) {
         Asked::Begun => reply.simple("Background saving started"),
         Asked::Scheduled => reply.simple("Background saving scheduled"),
         Asked::Busy => reply.error(errors::SAVE_IN_PROGRESS),
+        Asked::Ended => reply.error(errors::DRAINING),
     }
 }
 
@@ -303,6 +304,7 @@ fn rewrite(context: &Context, reply: &mut Reply<'_>) {
     };
     match persistence.ask(None, true) {
         Asked::Begun => reply.simple("Background append only file rewriting started"),
+        Asked::Ended => reply.error(errors::DRAINING),
         Asked::Scheduled | Asked::Busy => {
             reply.simple("Background append only file rewriting scheduled")
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use shardkeep_resp::Value;
 use shardkeep_tests::clock::{self, PATIENCE};
-use shardkeep_tests::harness::{Client, Ended, ServerProcess, Signal, request};
+use shardkeep_tests::harness::{Client, Ended, Scratch, ServerProcess, Signal, request};
 
 use crate::support::{ask, repeated, start};
 
@@ -212,6 +212,34 @@ fn a_client_that_does_not_read_cannot_hold_up_the_end_beyond_its_cap() {
         server.output()
     );
     drop(client);
+}
+
+#[test]
+fn whoever_saves_hears_of_it_and_holds_up_no_drain() {
+    const CLIENTS: usize = 4;
+    const SAVES: usize = 20;
+    let scratch = Scratch::new().unwrap();
+    let dir = scratch.path().join("store");
+    let mut server = start(&["--dir", &dir.to_string_lossy(), "--reactors", "2"]);
+    let mut clients: Vec<_> = (0..CLIENTS).map(|_| server.client().unwrap()).collect();
+    thread::scope(|scope| {
+        for client in &mut clients {
+            scope.spawn(|| {
+                for _ in 0..SAVES {
+                    let reply = ask(client, "SAVE");
+                    let is_told = reply == "OK" || reply.starts_with("-ERR Background save");
+                    assert!(is_told, "{reply}");
+                }
+            });
+        }
+    });
+    // Some of these are read before the drain begins, some in its beginning.
+    for client in &mut clients {
+        client.send(&repeated(&["SAVE"], 1_000)).unwrap();
+    }
+    server.signal(Signal::TERM).unwrap();
+    let status = server.wait(PATIENCE).unwrap();
+    assert_eq!(status.code(), Some(0), "{:?}", server.output());
 }
 
 #[test]

@@ -165,6 +165,20 @@ fn a_service_manager_is_told_ready_alive_and_stopping() {
     hears("STOPPING=1\n");
 }
 
+#[cfg(debug_assertions)]
+#[test]
+fn a_thread_that_dies_in_the_pre_stop_delay_ends_the_server_at_once_and_as_a_failure() {
+    let flags = ["--pre-stop-delay", "10m", "--drain-timeout", "10m"];
+    let mut server = planted("acceptor.tick=panic", &flags);
+    server.signal(Signal::TERM).unwrap();
+    eventually("the word", || says(&server, "stopping: SIGTERM"));
+    // Wakes the acceptor.
+    drop(server.client());
+    let status = server.wait(HALF_ALIVE).unwrap();
+    assert_eq!(status.code(), Some(1), "{:?}", server.output());
+    assert!(says(&server, "stopping: thread shardkeep-acceptor"));
+}
+
 #[test]
 fn a_server_serves_on_for_its_pre_stop_delay_and_a_second_signal_cuts_it_short() {
     let mut server = planted("", &["--pre-stop-delay", "500ms"]);

@@ -144,7 +144,8 @@ impl Reactor {
             return false;
         };
         let since = *connection.placeless_since.get_or_insert(now);
-        let until = since + self.context.live.deadline();
+        let latest = since + self.context.live.deadline();
+        let until = (connection.begins_until()).map_or(latest, |until| until.min(latest));
         if until <= now || self.refusing_since.is_some() {
             return false;
         }

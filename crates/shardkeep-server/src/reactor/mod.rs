@@ -257,7 +257,6 @@ impl Reactor {
         }
         self.ready.clear();
         self.turns.clear();
-        self.saving = None;
     }
 
     /// After a panic outside of a shard: nobody can tell how far the round came.

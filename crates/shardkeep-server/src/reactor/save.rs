@@ -18,8 +18,13 @@ impl Reactor {
         let Some(persistence) = &self.context.persistence else {
             return self.reject(stand, id, start, errors::NO_DIRECTORY);
         };
+        // The end of one may be on its way here still: it is for who asked for that one.
+        if self.saving.is_some() {
+            return self.reject(stand, id, start, errors::SAVE_IN_PROGRESS);
+        }
         match persistence.ask(Some(Arc::clone(&self.port)), false) {
             Asked::Begun => {}
+            Asked::Ended => return self.reject(stand, id, start, errors::DRAINING),
             Asked::Busy | Asked::Scheduled => {
                 return self.reject(stand, id, start, errors::SAVE_IN_PROGRESS);
             }
