@@ -16,12 +16,13 @@
 //!             keep                    opens, borrows, mails, drains, joins
 //! threads     owner remaking          the doorbell loop: long service, tending, rebuilding
 //!             supervisor fail_fast    children started again, or stopped; groups that fail together
-//!             committer               commits when nobody else does
+//!             committer syncer        commits when nobody else does; syncs beside the writers
 //! hand-over   shared service acquire  posting and borrowing; serving mail; several shards at once
 //!             lost place              a lost shard and its mail; places while they are used
 //!             desk mailbox loan mail port doorbell ticket work
 //!             durable duty            waiting for a sync; what is done with the journal in hand
 //!             log holding awaiting    the log, lent; who waits for a sync
+//!             aside                   a sync that runs beside the writers
 //!             semaphore               so many at a time
 //!             door                    admission, and waiting for a place
 //! pure        batch group             what waits and when it is due; a batch by shard
@@ -77,6 +78,7 @@
 //! ```
 
 mod acquire;
+mod aside;
 mod awaiting;
 mod batch;
 mod cancel;

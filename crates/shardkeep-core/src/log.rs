@@ -24,6 +24,7 @@ use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 
 use crossbeam_utils::CachePadded;
 
+use crate::aside::Aside;
 use crate::awaiting::Awaiting;
 use crate::config::{Durability, SyncMode};
 use crate::deadline::Call;
@@ -39,7 +40,6 @@ use crate::limits;
 use crate::log_stats::LogCounters;
 use crate::sync::channel::Queue;
 use crate::sync::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Mutex, Waiter, Wake};
-use crate::syncer::Aside;
 use crate::watch::Pulse;
 
 /// What the log tells whoever opened the keep.
