@@ -215,7 +215,9 @@ fn start(resolved: Resolved, flags: ServeFlags) -> Result<Exit, Box<dyn std::err
     let report = server.drain(end.cap(drain_timeout));
     drop(operator);
     // A thread may have died in the drain.
-    let end = requests.try_iter().fold(end, |end, cause| end.or(Some(cause)));
+    let end = requests
+        .try_iter()
+        .fold(end, |end, cause| end.or(Some(cause)));
     say(&report.to_string());
     Ok(end.exit(report.is_clean()))
 }

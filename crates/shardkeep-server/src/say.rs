@@ -50,13 +50,18 @@ fn object(line: &str, unix_micros: u64) -> String {
 
 /// Writes `line` and a line's end to standard error, or drops what its reader does not take.
 pub(crate) fn say(line: &str) {
+    let _taken = is_heard(line);
+}
+
+/// As [`say`]; gives whether the reader took all of it.
+pub(crate) fn is_heard(line: &str) -> bool {
     let mut text = match FORMAT.load(Relaxed) {
         0 => line.to_owned(),
         _ => object(line, clock::unix_micros()),
     };
     text.push('\n');
     // Whoever closed standard error does not want to know.
-    let _ = write_patiently(&io::stderr(), text.as_bytes());
+    write_patiently(&io::stderr(), text.as_bytes()).is_ok()
 }
 
 fn write_patiently(to: &impl AsFd, mut bytes: &[u8]) -> rustix::io::Result<()> {
