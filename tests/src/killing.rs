@@ -115,7 +115,7 @@ pub struct Campaign {
 
 impl Campaign {
     /// One on a new directory. Without `always`, what was acknowledged `unwritten` before the kill or later
-    /// may be missing: the server promises its write window, 100 us, and a busy machine needs more.
+    /// may be missing: the server promises its write window, 500 us, and a busy machine needs more.
     ///
     /// # Errors
     /// The directory cannot be made.

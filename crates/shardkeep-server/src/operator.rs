@@ -3,6 +3,7 @@
 //! A thread of its own: it reads files and writes lines, and the thread that ends the process does neither.
 //!
 //! 1. A configuration that is refused changes nothing.
+//! 2. A reader of standard error that is slow or gone keeps neither the next signal nor the end waiting.
 
 use std::io;
 use std::sync::Arc;
@@ -47,8 +48,8 @@ impl Operator {
         }
     }
 
-    /// One line for the server and one for each shard.
-    fn tell(&self) {
+    /// One line for the server and one for each shard, as long as they are heard and it is not `over`.
+    fn tell(&self, over: impl Fn() -> bool) {
         let context = &self.context;
         let uptime = clock::now().saturating_duration_since(context.started);
         let log = crate::admin::log_state(context);
@@ -71,7 +72,7 @@ impl Operator {
             } else {
                 "away"
             };
-            if !is_taken(&line(stats, gauge, at)) {
+            if over() || !is_taken(&line(stats, gauge, at)) {
                 return;
             }
         }
@@ -113,13 +114,14 @@ impl OperatorWatch {
     ) -> io::Result<Self> {
         let mut signals = Signals::new([SIGHUP, SIGUSR1])?;
         let handle = signals.handle();
+        let closed = handle.clone();
         let attend = move || {
             // Ends when the handle is closed.
             #[expect(clippy::disallowed_methods, reason = "blocking point B51: a signal")]
             for signal in signals.forever() {
                 match signal {
                     SIGHUP => operator.reload(&in_force, &flags),
-                    SIGUSR1 => operator.tell(),
+                    SIGUSR1 => operator.tell(|| closed.is_closed()),
                     _ => {}
                 }
             }

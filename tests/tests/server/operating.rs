@@ -1,9 +1,12 @@
 //! The commands with which an operator looks closer, and changes what can change.
 
+use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
+use std::process::{Command, Stdio};
 
+use rustix::process::{Pid, kill_process};
 use shardkeep_resp::Value;
-use shardkeep_tests::clock::PATIENCE;
+use shardkeep_tests::clock::{self, PATIENCE};
 use shardkeep_tests::harness::{Ended, Scratch, ServerProcess, Signal, run_to_end};
 
 use crate::support::{ask, eventually, program, start};
@@ -157,6 +160,46 @@ fn a_signal_shows_the_state_of_every_shard() {
     says(&server, &["state: shard=3 at=desk", "keys="]);
     says(&server, &["state: shard=", "keys=1"]);
     assert_eq!(ask(&mut client, "GET a"), "b");
+}
+
+#[test]
+fn a_reader_that_stops_reading_the_state_of_the_shards_does_not_hold_up_the_end() {
+    // More lines than any pipe holds, and than may be dropped one by one.
+    let flags = [
+        "--shards",
+        "4096",
+        "--bind",
+        "127.0.0.1:0",
+        "--admin",
+        "off",
+    ];
+    let mut child = Command::new(program())
+        .arg("serve")
+        .args(flags)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let pid = Pid::from_child(&child);
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut hears = |part: &str| lines.any(|line| line.unwrap().contains(part));
+    assert!(hears("ready: "));
+    kill_process(pid, Signal::USR1).unwrap();
+    assert!(hears("state: shard=0 "));
+    kill_process(pid, Signal::TERM).unwrap();
+    let deadline = clock::now() + PATIENCE;
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break Some(status);
+        }
+        if clock::left(deadline).is_none() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            break None;
+        }
+        std::thread::yield_now();
+    };
+    assert_eq!(status.and_then(|status| status.code()), Some(0));
+    drop(lines);
 }
 
 #[test]

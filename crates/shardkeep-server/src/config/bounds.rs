@@ -81,8 +81,11 @@ pub const DRAIN_TIMEOUT_MAX: Duration = Duration::from_secs(60 * 60);
 pub const WRITE_WINDOW_MAX: Duration = Duration::from_secs(1);
 
 /// How long writes are gathered before they go to the log together, unless told otherwise. A lone
-/// writer does not wait for it where somebody waits for the sync.
-pub const LOG_WINDOW_DEFAULT: Duration = Duration::from_micros(100);
+/// writer does not wait for it where somebody waits for the sync, and neither do the reactors of
+/// `--commit auto`: it keeps the committer from taking the log between them. Measured with 50 connections
+/// on 2 cores: 110,000 changes in a second with 100 us, 117,000 with 500 us and with 1 ms; with 1 and 8
+/// connections there is no difference.
+pub const LOG_WINDOW_DEFAULT: Duration = Duration::from_micros(500);
 
 /// How often the log is synced unless told otherwise: what a power cut may take.
 pub const SYNC_INTERVAL_DEFAULT: Duration = Duration::from_secs(1);

@@ -158,7 +158,7 @@ pub(crate) struct ServeFlags {
     #[arg(long, value_name = "HOW")]
     pub(crate) handover: Option<String>,
 
-    /// Gather writes this long before they are written together [default: 100us with --dir].
+    /// Gather writes this long before they are written together [default: 500us with --dir].
     ///
     /// With --dir: before the log is written and synced for all of them at once; a longer time means
     /// fewer syncs, and each writer that waits for one pays it. A writer that is the only one about does

@@ -160,7 +160,7 @@ pub(super) static SETTINGS: &[Setting] = &[
         },
         show: |draft| {
             let window = draft.settings.write_window;
-            Ok(show_duration(window.ok_or("100us for the log, none for mail")?).into())
+            Ok(show_duration(window.ok_or("500us for the log, none for mail")?).into())
         },
     },
     Setting {
