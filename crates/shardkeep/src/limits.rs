@@ -40,6 +40,14 @@ pub const SNAPSHOT_SLICE_ENTRIES: usize = 512;
 /// 20 us, and enough that writing them in one piece runs at full speed.
 pub const SNAPSHOT_SLICE_BYTES: usize = 64 * 1_024;
 
+/// How long a snapshot rests after a slice, in times of what the slice took. Measured with 50 connections
+/// at full load on 2 cores: without a rest the 99th percentile is 4.6 times that without a snapshot and a
+/// third of the operations is lost, with twice the time 1.4 times, with four times the time no difference.
+pub const SNAPSHOT_RESTS: u32 = 4;
+
+/// Longest rest between two slices: a disk that is slow already need not be waited for twice.
+pub const SNAPSHOT_REST_MAX: Duration = Duration::from_millis(1);
+
 /// How long the end of a store waits for a snapshot that is under way.
 pub const SNAPSHOT_END_MAX: Duration = Duration::from_secs(10);
 
