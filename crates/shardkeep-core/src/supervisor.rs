@@ -138,7 +138,8 @@ pub struct StopReport {
 
 type Tell = dyn Fn(ChildEvent) + Send + Sync;
 
-/// Starts children again, and stops them. Dropping it stops them too, each within its time.
+/// Starts children again, and stops them. Dropping it stops them too, each within its time, unless they
+/// were stopped before.
 ///
 /// ```
 /// use std::sync::{Arc, atomic::{AtomicU32, Ordering::SeqCst}};
@@ -315,7 +316,9 @@ impl Supervisor {
 
 impl Drop for Supervisor {
     fn drop(&mut self) {
-        if !self.children.lock().iter().all(Child::has_ended) {
+        // Whom a stop has left has had its time.
+        let is_stopped = self.root.is_cancelled();
+        if !is_stopped && !self.children.lock().iter().all(Child::has_ended) {
             let within = |c: &Child| c.spec.stop_within;
             let all = self.children.lock().iter().map(within).sum();
             let _unread = self.stop(Deadline::after(all));

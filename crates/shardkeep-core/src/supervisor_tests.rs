@@ -137,6 +137,27 @@ fn a_child_that_does_not_stop_is_named_and_the_others_end() {
 }
 
 #[test]
+fn a_drop_does_not_wait_again_for_a_child_that_a_stop_has_left() {
+    let (supervisor, _told) = telling();
+    let release = CancelToken::new();
+    let (wait, dropped) = (release.clone(), release.clone());
+    let spec = ChildSpec::new("deaf").stop_within(PATIENCE * 1_000);
+    let body = move |_: &Life| {
+        wait.wait_until(soon().instant());
+        Ok(())
+    };
+    supervisor.start(spec, body).unwrap();
+    let now = Deadline::after(Duration::ZERO);
+    assert_eq!(supervisor.stop(now).left, ["deaf"]);
+    let is_running = |states: Vec<ChildState>| states[0].standing == Standing::Running;
+    let waited = Arc::clone(&supervisor.children.lock()[0].state);
+    assert!(is_running(supervisor.states()));
+    drop(supervisor);
+    assert_eq!(waited.lock().standing, Standing::Running, "the drop waited");
+    dropped.cancel();
+}
+
+#[test]
 fn a_child_that_blocks_elsewhere_is_woken_out_of_it() {
     let supervisor = Supervisor::new(|_| ());
     let waiter = Arc::new(Waiter::new());

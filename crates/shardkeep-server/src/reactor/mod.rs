@@ -161,6 +161,8 @@ impl Reactor {
             self.look_for_places();
             self.release();
             if self.is_drained() {
+                // Who has ended does not stall.
+                self.pulse.rest();
                 return Ok(());
             }
             let timeout = self.poll_timeout();
