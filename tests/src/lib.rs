@@ -14,4 +14,5 @@ pub mod disk;
 pub mod harness;
 pub mod killing;
 pub mod random;
+pub mod standalone;
 pub mod writers;

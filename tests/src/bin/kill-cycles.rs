@@ -46,17 +46,7 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    // Started again by itself, this program is the server: so one build has both.
-    if env::args().nth(1).is_some_and(|command| command == "serve") {
-        return shardkeep_server::cli::main();
-    }
-    match run(&Options::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            drop(writeln!(io::stderr(), "kill-cycles: {error}"));
-            ExitCode::FAILURE
-        }
-    }
+    shardkeep_tests::standalone::main("kill-cycles", || run(&Options::parse()))
 }
 
 fn run(options: &Options) -> io::Result<()> {
