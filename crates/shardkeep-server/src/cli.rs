@@ -70,9 +70,10 @@ impl Exit {
 ///
 /// The exit code is 0 for a clean end, 1 for a fatal error, 2 for wrong usage, 3 for a drain that
 /// was cut short and 78 for a configuration that is refused; whatever is wrong is said on standard
-/// error.
+/// error, panics too: it replaces the panic hook of the process.
 #[must_use]
 pub fn main() -> ExitCode {
+    say::say_panics();
     ExitCode::from(run(std::env::args_os(), &Machine, &mut io::stdout()).code())
 }
 

@@ -5,7 +5,11 @@
 //!
 //! 1. No lock is held while a line is written, so a stuck writer elsewhere stops nobody here.
 //! 2. A line takes at most [`PATIENCE`] for each piece; what does not fit then is dropped.
+//! 3. In the program a panic is such a line, too.
 
+use std::any::Any;
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::fmt::Display;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::atomic::AtomicU8;
@@ -64,6 +68,28 @@ pub(crate) fn is_taken(line: &str) -> bool {
     write_patiently(&io::stderr(), text.as_bytes()).is_ok()
 }
 
+/// Has panics told by [`say`] from now on, in the whole process. The standard library's way waits for the
+/// reader of standard error as long as it takes, with all that the thread holds in its hands.
+pub(crate) fn say_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let thread = std::thread::current();
+        let at = panic.location().map_or(&"an unknown place" as &dyn Display, |at| at);
+        let mut line = panicked(thread.name(), at, panic.payload());
+        let trace = Backtrace::capture();
+        if trace.status() == BacktraceStatus::Captured {
+            line.push_str(&format!("\n{trace}"));
+        }
+        say(&line);
+    }));
+}
+
+fn panicked(thread: Option<&str>, at: &dyn Display, payload: &dyn Any) -> String {
+    let text = payload.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
+    let (thread, text) = (thread.unwrap_or("unnamed"), text.unwrap_or("no text"));
+    format!("error: thread {thread} panicked at {at}: {text}")
+}
+
 fn write_patiently(to: &impl AsFd, mut bytes: &[u8]) -> rustix::io::Result<()> {
     let fd = to.as_fd();
     let patience = Timespec {
@@ -116,6 +142,23 @@ mod tests {
             assert_eq!(object["unix_seconds"], 1.5);
             assert!(!text.contains('\n'));
         }
+    }
+
+    #[test]
+    fn a_panic_is_an_error_with_its_thread_place_and_text() {
+        let texts: [(Box<dyn Any>, &str); 3] = [
+            (Box::new("short"), "short"),
+            (Box::new("made".to_owned()), "made"),
+            (Box::new(7), "no text"),
+        ];
+        for (payload, text) in texts {
+            assert_eq!(
+                panicked(Some("owner-1"), &"a.rs:1:2", &*payload),
+                format!("error: thread owner-1 panicked at a.rs:1:2: {text}")
+            );
+        }
+        let unnamed = panicked(None, &"a.rs:1:2", &"oh");
+        assert!(unnamed.starts_with("error: thread unnamed panicked"));
     }
 
     #[test]
