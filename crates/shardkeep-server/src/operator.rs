@@ -112,17 +112,25 @@ pub(crate) struct OperatorWatch {
     thread: Option<JoinHandle<()>>,
 }
 
+/// Takes over SIGHUP and SIGUSR1, which would end the process; they wait for [`OperatorWatch::start`].
+///
+/// # Errors
+/// The system gives no handler.
+pub(crate) fn take_over() -> io::Result<Signals> {
+    Signals::new([SIGHUP, SIGUSR1])
+}
+
 impl OperatorWatch {
-    /// Takes over SIGHUP and SIGUSR1. `in_force` is what the server was started with.
+    /// Attends to `signals` from now on. `in_force` is what the server was started with.
     ///
     /// # Errors
-    /// The system gives no handler or no thread.
+    /// The system gives no thread.
     pub(crate) fn start(
+        mut signals: Signals,
         operator: Operator,
         in_force: Resolved,
         flags: ServeFlags,
     ) -> io::Result<Self> {
-        let mut signals = Signals::new([SIGHUP, SIGUSR1])?;
         let handle = signals.handle();
         let closed = handle.clone();
         let (end, ended) = bounded(0);
