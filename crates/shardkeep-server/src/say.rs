@@ -73,7 +73,9 @@ pub(crate) fn is_taken(line: &str) -> bool {
 pub(crate) fn say_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let thread = std::thread::current();
-        let at = panic.location().map_or(&"an unknown place" as &dyn Display, |at| at);
+        let at = panic
+            .location()
+            .map_or(&"an unknown place" as &dyn Display, |at| at);
         let mut line = panicked(thread.name(), at, panic.payload());
         let trace = Backtrace::capture();
         if trace.status() == BacktraceStatus::Captured {
