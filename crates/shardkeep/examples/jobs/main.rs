@@ -27,7 +27,6 @@
 
 use std::error::Error;
 use std::fmt;
-use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -46,6 +45,7 @@ mod board;
 mod http;
 mod job;
 mod queue;
+mod say;
 mod task;
 mod worker;
 
@@ -74,7 +74,7 @@ enum End {
 
 /// A line to standard error; that nobody reads it harms nobody.
 fn say(line: impl fmt::Display) {
-    drop(writeln!(std::io::stderr(), "jobs: {line}"));
+    say::say(&format!("jobs: {line}"));
 }
 
 struct Settings {
@@ -107,6 +107,7 @@ impl Settings {
 }
 
 fn main() -> ExitCode {
+    say::say_panics("jobs");
     match Settings::from_args().and_then(run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
