@@ -1,7 +1,9 @@
 //! Lines to standard error that hold up nobody: what its reader does not take soon is dropped.
 
 use std::io;
+use std::time::Duration;
 
+use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{retry_on_intr, write};
 
@@ -9,10 +11,10 @@ use rustix::io::{retry_on_intr, write};
 const LINE_MAX: usize = 4_096;
 
 /// How long a line waits for its reader.
-const PATIENCE: Timespec = Timespec {
-    tv_sec: 0,
-    tv_nsec: 100_000_000,
-};
+const PATIENCE: Duration = Duration::from_millis(100);
+
+/// Of the threads that write: the room that one has found must not be taken by another.
+static TURN: Mutex<()> = Mutex::new(());
 
 /// Writes a line, or drops it.
 pub(crate) fn say(line: &str) {
@@ -20,8 +22,15 @@ pub(crate) fn say(line: &str) {
     bytes.truncate(LINE_MAX - 1);
     bytes.push(b'\n');
     let to = io::stderr();
+    let Some(_turn) = TURN.try_lock_for(PATIENCE) else {
+        return;
+    };
     let mut ready = [PollFd::new(&to, PollFlags::OUT)];
-    if retry_on_intr(|| poll(&mut ready, Some(&PATIENCE))) == Ok(1) {
+    let patience = Timespec {
+        tv_sec: 0,
+        tv_nsec: PATIENCE.subsec_nanos().into(),
+    };
+    if retry_on_intr(|| poll(&mut ready, Some(&patience))) == Ok(1) {
         // Whoever closed it does not want to know.
         let _written = retry_on_intr(|| write(&to, &bytes));
     }
