@@ -72,7 +72,6 @@ fn remove_stale(path: &std::path::Path) -> io::Result<()> {
 }
 
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "a test may wait")]
 mod tests {
     use super::*;
     use socket2::{Domain, SockAddr, Socket, Type};
