@@ -64,9 +64,13 @@ pub(crate) fn watchdog() -> ChildSpec {
     spec("shardkeep-watchdog", 3).intensity(Some(NO_RESTARTS))
 }
 
+/// Longest between two looks, whatever the stall bound is: a service manager is told with each, and counts
+/// on four in a second.
+const ALIVE_EVERY: Duration = Duration::from_millis(250);
+
 /// Reports who makes no progress, until it is to stop.
 pub(crate) fn watch(context: &Arc<Context>, life: &Life) -> Result<(), String> {
-    let interval = context.watch.interval();
+    let interval = context.watch.interval().min(ALIVE_EVERY);
     loop {
         for event in context.watch.look(clock::now()) {
             say(&format!("watchdog: {event}"));
