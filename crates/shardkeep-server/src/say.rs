@@ -84,7 +84,11 @@ pub(crate) fn say_panics() {
         let mut line = panicked(thread.name(), at, panic.payload());
         let trace = Backtrace::capture();
         if trace.status() == BacktraceStatus::Captured {
-            line.push_str(&format!("\n{trace}"));
+            // An event is a line, and this is one event.
+            for word in trace.to_string().split_whitespace() {
+                line.push(' ');
+                line.push_str(word);
+            }
         }
         say(&line);
     }));
@@ -94,6 +98,7 @@ fn panicked(thread: Option<&str>, at: &dyn Display, payload: &dyn Any) -> String
     let text = payload.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
     let (thread, text) = (thread.unwrap_or("unnamed"), text.unwrap_or("no text"));
+    let text = text.replace('\n', " ");
     format!("error: thread {thread} panicked at {at}: {text}")
 }
 
@@ -165,7 +170,7 @@ mod tests {
     fn a_panic_is_an_error_with_its_thread_place_and_text() {
         let texts: [(Box<dyn Any>, &str); 3] = [
             (Box::new("short"), "short"),
-            (Box::new("made".to_owned()), "made"),
+            (Box::new("made\nof two".to_owned()), "made of two"),
             (Box::new(7), "no text"),
         ];
         for (payload, text) in texts {
