@@ -13,7 +13,7 @@
 //!
 //! ```text
 //! facade      idle reserve            borrowing in passing; places for writes, waiting for a sync
-//!             keep                    opens, borrows, mails, drains, joins
+//!             keep opening closing    borrows, mails; opens; drains, joins
 //! threads     owner remaking          the doorbell loop: long service, tending, rebuilding
 //!             supervisor fail_fast    children started again, or stopped; groups that fail together
 //!             committer syncer        commits when nobody else does; syncs beside the writers
@@ -24,6 +24,7 @@
 //!             log holding awaiting    the log, lent; who waits for a sync
 //!             aside                   a sync that runs beside the writers
 //!             semaphore               so many at a time
+//!             threads                 the threads of a keep, joined by a deadline
 //!             door                    admission, and waiting for a place
 //! pure        batch group             what waits and when it is due; a batch by shard
 //!             restart child           whether what failed is started again, and when
@@ -84,6 +85,7 @@ mod batch;
 mod cancel;
 mod child;
 pub mod clock;
+mod closing;
 mod committer;
 mod config;
 mod deadline;
@@ -113,6 +115,7 @@ mod log_stats;
 mod lost;
 mod mail;
 mod mailbox;
+mod opening;
 mod owner;
 mod panicked;
 mod place;
@@ -127,6 +130,7 @@ mod stats;
 pub mod supervisor;
 mod sync;
 mod syncer;
+mod threads;
 mod ticket;
 pub mod token_bucket;
 mod unsynced;
@@ -134,6 +138,7 @@ pub mod watch;
 mod work;
 
 pub use cancel::CancelToken;
+pub use closing::CloseReport;
 pub use config::{Config, Durability, Handover, Overload, SyncMode};
 pub use deadline::{Call, Deadline};
 pub use duty::JournalDesk;
@@ -142,7 +147,7 @@ pub use error::{Error, Lost, OpenError, Refused};
 pub use fault::{Fault, plant};
 pub use idle::Visit;
 pub use journal::{DetachedSync, Effects, Journal, JournalError, NoJournal};
-pub use keep::{Borrowed, CloseReport, Keep};
+pub use keep::{Borrowed, Keep};
 pub use loan::{Loan, Loans};
 pub use log::LogEvent;
 pub use log_stats::LogStats;
