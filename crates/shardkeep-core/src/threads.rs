@@ -1,6 +1,7 @@
 //! The threads of a keep: started, counted out, joined by a deadline.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::{AcqRel, Acquire};
 
 use crate::clock;
 use crate::deadline::Deadline;
@@ -23,9 +24,7 @@ struct CountOut(Arc<Gone>);
 
 impl Drop for CountOut {
     fn drop(&mut self) {
-        self.0
-            .left
-            .fetch_sub(1, std::sync::atomic::Ordering::AcqRel);
+        self.0.left.fetch_sub(1, AcqRel);
         self.0.waiter.wake();
     }
 }
@@ -47,9 +46,7 @@ impl Threads {
         name: String,
         body: impl FnOnce() + Send + 'static,
     ) -> Result<(), OpenError> {
-        self.gone
-            .left
-            .fetch_add(1, std::sync::atomic::Ordering::AcqRel);
+        self.gone.left.fetch_add(1, AcqRel);
         let count_out = CountOut(Arc::clone(&self.gone));
         let run = move || {
             let _count_out = count_out;
@@ -79,7 +76,7 @@ impl Threads {
         // itself, and ends right after.
         let own = usize::from(self.has_current());
         loop {
-            let left = self.gone.left.load(std::sync::atomic::Ordering::Acquire);
+            let left = self.gone.left.load(Acquire);
             if left <= own {
                 break;
             }
