@@ -106,6 +106,30 @@ fn a_committer_that_panics_fails_the_log_and_reads_go_on() {
 
 #[cfg(debug_assertions)]
 #[test]
+fn a_committer_that_would_always_panic_panics_once_and_the_server_ends_in_time() {
+    let scratch = Scratch::new().unwrap();
+    let dir = scratch.path().join("store");
+    let dir = dir.to_string_lossy();
+    let flags = ["--dir", &dir, "--sync", "always", "--commit", "thread"];
+    let mut server = planted("committer.tick=panic*1000000", &flags);
+    let mut client = server.client().unwrap();
+    eventually("writes are refused", || {
+        ask(&mut client, "SET k v").starts_with('-')
+    });
+    // Duties are refused too, and none waits for what will not come.
+    assert!(ask(&mut client, "SAVE").starts_with('-'));
+    assert_eq!(ask(&mut client, "PING"), "PONG");
+    server.signal(Signal::TERM).unwrap();
+    server.wait(PATIENCE).unwrap();
+    let lines = server.output();
+    let panics = lines
+        .iter()
+        .filter(|line| line.contains("planned at committer.tick"));
+    assert_eq!(panics.count(), 1, "{lines:?}");
+}
+
+#[cfg(debug_assertions)]
+#[test]
 fn a_record_whose_replay_always_panics_refuses_the_start_by_its_place() {
     let scratch = Scratch::new().unwrap();
     let dir = scratch.path().join("store");
