@@ -222,7 +222,7 @@ impl ServerProcess {
         writeln!(input, "{line}")?;
         let (said, deadline) = (format!("{SAID}{line}"), clock::now() + PATIENCE);
         while clock::left(deadline).is_some() {
-            if self.output().contains(&said) {
+            if self.output().iter().any(|line| line.contains(&said)) {
                 return Ok(());
             }
             thread::yield_now();
