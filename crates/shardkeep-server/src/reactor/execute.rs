@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use shardkeep::engine::fail_point;
 use shardkeep::engine::{Borrowed, Loan, Shared, Visit};
 use shardkeep::table::UnixMillis;
 
@@ -99,12 +100,21 @@ impl Reactor {
                 away,
                 reserved: reserved.as_deref_mut(),
                 running: None,
+                ran: None,
             };
             let keep = &self.context.keep;
             let visited = catch_unwind(AssertUnwindSafe(|| {
                 keep.visit_idle(order.iter().copied(), &mut visitor);
             }));
             let running = visitor.running;
+            let ran = visitor.ran;
+            if visited.is_err()
+                && let Some(group) = ran
+            {
+                // What it has written may be in no batch.
+                let shard = self.round.groups.group(group).shard;
+                self.shard_was_lost(group, shard);
+            }
             match (visited, running) {
                 (Ok(()), _) => break,
                 (Err(_), None) => {
@@ -169,8 +179,13 @@ impl Reactor {
         share
     }
 
-    /// The command under way is lost; those behind it had not begun.
+    /// The command under way is lost; those behind it had not begun. If all have run, it was lost before
+    /// what they wrote was queued, and all of them with it.
     fn shard_was_lost(&mut self, group: usize, shard: usize) {
+        self.stats.lost.add(1);
+        if !self.round.is_unfinished(group) {
+            return self.answer_group(group, &errors::lost(shard));
+        }
         let lost = errors::lost(shard);
         let refused = errors::shard_lost(shard);
         let mut first = true;
@@ -185,7 +200,6 @@ impl Reactor {
                 self.round.answer(index, text);
             }
         }
-        self.stats.lost.add(1);
     }
 
     fn answer_group(&mut self, group: usize, text: &str) {
@@ -229,6 +243,8 @@ struct Visitor<'r, 'k> {
     reserved: Option<&'r mut Reservation<'k>>,
     /// The group whose commands are being run.
     running: Option<usize>,
+    /// The group whose commands have run last: its shard may still be on its way back.
+    ran: Option<usize>,
 }
 
 impl Visit<ShardState> for Visitor<'_, '_> {
@@ -253,7 +269,7 @@ impl Visit<ShardState> for Visitor<'_, '_> {
 
     #[inline]
     fn run(&mut self, group: usize, loan: &mut Loan<ShardState, &Shared<ShardState>>) {
-        self.running = Some(group);
+        (self.running, self.ran) = (Some(group), None);
         let connections = self.connections;
         if let Some(reserved) = &mut self.reserved
             && self.round.placed.contains(loan.index())
@@ -267,7 +283,7 @@ impl Visit<ShardState> for Visitor<'_, '_> {
             });
             state.publish();
         });
-        self.running = None;
+        (self.running, self.ran) = (None, Some(group));
     }
 
     #[cold]
@@ -305,7 +321,9 @@ fn run_members<'c>(
         if member.reply_bytes > limits::PIPELINE_REPLY_BYTES_MAX {
             errors::encode(errors::OUTPUT_LIMIT, replies);
         } else {
-            match command.item(input, spans, member.client) {
+            let item = command.item(input, spans, member.client);
+            fail_point::hit_at("batch.next", || item.as_ref().map_or(&[][..], Item::key));
+            match item {
                 Some(item) if kept => {
                     let number = run_kept(state, &item, replies);
                     note_needs(needs, index as usize, Needs::of(state.shard, number));
@@ -347,8 +365,16 @@ impl Round {
         matches!(self.commands[first].reply, Answer::NotYet)
     }
 
-    /// Answers a command with an error.
+    /// Whether one of the commands of a group has still to be run.
+    fn is_unfinished(&self, group: usize) -> bool {
+        let members = self.groups.group(group).members.iter();
+        let mut replies = members.map(|&index| self.commands[index as usize].reply);
+        replies.any(|reply| matches!(reply, Answer::NotYet))
+    }
+
+    /// Answers a command with an error, which shows nothing.
     pub(crate) fn answer(&mut self, index: usize, text: &str) {
+        self.take_needs(index);
         let start = self.replies.len();
         errors::encode(text, &mut self.replies);
         self.commands[index].reply = Answer::Here {
