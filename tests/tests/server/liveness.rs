@@ -55,8 +55,13 @@ struct Heard {
 
 impl Heard {
     fn start() -> Self {
+        Self::planted("")
+    }
+
+    fn planted(plans: &str) -> Self {
         let mut child = Command::new(program())
-            .args(["serve", "--bind", "127.0.0.1:0"])
+            .args(["serve", "--bind", "127.0.0.1:0", "--admin", "off"])
+            .env("FAIL_POINTS", plans)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -134,6 +139,24 @@ fn a_server_whose_standard_error_nobody_reads_serves_on_and_ends_cleanly() {
         ioctl_fionread(said).unwrap() > PIPE_FULL_BYTES
     });
     assert_eq!(ask(&mut client, "GET k"), "v");
+    assert_eq!(ask(&mut server.client(), "GET k"), "v");
+    server.ends_cleanly();
+}
+
+#[cfg(debug_assertions)]
+#[test]
+fn a_panic_that_nobody_reads_of_stops_nobody() {
+    const PANICS: usize = 8;
+    let mut server = Heard::planted(&format!("reactor.round=panic*{PANICS}"));
+    eventually("the pipe is full", || {
+        server.signal(Signal::USR1);
+        let said = server.said.as_ref().unwrap();
+        ioctl_fionread(said).unwrap() > PIPE_FULL_BYTES
+    });
+    let failed = |server: &Heard| server.client().call(&["SET", "k", "v"]).is_err();
+    // Each closes the connections of its round, and no more than these.
+    let failures = (0..3 * PANICS).filter(|_| failed(&server)).count();
+    assert_eq!(failures, PANICS);
     assert_eq!(ask(&mut server.client(), "GET k"), "v");
     server.ends_cleanly();
 }
