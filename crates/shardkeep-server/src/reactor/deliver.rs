@@ -13,6 +13,7 @@ use crate::limits;
 impl Reactor {
     /// Delivers what the round has, and puts aside what it could not decode.
     pub(crate) fn deliver(&mut self) {
+        self.count_failed();
         for at in 0..self.round.members.len() {
             self.keep_rest(at);
             self.deliver_member(at);
@@ -220,6 +221,12 @@ impl Reactor {
         let Some(stalled) = &mut connection.stalled else {
             return;
         };
+        if reply.bytes.first() == Some(&b'-') {
+            self.stats.note_told(&reply.bytes[1..]);
+            if let Some(&Some(id)) = stalled.commands.get(slot) {
+                self.stats.command(id).failed.add(1);
+            }
+        }
         stalled.fill(slot, reply);
         if stalled.missing == 1
             && let Some(work) = stalled.after.take()

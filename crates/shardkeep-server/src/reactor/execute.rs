@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use shardkeep::engine::histogram::Histogram;
 use shardkeep::engine::{Borrowed, Loan, Shared, Visit};
 use shardkeep::table::UnixMillis;
 
@@ -67,7 +68,6 @@ impl Reactor {
         }
         leave(reserved);
         self.away_groups = away;
-        self.count();
         if let Some(began) = began {
             self.count_time(clock::now().saturating_duration_since(began));
         }
@@ -98,6 +98,7 @@ impl Reactor {
                 wall: self.wall,
                 away,
                 reserved: reserved.as_deref_mut(),
+                visits: &self.stats.visits,
                 running: None,
             };
             let keep = &self.context.keep;
@@ -145,7 +146,7 @@ impl Reactor {
                 let connections = &self.connections;
                 let ran = catch_unwind(AssertUnwindSafe(move || {
                     loan.change(|state| {
-                        state.keyspace.set_now(wall);
+                        state.begin(wall);
                         run_members(round, group, state, |token| {
                             connections[token].as_ref().map_or(&[][..], |c| &c.pending)
                         });
@@ -153,6 +154,8 @@ impl Reactor {
                     });
                 }));
                 if ran.is_ok() {
+                    let commands = self.round.groups.group(group).members.len();
+                    self.stats.visits.note(commands as u64);
                     Share::Done
                 } else {
                     Share::Lost
@@ -182,10 +185,10 @@ impl Reactor {
                 } else {
                     &refused
                 };
+                self.stats.note_told(text.as_bytes());
                 self.round.answer(index, text);
             }
         }
-        self.stats.lost.add(1);
     }
 
     fn answer_group(&mut self, group: usize, text: &str) {
@@ -206,7 +209,8 @@ impl Reactor {
         }
     }
 
-    fn count(&self) {
+    /// Counts the errors among the replies that are there.
+    pub(super) fn count_failed(&self) {
         for command in &self.round.commands {
             let Some(id) = command.id else { continue };
             let figures = self.stats.command(id);
@@ -227,6 +231,7 @@ struct Visitor<'r, 'k> {
     away: &'r mut Vec<usize>,
     /// Places in the log's queue for the shards that are placed.
     reserved: Option<&'r mut Reservation<'k>>,
+    visits: &'r Histogram,
     /// The group whose commands are being run.
     running: Option<usize>,
 }
@@ -261,12 +266,14 @@ impl Visit<ShardState> for Visitor<'_, '_> {
             reserved.deposit(loan);
         }
         loan.change(|state| {
-            state.keyspace.set_now(self.wall);
+            state.begin(self.wall);
             run_members(self.round, group, state, |token| {
                 connections[token].as_ref().map_or(&[][..], |c| &c.pending)
             });
             state.publish();
         });
+        self.visits
+            .note(self.round.groups.group(group).members.len() as u64);
         self.running = None;
     }
 
