@@ -33,7 +33,10 @@ impl Histogram {
     /// Notes one of this size. 0 counts as at most 1.
     #[inline]
     pub fn note(&self, size: u64) {
-        let power = size.saturating_sub(1).checked_ilog2().map_or(0, |log| log + 1);
+        let power = size
+            .saturating_sub(1)
+            .checked_ilog2()
+            .map_or(0, |log| log + 1);
         self.buckets[(power as usize).min(BOUNDS)].add(1);
         self.sum.add(size);
     }

@@ -12,6 +12,7 @@ use shardkeep::engine::watch::Watch;
 use crate::clients::Clients;
 use crate::config::{Secret, Settings};
 use crate::engine::{Gauges, Routes, ServerKeep};
+use crate::figures::Figures;
 use crate::live::Live;
 use crate::notify::Notifier;
 use crate::persistence::Persistence;
@@ -42,6 +43,8 @@ pub(crate) struct Context {
     pub(crate) stopping: AtomicBool,
     /// Of the server's own threads, and of the admin endpoint. Weak: they hold the context.
     pub(crate) supervisors: OnceLock<[Weak<Supervisor>; 2]>,
+    /// What INFO counts.
+    pub(crate) figures: Figures,
     /// Threads that make no progress.
     pub(crate) watch: Watch,
     /// Told that the server is alive, after each look that finds nobody stalled.
@@ -86,6 +89,7 @@ impl Context {
             reactors,
             password: settings.password.clone(),
             live: Live::new(&settings),
+            figures: Figures::default(),
             watch: Watch::new(settings.stall_bound),
             supervisors: OnceLock::new(),
             stopping: AtomicBool::new(false),

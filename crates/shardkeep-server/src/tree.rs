@@ -87,7 +87,9 @@ pub(crate) fn admin() -> ChildSpec {
 pub(crate) fn watch(context: &Arc<Context>, life: &Life) -> Result<(), String> {
     let interval = context.watch.interval();
     loop {
-        for event in context.watch.look(clock::now()) {
+        let now = clock::now();
+        context.figures.look(context, now);
+        for event in context.watch.look(now) {
             say(&format!("watchdog: {event}"));
         }
         if context.watch.stalls().is_empty()

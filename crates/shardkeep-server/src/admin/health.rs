@@ -92,8 +92,7 @@ impl Health {
         if context.draining().is_none() {
             let stats = context.keep.stats();
             let lost = stats.iter().filter(|shard| shard.is_lost);
-            problems
-                .extend(lost.map(|shard| (Reason::ShardLost, lost_shard(shard.shard))));
+            problems.extend(lost.map(|shard| (Reason::ShardLost, lost_shard(shard.shard))));
         }
         let stalls = context.watch.stalls().into_iter();
         problems.extend(stalls.map(|stall| (Reason::Stalled, stall.to_string())));

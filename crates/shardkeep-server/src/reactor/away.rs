@@ -14,7 +14,6 @@ use super::Reactor;
 use super::connection::Late;
 use super::round::{Answer, From};
 use crate::command::Flags;
-use crate::config::Overload;
 use crate::engine::{Claim, Reply, Reservation, ShardWork, ShardsWork};
 use crate::errors;
 use crate::limits;
@@ -152,8 +151,8 @@ impl Reactor {
             let Some(item) = command.item(input, &self.round.spans, member.client) else {
                 continue;
             };
-            let rejects = self.context.settings.overload == Overload::Reject
-                && work.entries.len() >= limits::REJECT_COMMANDS;
+            let rejects =
+                self.context.live.rejects() && work.entries.len() >= limits::REJECT_COMMANDS;
             if rejects || !work.has_room_for(&item) {
                 let depth = self.context.keep.depth(shard) + work.entries.len();
                 let text = errors::throttled(shard, depth, self.stats.service());

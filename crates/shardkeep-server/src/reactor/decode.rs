@@ -10,7 +10,10 @@ use super::connection::Life;
 use super::log::request_again;
 use super::round::{Answer, Command, From, Member};
 use crate::clock;
-use crate::command::{Action, Args, CommandId, CommandSpec, ConnectionCommand, Flags, Group, RouteKind, cursor_shard, resolve};
+use crate::command::{
+    Action, Args, CommandId, CommandSpec, ConnectionCommand, Flags, Group, RouteKind, cursor_shard,
+    resolve,
+};
 use crate::errors;
 use crate::fault;
 use crate::limits;
@@ -293,8 +296,8 @@ impl Reactor {
         args: Args<'_>,
     ) -> Flow {
         let slow = &self.context.gauges.slow;
-        let is_timed = spec.group == Group::Server
-            || slow.times_all() && !spec.flags.contains(Flags::NO_AUTH);
+        let is_timed =
+            spec.group == Group::Server || slow.times_all() && !spec.flags.contains(Flags::NO_AUTH);
         let client = self.connections.get(token).and_then(Option::as_ref);
         let Some(client) = client.filter(|_| is_timed).map(|one| one.client.id) else {
             return self.connection_command(token, command, args);

@@ -558,10 +558,7 @@ fn of_log(seen: &Seen<'_>, collect: impl FnOnce(&shardkeep::engine::LogStats)) {
     }
 }
 
-fn distributed(
-    seen: &Seen<'_>,
-    collect: impl FnOnce(&shardkeep::engine::LogDistributions),
-) {
+fn distributed(seen: &Seen<'_>, collect: impl FnOnce(&shardkeep::engine::LogDistributions)) {
     if let Some(log) = seen.context.keep.log_distributions() {
         collect(&log);
     }
