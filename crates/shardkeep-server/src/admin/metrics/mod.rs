@@ -194,6 +194,35 @@ mod tests {
         );
     }
 
+    /// Every name of ours in a text, without what Prometheus adds to that of a histogram.
+    fn named(text: &str) -> impl Iterator<Item = &str> {
+        let starts = text.match_indices("shardkeep_").map(|(at, _)| &text[at..]);
+        starts.map(|rest| {
+            let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            let name = &rest[..rest.find(|c| !is_name(c)).unwrap_or(rest.len())];
+            let base =
+                (["_bucket", "_sum", "_count"].iter()).find_map(|suffix| name.strip_suffix(suffix));
+            let is_histogram = |base: &&str| {
+                let mut families = FAMILIES.iter();
+                families.any(|family| family.name == *base && family.kind == Kind::Histogram)
+            };
+            base.filter(is_histogram).unwrap_or(name)
+        })
+    }
+
+    #[test]
+    fn dashboard_and_alerts_ask_for_metrics_that_there_are() {
+        let dashboard = include_str!("../../../deploy/grafana-dashboard.json");
+        let rules = include_str!("../../../deploy/prometheus-rules.yml");
+        for text in [dashboard, rules] {
+            assert!(named(text).count() > 10);
+            for name in named(text) {
+                let is_known = FAMILIES.iter().any(|family| family.name == name);
+                assert!(is_known, "{name}");
+            }
+        }
+    }
+
     #[test]
     fn names_follow_the_rules() {
         for (at, family) in FAMILIES.iter().enumerate() {
