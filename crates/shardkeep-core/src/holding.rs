@@ -15,6 +15,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use crate::clock;
 use crate::duty::Duty;
 use crate::error::Refused;
+use crate::fail_point;
 use crate::fault::{Fault, is_planted};
 use crate::journal::{Journal, JournalError};
 use crate::limits;
@@ -160,7 +161,9 @@ impl<'l, J: Journal> Holding<'l, J> {
     }
 
     fn commit_queue(&mut self, extent: Extent) -> Result<(), JournalError> {
+        fail_point::hit("log.append");
         self.append_queue();
+        fail_point::hit("log.appended");
         if is_planted(Fault::LogFlagClearedLate) {
             self.log.desk.clear_mail();
         }
@@ -286,6 +289,7 @@ impl<'l, J: Journal> Holding<'l, J> {
         if is_planted(Fault::ReleasedBeforeSync) {
             log.raise(shelf.written.of_shard.iter().copied().enumerate());
         }
+        fail_point::hit("log.sync");
         // Even where there was no space: what was written may be lost.
         let proof = (shelf.journal.sync())
             .map_err(|error| JournalError::Failed(format!("the sync failed: {error}")));
@@ -294,10 +298,12 @@ impl<'l, J: Journal> Holding<'l, J> {
             return Ok(());
         }
         let proof = proof?;
+        fail_point::hit("log.synced");
         log.counters
             .synced(clock::now().saturating_duration_since(began));
         log.note_behind(false);
         log.release(&proof, shelf.written.drain());
+        fail_point::hit("log.released");
         Ok(())
     }
 

@@ -47,7 +47,8 @@ impl<S: State> Shared<S> {
         if let Some(effects) = shard.state.effects() {
             effects.cut_back();
         }
-        self.settle_place(index, shard);
+        // Lost either way.
+        drop(self.settle_place(index, shard));
     }
 
     /// What was lost after the owner had ended is not made again.

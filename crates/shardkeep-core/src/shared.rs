@@ -19,6 +19,7 @@ use crate::deadline::{Call, Deadline};
 use crate::desk::Desk;
 use crate::duty::JournalDesk;
 use crate::error::Refused;
+use crate::fail_point;
 use crate::fault::{Fault, is_planted};
 use crate::limits;
 use crate::loan::{Loan, Shard};
@@ -275,6 +276,11 @@ impl<S: State> Shared<S> {
         }
     }
 
+    /// What a fail point at shard `index` is named by.
+    pub(crate) fn place_name(&self, index: usize) -> String {
+        format!("{}#{index}.", self.config.name)
+    }
+
     pub(crate) fn phase(&self) -> Phase {
         Phase::of(self.phase.load(SeqCst))
     }
@@ -287,8 +293,9 @@ impl<S: State> Shared<S> {
     /// Takes the shard off its desk if it lies there.
     #[inline]
     pub(crate) fn try_borrow(&self, index: usize) -> Option<Loan<S, &Self>> {
-        let shard = self.spots[index].take()?;
-        Some(Loan::new(self, index, shard))
+        let loan = Loan::new(self, index, self.spots[index].take()?);
+        fail_point::hit_at("shard.borrowed", || self.place_name(index));
+        Some(loan)
     }
 
     /// As [`Shared::try_borrow`], with a brief spin: most holders are gone in 0.1 to 0.5 us, or were
@@ -343,7 +350,9 @@ impl<S: State> Shared<S> {
             if is_planted(Fault::QueuedAfterReturn) {
                 return self.put_then_queue(index, shard);
             }
-            self.settle_place(index, &mut shard);
+            if let Err(panic) = self.settle_place(index, &mut shard) {
+                return self.unsettled(index, shard, panic);
+            }
         }
         check_queued(&mut shard);
         self.see_to_tending(index, &mut shard);
@@ -503,6 +512,7 @@ impl<S: State> Shared<S> {
         mail: Mail<S>,
         how: &Posting<'_>,
     ) -> Result<(), (Mail<S>, Refused)> {
+        fail_point::hit_at("mail.post", || self.place_name(index));
         let beside = self.beside(index);
         let is_work = matches!(mail, Mail::Work(_));
         let depth = match how {
@@ -518,6 +528,7 @@ impl<S: State> Shared<S> {
             beside.counters.mailed.add(1);
         }
         beside.counters.depth_max.at_least(depth as u64);
+        fail_point::hit_at("mail.posted", || self.place_name(index));
         self.nudge(index);
         Ok(())
     }

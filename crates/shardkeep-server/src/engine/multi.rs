@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use shardkeep::engine::fail_point;
 use shardkeep::engine::{Deadline, Loans, Outcome, Transaction};
 use shardkeep::table::UnixMillis;
 use shardkeep_resp::{Protocol, Reply as Encoder, Span};
@@ -76,12 +77,15 @@ impl LoanSet<'_> {
                 last: self.last,
             };
             let mut reply = Encoder::new(out, protocol);
+            let key = || args.iter_from(1).next().unwrap_or_default();
+            fail_point::hit_at("shard.before_apply", key);
             match &spec.action {
                 Action::Shards(run) => run(&mut set, args, &mut reply),
                 Action::Shard(_) | Action::Connection(_) | Action::Container => {
                     unreachable!("only commands over several shards come here")
                 }
             }
+            fail_point::hit_at("shard.after_apply", key);
         });
         for loan in self.loans.iter_mut() {
             loan.change(|state| {
@@ -121,6 +125,7 @@ struct Changing<'l> {
 
 impl ShardSet for Changing<'_> {
     fn of(&mut self, key: &[u8]) -> (u64, &mut Keyspace) {
+        fail_point::hit_at("shards.next", || key);
         let hash = self.routes.hash(key);
         (
             hash,

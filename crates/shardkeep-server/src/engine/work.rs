@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicU8;
 use std::sync::atomic::Ordering::{AcqRel, Acquire};
 use std::time::{Duration, Instant};
 
+use shardkeep::engine::fail_point;
 use shardkeep::engine::{Deadline, Outcome, Work};
 use shardkeep::table::UnixMillis;
 use shardkeep_resp::{Protocol, Span};
@@ -163,6 +164,7 @@ impl ShardWork {
                 protocol: entry.protocol,
                 client: entry.client,
             };
+            fail_point::hit_at("batch.next", || item.key());
             let mut needs = 0;
             let is_late = entry.until.is_some_and(|until| until < clock::now());
             if is_late || self.replies.len() > limits::WORK_REPLY_BYTES_MAX {

@@ -3,6 +3,9 @@
 //! 1. Each byte is decoded once: quoted inline arguments are unescaped in place. But a request that is an
 //!    array, and found no place in the log's queue, is decoded again where it stands.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use shardkeep::engine::fail_point;
 use shardkeep_resp::{Reply, Step};
 
 use super::Reactor;
@@ -82,13 +85,21 @@ impl Reactor {
             rest: region.clone(),
         };
         self.round.members.push(member);
-        let stop = self.decode_all(
-            token,
-            from,
-            &mut buffer[..region.end],
-            region.start,
-            &mut spans,
-        );
+        let input = &mut buffer[..region.end];
+        let stop = catch_unwind(AssertUnwindSafe(|| {
+            fail_point::hit_at("reactor.decode", || &input[region.start..]);
+            self.decode_all(token, from, input, region.start, &mut spans)
+        }));
+        let stop = stop.unwrap_or_else(|_| {
+            self.stats.panics.add(1);
+            // What it has sent before is answered; then it is closed, and it alone.
+            Stop {
+                at: region.end,
+                more: false,
+                end: false,
+                hangup: true,
+            }
+        });
         self.round.spans = spans;
         match from {
             From::Arena => self.round.arena = buffer,

@@ -1,7 +1,10 @@
 //! Writing the replies of a round, in request order.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
+
+use shardkeep::engine::fail_point;
 
 use super::Reactor;
 use super::away::Recipient;
@@ -22,9 +25,20 @@ impl Reactor {
     /// Delivers what the round has, and puts aside what it could not decode.
     pub(crate) fn deliver(&mut self) {
         self.count_failed();
-        for at in 0..self.round.members.len() {
-            self.keep_rest(at);
-            self.deliver_member(at);
+        let mut next = 0;
+        while next < self.round.members.len() {
+            let delivered = catch_unwind(AssertUnwindSafe(|| {
+                while next < self.round.members.len() {
+                    next += 1;
+                    self.keep_rest(next - 1);
+                    self.deliver_member(next - 1);
+                }
+            }));
+            if delivered.is_err() {
+                // It costs the connection whose replies were being written, and no other.
+                self.stats.panics.add(1);
+                self.close(self.round.members[next - 1].token);
+            }
         }
         self.count_latency();
         self.answer_turned_back();
@@ -112,6 +126,7 @@ impl Reactor {
     fn deliver_member(&mut self, at: usize) {
         let member = &self.round.members[at];
         let (token, first, end) = (member.token, member.first, member.end);
+        fail_point::hit_at("reply.deliver", || client_name(member.client));
         let over = member.reply_bytes > limits::PIPELINE_REPLY_BYTES_MAX;
         if over && let Some(Some(connection)) = self.connections.get_mut(token) {
             connection.life = Life::Finishing;
@@ -402,6 +417,11 @@ impl Reactor {
             self.queue(token);
         }
     }
+}
+
+/// What a fail point at a client is named by.
+pub(super) fn client_name(client: u64) -> String {
+    format!("client={client}.")
 }
 
 enum Replies {

@@ -138,8 +138,10 @@ impl Reactor {
                 Ok(mut loans) => {
                     let mut places = work.places.take();
                     let reserved = deposit(&self.context.keep, places.as_mut(), &mut loans);
-                    let ran = catch_unwind(AssertUnwindSafe(|| work.run_on(&mut loans)));
-                    drop(loans);
+                    let ran = catch_unwind(AssertUnwindSafe(|| {
+                        let mut loans = loans;
+                        work.run_on(&mut loans);
+                    }));
                     leave(reserved);
                     if ran.is_ok() {
                         let needs = std::mem::take(&mut work.needs);
@@ -195,17 +197,17 @@ impl Reactor {
         let reserved = deposit(&self.context.keep, places, &mut loans);
         let routes = &self.context.routes;
         let replies = &mut self.round.replies;
-        let ran = catch_unwind(AssertUnwindSafe(|| {
-            LoanSet {
+        // The shards go back in here: what was done is queued then.
+        let ran = catch_unwind(AssertUnwindSafe(move || {
+            let mut set = LoanSet {
                 loans: &mut loans,
                 routes,
                 first,
                 last,
                 client,
-            }
-            .run(spec, args, protocol, wall, replies)
+            };
+            set.run(spec, args, protocol, wall, replies)
         }));
-        drop(loans);
         leave(reserved);
         ran.unwrap_or_else(|_| {
             self.round.replies.truncate(start);
