@@ -276,7 +276,10 @@ impl<S: State> Loans<S> {
     fn queue(&mut self, log: &Log<S::Journal>) {
         let first = self.loans.first();
         let name = first.map(|loan| (Arc::clone(&loan.shared), loan.index));
-        let name = || name.as_ref().map(|(shared, index)| shared.place_name(*index));
+        let name = || {
+            name.as_ref()
+                .map(|(shared, index)| shared.place_name(*index))
+        };
         fail_point::hit_at("log.queue", || name().unwrap_or_default());
         let effects = self.loans.iter_mut().filter_map(|loan| {
             let index = loan.index;
