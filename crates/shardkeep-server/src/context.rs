@@ -12,6 +12,7 @@ use shardkeep::engine::watch::Watch;
 use crate::clients::Clients;
 use crate::config::{Secret, Settings};
 use crate::engine::{Gauges, Routes, ServerKeep};
+use crate::figures::Figures;
 use crate::live::Live;
 use crate::notify::Notifier;
 use crate::persistence::Persistence;
@@ -40,8 +41,10 @@ pub(crate) struct Context {
     pub(crate) accepting: AtomicBool,
     /// A stop was announced, or begun: whoever asks whether the server is ready is told no.
     pub(crate) stopping: AtomicBool,
-    /// Of the server's own threads. Weak: they hold the context.
-    pub(crate) supervisor: OnceLock<Weak<Supervisor>>,
+    /// Of the server's own threads, and of the admin endpoint. Weak: they hold the context.
+    pub(crate) supervisors: OnceLock<[Weak<Supervisor>; 2]>,
+    /// What INFO counts.
+    pub(crate) figures: Figures,
     /// Threads that make no progress.
     pub(crate) watch: Watch,
     /// Told that the server is alive, after each look that finds nobody stalled.
@@ -86,8 +89,9 @@ impl Context {
             reactors,
             password: settings.password.clone(),
             live: Live::new(&settings),
+            figures: Figures::default(),
             watch: Watch::new(settings.stall_bound),
-            supervisor: OnceLock::new(),
+            supervisors: OnceLock::new(),
             stopping: AtomicBool::new(false),
             notifier: OnceLock::new(),
             settings,
@@ -114,8 +118,11 @@ impl Context {
 
     /// Every thread as it is now: the server's own, and those of its store.
     pub(crate) fn threads(&self) -> Vec<ChildState> {
-        let supervisor = self.supervisor.get().and_then(Weak::upgrade);
-        let mut threads = supervisor.map_or(vec![], |supervisor| supervisor.states());
+        let supervisors = self.supervisors.get().into_iter().flatten();
+        let mut threads: Vec<ChildState> = supervisors
+            .filter_map(Weak::upgrade)
+            .flat_map(|supervisor| supervisor.states())
+            .collect();
         threads.extend(self.keep.threads());
         threads
     }

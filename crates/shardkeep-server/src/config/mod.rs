@@ -40,7 +40,7 @@ pub use secret::Secret;
 use origin::Given;
 pub(crate) use origin::echo;
 use setting::SETTINGS;
-pub(crate) use value::parse_bytes;
+pub(crate) use value::{parse_bytes, parse_duration, show_duration};
 
 /// What every variable of ours begins with.
 const VARIABLE_PREFIX: &str = "SHARDKEEP_";
@@ -55,7 +55,8 @@ const OF_THE_LOG: [&str; 5] = [
 ];
 
 /// The settings that can change while the server runs.
-const CAN_CHANGE: [&str; 5] = [
+const CAN_CHANGE: [&str; 6] = [
+    "overload",
     "max_memory",
     "deadline",
     "idle_timeout",
@@ -161,6 +162,8 @@ pub enum Commit {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
+    /// The file from which some of these were read.
+    pub config_file: Option<PathBuf>,
     /// TCP addresses to listen on; port 0 takes any free one. May be empty with a unix socket.
     pub bind: Vec<SocketAddr>,
     /// A unix socket to listen on.
@@ -221,6 +224,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            config_file: None,
             bind: vec![bounds::BIND_DEFAULT],
             unix_socket: None,
             admin: AdminAt::default(),
@@ -289,6 +293,7 @@ impl Resolved {
         };
         if let Some(config) = config {
             resolved.take(read_config(&config, outside)?)?;
+            resolved.draft.settings.config_file = config.texts.first().map(PathBuf::from);
         }
         resolved.take(variables)?;
         resolved.take(flags.given())?;

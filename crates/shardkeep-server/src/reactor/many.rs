@@ -151,8 +151,9 @@ impl Reactor {
                         self.round.members[member].reply_bytes += end - start;
                         self.round.commands[index].reply = Answer::Here { start, end };
                     } else {
-                        self.stats.lost.add(1);
-                        self.round.answer(index, &errors::lost(work.shards[0]));
+                        let text = errors::lost(work.shards[0]);
+                        self.stats.note_told(text.as_bytes());
+                        self.round.answer(index, &text);
                     }
                 }
                 Err(Refused::Busy { .. }) => {
@@ -172,10 +173,9 @@ impl Reactor {
                     );
                 }
                 Err(refused) => {
-                    self.round.answer(
-                        index,
-                        &errors::text(&Error::Refused(refused), self.stats.service()),
-                    );
+                    let text = errors::text(&Error::Refused(refused), self.stats.service());
+                    self.stats.note_told(text.as_bytes());
+                    self.round.answer(index, &text);
                 }
             }
         }
@@ -211,8 +211,9 @@ impl Reactor {
         leave(reserved);
         ran.unwrap_or_else(|_| {
             self.round.replies.truncate(start);
-            self.stats.lost.add(1);
-            errors::encode(&errors::lost(first), &mut self.round.replies);
+            let text = errors::lost(first);
+            self.stats.note_told(text.as_bytes());
+            errors::encode(&text, &mut self.round.replies);
             Needs::Nothing
         })
     }
