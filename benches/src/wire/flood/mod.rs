@@ -226,6 +226,12 @@ pub(crate) fn pour(
                 }
             }
         }
+        for t in &tallies {
+            eprintln!(
+                "course {:?} unanswered {} errors {:?}",
+                t.course, t.unanswered, t.errors
+            );
+        }
         let (server_cpu, own_cpu) = watched?;
         Ok(Poured {
             tallies,
