@@ -34,7 +34,10 @@ fn tell(panic: &PanicHookInfo<'_>) {
 fn line(thread: Option<&str>, at: &str, payload: &dyn Any) -> String {
     let text = payload.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
-    let (thread, text) = (thread.unwrap_or("without a name"), text.unwrap_or("no text"));
+    let (thread, text) = (
+        thread.unwrap_or("without a name"),
+        text.unwrap_or("no text"),
+    );
     format!("error: thread {thread} panicked at {at}: {text}")
 }
 
