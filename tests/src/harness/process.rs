@@ -227,10 +227,7 @@ impl ServerProcess {
             }
             thread::yield_now();
         }
-        Err(io::Error::other(format!(
-            "{plans:?} was not planted: {:?}",
-            self.output()
-        )))
+        Err(io::Error::other(format!("{plans:?} was not planted: {:?}", self.output())))
     }
 
     /// A new connection. Blocks until it is accepted.
