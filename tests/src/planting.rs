@@ -6,6 +6,8 @@
 
 use std::env;
 use std::io;
+#[cfg(debug_assertions)]
+use std::io::Write as _;
 
 /// What begins the line by which a server says that something was planted.
 pub(crate) const SAID: &str = "planted: ";
@@ -33,10 +35,12 @@ pub fn from_environment() -> io::Result<()> {
         .name("planting".to_owned())
         .spawn(|| {
             for line in io::stdin().lines().map_while(Result::ok) {
-                match plant_all(&line) {
-                    Ok(()) => eprintln!("{SAID}{line}"),
-                    Err(part) => eprintln!("no fail point: {part:?}"),
-                }
+                let said = match plant_all(&line) {
+                    Ok(()) => format!("{SAID}{line}\n"),
+                    Err(part) => format!("no fail point: {part:?}\n"),
+                };
+                // In one piece: the server says things meanwhile.
+                drop(io::stderr().write_all(said.as_bytes()));
             }
         })?;
     Ok(())

@@ -92,7 +92,7 @@ mod planned {
             plans.clear();
             return Some(());
         }
-        let (place, what) = part.split_once('=')?;
+        let (place, what) = part.rsplit_once('=')?;
         let (place, key) = place.split_once('@').unwrap_or((place, ""));
         let (what, times) = what.split_once('*').unwrap_or((what, "1"));
         let plan = match what.split_once(':') {

@@ -420,8 +420,10 @@ fn tend_shard<S: State>(shared: &Shared<S>, index: usize) -> bool {
     }
     for _ in 0..limits::TEND_SLICES_MAX {
         let slice = catch_unwind(AssertUnwindSafe(|| {
-            fail_point::hit_at("owner.tend", || shared.place_name(index));
-            loan.change(State::tend)
+            loan.change(|state| {
+                fail_point::hit_at("owner.tend", || shared.place_name(index));
+                state.tend()
+            })
         }));
         match slice {
             Ok(Tended::More) => {}

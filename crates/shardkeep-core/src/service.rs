@@ -161,7 +161,7 @@ impl<S: State, R: Deref<Target = Shared<S>> + Clone> Loan<S, R> {
 
     fn refuse(&self, posted: Posted<S>, why: Refused) {
         self.shared().beside(self.index()).counters.refused(&why);
-        settle(posted, Outcome::Refused(why));
+        settle(self.shared(), self.index(), posted, Outcome::Refused(why));
     }
 
     /// The place of a work goes into the shard.
@@ -183,22 +183,32 @@ impl<S: State, R: Deref<Target = Shared<S>> + Clone> Loan<S, R> {
             Ok(()) => {
                 self.end_change();
                 if is_planted(Fault::AnsweredBeforeQueued) {
-                    settle(posted, Outcome::Done);
+                    settle(self.shared(), index, posted, Outcome::Done);
                     return self.settle_place();
                 }
                 let fit = self.settle_place();
                 if fit == Fit::No {
                     self.shared().beside(index).counters.works_lost.add(1);
-                    settle(posted, Outcome::Lost(Lost::ShardLost { shard: index }));
+                    settle(
+                        self.shared(),
+                        index,
+                        posted,
+                        Outcome::Lost(Lost::ShardLost { shard: index }),
+                    );
                 } else {
-                    settle(posted, Outcome::Done);
+                    settle(self.shared(), index, posted, Outcome::Done);
                 }
                 fit
             }
             Err(_) => {
                 self.shared().beside(index).counters.works_lost.add(1);
                 self.settle_broken();
-                settle(posted, Outcome::Lost(Lost::ShardLost { shard: index }));
+                settle(
+                    self.shared(),
+                    index,
+                    posted,
+                    Outcome::Lost(Lost::ShardLost { shard: index }),
+                );
                 Fit::No
             }
         }
@@ -248,7 +258,7 @@ impl<S: State, R: Deref<Target = Shared<S>> + Clone> Loan<S, R> {
             }
         };
         for posted in writes {
-            settle(posted, outcome.clone());
+            settle(self.shared(), index, posted, outcome.clone());
         }
         fit
     }
@@ -300,9 +310,14 @@ impl<S: State, R: Deref<Target = Shared<S>> + Clone> Loan<S, R> {
 
 /// Delivers an outcome. A panic in the user's `settle` ends there: the shard is fine, and the mail
 /// behind must still be served.
-pub(crate) fn settle<S: State>(posted: Posted<S>, outcome: Outcome) {
+pub(crate) fn settle<S: State>(
+    shared: &Shared<S>,
+    index: usize,
+    posted: Posted<S>,
+    outcome: Outcome,
+) {
     drop(catch_unwind(AssertUnwindSafe(|| {
-        fail_point::hit("mail.settle");
+        fail_point::hit_at("mail.settle", || shared.place_name(index));
         posted.settle(outcome);
     })));
 }

@@ -23,6 +23,7 @@ use shardkeep::engine::fail_point;
 use crate::config::{Cli, Command, ImportFlags, Machine, Outside, Resolved, ServeFlags};
 use crate::notify::{self, Notifier, State};
 use crate::operator::OperatorWatch;
+use crate::panicking::say_panics;
 use crate::rdb;
 use crate::rlimit;
 use crate::say::{self, say};
@@ -73,6 +74,7 @@ impl Exit {
 /// error.
 #[must_use]
 pub fn main() -> ExitCode {
+    say_panics();
     ExitCode::from(run(std::env::args_os(), &Machine, &mut io::stdout()).code())
 }
 

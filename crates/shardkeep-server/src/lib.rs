@@ -38,6 +38,7 @@ mod notify;
 mod opening;
 mod operate;
 mod operator;
+mod panicking;
 mod parameters;
 mod persistence;
 mod process;

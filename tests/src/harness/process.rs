@@ -222,12 +222,15 @@ impl ServerProcess {
         writeln!(input, "{line}")?;
         let (said, deadline) = (format!("{SAID}{line}"), clock::now() + PATIENCE);
         while clock::left(deadline).is_some() {
-            if self.output().contains(&said) {
+            if self.output().iter().any(|line| line.contains(&said)) {
                 return Ok(());
             }
             thread::yield_now();
         }
-        Err(io::Error::other(format!("{plans:?} was not planted: {:?}", self.output())))
+        Err(io::Error::other(format!(
+            "{plans:?} was not planted: {:?}",
+            self.output()
+        )))
     }
 
     /// A new connection. Blocks until it is accepted.

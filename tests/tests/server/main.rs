@@ -28,6 +28,9 @@ mod memory;
 #[cfg(test)]
 mod operating;
 #[cfg(test)]
+#[cfg(debug_assertions)]
+mod panics;
+#[cfg(test)]
 mod pipelines;
 #[cfg(test)]
 #[cfg(debug_assertions)]
