@@ -35,7 +35,7 @@
 //!             token_bucket            how much may go now, at a rate
 //!             journal unsynced        effects, and which of them are not durable
 //! vocabulary  limits config error clock deadline cancel stats log_stats
-//!             panicked fail_point
+//!             histogram panicked fail_point
 //! ```
 //!
 //! Invariants:

@@ -179,6 +179,9 @@ fn start(resolved: Resolved, flags: ServeFlags) -> Result<Exit, Box<dyn std::err
     let (drain_timeout, pre_stop_delay) = (settings.drain_timeout, settings.pre_stop_delay);
     let dir = settings.dir.clone();
     let server = Server::start(settings)?;
+    if let Some(file) = &resolved.file {
+        server.note_config_file(file);
+    }
     if let Some(address) = server.admin_address() {
         say(&format!("admin: http://{address}/"));
     }

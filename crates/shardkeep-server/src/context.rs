@@ -1,5 +1,6 @@
 //! What all threads of one server share.
 
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, OnceLock, Weak};
@@ -29,6 +30,8 @@ pub(crate) struct Context {
     pub(crate) reactors: Vec<Arc<ReactorStats>>,
     pub(crate) settings: Settings,
     pub(crate) password: Option<Secret>,
+    /// From which some of the settings were read.
+    pub(crate) config_file: OnceLock<PathBuf>,
     /// What of the settings can change.
     pub(crate) live: Live,
     pub(crate) started: Instant,
@@ -88,6 +91,7 @@ impl Context {
             clients: Clients::new(settings.max_clients),
             reactors,
             password: settings.password.clone(),
+            config_file: OnceLock::new(),
             live: Live::new(&settings),
             figures: Figures::default(),
             watch: Watch::new(settings.stall_bound),

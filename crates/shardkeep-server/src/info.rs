@@ -96,7 +96,7 @@ fn server(context: &Context, out: &mut String) {
     );
     let program = std::env::current_exe().unwrap_or_default();
     line(out, format_args!("executable:{}", program.display()));
-    let file = context.settings.config_file.clone().unwrap_or_default();
+    let file = context.config_file.get().cloned().unwrap_or_default();
     line(out, format_args!("config_file:{}", file.display()));
     line(out, format_args!("reactors:{}", context.reactors.len()));
     line(out, format_args!("owners:{}", context.keep.config().owners));

@@ -113,7 +113,7 @@ pub(crate) fn latency_events(args: Args<'_>, reply: &mut Reply<'_>) {
 
 /// `CONFIG REWRITE`
 pub(crate) fn config_rewrite(context: &Context, reply: &mut Reply<'_>) {
-    reply.error(match context.settings.config_file {
+    reply.error(match context.config_file.get() {
         None => "ERR The server is running without a config file",
         Some(_) => {
             "ERR Rewriting config file: not supported, the file is only read: put into it what is to \

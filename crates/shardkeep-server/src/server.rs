@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
@@ -379,6 +380,11 @@ impl Server {
     /// work to notice.
     pub fn announce_stop(&self) {
         self.context.stopping.store(true, SeqCst);
+    }
+
+    /// Some of its settings come from this file.
+    pub(crate) fn note_config_file(&self, file: &Path) {
+        self.context.config_file.get_or_init(|| file.to_owned());
     }
 
     /// Tells `notifier` that the server is alive, as long as nobody is stalled.

@@ -162,8 +162,6 @@ pub enum Commit {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// The file from which some of these were read.
-    pub config_file: Option<PathBuf>,
     /// TCP addresses to listen on; port 0 takes any free one. May be empty with a unix socket.
     pub bind: Vec<SocketAddr>,
     /// A unix socket to listen on.
@@ -224,7 +222,6 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            config_file: None,
             bind: vec![bounds::BIND_DEFAULT],
             unix_socket: None,
             admin: AdminAt::default(),
@@ -269,6 +266,8 @@ pub(crate) struct Resolved {
     draft: Draft,
     password: Option<Secret>,
     origins: BTreeMap<&'static str, Origin>,
+    /// The file from which some of it was read.
+    pub(crate) file: Option<PathBuf>,
     /// What is allowed and yet perhaps not meant; a line each.
     pub(crate) warnings: Vec<String>,
 }
@@ -284,6 +283,7 @@ impl Resolved {
             draft: Draft::default(),
             password: None,
             origins: BTreeMap::new(),
+            file: None,
             warnings: Vec::new(),
         };
         let (config, variables) = variables(outside);
@@ -293,7 +293,7 @@ impl Resolved {
         };
         if let Some(config) = config {
             resolved.take(read_config(&config, outside)?)?;
-            resolved.draft.settings.config_file = config.texts.first().map(PathBuf::from);
+            resolved.file = config.texts.first().map(PathBuf::from);
         }
         resolved.take(variables)?;
         resolved.take(flags.given())?;
