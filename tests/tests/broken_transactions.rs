@@ -3,7 +3,8 @@
 //!
 //! The panics are planted by fail points, which are in builds with debug assertions alone.
 
-#![cfg(all(test, debug_assertions))]
+#![cfg(test)]
+#![cfg(debug_assertions)]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
