@@ -126,7 +126,7 @@ fn serve(flags: &ServeFlags, outside: &dyn Outside, output: &mut dyn io::Write) 
 }
 
 fn import_rdb(flags: &ImportFlags, output: &mut dyn io::Write) -> Exit {
-    match rdb::run(flags) {
+    match rdb::run(flags, exit_at_once) {
         Ok(report) => print(&report, output),
         Err(error) => {
             say(&format!("error: {error}"));
@@ -173,9 +173,7 @@ fn start(resolved: Resolved, flags: ServeFlags) -> Result<Exit, Box<dyn std::err
     say::set_format(settings.log_format);
     rlimit::raise_open_files(rlimit::needed_for(&settings))?;
     let for_operator = operator::take_over()?;
-    // Without unwinding, flushing or writing: nothing may keep the second signal waiting.
-    let exit = || signal_hook::low_level::exit(i32::from(Exit::CutShort.code()));
-    let signals = SignalWatch::start(exit)?;
+    let signals = SignalWatch::start(exit_at_once)?;
     let (drain_timeout, pre_stop_delay) = (settings.drain_timeout, settings.pre_stop_delay);
     let dir = settings.dir.clone();
     let server = Server::start(settings)?;
@@ -231,6 +229,11 @@ fn start(resolved: Resolved, flags: ServeFlags) -> Result<Exit, Box<dyn std::err
         .fold(end, |end, cause| end.or(Some(cause)));
     say(&report.to_string());
     Ok(end.exit(report.is_clean()))
+}
+
+/// Without unwinding, flushing or writing: nothing may keep the second signal waiting.
+fn exit_at_once() {
+    signal_hook::low_level::exit(i32::from(Exit::CutShort.code()))
 }
 
 /// The service manager, if there is one that wants to be told.
