@@ -24,11 +24,16 @@ fn tell(panic: &PanicHookInfo<'_>) {
     let thread = thread::current();
     let at = panic.location().map(ToString::to_string);
     let at = at.as_deref().unwrap_or("an unknown place");
-    say(&line(thread.name(), at, panic.payload()));
+    let mut line = line(thread.name(), at, panic.payload());
     let trace = Backtrace::capture();
     if trace.status() == BacktraceStatus::Captured {
-        say(&trace.to_string());
+        // An event is a line, and this is one event.
+        for word in trace.to_string().split_whitespace() {
+            line.push(' ');
+            line.push_str(word);
+        }
     }
+    say(&line);
 }
 
 fn line(thread: Option<&str>, at: &str, payload: &dyn Any) -> String {
@@ -49,7 +54,7 @@ mod tests {
     fn a_panic_is_an_error_with_its_thread_place_and_text() {
         let texts: [(Box<dyn Any>, &str); 3] = [
             (Box::new("short"), "short"),
-            (Box::new("made".to_owned()), "made"),
+            (Box::new("made\nof two".to_owned()), "made of two"),
             (Box::new(7), "no text"),
         ];
         for (payload, text) in texts {

@@ -20,8 +20,8 @@
 //!    result once. What has waited or run at the end is in the store, and queued at the next start.
 //! 2. A job that panics is tried again later, and parked after its last attempt.
 //! 3. What cannot be written down is not run: a store that fails ends the program, with the reason.
-//! 4. Everything is bounded: places for jobs, connections (one for each `http-N`), bytes and time of a
-//!    request.
+//! 4. Bounded are: places for jobs, connections (one for each `http-N`), bytes and time of a request. Jobs
+//!    that are over are kept for a day, however many they are.
 
 #![expect(clippy::disallowed_methods, reason = "an example may wait")]
 
