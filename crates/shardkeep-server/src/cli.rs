@@ -23,6 +23,7 @@ use shardkeep::engine::fail_point;
 use crate::config::{Cli, Command, ImportFlags, Machine, Outside, Resolved, ServeFlags};
 use crate::notify::{self, Notifier, State};
 use crate::operator::{self, OperatorWatch};
+use crate::panicking::say_panics;
 use crate::rdb;
 use crate::rlimit;
 use crate::say::{self, say};
@@ -73,7 +74,7 @@ impl Exit {
 /// error, panics too: it replaces the panic hook of the process.
 #[must_use]
 pub fn main() -> ExitCode {
-    say::say_panics();
+    say_panics();
     ExitCode::from(run(std::env::args_os(), &Machine, &mut io::stdout()).code())
 }
 
@@ -125,7 +126,7 @@ fn serve(flags: &ServeFlags, outside: &dyn Outside, output: &mut dyn io::Write) 
 }
 
 fn import_rdb(flags: &ImportFlags, output: &mut dyn io::Write) -> Exit {
-    match rdb::run(flags) {
+    match rdb::run(flags, exit_at_once) {
         Ok(report) => print(&report, output),
         Err(error) => {
             say(&format!("error: {error}"));
@@ -172,12 +173,13 @@ fn start(resolved: Resolved, flags: ServeFlags) -> Result<Exit, Box<dyn std::err
     say::set_format(settings.log_format);
     rlimit::raise_open_files(rlimit::needed_for(&settings))?;
     let for_operator = operator::take_over()?;
-    // Without unwinding, flushing or writing: nothing may keep the second signal waiting.
-    let exit = || signal_hook::low_level::exit(i32::from(Exit::CutShort.code()));
-    let signals = SignalWatch::start(exit)?;
+    let signals = SignalWatch::start(exit_at_once)?;
     let (drain_timeout, pre_stop_delay) = (settings.drain_timeout, settings.pre_stop_delay);
     let dir = settings.dir.clone();
     let server = Server::start(settings)?;
+    if let Some(file) = &resolved.file {
+        server.note_config_file(file);
+    }
     if let Some(address) = server.admin_address() {
         say(&format!("admin: http://{address}/"));
     }
@@ -227,6 +229,11 @@ fn start(resolved: Resolved, flags: ServeFlags) -> Result<Exit, Box<dyn std::err
         .fold(end, |end, cause| end.or(Some(cause)));
     say(&report.to_string());
     Ok(end.exit(report.is_clean()))
+}
+
+/// Without unwinding, flushing or writing: nothing may keep the second signal waiting.
+fn exit_at_once() {
+    signal_hook::low_level::exit(i32::from(Exit::CutShort.code()))
 }
 
 /// The service manager, if there is one that wants to be told.

@@ -6,11 +6,7 @@
 //! 1. One thread of the process writes at a time: the room that a writer has found is not taken by another,
 //!    who would let it wait for ever. Whoever has no turn within [`PATIENCE`] drops its line.
 //! 2. A line takes at most [`PATIENCE`] for each piece; what does not fit then is dropped.
-//! 3. In the program a panic is such a line, too.
 
-use std::any::Any;
-use std::backtrace::{Backtrace, BacktraceStatus};
-use std::fmt::Display;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::atomic::AtomicU8;
@@ -71,35 +67,6 @@ pub(crate) fn is_taken(line: &str) -> bool {
     };
     text.push('\n');
     write_in_turn(&TURN, &io::stderr(), text.as_bytes()).is_ok()
-}
-
-/// Has panics told by [`say`] from now on, in the whole process. The standard library's way waits for the
-/// reader of standard error as long as it takes, with all that the thread holds in its hands.
-pub(crate) fn say_panics() {
-    std::panic::set_hook(Box::new(|panic| {
-        let thread = std::thread::current();
-        let at = panic
-            .location()
-            .map_or(&"an unknown place" as &dyn Display, |at| at);
-        let mut line = panicked(thread.name(), at, panic.payload());
-        let trace = Backtrace::capture();
-        if trace.status() == BacktraceStatus::Captured {
-            // An event is a line, and this is one event.
-            for word in trace.to_string().split_whitespace() {
-                line.push(' ');
-                line.push_str(word);
-            }
-        }
-        say(&line);
-    }));
-}
-
-fn panicked(thread: Option<&str>, at: &dyn Display, payload: &dyn Any) -> String {
-    let text = payload.downcast_ref::<String>().map(String::as_str);
-    let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
-    let (thread, text) = (thread.unwrap_or("unnamed"), text.unwrap_or("no text"));
-    let text = text.replace('\n', " ");
-    format!("error: thread {thread} panicked at {at}: {text}")
 }
 
 fn write_in_turn(turn: &Mutex<()>, to: &impl AsFd, bytes: &[u8]) -> rustix::io::Result<()> {
@@ -164,23 +131,6 @@ mod tests {
             assert_eq!(object["unix_seconds"], 1.5);
             assert!(!text.contains('\n'));
         }
-    }
-
-    #[test]
-    fn a_panic_is_an_error_with_its_thread_place_and_text() {
-        let texts: [(Box<dyn Any>, &str); 3] = [
-            (Box::new("short"), "short"),
-            (Box::new("made\nof two".to_owned()), "made of two"),
-            (Box::new(7), "no text"),
-        ];
-        for (payload, text) in texts {
-            assert_eq!(
-                panicked(Some("owner-1"), &"a.rs:1:2", &*payload),
-                format!("error: thread owner-1 panicked at a.rs:1:2: {text}")
-            );
-        }
-        let unnamed = panicked(None, &"a.rs:1:2", &"oh");
-        assert!(unnamed.starts_with("error: thread unnamed panicked"));
     }
 
     #[test]
