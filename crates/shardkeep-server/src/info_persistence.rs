@@ -89,6 +89,7 @@ fn snapshots(context: &Context, persistence: &Persistence, out: &mut String) {
         format_args!("rdb_current_bgsave_time_sec:{}", seconds(current)),
     );
     line(out, format_args!("rdb_saves:{}", saves.count));
+    line(out, format_args!("snapshot_failures:{}", saves.failures));
     if let Some(report) = saves.last_report {
         let micros = report.took.as_micros().max(1);
         let speed = u128::from(report.bytes) * 1_000_000 / micros;

@@ -83,9 +83,13 @@ pub(crate) fn admin() -> ChildSpec {
         .stop_within(STOP_WITHIN)
 }
 
+/// Longest between two looks, whatever the stall bound is: a service manager is told with each, and counts
+/// on four in a second.
+const ALIVE_EVERY: Duration = Duration::from_millis(250);
+
 /// Reports who makes no progress, until it is to stop.
 pub(crate) fn watch(context: &Arc<Context>, life: &Life) -> Result<(), String> {
-    let interval = context.watch.interval();
+    let interval = context.watch.interval().min(ALIVE_EVERY);
     loop {
         let now = clock::now();
         context.figures.look(context, now);

@@ -36,6 +36,8 @@ mod pipelines;
 #[cfg(debug_assertions)]
 mod planted;
 #[cfg(test)]
+mod recovery;
+#[cfg(test)]
 mod replayed;
 #[cfg(test)]
 mod sockets;

@@ -2,12 +2,14 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::process::{Command, Stdio};
 
+use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat, open};
 use rustix::process::{Pid, kill_process};
 use shardkeep_resp::Value;
 use shardkeep_tests::clock::{self, PATIENCE};
-use shardkeep_tests::harness::{Ended, Scratch, ServerProcess, Signal, run_to_end};
+use shardkeep_tests::harness::{Ended, Scratch, ServerProcess, Signal, handles, run_to_end};
 
 use crate::support::{ask, eventually, program, shown, start};
 
@@ -398,6 +400,56 @@ fn a_configuration_that_is_read_again_changes_what_can_change_and_names_the_rest
         ask(&mut client, "CONFIG GET maxmemory"),
         "[maxmemory 2097152]"
     );
+}
+
+#[test]
+fn a_signal_of_an_operator_that_comes_early_does_not_end_the_server() {
+    let mut child = Command::new(program())
+        .args(["serve", "--bind", "127.0.0.1:0", "--admin", "off"])
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let has = |signal: Signal| handles(child.id(), signal.as_raw()).unwrap();
+    // The end's own signals are the first thing that a server takes care of.
+    eventually("it is told how to end", || has(Signal::TERM));
+    let are_safe = has(Signal::HUP) && has(Signal::USR1);
+    for signal in [Signal::HUP, Signal::USR1, Signal::TERM] {
+        kill_process(Pid::from_child(&child), signal).unwrap();
+    }
+    let mut status = None;
+    eventually("it ends", || {
+        status = child.try_wait().unwrap();
+        status.is_some()
+    });
+    assert!(are_safe);
+    assert_eq!(status.unwrap().code(), Some(0));
+}
+
+/// The writing end of a pipe at `path` in place of a file, as soon as somebody reads it.
+fn pipe_in_place_of(path: &str) -> impl FnMut() -> Option<OwnedFd> {
+    std::fs::remove_file(path).unwrap();
+    let (mode, path) = (Mode::from_raw_mode(0o600), path.to_owned());
+    mknodat(CWD, &path, FileType::Fifo, mode, 0).unwrap();
+    move || open(&path, OFlags::WRONLY | OFlags::NONBLOCK, Mode::empty()).ok()
+}
+
+#[test]
+fn a_configuration_that_never_ends_does_not_hold_up_the_end() {
+    let place = Scratch::new().unwrap();
+    let file = place.file("c.toml", "max_memory = \"1mb\"\n").unwrap();
+    let mut server = start(&["--config", &file]);
+    let mut writer = pipe_in_place_of(&file);
+    server.signal(Signal::HUP).unwrap();
+    let mut held = None;
+    eventually("the configuration is read", || {
+        held = writer();
+        held.is_some()
+    });
+    server.signal(Signal::TERM).unwrap();
+    let status = server.wait(PATIENCE).unwrap();
+    assert_eq!(status.code(), Some(0), "{:?}", server.output());
+    says(&server, &["drained: "]);
+    drop(held);
 }
 
 #[test]

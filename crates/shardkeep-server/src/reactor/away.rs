@@ -40,6 +40,8 @@ struct Trip {
 pub(crate) struct Away {
     out: Vec<Option<Trip>>,
     waiting: Vec<Option<(Trip, Box<ShardWork>)>>,
+    /// Shards whose work is out beyond its deadline: nobody knows when it comes back.
+    stuck: Vec<bool>,
     /// Shards with a work out or waiting.
     active: Vec<usize>,
     transaction: Option<Trip>,
@@ -58,6 +60,7 @@ impl Away {
         Self {
             out: (0..shards).map(|_| None).collect(),
             waiting: (0..shards).map(|_| None).collect(),
+            stuck: vec![false; shards],
             active: Vec::new(),
             transaction: None,
             transactions_waiting: VecDeque::new(),
@@ -68,6 +71,11 @@ impl Away {
 
     pub(crate) fn waits(&self, shard: usize) -> bool {
         self.waiting[shard].is_some()
+    }
+
+    #[inline]
+    pub(crate) fn is_stuck(&self, shard: usize) -> bool {
+        self.stuck[shard]
     }
 
     pub(crate) fn has_out(&self) -> bool {
@@ -252,6 +260,7 @@ impl Reactor {
 
     fn take_work(&mut self, work: Box<ShardWork>) {
         let shard = work.shard;
+        self.away.stuck[shard] = false;
         if let Some(trip) = self.away.out[shard].take()
             && !trip.answered
         {
@@ -387,6 +396,7 @@ impl Reactor {
             if let Some(mut trip) = self.away.out[shard].take() {
                 if !trip.answered && trip.deadline <= now {
                     self.give_up(&mut trip, shard);
+                    self.away.stuck[shard] = true;
                 }
                 self.away.out[shard] = Some(trip);
             }

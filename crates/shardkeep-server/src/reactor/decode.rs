@@ -370,9 +370,8 @@ impl Reactor {
         hash: u64,
         shard: usize,
     ) -> Flow {
-        if let Some(text) = self.too_late(stand.token, shard) {
-            let start = self.round.replies.len();
-            return self.reject(stand, id, start, &text);
+        if self.is_too_late(stand.token) || self.away.is_stuck(shard) {
+            return self.throttle_one(stand, id, shard);
         }
         if self.log.is_on
             && id.spec().flags.contains(Flags::WRITE)
@@ -387,15 +386,29 @@ impl Reactor {
         Flow::Next
     }
 
-    /// Why a command is refused that has waited longer than its client wanted it to.
+    /// Whether what a client has sent has waited longer than it wanted it to.
     #[inline]
-    pub(super) fn too_late(&self, token: usize, shard: usize) -> Option<String> {
-        let connection = self.connections.get(token)?.as_ref()?;
-        let until = connection.begins_until()?;
-        (until < self.now).then(|| {
+    pub(super) fn is_too_late(&self, token: usize) -> bool {
+        let connection = self.connections.get(token).and_then(Option::as_ref);
+        connection
+            .and_then(|connection| connection.begins_until())
+            .is_some_and(|until| until < self.round_at)
+    }
+
+    /// Refuses a command that is too late, or whose shard was not to be had for a whole deadline and is not
+    /// back yet: everything behind it on its connection would wait with it for no better answer.
+    #[cold]
+    pub(super) fn throttle_one(&mut self, stand: Stand, id: CommandId, shard: usize) -> Flow {
+        self.stats.throttled.add(1);
+        self.stats.command(id).rejected.add(1);
+        let start = self.round.replies.len();
+        if !self.round.repeat_throttled(shard) {
             let depth = self.context.keep.depth(shard);
-            errors::throttled(shard, depth, self.stats.service())
-        })
+            let text = errors::throttled(shard, depth, self.stats.service());
+            errors::encode(&text, &mut self.round.replies);
+            self.round.note_throttled(shard, start);
+        }
+        self.answered(stand, None, start)
     }
 
     pub(super) fn reject(&mut self, stand: Stand, id: CommandId, start: usize, text: &str) -> Flow {

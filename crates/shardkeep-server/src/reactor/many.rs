@@ -66,9 +66,10 @@ impl Reactor {
         let (protocol, generation) = (connection.protocol, connection.generation);
         let client = connection.client.id;
         let until = connection.begins_until();
-        if let Some(text) = self.too_late(stand.token, shards[0]) {
-            let start = self.round.replies.len();
-            return self.reject(stand, id, start, &text);
+        let is_late = self.is_too_late(stand.token);
+        let stuck = shards.iter().find(|&&shard| self.away.is_stuck(shard));
+        if let Some(&shard) = stuck.or(shards.first().filter(|_| is_late)) {
+            return self.throttle_one(stand, id, shard);
         }
         let writes = self.log.is_on && spec.flags.contains(Flags::WRITE);
         if writes && let Some(flow) = self.take_place(stand, id, None) {
