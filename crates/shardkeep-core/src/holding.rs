@@ -28,6 +28,8 @@ pub(crate) struct Shelf<J> {
     unwritten_places: usize,
     /// Something was appended and is not written.
     unwritten: bool,
+    /// Batches among it.
+    unwritten_batches: u64,
     appended: Newest,
     written: Newest,
     /// What a sync covers that runs aside.
@@ -81,6 +83,7 @@ impl<J: Journal> Shelf<J> {
             journal,
             unwritten_places: 0,
             unwritten: false,
+            unwritten_batches: 0,
             appended: Newest::new(shards),
             written: Newest::new(shards),
             covered: Newest::new(shards),
@@ -90,6 +93,7 @@ impl<J: Journal> Shelf<J> {
 
     fn take_in(&mut self, entry: &Entry) {
         self.unwritten = true;
+        self.unwritten_batches += 1;
         self.unwritten_places += entry.places;
         self.journal.append(&entry.record);
         match &entry.marks {
@@ -204,7 +208,8 @@ impl<'l, J: Journal> Holding<'l, J> {
         }
         shelf.journal.write()?;
         let places = shelf.all_written();
-        log.counters.writes.add(1);
+        log.counters
+            .written(std::mem::take(&mut shelf.unwritten_batches));
         // Before anybody is released: whoever is may write again.
         log.has_space();
         log.give_places(places);

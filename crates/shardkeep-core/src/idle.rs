@@ -9,11 +9,13 @@
 //!    would make each call wait for the cache misses of the one before.
 //! 3. What unwinding needs to know stays in registers until something unwinds.
 
+use crate::borrowing::check_queued;
 use crate::config::Handover;
 use crate::fail_point;
 use crate::keep::Keep;
 use crate::loan::{Loan, Shard};
-use crate::shared::{Shared, Spot, check_queued};
+use crate::shared::Shared;
+use crate::spot::Spot;
 use crate::work::State;
 
 /// A shard in hand in passing. Dropped by unwinding alone: then a shard that was only looked at goes

@@ -13,12 +13,13 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use crate::deadline::Deadline;
 use crate::error::{Lost, Refused};
+use crate::event::Event;
 use crate::limits;
 use crate::loan::Shard;
 use crate::mail::Mail;
 use crate::port::Port;
 use crate::service::settle;
-use crate::shared::{Event, Shared};
+use crate::shared::Shared;
 use crate::work::{Outcome, State};
 
 impl<S: State> Shared<S> {

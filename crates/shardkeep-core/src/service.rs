@@ -221,11 +221,15 @@ impl<S: State, R: Deref<Target = Shared<S>> + Clone> Loan<S, R> {
         }
         let index = self.index();
         let mut writes = Vec::new();
-        self.shard_mut().batch.take(&mut writes);
+        let opened_at = self.shard_mut().batch.take(&mut writes);
         let counters = &self.shared().beside(index).counters;
         counters.batches.add(1);
         counters.batch_writes.add(writes.len() as u64);
         counters.batch_writes_max.at_least(writes.len() as u64);
+        if let Some(opened_at) = opened_at {
+            let open = clock::now().saturating_duration_since(opened_at);
+            counters.batch_windows.note_time(open);
+        }
         writes.iter_mut().for_each(|posted| self.move_place(posted));
         self.begin_change();
         let state = &mut self.shard_mut().state;

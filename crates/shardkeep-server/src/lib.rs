@@ -25,6 +25,7 @@ mod context;
 mod engine;
 mod errors;
 pub mod fault;
+mod figures;
 mod info;
 mod info_persistence;
 mod keeper;

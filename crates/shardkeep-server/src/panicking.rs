@@ -8,6 +8,7 @@
 //! 2. A backtrace follows only where `RUST_BACKTRACE` asks for it; that is paid by whoever is served by the
 //!    thread.
 
+use std::any::Any;
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::panic::{PanicHookInfo, set_hook};
 use std::thread;
@@ -21,16 +22,48 @@ pub(crate) fn say_panics() {
 
 fn tell(panic: &PanicHookInfo<'_>) {
     let thread = thread::current();
-    let name = thread.name().unwrap_or("without a name");
-    let place = panic.location().map(ToString::to_string);
-    let place = place.as_deref().unwrap_or("an unknown place");
-    let payload = panic.payload();
-    let why = payload.downcast_ref::<&str>().copied();
-    let why = why.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-    let why = why.unwrap_or("no text");
-    say(&format!("error: thread {name} panicked at {place}: {why}"));
+    let at = panic.location().map(ToString::to_string);
+    let at = at.as_deref().unwrap_or("an unknown place");
+    let mut line = line(thread.name(), at, panic.payload());
     let trace = Backtrace::capture();
     if trace.status() == BacktraceStatus::Captured {
-        say(&trace.to_string());
+        // An event is a line, and this is one event.
+        for word in trace.to_string().split_whitespace() {
+            line.push(' ');
+            line.push_str(word);
+        }
+    }
+    say(&line);
+}
+
+fn line(thread: Option<&str>, at: &str, payload: &dyn Any) -> String {
+    let text = payload.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
+    let (thread, text) = (
+        thread.unwrap_or("without a name"),
+        text.unwrap_or("no text"),
+    );
+    format!("error: thread {thread} panicked at {at}: {text}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_an_error_with_its_thread_place_and_text() {
+        let texts: [(Box<dyn Any>, &str); 3] = [
+            (Box::new("short"), "short"),
+            (Box::new("made\nof two".to_owned()), "made of two"),
+            (Box::new(7), "no text"),
+        ];
+        for (payload, text) in texts {
+            assert_eq!(
+                line(Some("owner-1"), "a.rs:1:2", &*payload),
+                format!("error: thread owner-1 panicked at a.rs:1:2: {text}")
+            );
+        }
+        let unnamed = line(None, "a.rs:1:2", &"oh");
+        assert!(unnamed.starts_with("error: thread without a name panicked"));
     }
 }

@@ -29,6 +29,12 @@ pub const SNAPSHOT_LOG_BYTES_DEFAULT: u64 = 256 * 1_024 * 1_024;
 /// How often the growth of the log is looked at.
 pub const SNAPSHOT_LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How soon a snapshot that was due and could not be taken is tried again; then twice as late each time.
+pub const SNAPSHOT_RETRY_FIRST: Duration = Duration::from_secs(1);
+
+/// Longest that such a snapshot is put off: a disk that was full is not left without one for long.
+pub const SNAPSHOT_RETRY_MAX: Duration = Duration::from_secs(60);
+
 /// Longest wait for one shard, or for the log, while a snapshot is taken.
 pub const SNAPSHOT_STEP_MAX: Duration = Duration::from_secs(60);
 

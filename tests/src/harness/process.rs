@@ -33,6 +33,9 @@ const PORTS_TRIED: usize = 5;
 /// What Shardkeep says when it accepts connections; the address follows.
 const SHARDKEEP_READY: &str = "ready: listening on ";
 
+/// What Shardkeep says when it accepts connections and reads its store; the addresses follow.
+const SHARDKEEP_LOADING: &str = "; accepting on ";
+
 /// What Redis says when it accepts connections.
 const REDIS_READY: &str = "Ready to accept connections";
 
@@ -110,7 +113,29 @@ impl ServerProcess {
         Self::shardkeep_by(command, flags)
     }
 
+    /// Starts Shardkeep as [`ServerProcess::shardkeep`] does, and returns when it accepts connections,
+    /// while it still reads its store. Where it listens is not known.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn shardkeep_loading(
+        program: &Path,
+        flags: &[&str],
+        environment: &[(&str, &str)],
+    ) -> io::Result<Self> {
+        let mut command = Command::new(program);
+        command.envs(environment.iter().copied());
+        Self::serve(&mut command, flags);
+        let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        Self::launch(command, SHARDKEEP_LOADING, Some(nowhere))
+    }
+
     fn shardkeep_by(mut command: Command, flags: &[&str]) -> io::Result<Self> {
+        Self::serve(&mut command, flags);
+        Self::launch(command, SHARDKEEP_READY, None)
+    }
+
+    fn serve(command: &mut Command, flags: &[&str]) {
         command.arg("serve");
         if !flags.contains(&"--bind") {
             command.args(["--bind", "127.0.0.1:0"]);
@@ -122,7 +147,6 @@ impl ServerProcess {
             .args(flags)
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
-        Self::launch(command, SHARDKEEP_READY, None)
     }
 
     fn redis(program: &Path, flags: &[&str]) -> io::Result<Self> {

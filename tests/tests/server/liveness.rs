@@ -57,7 +57,7 @@ impl Heard {
     fn start(plans: &str) -> Self {
         let mut child = Command::new(program())
             .env("FAIL_POINTS", plans)
-            .args(["serve", "--bind", "127.0.0.1:0"])
+            .args(["serve", "--bind", "127.0.0.1:0", "--admin", "off"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())

@@ -20,6 +20,8 @@ mod endurance;
 #[cfg(test)]
 mod frames;
 #[cfg(test)]
+mod health;
+#[cfg(test)]
 mod liveness;
 #[cfg(test)]
 mod memory;
@@ -33,6 +35,8 @@ mod pipelines;
 #[cfg(test)]
 #[cfg(debug_assertions)]
 mod planted;
+#[cfg(test)]
+mod recovery;
 #[cfg(test)]
 mod replayed;
 #[cfg(test)]

@@ -99,10 +99,35 @@ fn a_committer_that_panics_fails_the_log_and_reads_go_on() {
     eventually("writes are refused", || {
         ask(&mut client, "SET k v").starts_with('-')
     });
-    assert!(says(&server, "the log has failed"), "{:?}", server.output());
+    // What it says and what it answers come by two ways.
+    eventually("the word", || says(&server, "the log has failed"));
     let mut other = server.client().unwrap();
     assert_eq!(ask(&mut other, "PING"), "PONG");
     assert_eq!(ask(&mut other, "GET other"), "nil");
+}
+
+#[cfg(debug_assertions)]
+#[test]
+fn a_committer_that_would_always_panic_panics_once_and_the_server_ends_in_time() {
+    let scratch = Scratch::new().unwrap();
+    let dir = scratch.path().join("store");
+    let dir = dir.to_string_lossy();
+    let flags = ["--dir", &dir, "--sync", "always", "--commit", "thread"];
+    let mut server = planted("committer.tick=panic*1000000", &flags);
+    let mut client = server.client().unwrap();
+    eventually("writes are refused", || {
+        ask(&mut client, "SET k v").starts_with('-')
+    });
+    // Duties are refused too, and none waits for what will not come.
+    assert!(ask(&mut client, "SAVE").starts_with('-'));
+    assert_eq!(ask(&mut client, "PING"), "PONG");
+    server.signal(Signal::TERM).unwrap();
+    server.wait(PATIENCE).unwrap();
+    let lines = server.output();
+    let panics = lines
+        .iter()
+        .filter(|line| line.contains("planned at committer.tick"));
+    assert_eq!(panics.count(), 1, "{lines:?}");
 }
 
 #[cfg(debug_assertions)]
@@ -219,7 +244,8 @@ fn a_service_manager_is_told_ready_alive_and_stopping() {
     let (dir, path) = (scratch.path().join("store"), path.to_string_lossy());
     let dir = dir.to_string_lossy();
     let environment = [("NOTIFY_SOCKET", path.as_ref())];
-    let flags = ["--dir", &dir, "--stall-bound", "100ms"];
+    // However patient the watchdog is: the manager is not.
+    let flags = ["--dir", &dir, "--stall-bound", "10m"];
     let mut server = ServerProcess::shardkeep(program(), &flags, &environment).unwrap();
     let hears = |wanted: &str| {
         let mut bytes = [0; 64];

@@ -36,13 +36,15 @@ impl LoanSet<'_> {
         now: UnixMillis,
         out: &mut Vec<u8>,
     ) -> Needs {
-        if !spec.is_heavy && args.len() <= limits::TIMED_ARGS {
+        let first = self.first;
+        let times_all = (self.loans.shard(first)).look(|state| state.gauges.slow.times_all());
+        if !times_all && !spec.is_heavy && args.len() <= limits::TIMED_ARGS {
             return self.run_plain(spec, args, protocol, now, out);
         }
         let began = clock::now();
         let needs = self.run_plain(spec, args, protocol, now, out);
         let took = clock::now().saturating_duration_since(began);
-        let (first, client) = (self.first, self.client);
+        let client = self.client;
         self.loans.shard(first).look(|state| {
             let slow = &state.gauges.slow;
             slow.note(took, spec.name, args, client);
@@ -62,7 +64,7 @@ impl LoanSet<'_> {
         let mut kept = false;
         for loan in self.loans.iter_mut() {
             loan.change(|state| {
-                state.keyspace.set_now(now);
+                state.begin(now);
                 state.keyspace.begin_command(writes);
                 kept = state.keyspace.is_kept();
             });

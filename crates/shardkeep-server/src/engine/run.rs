@@ -38,7 +38,7 @@ impl Item<'_> {
 /// Runs it; the reply is appended to `out`.
 #[inline]
 pub(crate) fn run_item(state: &mut ShardState, item: &Item<'_>, out: &mut Vec<u8>) {
-    if item.is_heavy() {
+    if state.times_all || item.is_heavy() {
         run_timed(state, item, out);
     } else {
         run_plain(state, item, out);

@@ -153,7 +153,7 @@ impl ShardWork {
 
     /// Runs every command. Also used by a reactor that gets the shard in hand after all.
     pub(crate) fn run_on(&mut self, state: &mut ShardState) {
-        state.keyspace.set_now(self.now);
+        state.begin(self.now);
         let kept = state.keyspace.is_kept();
         for entry in &self.entries {
             let spans = &self.spans[entry.first_span..entry.first_span + entry.spans];

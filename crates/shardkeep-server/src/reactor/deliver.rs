@@ -2,6 +2,7 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use shardkeep::engine::fail_point;
 
@@ -11,11 +12,19 @@ use super::connection::{Connection, Late, Life, Slot, Stalled};
 use super::held::Part;
 use super::round::{Answer, Command, From};
 use crate::clock;
+use crate::command::Args;
 use crate::limits;
+
+/// A round that was shorter has nothing that is slow.
+const MAY_BE_SLOW: Duration = Duration::from_millis(1);
+
+/// A reply of this size is likely to be what has made its round slow: copying it takes 0.1 ms at least.
+const LARGE_REPLY_BYTES: usize = 1 << 20;
 
 impl Reactor {
     /// Delivers what the round has, and puts aside what it could not decode.
     pub(crate) fn deliver(&mut self) {
+        self.count_failed();
         let mut next = 0;
         while next < self.round.members.len() {
             let delivered = catch_unwind(AssertUnwindSafe(|| {
@@ -42,12 +51,50 @@ impl Reactor {
             return;
         }
         let took = clock::now().saturating_duration_since(self.now);
+        if took >= MAY_BE_SLOW {
+            self.note_slow(took);
+        }
         // Pipelines repeat themselves.
         for run in commands.chunk_by(|a, b| a.id == b.id) {
             if let Some(id) = run[0].id {
                 self.stats.command(id).latency.note(took, run.len() as u64);
             }
         }
+    }
+
+    /// A value that is large when it is read was not timed by itself: the time of its round stands for it.
+    #[cold]
+    fn note_slow(&self, took: Duration) {
+        let slow = &self.context.gauges.slow;
+        let size = |command: &Command| match command.reply {
+            Answer::Here { start, end } => end - start,
+            Answer::NotYet | Answer::Travelling => 0,
+        };
+        let largest = self
+            .round
+            .commands
+            .iter()
+            .max_by_key(|command| size(command));
+        let Some(command) = largest.filter(|command| size(command) >= LARGE_REPLY_BYTES) else {
+            return;
+        };
+        let Some(id) = command
+            .id
+            .filter(|id| !id.spec().is_heavy && !slow.times_all())
+        else {
+            return;
+        };
+        let first = command.first_span as usize;
+        let args = match command.from {
+            From::Arena => Args::new(
+                &self.round.arena[command.base..],
+                &self.round.spans[first..first + command.spans as usize],
+            ),
+            // Its bytes are not there any more.
+            From::Connection => Args::new(&[], &[]),
+        };
+        let client = self.round.members[command.member as usize].client;
+        slow.note(took, id.spec().name, args, client);
     }
 
     /// What was not consumed stays with the connection until the next round.
@@ -235,6 +282,12 @@ impl Reactor {
         let Some(stalled) = &mut connection.stalled else {
             return;
         };
+        if reply.bytes.first() == Some(&b'-') {
+            self.stats.note_told(&reply.bytes[1..]);
+            if let Some(&Some(id)) = stalled.commands.get(slot) {
+                self.stats.command(id).failed.add(1);
+            }
+        }
         stalled.fill(slot, reply);
         if stalled.missing == 1
             && let Some(work) = stalled.after.take()

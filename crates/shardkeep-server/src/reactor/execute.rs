@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shardkeep::engine::fail_point;
+use shardkeep::engine::histogram::Histogram;
 use shardkeep::engine::{Borrowed, Loan, Shared, Visit};
 use shardkeep::table::UnixMillis;
 
@@ -68,7 +69,6 @@ impl Reactor {
         }
         leave(reserved);
         self.away_groups = away;
-        self.count();
         if let Some(began) = began {
             self.count_time(clock::now().saturating_duration_since(began));
         }
@@ -99,6 +99,7 @@ impl Reactor {
                 wall: self.wall,
                 away,
                 reserved: reserved.as_deref_mut(),
+                visits: &self.stats.visits,
                 running: None,
                 ran: None,
             };
@@ -155,7 +156,7 @@ impl Reactor {
                 let connections = &self.connections;
                 let ran = catch_unwind(AssertUnwindSafe(move || {
                     loan.change(|state| {
-                        state.keyspace.set_now(wall);
+                        state.begin(wall);
                         run_members(round, group, state, |token| {
                             connections[token].as_ref().map_or(&[][..], |c| &c.pending)
                         });
@@ -163,6 +164,8 @@ impl Reactor {
                     });
                 }));
                 if ran.is_ok() {
+                    let commands = self.round.groups.group(group).members.len();
+                    self.stats.visits.note(commands as u64);
                     Share::Done
                 } else {
                     Share::Lost
@@ -182,7 +185,6 @@ impl Reactor {
     /// The command under way is lost; those behind it had not begun. If all have run, it was lost before
     /// what they wrote was queued, and all of them with it.
     fn shard_was_lost(&mut self, group: usize, shard: usize) {
-        self.stats.lost.add(1);
         if !self.round.is_unfinished(group) {
             return self.answer_group(group, &errors::lost(shard));
         }
@@ -197,6 +199,7 @@ impl Reactor {
                 } else {
                     &refused
                 };
+                self.stats.note_told(text.as_bytes());
                 self.round.answer(index, text);
             }
         }
@@ -205,6 +208,7 @@ impl Reactor {
     fn answer_group(&mut self, group: usize, text: &str) {
         for at in 0..self.round.groups.group(group).members.len() {
             let index = self.round.groups.group(group).members[at] as usize;
+            self.stats.note_told(text.as_bytes());
             self.round.answer(index, text);
         }
     }
@@ -220,7 +224,8 @@ impl Reactor {
         }
     }
 
-    fn count(&self) {
+    /// Counts the errors among the replies that are there.
+    pub(super) fn count_failed(&self) {
         for command in &self.round.commands {
             let Some(id) = command.id else { continue };
             let figures = self.stats.command(id);
@@ -241,6 +246,7 @@ struct Visitor<'r, 'k> {
     away: &'r mut Vec<usize>,
     /// Places in the log's queue for the shards that are placed.
     reserved: Option<&'r mut Reservation<'k>>,
+    visits: &'r Histogram,
     /// The group whose commands are being run.
     running: Option<usize>,
     /// The group whose commands have run last: its shard may still be on its way back.
@@ -277,12 +283,14 @@ impl Visit<ShardState> for Visitor<'_, '_> {
             reserved.deposit(loan);
         }
         loan.change(|state| {
-            state.keyspace.set_now(self.wall);
+            state.begin(self.wall);
             run_members(self.round, group, state, |token| {
                 connections[token].as_ref().map_or(&[][..], |c| &c.pending)
             });
             state.publish();
         });
+        self.visits
+            .note(self.round.groups.group(group).members.len() as u64);
         (self.running, self.ran) = (None, Some(group));
     }
 

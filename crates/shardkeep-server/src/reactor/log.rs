@@ -127,7 +127,6 @@ impl Reactor {
                 if self.waits_for_place(stand.token) {
                     return Some(Flow::Wait);
                 }
-                self.stats.throttled.add(1);
                 Some(self.reject(stand, id, start, &errors::log_full(places)))
             }
             Err(refused) => {

@@ -66,9 +66,10 @@ impl Reactor {
         let (protocol, generation) = (connection.protocol, connection.generation);
         let client = connection.client.id;
         let until = connection.begins_until();
-        if let Some(text) = self.too_late(stand.token, shards[0]) {
-            let start = self.round.replies.len();
-            return self.reject(stand, id, start, &text);
+        let is_late = self.is_too_late(stand.token);
+        let stuck = shards.iter().find(|&&shard| self.away.is_stuck(shard));
+        if let Some(&shard) = stuck.or(shards.first().filter(|_| is_late)) {
+            return self.throttle_one(stand, id, shard);
         }
         let writes = self.log.is_on && spec.flags.contains(Flags::WRITE);
         if writes && let Some(flow) = self.take_place(stand, id, None) {
@@ -151,8 +152,9 @@ impl Reactor {
                         self.round.members[member].reply_bytes += end - start;
                         self.round.commands[index].reply = Answer::Here { start, end };
                     } else {
-                        self.stats.lost.add(1);
-                        self.round.answer(index, &errors::lost(work.shards[0]));
+                        let text = errors::lost(work.shards[0]);
+                        self.stats.note_told(text.as_bytes());
+                        self.round.answer(index, &text);
                     }
                 }
                 Err(Refused::Busy { .. }) => {
@@ -172,10 +174,9 @@ impl Reactor {
                     );
                 }
                 Err(refused) => {
-                    self.round.answer(
-                        index,
-                        &errors::text(&Error::Refused(refused), self.stats.service()),
-                    );
+                    let text = errors::text(&Error::Refused(refused), self.stats.service());
+                    self.stats.note_told(text.as_bytes());
+                    self.round.answer(index, &text);
                 }
             }
         }
@@ -211,8 +212,9 @@ impl Reactor {
         leave(reserved);
         ran.unwrap_or_else(|_| {
             self.round.replies.truncate(start);
-            self.stats.lost.add(1);
-            errors::encode(&errors::lost(first), &mut self.round.replies);
+            let text = errors::lost(first);
+            self.stats.note_told(text.as_bytes());
+            errors::encode(&text, &mut self.round.replies);
             Needs::Nothing
         })
     }

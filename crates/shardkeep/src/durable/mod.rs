@@ -18,6 +18,7 @@ mod recover;
 mod remake;
 mod replay;
 mod resting;
+mod schedule;
 mod snapshot;
 
 pub use automatic::Automatic;
@@ -28,6 +29,7 @@ pub use options::{DiskStep, Durable};
 pub use recover::{Recovered, RecoveryProgress, recover};
 pub use remake::remake;
 pub use replay::{Kept, Route, Saved, Slice, Unreadable};
+pub use schedule::Schedule;
 pub use shardkeep_log::{
     Compression, Directory, DirectoryError, RepairError, Repaired, Report, check, repair,
 };
