@@ -134,6 +134,33 @@ fn by_its_deadline_it_is_throttled_and_was_not_applied() {
 }
 
 #[test]
+fn each_command_that_is_told_throttled_or_lost_counts_and_no_other() {
+    let server = server(Duration::from_millis(50));
+    let (away, here) = (key_in(&server, 2), key_in(&server, 3));
+    let sum = |figure: fn(&ReactorStats) -> u64| -> u64 {
+        let reactors = server.context.reactors.iter();
+        reactors.map(|reactor| figure(reactor)).sum()
+    };
+    let held = hold(&server, 2);
+    let mut client = Client::of(&server);
+    // Three in one work, and one over two shards.
+    let incr = format!("INCR {away}\r\n").repeat(3);
+    client.send(&format!("{incr}INCR {here}\r\n"));
+    for _ in 0..3 {
+        assert!(client.line().starts_with("-THROTTLED"));
+    }
+    client.expect(":1\r\n");
+    client.send(&format!("MSET {away} 1 {here} 2\r\n"));
+    assert!(client.line().starts_with("-THROTTLED"));
+    assert_eq!(sum(|reactor| reactor.throttled.get()), 4);
+    assert_eq!(sum(|reactor| reactor.lost.get()), 0);
+    let failed = |reactor: &ReactorStats| reactor.commands_total(|figures| &figures.failed);
+    let failed: u64 = server.context.reactors.iter().map(|r| failed(r)).sum();
+    assert_eq!(failed, 4);
+    drop(held);
+}
+
+#[test]
 fn many_clients_of_one_shard_share_a_trip_and_each_gets_its_own_reply() {
     let server = server(PATIENCE);
     let key = key_in(&server, 0);
