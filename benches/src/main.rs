@@ -17,6 +17,7 @@ mod figures;
 mod growth;
 mod keys;
 mod memory;
+mod overload;
 mod progress;
 mod random;
 mod report;
@@ -41,6 +42,7 @@ enum Command {
     Embedded(embedded::Embedded),
     Wire(wire::Wire),
     Durable(durable::Durable),
+    Overload(overload::Overload),
     Growth(growth::Growth),
     Memory(memory::Memory),
     Connections(connections::Connections),
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
         Command::Embedded(command) => command.run(),
         Command::Wire(command) => command.run(),
         Command::Durable(command) => command.run(),
+        Command::Overload(command) => command.run(),
         Command::Growth(command) => command.run(),
         Command::Memory(command) => command.run(),
         Command::Connections(command) => command.run(),

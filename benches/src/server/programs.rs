@@ -196,7 +196,10 @@ pub(crate) struct Launch {
     shardkeep: Option<PathBuf>,
     /// One more argument for `shardkeep serve`; may be repeated
     #[arg(long, value_name = "ARG", allow_hyphen_values = true)]
-    shardkeep_arg: Vec<String>,
+    pub(crate) shardkeep_arg: Vec<String>,
+    /// What is added to the environment of ours.
+    #[arg(skip)]
+    pub(crate) environment: Vec<(&'static str, String)>,
     /// Threads of the echo server [default: the cores of this machine]
     #[arg(long, value_name = "N")]
     echo_threads: Option<usize>,
@@ -283,6 +286,7 @@ impl Launch {
                     keep.of_shardkeep(&mut command);
                 }
                 command.args(&self.shardkeep_arg);
+                command.envs(self.environment.iter().map(|(name, value)| (name, value)));
                 address
             }
             ServerName::Redis | ServerName::Valkey => {
@@ -360,6 +364,7 @@ mod tests {
         Launch {
             shardkeep: Some(shardkeep.into()),
             shardkeep_arg: Vec::new(),
+            environment: Vec::new(),
             echo_threads: None,
         }
     }

@@ -22,10 +22,11 @@ use crate::server::process::raise_open_files;
 use crate::server::{Launch, ServerName};
 
 mod alarm;
-mod arrivals;
+pub(crate) mod arrivals;
 mod campaign;
 mod closed;
 mod connection;
+pub(crate) mod flood;
 pub(crate) mod generator;
 pub(crate) mod load;
 mod open;

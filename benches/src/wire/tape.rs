@@ -130,6 +130,17 @@ impl Tape {
             script.keys
         );
         let keys = Keys::new(script.distribution, script.keys);
+        Self::draw(script, length, |random| keys.draw(random))
+    }
+
+    /// The same, but only for keys of a list, each with equal probability.
+    pub(crate) fn among(script: &Script, length: usize, list: &[u64]) -> Self {
+        Self::draw(script, length, |random| {
+            list[random.below(list.len() as u64) as usize]
+        })
+    }
+
+    fn draw(script: &Script, length: usize, mut key: impl FnMut(&mut Random) -> u64) -> Self {
         let mut random = Random::stream(script.seed, 0);
         let mut tape = Self {
             bytes: Vec::with_capacity(length * OVERHEAD_BYTES),
@@ -138,7 +149,7 @@ impl Tape {
             wording: script.wording,
         };
         for _ in 0..length {
-            let key = keys.draw(&mut random);
+            let key = key(&mut random);
             let set = script.mix.writes(&mut random);
             if set {
                 script.wording.push_set(&mut tape.bytes, key);

@@ -6,6 +6,7 @@
 use std::sync::atomic::Ordering::SeqCst;
 
 use crate::config::Handover;
+use crate::fail_point;
 use crate::fault::{Fault, is_planted};
 use crate::limits;
 use crate::loan::{Loan, Shard};
@@ -20,8 +21,9 @@ impl<S: State> Shared<S> {
     /// Takes the shard off its desk if it lies there.
     #[inline]
     pub(crate) fn try_borrow(&self, index: usize) -> Option<Loan<S, &Self>> {
-        let shard = self.spots[index].take()?;
-        Some(Loan::new(self, index, shard))
+        let loan = Loan::new(self, index, self.spots[index].take()?);
+        fail_point::hit_at("shard.borrowed", || self.place_name(index));
+        Some(loan)
     }
 
     /// As [`Shared::try_borrow`], with a brief spin: most holders are gone in 0.1 to 0.5 us, or were
@@ -76,7 +78,9 @@ impl<S: State> Shared<S> {
             if is_planted(Fault::QueuedAfterReturn) {
                 return self.put_then_queue(index, shard);
             }
-            self.settle_place(index, &mut shard);
+            if let Err(panic) = self.settle_place(index, &mut shard) {
+                return self.unsettled(index, shard, panic);
+            }
         }
         check_queued(&mut shard);
         self.see_to_tending(index, &mut shard);

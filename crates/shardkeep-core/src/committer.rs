@@ -258,10 +258,13 @@ fn gather<J: Journal>(log: &Log<J>) {
     if window.is_zero() || log.durability.sync == SyncMode::Always && log.is_alone() {
         return;
     }
+    let began = clock::now();
     // Ends with the window, or before it when enough has gathered, or the keep closes.
     #[expect(
         clippy::disallowed_methods,
         reason = "blocking point B10: enough has gathered, or the window"
     )]
-    log.gathering.wait_until(Some(clock::now() + window));
+    log.gathering.wait_until(Some(began + window));
+    let took = clock::now().saturating_duration_since(began);
+    log.counters.windows.note_time(took);
 }

@@ -35,7 +35,7 @@
 //!             token_bucket            how much may go now, at a rate
 //!             journal unsynced        effects, and which of them are not durable
 //! vocabulary  limits config error clock deadline cancel stats log_stats
-//!             panicked fail_point
+//!             histogram panicked fail_point
 //! ```
 //!
 //! Invariants:
@@ -109,6 +109,7 @@ pub mod fail_point;
 )]
 mod fault;
 pub mod group;
+pub mod histogram;
 mod holding;
 mod idle;
 mod journal;
@@ -159,7 +160,7 @@ pub use journal::{DetachedSync, Effects, Journal, JournalError, NoJournal};
 pub use keep::{Borrowed, Keep};
 pub use loan::{Loan, Loans};
 pub use log::LogEvent;
-pub use log_stats::LogStats;
+pub use log_stats::{LogDistributions, LogStats};
 pub use place::{Places, Reservation};
 pub use shared::Shared;
 pub use stats::{RefusedStats, ShardStats};

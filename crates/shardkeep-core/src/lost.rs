@@ -48,7 +48,8 @@ impl<S: State> Shared<S> {
         if let Some(effects) = shard.state.effects() {
             effects.cut_back();
         }
-        self.settle_place(index, shard);
+        // Lost either way.
+        drop(self.settle_place(index, shard));
     }
 
     /// What was lost after the owner had ended is not made again.
@@ -68,7 +69,12 @@ impl<S: State> Shared<S> {
         counters.works_lost.add(gathered.len() as u64);
         for posted in gathered {
             // Claimed, and gone with the map they were to be written to.
-            settle(posted, Outcome::Lost(Lost::ShardLost { shard: index }));
+            settle(
+                self,
+                index,
+                posted,
+                Outcome::Lost(Lost::ShardLost { shard: index }),
+            );
         }
         // Dropping a half-changed map may panic again.
         drop(catch_unwind(AssertUnwindSafe(|| drop(shard))));
@@ -125,7 +131,7 @@ impl<S: State> Shared<S> {
             };
             beside.counters.refused(&why);
             match mail {
-                Mail::Work(posted) => settle(posted, Outcome::Refused(why.clone())),
+                Mail::Work(posted) => settle(self, index, posted, Outcome::Refused(why.clone())),
                 Mail::HandMe(request) => request.refuse(why.clone()),
             }
         }

@@ -10,6 +10,7 @@ use crate::clock;
 use crate::config::Overload;
 use crate::deadline::Call;
 use crate::error::Refused;
+use crate::fail_point;
 use crate::mail::{Mail, Posted};
 use crate::mailbox::Place;
 use crate::place::Reservation;
@@ -67,6 +68,7 @@ impl<S: State> Shared<S> {
         mail: Mail<S>,
         how: &Posting<'_>,
     ) -> Result<(), (Mail<S>, Refused)> {
+        fail_point::hit_at("mail.post", || self.place_name(index));
         let beside = self.beside(index);
         let is_work = matches!(mail, Mail::Work(_));
         let depth = match how {
@@ -82,6 +84,7 @@ impl<S: State> Shared<S> {
             beside.counters.mailed.add(1);
         }
         beside.counters.depth_max.at_least(depth as u64);
+        fail_point::hit_at("mail.posted", || self.place_name(index));
         self.nudge(index);
         Ok(())
     }

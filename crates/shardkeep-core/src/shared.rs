@@ -200,6 +200,11 @@ impl<S: State> Shared<S> {
         }
     }
 
+    /// What a fail point at shard `index` is named by.
+    pub(crate) fn place_name(&self, index: usize) -> String {
+        format!("{}#{index}.", self.config.name)
+    }
+
     pub(crate) fn phase(&self) -> Phase {
         Phase::of(self.phase.load(SeqCst))
     }

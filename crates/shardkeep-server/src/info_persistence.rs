@@ -22,7 +22,20 @@ pub(crate) fn persistence(context: &Context, out: &mut String) {
             out,
             format_args!("rdb_last_save_time:{}", last_save(context)),
         );
-        return line(out, format_args!("aof_enabled:0"));
+        // As a Redis that is to save nothing.
+        let fields = [
+            "rdb_last_bgsave_status:ok",
+            "rdb_last_bgsave_time_sec:-1",
+            "rdb_current_bgsave_time_sec:-1",
+            "rdb_saves:0",
+            "aof_enabled:0",
+            "aof_rewrite_in_progress:0",
+            "aof_last_bgrewrite_status:ok",
+            "aof_last_write_status:ok",
+        ];
+        return fields
+            .iter()
+            .for_each(|field| line(out, format_args!("{field}")));
     };
     if context.is_loading() {
         loading(persistence, out);

@@ -52,7 +52,14 @@ pub const SNAPSHOT_SLICE_BYTES: usize = 64 * 1_024;
 pub const SNAPSHOT_RESTS: u32 = 4;
 
 /// Longest rest between two slices: a disk that is slow already need not be waited for twice.
-pub const SNAPSHOT_REST_MAX: Duration = Duration::from_millis(1);
+pub const REST_MAX: Duration = Duration::from_millis(1);
+
+/// Effects that are read in a row when a lost shard is made again: about 100 us.
+pub const REMAKE_SLICE_EFFECTS: usize = 256;
+
+/// How long whoever makes a lost shard again rests after a slice, in times of what the slice took: less
+/// than a snapshot, because the shard is refused meanwhile.
+pub const REMAKE_RESTS: u32 = 2;
 
 /// How long the end of a store waits for a snapshot that is under way.
 pub const SNAPSHOT_END_MAX: Duration = Duration::from_secs(10);

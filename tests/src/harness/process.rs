@@ -6,7 +6,7 @@
 //! 3. Readiness is a line that the server writes, never a guess.
 
 use std::collections::VecDeque;
-use std::io::{self, BufRead, BufReader, ErrorKind, Read};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -22,6 +22,7 @@ pub use rustix::process::Signal;
 
 use super::client::Client;
 use crate::clock::{self, PATIENCE};
+use crate::planting::SAID;
 
 /// Lines of a server's output that are kept for a failing test to show.
 const LINES_KEPT: usize = 200;
@@ -67,6 +68,8 @@ pub struct ServerProcess {
     address: SocketAddr,
     lines: Arc<Mutex<VecDeque<String>>>,
     reader: Option<JoinHandle<()>>,
+    /// How often something was planted in it.
+    planted: usize,
 }
 
 impl ServerProcess {
@@ -171,7 +174,7 @@ impl ServerProcess {
         ready: &'static str,
         known: Option<SocketAddr>,
     ) -> io::Result<Self> {
-        let mut child = command.stdin(Stdio::null()).spawn()?;
+        let mut child = command.stdin(Stdio::piped()).spawn()?;
         let output: Box<dyn Read + Send> = match (child.stdout.take(), child.stderr.take()) {
             (Some(output), _) => Box::new(output),
             (None, Some(output)) => Box::new(output),
@@ -189,6 +192,7 @@ impl ServerProcess {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             lines,
             reader: Some(reader),
+            planted: 0,
         };
         let line = server.await_ready(&heard)?;
         server.address = match known {
@@ -225,6 +229,32 @@ impl ServerProcess {
     pub fn output(&self) -> Vec<String> {
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         lines.iter().cloned().collect()
+    }
+
+    /// Plants `plans` in a server whose environment has [`FAIL_POINTS`](crate::planting::FAIL_POINTS), be
+    /// it empty. Blocks until it has said so.
+    ///
+    /// # Errors
+    /// There is no such place, or no such server.
+    pub fn plant(&mut self, plans: &str) -> io::Result<()> {
+        let Some(input) = &mut self.child.stdin else {
+            return Err(io::Error::other("its standard input is closed"));
+        };
+        // Empty parts mean nothing, and make each line another.
+        self.planted += 1;
+        let line = format!("{plans}{}", ",".repeat(self.planted));
+        writeln!(input, "{line}")?;
+        let (said, deadline) = (format!("{SAID}{line}"), clock::now() + PATIENCE);
+        while clock::left(deadline).is_some() {
+            if self.output().iter().any(|line| line.contains(&said)) {
+                return Ok(());
+            }
+            thread::yield_now();
+        }
+        Err(io::Error::other(format!(
+            "{plans:?} was not planted: {:?}",
+            self.output()
+        )))
     }
 
     /// A new connection. Blocks until it is accepted.

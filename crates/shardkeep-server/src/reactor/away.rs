@@ -14,7 +14,6 @@ use super::Reactor;
 use super::connection::Late;
 use super::round::{Answer, From};
 use crate::command::Flags;
-use crate::config::Overload;
 use crate::engine::{Claim, Reply, Reservation, ShardWork, ShardsWork};
 use crate::errors;
 use crate::limits;
@@ -41,6 +40,8 @@ struct Trip {
 pub(crate) struct Away {
     out: Vec<Option<Trip>>,
     waiting: Vec<Option<(Trip, Box<ShardWork>)>>,
+    /// Shards whose work is out beyond its deadline: nobody knows when it comes back.
+    stuck: Vec<bool>,
     /// Shards with a work out or waiting.
     active: Vec<usize>,
     transaction: Option<Trip>,
@@ -59,6 +60,7 @@ impl Away {
         Self {
             out: (0..shards).map(|_| None).collect(),
             waiting: (0..shards).map(|_| None).collect(),
+            stuck: vec![false; shards],
             active: Vec::new(),
             transaction: None,
             transactions_waiting: VecDeque::new(),
@@ -69,6 +71,11 @@ impl Away {
 
     pub(crate) fn waits(&self, shard: usize) -> bool {
         self.waiting[shard].is_some()
+    }
+
+    #[inline]
+    pub(crate) fn is_stuck(&self, shard: usize) -> bool {
+        self.stuck[shard]
     }
 
     pub(crate) fn has_out(&self) -> bool {
@@ -152,14 +159,13 @@ impl Reactor {
             let Some(item) = command.item(input, &self.round.spans, member.client) else {
                 continue;
             };
-            let rejects = self.context.settings.overload == Overload::Reject
-                && work.entries.len() >= limits::REJECT_COMMANDS;
+            let rejects =
+                self.context.live.rejects() && work.entries.len() >= limits::REJECT_COMMANDS;
             if rejects || !work.has_room_for(&item) {
                 let depth = self.context.keep.depth(shard) + work.entries.len();
-                let service = self.stats.service();
-                self.stats.throttled.add(1);
-                self.round
-                    .answer(index, &errors::throttled(shard, depth, service));
+                let text = errors::throttled(shard, depth, self.stats.service());
+                self.stats.note_told(text.as_bytes());
+                self.round.answer(index, &text);
                 continue;
             }
             let until = connection.begins_until();
@@ -235,10 +241,7 @@ impl Reactor {
                 self.answer_with(&trip, &work);
                 self.away.recycle(work);
             }
-            Err(_) => {
-                self.stats.lost.add(1);
-                self.answer_all(&trip, &errors::lost(shard));
-            }
+            Err(_) => self.answer_all(&trip, &errors::lost(shard)),
         }
         self.away.settle_activity(shard);
     }
@@ -257,6 +260,7 @@ impl Reactor {
 
     fn take_work(&mut self, work: Box<ShardWork>) {
         let shard = work.shard;
+        self.away.stuck[shard] = false;
         if let Some(trip) = self.away.out[shard].take()
             && !trip.answered
         {
@@ -269,7 +273,6 @@ impl Reactor {
                     );
                 }
                 Outcome::Lost(lost) => {
-                    self.stats.lost.add(1);
                     self.answer_all(
                         &trip,
                         &errors::text(&Error::Lost(lost.clone()), Duration::ZERO),
@@ -368,7 +371,6 @@ impl Reactor {
                     );
                 }
                 Outcome::Lost(lost) => {
-                    self.stats.lost.add(1);
                     self.answer_all(
                         &trip,
                         &errors::text(&Error::Lost(lost.clone()), Duration::ZERO),
@@ -394,6 +396,7 @@ impl Reactor {
             if let Some(mut trip) = self.away.out[shard].take() {
                 if !trip.answered && trip.deadline <= now {
                     self.give_up(&mut trip, shard);
+                    self.away.stuck[shard] = true;
                 }
                 self.away.out[shard] = Some(trip);
             }
@@ -420,13 +423,11 @@ impl Reactor {
         if trip.claim.abandon() {
             self.throttle(trip, shard);
         } else {
-            self.stats.lost.add(1);
             self.answer_all(trip, &errors::lost(shard));
         }
     }
 
     fn throttle(&mut self, trip: &Trip, shard: usize) {
-        self.stats.throttled.add(1);
         let depth = self.context.keep.depth(shard) + trip.recipients.len();
         let text = errors::throttled(shard, depth, self.stats.service());
         self.answer_all(trip, &text);

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use shardkeep_resp::{Decoder, Limits, Protocol};
 
+use super::backlog::Backlog;
 use super::held::{Held, Part};
 use super::stream::Stream;
 use crate::clients::Client;
@@ -48,8 +49,9 @@ pub(crate) struct Connection {
     /// It stands in the reactor's list of those with something to do.
     pub(crate) queued: bool,
     pub(crate) active_at: Instant,
-    /// When the last of its bytes arrived.
+    /// By when the last bytes that were read had arrived, as far as that is known.
     pub(crate) arrived_at: Instant,
+    pub(crate) backlog: Backlog,
     /// How long its commands may wait before they begin, if it has said so.
     pub(crate) patience: Option<Duration>,
     pub(crate) frame_since: Option<Instant>,
@@ -191,6 +193,7 @@ impl Connection {
             queued: false,
             active_at: now,
             arrived_at: now,
+            backlog: Backlog::default(),
             patience: None,
             frame_since: None,
             over_soft_since: None,

@@ -3,14 +3,18 @@
 //! 1. Each byte is decoded once: quoted inline arguments are unescaped in place. But a request that is an
 //!    array, and found no place in the log's queue, is decoded again where it stands.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use shardkeep::engine::fail_point;
 use shardkeep_resp::{Reply, Step};
 
 use super::Reactor;
 use super::connection::Life;
 use super::log::request_again;
 use super::round::{Answer, Command, From, Member};
+use crate::clock;
 use crate::command::{
-    Action, Args, CommandId, CommandSpec, ConnectionCommand, Flags, RouteKind, cursor_shard,
+    Action, Args, CommandId, CommandSpec, ConnectionCommand, Flags, Group, RouteKind, cursor_shard,
     resolve,
 };
 use crate::errors;
@@ -81,13 +85,21 @@ impl Reactor {
             rest: region.clone(),
         };
         self.round.members.push(member);
-        let stop = self.decode_all(
-            token,
-            from,
-            &mut buffer[..region.end],
-            region.start,
-            &mut spans,
-        );
+        let input = &mut buffer[..region.end];
+        let stop = catch_unwind(AssertUnwindSafe(|| {
+            fail_point::hit_at("reactor.decode", || &input[region.start..]);
+            self.decode_all(token, from, input, region.start, &mut spans)
+        }));
+        let stop = stop.unwrap_or_else(|_| {
+            self.stats.panics.add(1);
+            // What it has sent before is answered; then it is closed, and it alone.
+            Stop {
+                at: region.end,
+                more: false,
+                end: false,
+                hangup: true,
+            }
+        });
         self.round.spans = spans;
         match from {
             From::Arena => self.round.arena = buffer,
@@ -268,7 +280,7 @@ impl Reactor {
                 return self.save(stand, id);
             }
             self.stats.command(id).calls.add(1);
-            let flow = self.connection_command(stand.token, command, args);
+            let flow = self.connection_command_timed(stand.token, spec, command, args);
             self.answered(stand, Some(id), start);
             return flow;
         }
@@ -283,6 +295,30 @@ impl Reactor {
             return self.reject(stand, id, start, &text);
         }
         self.route(stand, id, spec, args)
+    }
+
+    /// As [`Reactor::connection_command`]; those that look at the whole server are noted where they are
+    /// slow, and where that is asked for all others, except those that carry a password.
+    fn connection_command_timed(
+        &mut self,
+        token: usize,
+        spec: &CommandSpec,
+        command: ConnectionCommand,
+        args: Args<'_>,
+    ) -> Flow {
+        let slow = &self.context.gauges.slow;
+        let is_timed =
+            spec.group == Group::Server || slow.times_all() && !spec.flags.contains(Flags::NO_AUTH);
+        let client = self.connections.get(token).and_then(Option::as_ref);
+        let Some(client) = client.filter(|_| is_timed).map(|one| one.client.id) else {
+            return self.connection_command(token, command, args);
+        };
+        let began = clock::now();
+        let flow = self.connection_command(token, command, args);
+        let took = clock::now().saturating_duration_since(began);
+        let slow = &self.context.gauges.slow;
+        slow.note(took, spec.name, args, client);
+        flow
     }
 
     fn route(
@@ -334,9 +370,8 @@ impl Reactor {
         hash: u64,
         shard: usize,
     ) -> Flow {
-        if let Some(text) = self.too_late(stand.token, shard) {
-            let start = self.round.replies.len();
-            return self.reject(stand, id, start, &text);
+        if self.is_too_late(stand.token) || self.away.is_stuck(shard) {
+            return self.throttle_one(stand, id, shard);
         }
         if self.log.is_on
             && id.spec().flags.contains(Flags::WRITE)
@@ -351,20 +386,34 @@ impl Reactor {
         Flow::Next
     }
 
-    /// Why a command is refused that has waited longer than its client wanted it to.
+    /// Whether what a client has sent has waited longer than it wanted it to.
     #[inline]
-    pub(super) fn too_late(&self, token: usize, shard: usize) -> Option<String> {
-        let connection = self.connections.get(token)?.as_ref()?;
-        let until = connection.begins_until()?;
-        (until < self.now).then(|| {
-            self.stats.throttled.add(1);
+    pub(super) fn is_too_late(&self, token: usize) -> bool {
+        let connection = self.connections.get(token).and_then(Option::as_ref);
+        connection
+            .and_then(|connection| connection.begins_until())
+            .is_some_and(|until| until < self.round_at)
+    }
+
+    /// Refuses a command that is too late, or whose shard was not to be had for a whole deadline and is not
+    /// back yet: everything behind it on its connection would wait with it for no better answer.
+    #[cold]
+    pub(super) fn throttle_one(&mut self, stand: Stand, id: CommandId, shard: usize) -> Flow {
+        self.stats.throttled.add(1);
+        self.stats.command(id).rejected.add(1);
+        let start = self.round.replies.len();
+        if !self.round.repeat_throttled(shard) {
             let depth = self.context.keep.depth(shard);
-            errors::throttled(shard, depth, self.stats.service())
-        })
+            let text = errors::throttled(shard, depth, self.stats.service());
+            errors::encode(&text, &mut self.round.replies);
+            self.round.note_throttled(shard, start);
+        }
+        self.answered(stand, None, start)
     }
 
     pub(super) fn reject(&mut self, stand: Stand, id: CommandId, start: usize, text: &str) -> Flow {
         self.stats.command(id).rejected.add(1);
+        self.stats.note_told(text.as_bytes());
         errors::encode(text, &mut self.round.replies);
         self.answered(stand, None, start)
     }

@@ -1,11 +1,12 @@
 //! Reading from one connection and handing the bytes to the decoder.
 
 use std::io;
+use std::time::{Duration, Instant};
 
 use super::Reactor;
 use super::connection::{Connection, Life};
 use super::round::From;
-use crate::{fault, limits};
+use crate::{clock, fault, limits};
 
 /// What a read brought.
 enum Read {
@@ -61,7 +62,11 @@ impl Reactor {
                     self.stats.input_bytes.add(n as u64);
                     if n > 0 {
                         connection.active_at = self.now;
-                        connection.arrived_at = self.now;
+                        connection.arrived_at = connection.backlog.read(n, self.round_at);
+                    }
+                    if n == limits::READ_BYTES {
+                        let deadline = self.context.live.deadline();
+                        watch_queue(connection, self.round_at, deadline);
                     }
                 }
                 Read::End => ended = true,
@@ -92,7 +97,7 @@ impl Reactor {
             connection.pending = pending;
             if got > 0 {
                 connection.active_at = self.now;
-                connection.arrived_at = self.now;
+                connection.arrived_at = connection.backlog.read(got, self.round_at);
             }
             self.stats.input_bytes.add(got as u64);
         }
@@ -131,6 +136,18 @@ impl Reactor {
         connection.readable = true;
         self.sweep_soon();
         self.queue(token);
+    }
+}
+
+/// After a full read: how much waits behind it, and whether that has become too much.
+fn watch_queue(connection: &mut Connection, now: Instant, deadline: Duration) {
+    connection
+        .backlog
+        .note_waiting(connection.stream.waiting(), clock::now());
+    let deadline = connection.patience.unwrap_or(deadline).min(deadline);
+    let age = now.saturating_duration_since(connection.arrived_at);
+    if connection.backlog.grows_too_old(age, deadline) {
+        connection.stream.keep_a_short_queue();
     }
 }
 

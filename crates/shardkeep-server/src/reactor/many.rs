@@ -66,9 +66,10 @@ impl Reactor {
         let (protocol, generation) = (connection.protocol, connection.generation);
         let client = connection.client.id;
         let until = connection.begins_until();
-        if let Some(text) = self.too_late(stand.token, shards[0]) {
-            let start = self.round.replies.len();
-            return self.reject(stand, id, start, &text);
+        let is_late = self.is_too_late(stand.token);
+        let stuck = shards.iter().find(|&&shard| self.away.is_stuck(shard));
+        if let Some(&shard) = stuck.or(shards.first().filter(|_| is_late)) {
+            return self.throttle_one(stand, id, shard);
         }
         let writes = self.log.is_on && spec.flags.contains(Flags::WRITE);
         if writes && let Some(flow) = self.take_place(stand, id, None) {
@@ -138,8 +139,10 @@ impl Reactor {
                 Ok(mut loans) => {
                     let mut places = work.places.take();
                     let reserved = deposit(&self.context.keep, places.as_mut(), &mut loans);
-                    let ran = catch_unwind(AssertUnwindSafe(|| work.run_on(&mut loans)));
-                    drop(loans);
+                    let ran = catch_unwind(AssertUnwindSafe(|| {
+                        let mut loans = loans;
+                        work.run_on(&mut loans);
+                    }));
                     leave(reserved);
                     if ran.is_ok() {
                         let needs = std::mem::take(&mut work.needs);
@@ -149,8 +152,9 @@ impl Reactor {
                         self.round.members[member].reply_bytes += end - start;
                         self.round.commands[index].reply = Answer::Here { start, end };
                     } else {
-                        self.stats.lost.add(1);
-                        self.round.answer(index, &errors::lost(work.shards[0]));
+                        let text = errors::lost(work.shards[0]);
+                        self.stats.note_told(text.as_bytes());
+                        self.round.answer(index, &text);
                     }
                 }
                 Err(Refused::Busy { .. }) => {
@@ -170,10 +174,9 @@ impl Reactor {
                     );
                 }
                 Err(refused) => {
-                    self.round.answer(
-                        index,
-                        &errors::text(&Error::Refused(refused), self.stats.service()),
-                    );
+                    let text = errors::text(&Error::Refused(refused), self.stats.service());
+                    self.stats.note_told(text.as_bytes());
+                    self.round.answer(index, &text);
                 }
             }
         }
@@ -195,22 +198,23 @@ impl Reactor {
         let reserved = deposit(&self.context.keep, places, &mut loans);
         let routes = &self.context.routes;
         let replies = &mut self.round.replies;
-        let ran = catch_unwind(AssertUnwindSafe(|| {
-            LoanSet {
+        // The shards go back in here: what was done is queued then.
+        let ran = catch_unwind(AssertUnwindSafe(move || {
+            let mut set = LoanSet {
                 loans: &mut loans,
                 routes,
                 first,
                 last,
                 client,
-            }
-            .run(spec, args, protocol, wall, replies)
+            };
+            set.run(spec, args, protocol, wall, replies)
         }));
-        drop(loans);
         leave(reserved);
         ran.unwrap_or_else(|_| {
             self.round.replies.truncate(start);
-            self.stats.lost.add(1);
-            errors::encode(&errors::lost(first), &mut self.round.replies);
+            let text = errors::lost(first);
+            self.stats.note_told(text.as_bytes());
+            errors::encode(&text, &mut self.round.replies);
             Needs::Nothing
         })
     }

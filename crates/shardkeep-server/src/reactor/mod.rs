@@ -16,6 +16,7 @@
 
 mod accept;
 mod away;
+mod backlog;
 mod connection;
 mod decode;
 mod deliver;
@@ -41,7 +42,7 @@ use shardkeep::engine::fail_point;
 use shardkeep::engine::watch::Pulse;
 use shardkeep::table::UnixMillis;
 
-pub(crate) use accept::{Acceptor, Door, Listener};
+pub(crate) use accept::{Acceptor, Door, Listener, is_passing};
 use away::{Away, Recipient};
 pub(crate) use connection::Connection;
 use connection::Life;
@@ -92,6 +93,8 @@ pub(crate) struct Reactor {
     /// Who waits for a snapshot.
     saving: Option<Recipient>,
     pub(crate) now: Instant,
+    /// When this round began; `now` is when the sockets were looked at.
+    pub(crate) round_at: Instant,
     pub(crate) wall: UnixMillis,
     pub(crate) sweep_at: Option<Instant>,
     pub(crate) drain_until: Option<Instant>,
@@ -135,6 +138,7 @@ impl Reactor {
             log,
             saving: None,
             now: clock::now(),
+            round_at: clock::now(),
             wall: clock::unix_millis(),
             sweep_at: None,
             drain_until: None,
@@ -240,10 +244,12 @@ impl Reactor {
 
     /// A panic in here, outside of a shard, costs the connections of the round and nothing else.
     fn work_in_rounds(&mut self) {
-        for _ in 0..limits::ROUNDS_MAX {
+        for at in 0..limits::ROUNDS_MAX {
             if self.ready.is_empty() {
                 return;
             }
+            // One round alone is begun as soon as the sockets were looked at.
+            self.round_at = if at == 0 { self.now } else { clock::now() };
             if catch_unwind(AssertUnwindSafe(|| self.round())).is_err() {
                 self.recover();
             }

@@ -116,6 +116,8 @@ pub(crate) struct Round {
     pub(crate) sharded: usize,
     pub(crate) held: Vec<Held>,
     pub(crate) placed: Placed,
+    /// Where the replies refuse a command, by shard, as far as any does.
+    throttled: Vec<std::ops::Range<usize>>,
     /// What the replies need, by command, as far as any does.
     pub(crate) needs: Vec<Needs>,
 }
@@ -153,6 +155,7 @@ impl Round {
             sharded: 0,
             held: Vec::new(),
             placed: Placed::new(shards),
+            throttled: Vec::new(),
             needs: Vec::new(),
         }
     }
@@ -177,7 +180,25 @@ impl Round {
                 .any(|needs| *needs != Needs::Nothing)
     }
 
+    /// Answers as another command of this round for `shard` was refused; a refusal then costs no more than
+    /// to copy it. `false` if none was.
+    pub(crate) fn repeat_throttled(&mut self, shard: usize) -> bool {
+        let told = self.throttled.get(shard).cloned().unwrap_or(0..0);
+        let is_told = !told.is_empty();
+        self.replies.extend_from_within(told);
+        is_told
+    }
+
+    /// The reply from `start` on refuses a command for `shard`.
+    pub(crate) fn note_throttled(&mut self, shard: usize, start: usize) {
+        if self.throttled.len() <= shard {
+            self.throttled.resize(shard + 1, 0..0);
+        }
+        self.throttled[shard] = start..self.replies.len();
+    }
+
     pub(crate) fn clear(&mut self) {
+        self.throttled.clear();
         self.arena_used = 0;
         self.spans.clear();
         self.commands.clear();

@@ -8,7 +8,10 @@ use std::time::Duration;
 use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
+use rustix::io::ioctl_fionread;
 use socket2::{SockRef, TcpKeepalive};
+
+use super::backlog::SHORT_QUEUE_BYTES;
 
 /// A silent peer is asked after this long, and then every [`KEEPALIVE_INTERVAL`].
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(crate::limits::KEEPALIVE_SECONDS);
@@ -79,6 +82,27 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.write(bytes),
             Self::Unix(stream) => stream.write(bytes),
+        }
+    }
+
+    /// Bytes that wait to be read.
+    pub(crate) fn waiting(&self) -> u64 {
+        // One that is broken says so when it is read.
+        match self {
+            Self::Tcp(stream) => ioctl_fionread(stream).unwrap_or(0),
+            Self::Unix(stream) => ioctl_fionread(stream).unwrap_or(0),
+        }
+    }
+
+    /// Lets no more than [`SHORT_QUEUE_BYTES`] wait from now on. What a Unix socket holds is the client's
+    /// business.
+    pub(crate) fn keep_a_short_queue(&self) {
+        match self {
+            // Without it more waits than is good: nothing that could not go on.
+            Self::Tcp(stream) => {
+                drop(SockRef::from(stream).set_recv_buffer_size(SHORT_QUEUE_BYTES));
+            }
+            Self::Unix(_) => {}
         }
     }
 

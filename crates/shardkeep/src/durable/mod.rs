@@ -17,6 +17,7 @@ mod options;
 mod recover;
 mod remake;
 mod replay;
+mod resting;
 mod schedule;
 mod snapshot;
 
