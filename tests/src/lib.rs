@@ -13,6 +13,8 @@ pub mod differential;
 pub mod disk;
 pub mod harness;
 pub mod killing;
+pub mod others;
+pub mod planting;
 pub mod random;
 pub mod standalone;
 pub mod writers;

@@ -56,10 +56,10 @@ impl<W> Batch<W> {
         self.writes.is_empty()
     }
 
-    /// Takes the writes out, oldest first, into `into`; the batch is closed.
-    pub(crate) fn take(&mut self, into: &mut Vec<W>) {
+    /// Takes the writes out, oldest first, into `into`; the batch is closed. Says when it was opened.
+    pub(crate) fn take(&mut self, into: &mut Vec<W>) -> Option<Instant> {
         into.append(&mut self.writes);
-        self.opened_at = None;
+        self.opened_at.take()
     }
 }
 
@@ -100,7 +100,7 @@ mod tests {
         batch.push(1, at(0));
         batch.push(2, at(1));
         let mut taken = vec![];
-        batch.take(&mut taken);
+        assert_eq!(batch.take(&mut taken), Some(at(0)));
         assert_eq!(taken, [1, 2]);
         assert!(batch.is_empty() && !batch.is_due(at(9_000_000)));
     }

@@ -7,7 +7,8 @@
 //! 2. It never holds a shard.
 //! 3. What is due is read off the log at every tick, whoever has written or found out last; it is rung
 //!    for each change of that.
-//! 4. A panic of its own fails the log, and does not end it.
+//! 4. After a panic of its own it begins nothing any more: it fails the log, refuses duties, and puts the
+//!    journal away when the keep closes. So a panic that comes again and again comes once.
 //! 5. Where syncs run aside it alone begins them, and goes on writing until they end.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -82,13 +83,16 @@ impl<S: State> Committer<S> {
         loop {
             log.doorbell.answer();
             log.pulse.work();
-            let tick = catch_unwind(AssertUnwindSafe(|| {
-                fail_point::hit("committer.tick");
-                match log.is_closing() {
-                    true => self.plan.finish(log),
-                    false => self.plan.tick(log),
-                }
-            }));
+            let tick = match self.plan.broken {
+                true => Ok(self.plan.stand_down(log)),
+                false => catch_unwind(AssertUnwindSafe(|| {
+                    fail_point::hit("committer.tick");
+                    match log.is_closing() {
+                        true => self.plan.finish(log),
+                        false => self.plan.tick(log),
+                    }
+                })),
+            };
             log.pulse.rest();
             match tick {
                 #[expect(
@@ -123,7 +127,7 @@ impl<J: Journal> Plan<J> {
         self.duty = self.duty.take().or_else(|| log.duties.try_recv());
         let wanted = log.wants_sync() || self.duty.is_some() || is_due(self.sync_at);
         let sync = wanted && !log.aside.is_under_way();
-        if !sync && !log.aside.has_ended() && !self.broken && !is_due(self.retry_at) {
+        if !sync && !log.aside.has_ended() && !is_due(self.retry_at) {
             if !log.has_queued() {
                 return Tick::Done;
             }
@@ -134,9 +138,6 @@ impl<J: Journal> Plan<J> {
         let Some(mut holding) = log.borrow_or_ask() else {
             return Tick::Away;
         };
-        if std::mem::take(&mut self.broken) {
-            holding.fail("the committer panicked".to_owned());
-        }
         // If another was wanted, and not begun because of this one: whoever has run it rings once more.
         holding.end_sync();
         self.gathered = false;
@@ -196,6 +197,34 @@ impl<J: Journal> Plan<J> {
         };
     }
 
+    /// What is left to do after a tick has panicked: nothing of it comes by there again.
+    fn stand_down(&mut self, log: &Log<J>) -> Tick {
+        (self.sync_at, self.retry_at) = (None, None);
+        if log.condition() != Condition::Failed {
+            let Some(mut holding) = log.borrow_or_ask() else {
+                return Tick::Away;
+            };
+            holding.fail("the committer panicked".to_owned());
+        }
+        if let Some(duty) = self.duty.take() {
+            // It may be what has panicked.
+            let settle = AssertUnwindSafe(|| duty.settle(Some(Refused::LogFailed)));
+            drop(catch_unwind(settle));
+        }
+        drop(catch_unwind(AssertUnwindSafe(|| log.refuse_duties())));
+        if !log.is_closing() {
+            return Tick::Done;
+        }
+        if log.aside.is_under_way() {
+            return Tick::Away;
+        }
+        let Some(holding) = log.borrow_or_ask() else {
+            return Tick::Away;
+        };
+        holding.put_away();
+        Tick::Closed
+    }
+
     /// The last commit.
     fn finish(&mut self, log: &Log<J>) -> Tick {
         // Whoever syncs rings when that has ended.
@@ -229,10 +258,13 @@ fn gather<J: Journal>(log: &Log<J>) {
     if window.is_zero() || log.durability.sync == SyncMode::Always && log.is_alone() {
         return;
     }
+    let began = clock::now();
     // Ends with the window, or before it when enough has gathered, or the keep closes.
     #[expect(
         clippy::disallowed_methods,
         reason = "blocking point B10: enough has gathered, or the window"
     )]
-    log.gathering.wait_until(Some(clock::now() + window));
+    log.gathering.wait_until(Some(began + window));
+    let took = clock::now().saturating_duration_since(began);
+    log.counters.windows.note_time(took);
 }

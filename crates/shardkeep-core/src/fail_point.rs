@@ -1,23 +1,37 @@
-//! Named places where a test makes the real code panic or stand still.
+//! Named places where a test makes the real code panic, stand still, or be refused what it asks for.
 //!
 //! In builds without debug assertions (release builds) there are none: [`hit`] is empty, and nothing
-//! can be planted.
+//! can be planted. `tests/README.md` has a table of all places; a test holds it against the code.
 //!
-//! 1. Without a plan a place costs one relaxed load, in debug builds alone.
+//! 1. Without a plan a place costs one load, in debug builds alone.
+//! 2. A place stands where a panic has an answer: nothing is held that unwinding would not give back
+//!    or report lost.
 
 #[cfg(not(debug_assertions))]
 mod planned {
+    use std::io;
+
     /// Nothing.
     #[inline(always)]
     pub fn hit(_: &str) {}
 
     /// Nothing.
     #[inline(always)]
-    pub fn hit_at(_: &str, _: &[u8]) {}
+    pub fn hit_at<K: AsRef<[u8]>>(_: &str, _: impl FnOnce() -> K) {}
+
+    /// Nothing.
+    ///
+    /// # Errors
+    /// None.
+    #[inline(always)]
+    pub fn refused_at<K: AsRef<[u8]>>(_: &str, _: impl FnOnce() -> K) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 #[cfg(debug_assertions)]
 mod planned {
+    use std::io;
     use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
     use std::time::Duration;
 
@@ -33,6 +47,8 @@ mod planned {
         Panic,
         /// It stands still for so long.
         Stall(Duration),
+        /// The system gives it nothing, where it asks for something.
+        Refuse,
     }
 
     struct Planted {
@@ -57,7 +73,8 @@ mod planned {
         LEFT.fetch_add(1, SeqCst);
     }
 
-    /// Plants what `text` says: `place[@key]=panic|stall:MILLIS[*TIMES]`, several with commas between.
+    /// Plants what `text` says: `place[@key]=panic|stall:MILLIS|refuse[*TIMES]`, several with commas
+    /// between. `clear` forgets all that was planted and has not happened.
     ///
     /// # Errors
     /// The part that was not understood.
@@ -69,11 +86,18 @@ mod planned {
     }
 
     fn plant_one(part: &str) -> Option<()> {
-        let (place, what) = part.split_once('=')?;
+        if part == "clear" {
+            let mut plans = PLANS.lock();
+            LEFT.fetch_sub(plans.len(), SeqCst);
+            plans.clear();
+            return Some(());
+        }
+        let (place, what) = part.rsplit_once('=')?;
         let (place, key) = place.split_once('@').unwrap_or((place, ""));
         let (what, times) = what.split_once('*').unwrap_or((what, "1"));
         let plan = match what.split_once(':') {
             None if what == "panic" => Plan::Panic,
+            None if what == "refuse" => Plan::Refuse,
             Some(("stall", millis)) => Plan::Stall(Duration::from_millis(millis.parse().ok()?)),
             None | Some(_) => return None,
         };
@@ -83,16 +107,16 @@ mod planned {
 
     /// A place that a test may have plans for.
     pub fn hit(place: &str) {
-        hit_at(place, b"");
+        hit_at(place, || b"");
     }
 
-    /// As [`hit`], at a key.
-    pub fn hit_at(place: &str, key: &[u8]) {
+    /// As [`hit`], at a key, which is asked for only where something is planted.
+    pub fn hit_at<K: AsRef<[u8]>>(place: &str, key: impl FnOnce() -> K) {
         if LEFT.load(SeqCst) == 0 {
             return;
         }
-        match take(place, key) {
-            None => {}
+        match take(place, key().as_ref(), |plan| plan != Plan::Refuse) {
+            None | Some(Plan::Refuse) => {}
             Some(Plan::Panic) => panic!("planned at {place}"),
             Some(Plan::Stall(time)) => {
                 // Nobody cancels it.
@@ -105,18 +129,32 @@ mod planned {
         }
     }
 
-    fn take(place: &str, key: &[u8]) -> Option<Plan> {
+    /// A place that asks the system for something, at a key.
+    ///
+    /// # Errors
+    /// That it is planned to get nothing.
+    pub fn refused_at<K: AsRef<[u8]>>(place: &str, key: impl FnOnce() -> K) -> io::Result<()> {
+        if LEFT.load(SeqCst) > 0
+            && take(place, key().as_ref(), |plan| plan == Plan::Refuse).is_some()
+        {
+            let why = format!("planned at {place}");
+            return Err(io::Error::new(io::ErrorKind::WouldBlock, why));
+        }
+        Ok(())
+    }
+
+    fn take(place: &str, key: &[u8], is_wanted: impl Fn(Plan) -> bool) -> Option<Plan> {
         let mut plans = PLANS.lock();
         let at = plans.iter().position(|planted| {
             let in_key =
                 planted.key.is_empty() || key.windows(planted.key.len()).any(|w| w == planted.key);
-            planted.place == place && in_key
+            planted.place == place && in_key && is_wanted(planted.plan)
         })?;
         let planted = &mut plans[at];
         let plan = planted.plan;
         planted.times = planted.times.saturating_sub(1);
         if planted.times == 0 {
-            plans.swap_remove(at);
+            plans.remove(at);
             LEFT.fetch_sub(1, SeqCst);
         }
         Some(plan)

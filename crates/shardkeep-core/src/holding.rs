@@ -15,6 +15,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use crate::clock;
 use crate::duty::Duty;
 use crate::error::Refused;
+use crate::fail_point;
 use crate::fault::{Fault, is_planted};
 use crate::journal::{Journal, JournalError};
 use crate::limits;
@@ -27,6 +28,8 @@ pub(crate) struct Shelf<J> {
     unwritten_places: usize,
     /// Something was appended and is not written.
     unwritten: bool,
+    /// Batches among it.
+    unwritten_batches: u64,
     appended: Newest,
     written: Newest,
     /// What a sync covers that runs aside.
@@ -80,6 +83,7 @@ impl<J: Journal> Shelf<J> {
             journal,
             unwritten_places: 0,
             unwritten: false,
+            unwritten_batches: 0,
             appended: Newest::new(shards),
             written: Newest::new(shards),
             covered: Newest::new(shards),
@@ -89,6 +93,7 @@ impl<J: Journal> Shelf<J> {
 
     fn take_in(&mut self, entry: &Entry) {
         self.unwritten = true;
+        self.unwritten_batches += 1;
         self.unwritten_places += entry.places;
         self.journal.append(&entry.record);
         match &entry.marks {
@@ -156,7 +161,9 @@ impl<'l, J: Journal> Holding<'l, J> {
     }
 
     fn commit_queue(&mut self, extent: Extent) -> Result<(), JournalError> {
+        fail_point::hit("log.append");
         self.append_queue();
+        fail_point::hit("log.appended");
         if is_planted(Fault::LogFlagClearedLate) {
             self.log.desk.clear_mail();
         }
@@ -201,7 +208,8 @@ impl<'l, J: Journal> Holding<'l, J> {
         }
         shelf.journal.write()?;
         let places = shelf.all_written();
-        log.counters.writes.add(1);
+        log.counters
+            .written(std::mem::take(&mut shelf.unwritten_batches));
         // Before anybody is released: whoever is may write again.
         log.has_space();
         log.give_places(places);
@@ -281,6 +289,7 @@ impl<'l, J: Journal> Holding<'l, J> {
         if is_planted(Fault::ReleasedBeforeSync) {
             log.raise(shelf.written.of_shard.iter().copied().enumerate());
         }
+        fail_point::hit("log.sync");
         // Even where there was no space: what was written may be lost.
         let proof = (shelf.journal.sync())
             .map_err(|error| JournalError::Failed(format!("the sync failed: {error}")));
@@ -289,10 +298,12 @@ impl<'l, J: Journal> Holding<'l, J> {
             return Ok(());
         }
         let proof = proof?;
+        fail_point::hit("log.synced");
         log.counters
             .synced(clock::now().saturating_duration_since(began));
         log.note_behind(false);
         log.release(&proof, shelf.written.drain());
+        fail_point::hit("log.released");
         Ok(())
     }
 

@@ -9,10 +9,13 @@
 //!    would make each call wait for the cache misses of the one before.
 //! 3. What unwinding needs to know stays in registers until something unwinds.
 
+use crate::borrowing::check_queued;
 use crate::config::Handover;
+use crate::fail_point;
 use crate::keep::Keep;
 use crate::loan::{Loan, Shard};
-use crate::shared::{Shared, Spot, check_queued};
+use crate::shared::Shared;
+use crate::spot::Spot;
 use crate::work::State;
 
 /// A shard in hand in passing. Dropped by unwinding alone: then a shard that was only looked at goes
@@ -223,6 +226,7 @@ impl<S: State> Hand<'_, S> {
         };
         self.ops -= visit.ops(*at);
         let (shared, index) = (loan.home(), loan.index());
+        fail_point::hit_at("shard.borrowed", || shared.place_name(index));
         visit.run(*at, loan);
         if loan.is_changing() {
             // `run` has caught a panic of its own change: the drop reports the shard lost.
@@ -231,8 +235,10 @@ impl<S: State> Hand<'_, S> {
         }
         if let Some(mut shard) = loan.shard.take() {
             let spot = shared.spot(index);
-            if shard.place {
-                shared.settle_place(index, &mut shard);
+            if shard.place
+                && let Err(panic) = shared.settle_place(index, &mut shard)
+            {
+                return shared.unsettled(index, shard, panic);
             }
             check_queued(&mut shard);
             shared.see_to_tending(index, &mut shard);

@@ -13,25 +13,29 @@
 //!
 //! ```text
 //! facade      idle reserve            borrowing in passing; places for writes, waiting for a sync
-//!             keep                    opens, borrows, mails, drains, joins
+//!             keep opening closing    borrows, mails; opens; drains, joins
 //! threads     owner remaking          the doorbell loop: long service, tending, rebuilding
 //!             supervisor fail_fast    children started again, or stopped; groups that fail together
 //!             committer syncer        commits when nobody else does; syncs beside the writers
-//! hand-over   shared service acquire  posting and borrowing; serving mail; several shards at once
+//! hand-over   shared borrowing        what all share; a shard off its desk, and back
+//!             posting sending         mailing a work; transactions, to an owner
+//!             service acquire         serving mail; several shards at once
 //!             lost place              a lost shard and its mail; places while they are used
-//!             desk mailbox loan mail port doorbell ticket work
+//!             desk spot mailbox loan mail port doorbell ticket work
 //!             durable duty            waiting for a sync; what is done with the journal in hand
 //!             log holding awaiting    the log, lent; who waits for a sync
 //!             aside                   a sync that runs beside the writers
 //!             semaphore               so many at a time
+//!             threads                 the threads of a keep, joined by a deadline
 //!             door                    admission, and waiting for a place
+//!             event                   what a keep says to whoever opened it
 //! pure        batch group             what waits and when it is due; a batch by shard
 //!             restart child           whether what failed is started again, and when
 //!             watch                   who makes no progress
 //!             token_bucket            how much may go now, at a rate
 //!             journal unsynced        effects, and which of them are not durable
 //! vocabulary  limits config error clock deadline cancel stats log_stats
-//!             panicked fail_point
+//!             histogram panicked fail_point
 //! ```
 //!
 //! Invariants:
@@ -81,9 +85,11 @@ mod acquire;
 mod aside;
 mod awaiting;
 mod batch;
+mod borrowing;
 mod cancel;
 mod child;
 pub mod clock;
+mod closing;
 mod committer;
 mod config;
 mod deadline;
@@ -93,6 +99,7 @@ mod doorbell;
 mod durable;
 mod duty;
 mod error;
+mod event;
 pub mod fail_fast;
 #[doc(hidden)]
 pub mod fail_point;
@@ -102,6 +109,7 @@ pub mod fail_point;
 )]
 mod fault;
 pub mod group;
+pub mod histogram;
 mod holding;
 mod idle;
 mod journal;
@@ -113,20 +121,25 @@ mod log_stats;
 mod lost;
 mod mail;
 mod mailbox;
+mod opening;
 mod owner;
 mod panicked;
 mod place;
 mod port;
+mod posting;
 mod remaking;
 mod reserve;
 pub mod restart;
 pub mod semaphore;
+mod sending;
 mod service;
 mod shared;
+mod spot;
 mod stats;
 pub mod supervisor;
 mod sync;
 mod syncer;
+mod threads;
 mod ticket;
 pub mod token_bucket;
 mod unsynced;
@@ -134,20 +147,22 @@ pub mod watch;
 mod work;
 
 pub use cancel::CancelToken;
+pub use closing::CloseReport;
 pub use config::{Config, Durability, Handover, Overload, SyncMode};
 pub use deadline::{Call, Deadline};
 pub use duty::JournalDesk;
 pub use error::{Error, Lost, OpenError, Refused};
+pub use event::Event;
 #[cfg(any(shuttle, loom))]
 pub use fault::{Fault, plant};
 pub use idle::Visit;
 pub use journal::{DetachedSync, Effects, Journal, JournalError, NoJournal};
-pub use keep::{Borrowed, CloseReport, Keep};
+pub use keep::{Borrowed, Keep};
 pub use loan::{Loan, Loans};
 pub use log::LogEvent;
-pub use log_stats::LogStats;
+pub use log_stats::{LogDistributions, LogStats};
 pub use place::{Places, Reservation};
-pub use shared::{Event, Shared};
+pub use shared::Shared;
 pub use stats::{RefusedStats, ShardStats};
 pub use sync::Wake;
 pub use ticket::Ticket;

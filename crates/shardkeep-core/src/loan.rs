@@ -7,11 +7,15 @@
 //! 3. The holder of a loan does not block (transactions wait for *higher* shards, by a deadline).
 
 use std::ops::Deref;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
 use crate::batch::Batch;
+use crate::fail_point;
 use crate::fault::{Fault, is_planted};
+use crate::log::Log;
 use crate::mail::Posted;
+use crate::place::Panic;
 use crate::shared::Shared;
 use crate::work::State;
 
@@ -242,8 +246,12 @@ impl<S: State> Loans<S> {
             let (shared, index) = (Arc::clone(&loan.shared), loan.index);
             let shard = loan.shard_mut();
             // What was done to it alone before is a batch of its own.
-            if shard.place {
-                shared.settle_place(index, shard);
+            if shard.place
+                && let Err(panic) = shared.settle_place(index, shard)
+            {
+                // Not used again.
+                loan.begin_change();
+                resume_unwind(panic);
             }
             shared.begin_gathering(index, shard);
         }
@@ -251,21 +259,35 @@ impl<S: State> Loans<S> {
 
     /// Queues what was done to all of them. If a change did not end, nothing of it is kept, and what
     /// the transaction has changed is lost with it: a map that the log knows nothing of must not be
-    /// used.
-    fn settle_place(&mut self) {
+    /// used. So it is after a panic in here, which is then to go on.
+    fn settle_place(&mut self) -> Result<(), Panic> {
         let Some(log) = self.loans.first().and_then(|loan| loan.shared.log.clone()) else {
-            return;
+            return Ok(());
         };
         if self.loans.iter().any(Loan::is_changing) {
             self.loans.iter_mut().for_each(Loan::abandon_effects);
-            return log.give_places(1);
+            log.give_places(1);
+            return Ok(());
         }
+        let queued = catch_unwind(AssertUnwindSafe(|| self.queue(&log)));
+        queued.inspect_err(|_| self.loans.iter_mut().for_each(Loan::begin_change))
+    }
+
+    fn queue(&mut self, log: &Log<S::Journal>) {
+        let first = self.loans.first();
+        let name = first.map(|loan| (Arc::clone(&loan.shared), loan.index));
+        let name = || {
+            name.as_ref()
+                .map(|(shared, index)| shared.place_name(*index))
+        };
+        fail_point::hit_at("log.queue", || name().unwrap_or_default());
         let effects = self.loans.iter_mut().filter_map(|loan| {
             let index = loan.index;
             let effects = loan.shard.as_mut()?.state.effects()?;
             effects.is_dirty().then_some((index, effects))
         });
         log.queue_transaction(effects);
+        fail_point::hit_at("log.queued", || name().unwrap_or_default());
     }
 
     /// How many they are.
@@ -310,9 +332,10 @@ impl<S: State> Drop for Loans<S> {
     /// Returns all of them before serving mail for any: nobody waits for one shard while this thread
     /// serves another.
     fn drop(&mut self) {
-        if std::mem::take(&mut self.place) {
-            self.settle_place();
-        }
+        let settled = match std::mem::take(&mut self.place) {
+            true => self.settle_place(),
+            false => Ok(()),
+        };
         for loan in &mut self.loans {
             let Some(shard) = loan.shard.take() else {
                 continue;
@@ -326,6 +349,11 @@ impl<S: State> Drop for Loans<S> {
         for loan in self.loans.drain(..) {
             // A lost shard's flag is its owner's business; looking at it does no harm.
             loan.shared.look_again(loan.index);
+        }
+        if let Err(panic) = settled
+            && !std::thread::panicking()
+        {
+            resume_unwind(panic);
         }
     }
 }

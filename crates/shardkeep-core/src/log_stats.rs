@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::histogram::{Distribution, Histogram};
 use crate::stats::EventCount;
 
 #[derive(Default)]
@@ -9,9 +10,12 @@ pub(crate) struct LogCounters {
     batches: EventCount,
     bytes_queued: EventCount,
     bytes_appended: EventCount,
-    pub(crate) writes: EventCount,
-    syncs: EventCount,
-    sync_us: EventCount,
+    writes: EventCount,
+    /// These are written by the journal's holder alone.
+    syncs: Histogram,
+    commits: Histogram,
+    /// By the committer alone.
+    pub(crate) windows: Histogram,
     sync_us_max: EventCount,
     pub(crate) refused: EventCount,
 }
@@ -28,9 +32,22 @@ impl LogCounters {
 
     pub(crate) fn synced(&self, took: Duration) {
         let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        self.syncs.add(1);
-        self.sync_us.add(us);
+        self.syncs.note_time(took);
         self.sync_us_max.at_least(us);
+    }
+
+    /// So many batches were written at once.
+    pub(crate) fn written(&self, batches: u64) {
+        self.writes.add(1);
+        self.commits.note(batches);
+    }
+
+    pub(crate) fn distributions(&self) -> LogDistributions {
+        LogDistributions {
+            commits: self.commits.read(),
+            windows: self.windows.read(),
+            syncs: self.syncs.read(),
+        }
     }
 
     pub(crate) fn snapshot(&self, places_taken: usize) -> LogStats {
@@ -43,12 +60,25 @@ impl LogCounters {
                 .get()
                 .saturating_sub(self.bytes_appended.get()),
             writes: self.writes.get(),
-            syncs: self.syncs.get(),
-            sync_time: Duration::from_micros(self.sync_us.get()),
+            syncs: self.syncs.read().count(),
+            sync_time: Duration::from_micros(self.syncs.read().sum()),
             sync_time_max: Duration::from_micros(self.sync_us_max.get()),
             refused: self.refused.get(),
         }
     }
+}
+
+/// How the work of the log was distributed since the keep was opened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LogDistributions {
+    /// How many batches each commit wrote out.
+    pub commits: Distribution,
+    /// For how long each of the committer's windows was open, in microseconds: the longest that a write of
+    /// its commit waited for company.
+    pub windows: Distribution,
+    /// How long syncs took, in microseconds.
+    pub syncs: Distribution,
 }
 
 /// What the log has seen since the keep was opened. Fields may be a moment apart.

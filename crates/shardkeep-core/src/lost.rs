@@ -13,12 +13,13 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use crate::deadline::Deadline;
 use crate::error::{Lost, Refused};
+use crate::event::Event;
 use crate::limits;
 use crate::loan::Shard;
 use crate::mail::Mail;
 use crate::port::Port;
 use crate::service::settle;
-use crate::shared::{Event, Shared};
+use crate::shared::Shared;
 use crate::work::{Outcome, State};
 
 impl<S: State> Shared<S> {
@@ -47,7 +48,8 @@ impl<S: State> Shared<S> {
         if let Some(effects) = shard.state.effects() {
             effects.cut_back();
         }
-        self.settle_place(index, shard);
+        // Lost either way.
+        drop(self.settle_place(index, shard));
     }
 
     /// What was lost after the owner had ended is not made again.
@@ -67,7 +69,12 @@ impl<S: State> Shared<S> {
         counters.works_lost.add(gathered.len() as u64);
         for posted in gathered {
             // Claimed, and gone with the map they were to be written to.
-            settle(posted, Outcome::Lost(Lost::ShardLost { shard: index }));
+            settle(
+                self,
+                index,
+                posted,
+                Outcome::Lost(Lost::ShardLost { shard: index }),
+            );
         }
         // Dropping a half-changed map may panic again.
         drop(catch_unwind(AssertUnwindSafe(|| drop(shard))));
@@ -124,7 +131,7 @@ impl<S: State> Shared<S> {
             };
             beside.counters.refused(&why);
             match mail {
-                Mail::Work(posted) => settle(posted, Outcome::Refused(why.clone())),
+                Mail::Work(posted) => settle(self, index, posted, Outcome::Refused(why.clone())),
                 Mail::HandMe(request) => request.refuse(why.clone()),
             }
         }

@@ -1,13 +1,14 @@
 //! What lies in a mailbox: a work, or the request for the map itself.
 //!
-//! 1. Mail that is dropped anywhere settles what it carries as *refused*, so nobody waits for it.
+//! 1. Mail that is dropped anywhere settles what it carries, so nobody waits for it: as *refused*, or as
+//!    *lost* if it had begun.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
 use crate::deadline::Deadline;
-use crate::error::{Error, Refused};
+use crate::error::{Error, Lost, Refused};
 use crate::loan::Loan;
 use crate::place::Place;
 use crate::ticket::Ticket;
@@ -24,6 +25,8 @@ pub(crate) struct Posted<S: State> {
     /// In the log's queue, for what the work will write.
     place: Option<Place<S::Journal>>,
     pub(crate) posted_at: Instant,
+    /// The shard on which it has begun.
+    begun_on: Option<usize>,
 }
 
 impl<S: State> Posted<S> {
@@ -32,6 +35,7 @@ impl<S: State> Posted<S> {
             work: Some(work),
             place,
             posted_at,
+            begun_on: None,
         }
     }
 
@@ -54,6 +58,7 @@ impl<S: State> Posted<S> {
             return Err(Refused::DeadlinePassed { shard, depth });
         }
         if work.begin() {
+            self.begun_on = Some(shard);
             Ok(())
         } else {
             Err(Refused::Cancelled)
@@ -89,9 +94,11 @@ impl<S: State> Drop for Posted<S> {
         if let Some(work) = self.work.take() {
             // Dropped with a queue that nobody empties any more: a panic in here would end whoever
             // drops it.
-            drop(catch_unwind(AssertUnwindSafe(|| {
-                work.settle(Outcome::Refused(Refused::Closed));
-            })));
+            let outcome = match self.begun_on {
+                None => Outcome::Refused(Refused::Closed),
+                Some(shard) => Outcome::Lost(Lost::ShardLost { shard }),
+            };
+            drop(catch_unwind(AssertUnwindSafe(|| work.settle(outcome))));
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::acquire::{Acquisition, Patience, Step};
 use crate::clock;
 use crate::deadline::Call;
 use crate::error::{Error, Lost, Refused};
+use crate::event::Event;
 use crate::fail_point;
 use crate::limits;
 use crate::loan::Loan;
@@ -28,7 +29,7 @@ use crate::port::{Port, Sent};
 use crate::remaking::Unmade;
 use crate::restart::{Backoff, Decision, Ending, Intensity, Policy, Restarts};
 use crate::service::Served;
-use crate::shared::{Event, Phase, Shared};
+use crate::shared::{Phase, Shared};
 use crate::supervisor::{ChildEvent, Standing, random};
 use crate::sync::{Wake, thread};
 use crate::work::{Outcome, State, Tended, Transaction};
@@ -172,7 +173,7 @@ impl<S: State> Owner<S> {
 
     /// One pass over all duties; says whether there is more to do at once.
     fn tick(&mut self) -> bool {
-        fail_point::hit_at("owner.tick", self.shared.config.name.as_bytes());
+        fail_point::hit_at("owner.tick", || &self.shared.config.name);
         let mut busy = self.rebuild_lost();
         while let Some(loan) = self.port().handovers.try_recv() {
             self.in_hand.push(loan);
@@ -187,6 +188,7 @@ impl<S: State> Owner<S> {
     fn serve_in_hand(&mut self) -> bool {
         for loan in std::mem::take(&mut self.in_hand) {
             self.port().pulse.work_at(loan.index());
+            fail_point::hit_at("owner.serve", || self.shared.place_name(loan.index()));
             match loan.serve(limits::OWNER_SERVICE_WORKS_MAX) {
                 // Its drop returns the shard and looks again.
                 Served::Empty(loan) => drop(loan),
@@ -210,6 +212,7 @@ impl<S: State> Owner<S> {
             let Some(loan) = shared.try_borrow(index) else {
                 continue;
             };
+            fail_point::hit_at("owner.serve", || shared.place_name(index));
             match loan.serve(limits::OWNER_SERVICE_WORKS_MAX) {
                 Served::Empty(loan) => {
                     loan.put_back();
@@ -375,11 +378,11 @@ impl<S: State> Carried<S> {
             place.take_over();
             loans.put_place();
         }
+        // Returned (or reported lost) before the reply goes out.
         let ran = catch_unwind(AssertUnwindSafe(|| {
+            let mut loans = loans;
             loans.change(|loans| transaction.run(loans));
         }));
-        // Returned (or reported lost) before the reply goes out.
-        drop(loans);
         shared.wake_committer();
         let outcome = match ran {
             Ok(()) => Outcome::Done,
@@ -417,7 +420,12 @@ fn tend_shard<S: State>(shared: &Shared<S>, index: usize) -> bool {
         shared.put_place(index, loan.shard_mut());
     }
     for _ in 0..limits::TEND_SLICES_MAX {
-        let slice = catch_unwind(AssertUnwindSafe(|| loan.change(State::tend)));
+        let slice = catch_unwind(AssertUnwindSafe(|| {
+            loan.change(|state| {
+                fail_point::hit_at("owner.tend", || shared.place_name(index));
+                state.tend()
+            })
+        }));
         match slice {
             Ok(Tended::More) => {}
             Ok(Tended::Done) => break,

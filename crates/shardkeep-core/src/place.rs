@@ -5,10 +5,13 @@
 //! 2. A place lies in the shard while the shard is changed; when the shard is put back, it goes into
 //!    the queue with what was done, or back to the door.
 
+use std::any::Any;
 use std::ops::Deref;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
 use crate::error::Refused;
+use crate::fail_point;
 use crate::fault::{Fault, is_planted};
 use crate::journal::Journal;
 use crate::loan::{Loan, Loans, Shard};
@@ -33,6 +36,9 @@ pub struct Places<J: Journal> {
     log: Option<Arc<Log<J>>>,
     count: usize,
 }
+
+/// What a panic came with.
+pub(crate) type Panic = Box<dyn Any + Send>;
 
 /// A place that travels with a work.
 pub(crate) struct Place<J: Journal>(Option<Arc<Log<J>>>);
@@ -233,17 +239,34 @@ impl<S: State> Shared<S> {
     }
 
     /// Queues what was gathered on a shard, while it is still held, or gives its place back.
+    ///
+    /// # Errors
+    /// A panic of that: nobody can tell whether it was queued, so the map must not be used again.
     #[cold]
     #[inline(never)]
-    pub(crate) fn settle_place(&self, index: usize, shard: &mut Shard<S>) {
+    pub(crate) fn settle_place(&self, index: usize, shard: &mut Shard<S>) -> Result<(), Panic> {
         shard.place = false;
         let Some(log) = &self.log else {
-            return;
+            return Ok(());
         };
-        match shard.state.effects() {
-            Some(effects) if effects.is_dirty() => log.queue_batch(index, effects),
+        catch_unwind(AssertUnwindSafe(|| match shard.state.effects() {
+            Some(effects) if effects.is_dirty() => {
+                fail_point::hit_at("log.queue", || self.place_name(index));
+                log.queue_batch(index, effects);
+                fail_point::hit_at("log.queued", || self.place_name(index));
+            }
             Some(_) | None if is_planted(Fault::PlaceKept) => {}
             Some(_) | None => log.give_places(1),
+        }))
+    }
+
+    /// A shard whose changes could not be queued is lost, and the panic goes on.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn unsettled(&self, index: usize, shard: Box<Shard<S>>, panic: Panic) {
+        self.report_lost(index, shard);
+        if !std::thread::panicking() {
+            resume_unwind(panic);
         }
     }
 }

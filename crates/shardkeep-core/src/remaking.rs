@@ -11,12 +11,13 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
 use crate::clock;
+use crate::event::Event;
 use crate::limits;
 use crate::owner::Owner;
 use crate::panicked;
 use crate::port::Made;
 use crate::restart::{Backoff, Decision, Ending, Intensity, Policy, Restarts};
-use crate::shared::{Event, Shared};
+use crate::shared::Shared;
 use crate::supervisor::random;
 use crate::sync::thread;
 use crate::work::State;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::deadline::Call;
 use crate::error::{Error, Lost, OpenError, Refused};
 use crate::keep::Keep;
-use crate::log_stats::LogStats;
+use crate::log_stats::{LogDistributions, LogStats};
 use crate::place::{Places, Reservation};
 use crate::sync::Wake;
 use crate::work::State;
@@ -143,6 +143,13 @@ impl<S: State> Keep<S> {
     pub fn log_stats(&self) -> Option<LogStats> {
         let log = self.shared.log.as_ref()?;
         Some(log.counters.snapshot(log.places_taken()))
+    }
+
+    /// How its work was distributed; `None` without a log.
+    #[must_use]
+    pub fn log_distributions(&self) -> Option<LogDistributions> {
+        let log = self.shared.log.as_ref()?;
+        Some(log.counters.distributions())
     }
 
     /// Puts the journal in its place and starts the committer: from now on writes are admitted.

@@ -10,6 +10,7 @@
 use crate::clock;
 use crate::config::Handover;
 use crate::error::{Lost, Refused};
+use crate::fail_point;
 use crate::fault::{Fault, is_planted};
 use crate::loan::Loan;
 use crate::mail::{HandMe, Mail, Posted};
@@ -66,12 +67,16 @@ impl<S: State, R: Deref<Target = Shared<S>> + Clone> Loan<S, R> {
         self.stopped_at_bound()
     }
 
-    /// Queues what was written, in the place that came with it.
-    fn settle_place(&mut self) {
+    /// Queues what was written, in the place that came with it; after that the change has ended.
+    fn settle_place(&mut self) -> Fit {
         if self.shard().place {
             let (shared, index) = (self.shared().clone(), self.index());
-            shared.settle_place(index, self.shard_mut());
+            if shared.settle_place(index, self.shard_mut()).is_err() {
+                self.begin_change();
+                return Fit::No;
+            }
         }
+        Fit::Yes
     }
 
     /// As [`Loan::settle_place`], where a work broke.
@@ -126,7 +131,10 @@ impl<S: State, R: Deref<Target = Shared<S>> + Clone> Loan<S, R> {
         }
         let depth = self.shared().beside(index).mailbox.depth();
         // Whoever serves must not fall by what another's work does when it is asked to begin.
-        let claimed = catch_unwind(AssertUnwindSafe(|| posted.claim(index, depth, now)));
+        let claimed = catch_unwind(AssertUnwindSafe(|| {
+            fail_point::hit_at("mail.claim", || self.shared().place_name(index));
+            posted.claim(index, depth, now)
+        }));
         if let Err(why) = claimed.unwrap_or(Err(Refused::Cancelled)) {
             self.refuse(posted, why);
             return Fit::Yes;
@@ -153,7 +161,7 @@ impl<S: State, R: Deref<Target = Shared<S>> + Clone> Loan<S, R> {
 
     fn refuse(&self, posted: Posted<S>, why: Refused) {
         self.shared().beside(self.index()).counters.refused(&why);
-        settle(posted, Outcome::Refused(why));
+        settle(self.shared(), self.index(), posted, Outcome::Refused(why));
     }
 
     /// The place of a work goes into the shard.
@@ -175,18 +183,32 @@ impl<S: State, R: Deref<Target = Shared<S>> + Clone> Loan<S, R> {
             Ok(()) => {
                 self.end_change();
                 if is_planted(Fault::AnsweredBeforeQueued) {
-                    settle(posted, Outcome::Done);
-                    self.settle_place();
-                    return Fit::Yes;
+                    settle(self.shared(), index, posted, Outcome::Done);
+                    return self.settle_place();
                 }
-                self.settle_place();
-                settle(posted, Outcome::Done);
-                Fit::Yes
+                let fit = self.settle_place();
+                if fit == Fit::No {
+                    self.shared().beside(index).counters.works_lost.add(1);
+                    settle(
+                        self.shared(),
+                        index,
+                        posted,
+                        Outcome::Lost(Lost::ShardLost { shard: index }),
+                    );
+                } else {
+                    settle(self.shared(), index, posted, Outcome::Done);
+                }
+                fit
             }
             Err(_) => {
                 self.shared().beside(index).counters.works_lost.add(1);
                 self.settle_broken();
-                settle(posted, Outcome::Lost(Lost::ShardLost { shard: index }));
+                settle(
+                    self.shared(),
+                    index,
+                    posted,
+                    Outcome::Lost(Lost::ShardLost { shard: index }),
+                );
                 Fit::No
             }
         }
@@ -199,11 +221,15 @@ impl<S: State, R: Deref<Target = Shared<S>> + Clone> Loan<S, R> {
         }
         let index = self.index();
         let mut writes = Vec::new();
-        self.shard_mut().batch.take(&mut writes);
+        let opened_at = self.shard_mut().batch.take(&mut writes);
         let counters = &self.shared().beside(index).counters;
         counters.batches.add(1);
         counters.batch_writes.add(writes.len() as u64);
         counters.batch_writes_max.at_least(writes.len() as u64);
+        if let Some(opened_at) = opened_at {
+            let open = clock::now().saturating_duration_since(opened_at);
+            counters.batch_windows.note_time(open);
+        }
         writes.iter_mut().for_each(|posted| self.move_place(posted));
         self.begin_change();
         let state = &mut self.shard_mut().state;
@@ -212,32 +238,27 @@ impl<S: State, R: Deref<Target = Shared<S>> + Clone> Loan<S, R> {
                 posted.run(state);
             }
         }));
-        let outcome = match applied {
+        let fit = match applied {
             Ok(()) => {
                 self.end_change();
-                self.settle_place();
-                Outcome::Done
+                self.settle_place()
             }
-            // All were claimed, and the map they were written to is gone.
             Err(_) => {
                 self.settle_broken();
+                Fit::No
+            }
+        };
+        let outcome = match fit {
+            Fit::Yes => Outcome::Done,
+            // All were claimed, and the map they were written to is gone.
+            Fit::No => {
+                let counters = &self.shared().beside(index).counters;
+                counters.works_lost.add(writes.len() as u64);
                 Outcome::Lost(Lost::ShardLost { shard: index })
             }
         };
-        if let Outcome::Lost(_) = outcome {
-            self.shared()
-                .beside(index)
-                .counters
-                .works_lost
-                .add(writes.len() as u64);
-        }
-        let fit = if outcome == Outcome::Done {
-            Fit::Yes
-        } else {
-            Fit::No
-        };
         for posted in writes {
-            settle(posted, outcome.clone());
+            settle(self.shared(), index, posted, outcome.clone());
         }
         fit
     }
@@ -273,6 +294,7 @@ impl<S: State, R: Deref<Target = Shared<S>> + Clone> Loan<S, R> {
         counters.waited(now.saturating_duration_since(request.posted_at));
         // The mailbox may hold more: whoever gets the shard must look.
         self.shared().desk(index).set_mail();
+        fail_point::hit_at("mail.hand", || self.shared().place_name(index));
         let shared = self.shared().clone();
         match request.give(self.travel()) {
             Ok(()) => None,
@@ -288,6 +310,14 @@ impl<S: State, R: Deref<Target = Shared<S>> + Clone> Loan<S, R> {
 
 /// Delivers an outcome. A panic in the user's `settle` ends there: the shard is fine, and the mail
 /// behind must still be served.
-pub(crate) fn settle<S: State>(posted: Posted<S>, outcome: Outcome) {
-    drop(catch_unwind(AssertUnwindSafe(|| posted.settle(outcome))));
+pub(crate) fn settle<S: State>(
+    shared: &Shared<S>,
+    index: usize,
+    posted: Posted<S>,
+    outcome: Outcome,
+) {
+    drop(catch_unwind(AssertUnwindSafe(|| {
+        fail_point::hit_at("mail.settle", || shared.place_name(index));
+        posted.settle(outcome);
+    })));
 }

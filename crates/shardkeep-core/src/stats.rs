@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use crate::error::Refused;
+use crate::histogram::{Distribution, Histogram};
 
 // Counters are not part of what the explorers check: std atomics, so that they cost no schedules.
 type Cell64 = std::sync::atomic::AtomicU64;
@@ -60,7 +61,8 @@ pub(crate) struct ShardCounters {
     pub(crate) batches: HolderCount,
     pub(crate) batch_writes: HolderCount,
     pub(crate) batch_writes_max: HolderCount,
-    pub(crate) waited_us: HolderCount,
+    pub(crate) batch_windows: Histogram,
+    pub(crate) waits: Histogram,
     pub(crate) waited_us_max: HolderCount,
     pub(crate) lost: EventCount,
     pub(crate) works_lost: EventCount,
@@ -95,7 +97,7 @@ impl ShardCounters {
 
     pub(crate) fn waited(&self, wait: Duration) {
         let us = u64::try_from(wait.as_micros()).unwrap_or(u64::MAX);
-        self.waited_us.add(us);
+        self.waits.note_time(wait);
         self.waited_us_max.at_least(us);
     }
 
@@ -119,7 +121,9 @@ impl ShardCounters {
             batches: self.batches.get(),
             batch_writes: self.batch_writes.get(),
             batch_writes_max: self.batch_writes_max.get(),
-            waited: Duration::from_micros(self.waited_us.get()),
+            batch_windows: self.batch_windows.read(),
+            waited: Duration::from_micros(self.waits.read().sum()),
+            waits: self.waits.read(),
             waited_max: Duration::from_micros(self.waited_us_max.get()),
             times_lost: self.lost.get(),
             works_lost: self.works_lost.get(),
@@ -164,8 +168,12 @@ pub struct ShardStats {
     pub batch_writes: u64,
     /// Writes in the largest.
     pub batch_writes_max: u64,
+    /// How long the first write of each batch waited for its window, in microseconds.
+    pub batch_windows: Distribution,
     /// Time that mailed works waited before they began, summed.
     pub waited: Duration,
+    /// How long each of them waited, in microseconds.
+    pub waits: Distribution,
     /// The longest such wait.
     pub waited_max: Duration,
     /// Times the shard was lost to a panic.

@@ -167,9 +167,12 @@ pub struct Supervisor {
     tell: Arc<Tell>,
     root: CancelToken,
     children: Mutex<Vec<Child>>,
-    /// Woken by each child that ends.
-    ended: Arc<Waiter>,
+    stops: Arc<Stops>,
 }
+
+/// One for each stop under way; a child that ends says so, *then* wakes them all, and a stop is
+/// written down here, *then* looks who has ended.
+type Stops = Mutex<Vec<Arc<Waiter>>>;
 
 struct Child {
     spec: ChildSpec,
@@ -196,7 +199,7 @@ impl Supervisor {
             tell: Arc::new(events),
             root: CancelToken::new(),
             children: Mutex::new(Vec::new()),
-            ended: Arc::new(Waiter::new()),
+            stops: Arc::new(Mutex::new(Vec::new())),
         }
     }
 
@@ -222,7 +225,7 @@ impl Supervisor {
             state: Arc::clone(&state),
             token: token.clone(),
             tell: Arc::clone(&self.tell),
-            ended: Arc::clone(&self.ended),
+            stops: Arc::clone(&self.stops),
         };
         let restarts = Restarts::new(spec.policy, spec.intensity, spec.backoff);
         let handle = thread::spawn(spec.name.clone(), move || keeper.keep(restarts, body))?;
@@ -248,9 +251,14 @@ impl Supervisor {
     pub fn stop(&self, deadline: Deadline) -> StopReport {
         let began = clock::now();
         let orders: BTreeSet<u32> = self.children.lock().iter().map(|c| c.spec.order).collect();
+        let waiter = Arc::new(Waiter::new());
+        self.stops.lock().push(Arc::clone(&waiter));
         for order in orders {
-            self.stop_order(order, deadline);
+            self.stop_order(order, deadline, &waiter);
         }
+        self.stops
+            .lock()
+            .retain(|other| !Arc::ptr_eq(other, &waiter));
         // For those that were started meanwhile.
         self.root.cancel();
         let me = thread::current_id();
@@ -280,7 +288,7 @@ impl Supervisor {
         }
     }
 
-    fn stop_order(&self, order: u32, deadline: Deadline) {
+    fn stop_order(&self, order: u32, deadline: Deadline, waiter: &Waiter) {
         let mut within = Duration::ZERO;
         let mut wakes = Vec::new();
         for child in self.children.lock().iter() {
@@ -298,10 +306,8 @@ impl Supervisor {
                 clippy::disallowed_methods,
                 reason = "blocking point B19: a child ends, or the deadline"
             )]
-            self.ended.wait_until(Some(until.instant()));
+            waiter.wait_until(Some(until.instant()));
         }
-        // Another stop may be waiting too, and a wake-up is for one.
-        self.ended.wake();
     }
 
     fn is_waited_for(&self, order: u32) -> bool {
@@ -319,8 +325,8 @@ impl Drop for Supervisor {
         // Whom a stop has left has had its time.
         let is_stopped = self.root.is_cancelled();
         if !is_stopped && !self.children.lock().iter().all(Child::has_ended) {
-            let within = |c: &Child| c.spec.stop_within;
-            let all = self.children.lock().iter().map(within).sum();
+            let add = |sum: Duration, c: &Child| sum.saturating_add(c.spec.stop_within);
+            let all = self.children.lock().iter().fold(Duration::ZERO, add);
             let _unread = self.stop(Deadline::after(all));
         }
     }
@@ -331,7 +337,7 @@ struct Keeper {
     state: Arc<Mutex<ChildState>>,
     token: CancelToken,
     tell: Arc<Tell>,
-    ended: Arc<Waiter>,
+    stops: Arc<Stops>,
 }
 
 impl Keeper {
@@ -409,7 +415,7 @@ impl Keeper {
     fn end(&self, body: impl Sized, standing: Standing) {
         drop(catch_unwind(AssertUnwindSafe(|| drop(body))));
         self.set(standing);
-        self.ended.wake();
+        self.stops.lock().iter().for_each(|waiter| waiter.wake());
     }
 
     fn name(&self) -> String {

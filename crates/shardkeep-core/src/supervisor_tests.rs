@@ -206,6 +206,54 @@ fn a_child_may_stop_its_supervisor() {
 }
 
 #[test]
+fn each_of_two_stops_is_woken_by_a_child_that_ends() {
+    // Which of them sleeps, and first, is chance: either must be woken, in every round.
+    for _ in 0..50 {
+        let supervisor = Arc::new(Supervisor::new(|_| ()));
+        let (all, told, release) = (
+            Arc::clone(&supervisor),
+            CancelToken::new(),
+            CancelToken::new(),
+        );
+        let (tell, held) = (told.clone(), release.clone());
+        let body = move |life: &Life| {
+            until_told(life)?;
+            tell.cancel();
+            match all.stop(soon()).took < PATIENCE / 2 {
+                true => Ok(()),
+                false => Err("it was not woken".to_owned()),
+            }
+        };
+        let spec = |name| ChildSpec::new(name).stop_within(PATIENCE);
+        supervisor.start(spec("stops"), body).unwrap();
+        let body = move |_: &Life| {
+            held.wait_until(soon().instant());
+            Ok(())
+        };
+        supervisor.start(spec("waits"), body).unwrap();
+        let report = std::thread::scope(|scope| {
+            let stop = scope.spawn(|| supervisor.stop(soon()));
+            assert!(told.wait_until(soon().instant()));
+            (0..1_000).for_each(|_| std::thread::yield_now());
+            release.cancel();
+            stop.join().unwrap()
+        });
+        assert!(report.left.is_empty());
+        assert_eq!(supervisor.states()[0].last_reason, None);
+    }
+}
+
+#[test]
+fn a_drop_allows_each_child_all_the_time_that_there_is() {
+    let supervisor = Supervisor::new(|_| ());
+    for number in 0..2 {
+        let spec = ChildSpec::new(format!("child-{number}")).stop_within(Duration::MAX);
+        supervisor.start(spec, until_told).unwrap();
+    }
+    drop(supervisor);
+}
+
+#[test]
 fn a_panic_in_the_callback_harms_nobody() {
     let supervisor = Supervisor::new(|_| panic!("in the callback"));
     let well = CancelToken::new();

@@ -248,6 +248,7 @@ mod imp {
             name: String,
             run: impl FnOnce() + Send + 'static,
         ) -> std::io::Result<JoinHandle> {
+            crate::fail_point::refused_at("thread.start", || &name)?;
             std::thread::Builder::new().name(name).spawn(run)
         }
 

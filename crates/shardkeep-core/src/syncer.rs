@@ -13,6 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::aside::Ran;
 use crate::clock;
+use crate::fail_point;
 use crate::fault::{Fault, is_planted};
 use crate::journal::{DetachedSync, Journal};
 use crate::log::Log;
@@ -25,9 +26,13 @@ pub(crate) fn run<J: Journal>(log: &Log<J>) {
         if let Some(sync) = aside.take_begun() {
             let began = clock::now();
             aside.pulse.work();
-            let end = catch_unwind(AssertUnwindSafe(|| sync.run())).ok();
+            let end = catch_unwind(AssertUnwindSafe(|| {
+                fail_point::hit("syncer.sync");
+                sync.run()
+            }));
             aside.pulse.rest();
             let took = clock::now().saturating_duration_since(began);
+            let end = end.ok();
             aside.put_end(Ran { end, took });
             if !is_planted(Fault::SyncEndsUnheard) {
                 log.doorbell.ring();

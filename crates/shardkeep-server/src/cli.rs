@@ -22,7 +22,8 @@ use shardkeep::engine::fail_point;
 
 use crate::config::{Cli, Command, ImportFlags, Machine, Outside, Resolved, ServeFlags};
 use crate::notify::{self, Notifier, State};
-use crate::operator::OperatorWatch;
+use crate::operator::{self, OperatorWatch};
+use crate::panicking::say_panics;
 use crate::rdb;
 use crate::rlimit;
 use crate::say::{self, say};
@@ -70,9 +71,10 @@ impl Exit {
 ///
 /// The exit code is 0 for a clean end, 1 for a fatal error, 2 for wrong usage, 3 for a drain that
 /// was cut short and 78 for a configuration that is refused; whatever is wrong is said on standard
-/// error.
+/// error, panics too: it replaces the panic hook of the process.
 #[must_use]
 pub fn main() -> ExitCode {
+    say_panics();
     ExitCode::from(run(std::env::args_os(), &Machine, &mut io::stdout()).code())
 }
 
@@ -124,7 +126,7 @@ fn serve(flags: &ServeFlags, outside: &dyn Outside, output: &mut dyn io::Write) 
 }
 
 fn import_rdb(flags: &ImportFlags, output: &mut dyn io::Write) -> Exit {
-    match rdb::run(flags) {
+    match rdb::run(flags, exit_at_once) {
         Ok(report) => print(&report, output),
         Err(error) => {
             say(&format!("error: {error}"));
@@ -170,12 +172,14 @@ fn start(resolved: Resolved, flags: ServeFlags) -> Result<Exit, Box<dyn std::err
     let settings = resolved.settings();
     say::set_format(settings.log_format);
     rlimit::raise_open_files(rlimit::needed_for(&settings))?;
-    // Without unwinding, flushing or writing: nothing may keep the second signal waiting.
-    let exit = || signal_hook::low_level::exit(i32::from(Exit::CutShort.code()));
-    let signals = SignalWatch::start(exit)?;
+    let for_operator = operator::take_over()?;
+    let signals = SignalWatch::start(exit_at_once)?;
     let (drain_timeout, pre_stop_delay) = (settings.drain_timeout, settings.pre_stop_delay);
     let dir = settings.dir.clone();
     let server = Server::start(settings)?;
+    if let Some(file) = &resolved.file {
+        server.note_config_file(file);
+    }
     if let Some(address) = server.admin_address() {
         say(&format!("admin: http://{address}/"));
     }
@@ -195,7 +199,7 @@ fn start(resolved: Resolved, flags: ServeFlags) -> Result<Exit, Box<dyn std::err
             say(&format!("ready: listening on {address}"));
         }
     };
-    let operator = OperatorWatch::start(server.operator(), resolved, flags)?;
+    let operator = OperatorWatch::start(for_operator, server.operator(), resolved, flags)?;
     let mut end = wait(
         signals.first(),
         &server.shutdown_requests(),
@@ -225,6 +229,11 @@ fn start(resolved: Resolved, flags: ServeFlags) -> Result<Exit, Box<dyn std::err
         .fold(end, |end, cause| end.or(Some(cause)));
     say(&report.to_string());
     Ok(end.exit(report.is_clean()))
+}
+
+/// Without unwinding, flushing or writing: nothing may keep the second signal waiting.
+fn exit_at_once() {
+    signal_hook::low_level::exit(i32::from(Exit::CutShort.code()))
 }
 
 /// The service manager, if there is one that wants to be told.

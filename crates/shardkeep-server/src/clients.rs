@@ -77,7 +77,9 @@ pub(crate) struct Labels {
 
 /// All clients of the server.
 pub(crate) struct Clients {
-    max: usize,
+    max: AtomicUsize,
+    /// What `max` was at the start: there is room for no more.
+    most: usize,
     next_id: AtomicU64,
     list: Mutex<BTreeMap<u64, Arc<Client>>>,
     connected: AtomicUsize,
@@ -90,7 +92,8 @@ pub(crate) struct Clients {
 impl Clients {
     pub(crate) fn new(max: usize) -> Self {
         Self {
-            max,
+            max: AtomicUsize::new(max),
+            most: max,
             next_id: AtomicU64::new(1),
             list: Mutex::new(BTreeMap::new()),
             connected: AtomicUsize::new(0),
@@ -101,7 +104,17 @@ impl Clients {
     }
 
     pub(crate) fn max(&self) -> usize {
-        self.max
+        self.max.load(Relaxed)
+    }
+
+    /// What [`Clients::set_max`] takes at most.
+    pub(crate) fn most(&self) -> usize {
+        self.most
+    }
+
+    /// Admits so many from now on; those that there are stay.
+    pub(crate) fn set_max(&self, max: usize) {
+        self.max.store(max.min(self.most), Relaxed);
     }
 
     pub(crate) fn connected(&self) -> usize {
@@ -116,7 +129,7 @@ impl Clients {
         fd: i32,
         now: Instant,
     ) -> Option<Arc<Client>> {
-        if self.connected() >= self.max {
+        if self.connected() >= self.max() {
             self.refused_total.fetch_add(1, Relaxed);
             return None;
         }

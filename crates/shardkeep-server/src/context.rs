@@ -1,5 +1,6 @@
 //! What all threads of one server share.
 
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, OnceLock, Weak};
@@ -12,6 +13,7 @@ use shardkeep::engine::watch::Watch;
 use crate::clients::Clients;
 use crate::config::{Secret, Settings};
 use crate::engine::{Gauges, Routes, ServerKeep};
+use crate::figures::Figures;
 use crate::live::Live;
 use crate::notify::Notifier;
 use crate::persistence::Persistence;
@@ -28,6 +30,8 @@ pub(crate) struct Context {
     pub(crate) reactors: Vec<Arc<ReactorStats>>,
     pub(crate) settings: Settings,
     pub(crate) password: Option<Secret>,
+    /// From which some of the settings were read.
+    pub(crate) config_file: OnceLock<PathBuf>,
     /// What of the settings can change.
     pub(crate) live: Live,
     pub(crate) started: Instant,
@@ -40,8 +44,10 @@ pub(crate) struct Context {
     pub(crate) accepting: AtomicBool,
     /// A stop was announced, or begun: whoever asks whether the server is ready is told no.
     pub(crate) stopping: AtomicBool,
-    /// Of the server's own threads. Weak: they hold the context.
-    pub(crate) supervisor: OnceLock<Weak<Supervisor>>,
+    /// Of the server's own threads, and of the admin endpoint. Weak: they hold the context.
+    pub(crate) supervisors: OnceLock<[Weak<Supervisor>; 2]>,
+    /// What INFO counts.
+    pub(crate) figures: Figures,
     /// Threads that make no progress.
     pub(crate) watch: Watch,
     /// Told that the server is alive, after each look that finds nobody stalled.
@@ -85,9 +91,11 @@ impl Context {
             clients: Clients::new(settings.max_clients),
             reactors,
             password: settings.password.clone(),
+            config_file: OnceLock::new(),
             live: Live::new(&settings),
+            figures: Figures::default(),
             watch: Watch::new(settings.stall_bound),
-            supervisor: OnceLock::new(),
+            supervisors: OnceLock::new(),
             stopping: AtomicBool::new(false),
             notifier: OnceLock::new(),
             settings,
@@ -114,8 +122,11 @@ impl Context {
 
     /// Every thread as it is now: the server's own, and those of its store.
     pub(crate) fn threads(&self) -> Vec<ChildState> {
-        let supervisor = self.supervisor.get().and_then(Weak::upgrade);
-        let mut threads = supervisor.map_or(vec![], |supervisor| supervisor.states());
+        let supervisors = self.supervisors.get().into_iter().flatten();
+        let mut threads: Vec<ChildState> = supervisors
+            .filter_map(Weak::upgrade)
+            .flat_map(|supervisor| supervisor.states())
+            .collect();
         threads.extend(self.keep.threads());
         threads
     }

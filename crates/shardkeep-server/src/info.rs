@@ -4,14 +4,14 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use shardkeep::engine::ShardStats;
 
+use crate::clients::Client;
 use crate::clock;
-use crate::command::{Args, CommandId, TABLE};
+use crate::command::Args;
 use crate::context::Context;
+use crate::figures::{self, Counted};
 use crate::info_persistence::persistence;
-use crate::latency::Latencies;
 use crate::process::Process;
 use crate::session::REDIS_VERSION;
-use crate::stats::{Figure, ReactorStats};
 
 type Section = (&'static str, fn(&Context, &mut String));
 
@@ -25,6 +25,7 @@ const SECTIONS: &[Section] = &[
     ("cpu", cpu),
     ("commandstats", commandstats),
     ("latencystats", latencystats),
+    ("cluster", cluster),
     ("keyspace", keyspace),
     ("shards", shards),
 ];
@@ -64,14 +65,6 @@ pub(crate) fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
     out.push_str("\r\n");
 }
 
-fn sum(context: &Context, figure: impl Fn(&ReactorStats) -> &Figure) -> u64 {
-    context
-        .reactors
-        .iter()
-        .map(|reactor| figure(reactor).get())
-        .sum()
-}
-
 fn server(context: &Context, out: &mut String) {
     let uptime = clock::now()
         .saturating_duration_since(context.started)
@@ -101,6 +94,10 @@ fn server(context: &Context, out: &mut String) {
         out,
         format_args!("io_threads_active:{}", u8::from(context.reactors.len() > 1)),
     );
+    let program = std::env::current_exe().unwrap_or_default();
+    line(out, format_args!("executable:{}", program.display()));
+    let file = context.config_file.get().cloned().unwrap_or_default();
+    line(out, format_args!("config_file:{}", file.display()));
     line(out, format_args!("reactors:{}", context.reactors.len()));
     line(out, format_args!("owners:{}", context.keep.config().owners));
     line(out, format_args!("shards:{}", context.routes.shards()));
@@ -112,7 +109,19 @@ fn clients(context: &Context, out: &mut String) {
         format_args!("connected_clients:{}", context.clients.connected()),
     );
     line(out, format_args!("maxclients:{}", context.clients.max()));
+    let all = context.clients.all();
+    let most = |bytes: fn(&Client) -> usize| all.iter().map(|client| bytes(client)).max();
+    let input = most(|client| client.pending_bytes.load(Relaxed)).unwrap_or(0);
+    let output = most(|client| client.output_bytes.load(Relaxed)).unwrap_or(0);
+    line(out, format_args!("client_recent_max_input_buffer:{input}"));
+    line(
+        out,
+        format_args!("client_recent_max_output_buffer:{output}"),
+    );
+    line(out, format_args!("cluster_connections:0"));
     line(out, format_args!("blocked_clients:0"));
+    line(out, format_args!("tracking_clients:0"));
+    line(out, format_args!("clients_in_timeout_table:0"));
 }
 
 fn memory(context: &Context, out: &mut String) {
@@ -130,6 +139,22 @@ fn memory(context: &Context, out: &mut String) {
     line(out, format_args!("used_memory_peak:{peak}"));
     line(out, format_args!("used_memory_peak_human:{}", human(peak)));
     line(out, format_args!("used_memory_dataset:{used}"));
+    let buffers: usize = context
+        .clients
+        .all()
+        .iter()
+        .map(|one| one.buffer_bytes())
+        .sum();
+    line(out, format_args!("mem_clients_normal:{buffers}"));
+    line(out, format_args!("mem_allocator:libc"));
+    let beyond = resident as i64 - used as i64;
+    line(out, format_args!("mem_fragmentation_bytes:{beyond}"));
+    let machine = process.machine_bytes;
+    line(out, format_args!("total_system_memory:{machine}"));
+    line(
+        out,
+        format_args!("total_system_memory_human:{}", human(machine)),
+    );
     let ratio = resident as f64 / used.max(1) as f64;
     line(out, format_args!("mem_fragmentation_ratio:{ratio:.2}"));
     let max = context.live.max_memory().unwrap_or(0);
@@ -150,83 +175,64 @@ fn human(bytes: u64) -> String {
 }
 
 fn stats(context: &Context, out: &mut String) {
-    let gauges = |pick: fn(&crate::engine::Gauge) -> &std::sync::atomic::AtomicU64| -> u64 {
-        context
-            .gauges
-            .iter()
-            .map(|gauge| pick(gauge).load(Relaxed))
-            .sum()
-    };
-    let accepted = context.clients.accepted_total.load(Relaxed);
-    let refused = context.clients.refused_total.load(Relaxed);
-    line(out, format_args!("total_connections_received:{accepted}"));
-    line(
-        out,
-        format_args!("total_commands_processed:{}", sum(context, |r| &r.commands)),
-    );
-    line(
-        out,
-        format_args!("total_net_input_bytes:{}", sum(context, |r| &r.input_bytes)),
-    );
-    line(
-        out,
-        format_args!(
-            "total_net_output_bytes:{}",
-            sum(context, |r| &r.output_bytes)
-        ),
-    );
-    line(out, format_args!("rejected_connections:{refused}"));
-    line(
-        out,
-        format_args!("expired_keys:{}", gauges(|gauge| &gauge.expired)),
-    );
-    line(out, format_args!("evicted_keys:0"));
-    line(
-        out,
-        format_args!("keyspace_hits:{}", gauges(|gauge| &gauge.hits)),
-    );
-    line(
-        out,
-        format_args!("keyspace_misses:{}", gauges(|gauge| &gauge.misses)),
-    );
-    line(
-        out,
-        format_args!("slow_commands:{}", context.gauges.slow.total()),
-    );
-    line(
-        out,
-        format_args!("protocol_errors:{}", sum(context, |r| &r.protocol_errors)),
-    );
-    line(
-        out,
-        format_args!("timed_out_connections:{}", sum(context, |r| &r.timed_out)),
-    );
-    line(
-        out,
-        format_args!("reactor_panics:{}", sum(context, |r| &r.panics)),
-    );
-    line(
-        out,
-        format_args!("works_mailed:{}", sum(context, |r| &r.mailed)),
-    );
-    line(
-        out,
-        format_args!("throttled_works:{}", sum(context, |r| &r.throttled)),
-    );
-    line(
-        out,
-        format_args!("lost_works:{}", sum(context, |r| &r.lost)),
-    );
-    line(
-        out,
-        format_args!("refused_draining:{}", sum(context, |r| &r.refused_draining)),
-    );
+    let rates = context.figures.rates();
+    let told = |what| Told::Counted(what);
+    let fields = [
+        ("total_connections_received", told(Counted::Accepted)),
+        ("total_commands_processed", told(Counted::Commands)),
+        ("instantaneous_ops_per_sec", Told::Whole(rates.commands)),
+        ("total_net_input_bytes", told(Counted::Received)),
+        ("total_net_output_bytes", told(Counted::Sent)),
+        ("instantaneous_input_kbps", Told::Kilo(rates.received)),
+        ("instantaneous_output_kbps", Told::Kilo(rates.sent)),
+        ("rejected_connections", told(Counted::Refused)),
+        ("expired_keys", told(Counted::Expired)),
+        ("evicted_keys", Told::Whole(0.0)),
+        ("keyspace_hits", told(Counted::Hits)),
+        ("keyspace_misses", told(Counted::Misses)),
+        ("pubsub_channels", Told::Whole(0.0)),
+        ("pubsub_patterns", Told::Whole(0.0)),
+        ("total_error_replies", Told::Errors),
+        ("slow_commands", told(Counted::Slow)),
+        ("protocol_errors", told(Counted::ProtocolErrors)),
+        ("timed_out_connections", told(Counted::TimedOut)),
+        ("reactor_panics", told(Counted::Panics)),
+        ("works_mailed", told(Counted::Mailed)),
+        ("throttled_commands", told(Counted::Throttled)),
+        ("lost_commands", told(Counted::Lost)),
+        ("refused_draining", told(Counted::RefusedDraining)),
+    ];
+    let get = |what| context.figures.get(context, what);
+    for (name, told) in fields {
+        match told {
+            Told::Counted(what) => line(out, format_args!("{name}:{}", get(what))),
+            Told::Whole(figure) => line(out, format_args!("{name}:{figure:.0}")),
+            Told::Kilo(bytes) => line(out, format_args!("{name}:{:.2}", bytes / 1_024.0)),
+            Told::Errors => {
+                let errors = get(Counted::Failed) + get(Counted::Rejected);
+                line(out, format_args!("{name}:{errors}"));
+            }
+        }
+    }
 }
 
-fn replication(_: &Context, out: &mut String) {
+/// How a figure of the section is told.
+enum Told {
+    Counted(Counted),
+    Whole(f64),
+    Kilo(f64),
+    /// Commands that failed or were rejected.
+    Errors,
+}
+
+fn replication(context: &Context, out: &mut String) {
     line(out, format_args!("role:master"));
     line(out, format_args!("connected_slaves:0"));
+    line(out, format_args!("master_failover_state:no-failover"));
+    line(out, format_args!("master_replid:{}", context.run_id));
     line(out, format_args!("master_repl_offset:0"));
+    line(out, format_args!("second_repl_offset:-1"));
+    line(out, format_args!("repl_backlog_active:0"));
 }
 
 fn cpu(_: &Context, out: &mut String) {
@@ -234,31 +240,26 @@ fn cpu(_: &Context, out: &mut String) {
     let (system, user) = (process.cpu_system_seconds, process.cpu_user_seconds);
     line(out, format_args!("used_cpu_sys:{system:.6}"));
     line(out, format_args!("used_cpu_user:{user:.6}"));
+    // It has no children.
+    line(out, format_args!("used_cpu_sys_children:0.000000"));
+    line(out, format_args!("used_cpu_user_children:0.000000"));
 }
 
 fn commandstats(context: &Context, out: &mut String) {
-    for (at, spec) in TABLE.iter().enumerate() {
-        let Ok(id) = u16::try_from(at) else { return };
-        let total = |pick: fn(&crate::stats::CommandFigures) -> &Figure| -> u64 {
-            context
-                .reactors
-                .iter()
-                .map(|r| pick(r.command(CommandId(id))).get())
-                .sum()
-        };
-        let (calls, rejected) = (total(|c| &c.calls), total(|c| &c.rejected));
-        if calls + rejected == 0 {
+    for id in figures::ids() {
+        let Some(totals) = context.figures.command(context, id) else {
             continue;
-        }
-        let micros = total(|c| &c.nanos) / 1_000;
+        };
+        let (calls, micros) = (totals.calls, totals.nanos / 1_000);
         let each = micros as f64 / calls.max(1) as f64;
         line(
             out,
             format_args!(
                 "cmdstat_{}:calls={calls},usec={micros},usec_per_call={each:.2},\
-                 rejected_calls={rejected},failed_calls={}",
-                spec.name,
-                total(|c| &c.failed)
+                 rejected_calls={},failed_calls={}",
+                id.spec().name,
+                totals.rejected,
+                totals.failed,
             ),
         );
     }
@@ -266,27 +267,27 @@ fn commandstats(context: &Context, out: &mut String) {
 
 /// From arrival to reply, where commandstats tell the time on the shards.
 fn latencystats(context: &Context, out: &mut String) {
-    for (at, spec) in TABLE.iter().enumerate() {
-        let Ok(id) = u16::try_from(at) else { return };
-        let mut latencies = Latencies::default();
-        for reactor in &context.reactors {
-            reactor
-                .command(CommandId(id))
-                .latency
-                .add_to(&mut latencies);
-        }
-        if latencies.count() == 0 {
+    for id in figures::ids() {
+        let Some(totals) = context.figures.command(context, id) else {
+            continue;
+        };
+        if totals.latencies.count() == 0 {
             continue;
         }
-        let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|share| latencies.percentile(share));
+        let percentile = |share| totals.latencies.percentile(share);
+        let [p50, p99, p999] = [0.5, 0.99, 0.999].map(percentile);
         line(
             out,
             format_args!(
                 "latency_percentiles_usec_{}:p50={p50},p99={p99},p99.9={p999}",
-                spec.name
+                id.spec().name
             ),
         );
     }
+}
+
+fn cluster(_: &Context, out: &mut String) {
+    line(out, format_args!("cluster_enabled:0"));
 }
 
 fn keyspace(context: &Context, out: &mut String) {

@@ -22,7 +22,20 @@ pub(crate) fn persistence(context: &Context, out: &mut String) {
             out,
             format_args!("rdb_last_save_time:{}", last_save(context)),
         );
-        return line(out, format_args!("aof_enabled:0"));
+        // As a Redis that is to save nothing.
+        let fields = [
+            "rdb_last_bgsave_status:ok",
+            "rdb_last_bgsave_time_sec:-1",
+            "rdb_current_bgsave_time_sec:-1",
+            "rdb_saves:0",
+            "aof_enabled:0",
+            "aof_rewrite_in_progress:0",
+            "aof_last_bgrewrite_status:ok",
+            "aof_last_write_status:ok",
+        ];
+        return fields
+            .iter()
+            .for_each(|field| line(out, format_args!("{field}")));
     };
     if context.is_loading() {
         loading(persistence, out);
@@ -76,6 +89,7 @@ fn snapshots(context: &Context, persistence: &Persistence, out: &mut String) {
         format_args!("rdb_current_bgsave_time_sec:{}", seconds(current)),
     );
     line(out, format_args!("rdb_saves:{}", saves.count));
+    line(out, format_args!("snapshot_failures:{}", saves.failures));
     if let Some(report) = saves.last_report {
         let micros = report.took.as_micros().max(1);
         let speed = u128::from(report.bytes) * 1_000_000 / micros;

@@ -4,14 +4,15 @@
 //!    and ends the server.
 //! 2. It blocks for the disk, for requests and for one shard at a time, and holds nothing meanwhile.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
-use shardkeep::durable::{self, Directory, Durable, RecoverError, RecoveryProgress, Route};
+use shardkeep::durable::{
+    self, Directory, Durable, RecoverError, RecoveryProgress, Route, Schedule,
+};
 use shardkeep::engine::{Call, Deadline};
 
 use crate::clock;
@@ -97,13 +98,10 @@ fn recover(
                 "loading: {percent}% ({done} of {total} bytes read)"
             ));
         }
-        if persistence.is_stopping() {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
     };
-    let recovered = durable::recover(&context.keep, directory, durable, route, &mut progress)?;
+    let cancel = persistence.stopping();
+    let keep = &context.keep;
+    let recovered = durable::recover(keep, directory, durable, route, cancel, &mut progress)?;
     for warning in &recovered.warnings {
         say(&format!("warning: {warning}"));
     }
@@ -147,13 +145,15 @@ impl Saver<'_> {
             // Some commands may still be served meanwhile: what is not in a snapshot is in the log.
             let until = self.context.draining();
             let is_late = || until.is_some_and(|until| clock::now() >= until);
-            drop(save(self.context, self.persistence, &is_late));
+            if let Some(error) = save(self.context, self.persistence, &is_late) {
+                say_not_taken(&error);
+            }
         }
     }
 
     fn serve(&self, requests: &Receiver<Request>) {
         let threshold = self.context.settings.snapshot_log_bytes;
-        let mut last = self.grown.load(Relaxed);
+        let mut schedule = Schedule::new(threshold, self.grown.load(Relaxed));
         while !self.persistence.is_stopping() {
             // Ends by a request, or by the next look.
             #[expect(
@@ -162,14 +162,27 @@ impl Saver<'_> {
             )]
             match requests.recv_timeout(shardkeep::limits::SNAPSHOT_LOOK_INTERVAL) {
                 Ok(Request::Save(told)) => {
-                    last = self.grown.load(Relaxed);
-                    self.save(told);
+                    let (grown, error) = self.save(told);
+                    match error {
+                        None => drop(schedule.taken(grown)),
+                        Some(error) => say_not_taken(&error),
+                    }
                 }
                 Err(RecvTimeoutError::Timeout) => {
-                    let now = self.grown.load(Relaxed);
-                    if threshold > 0 && now - last >= threshold && self.persistence.begin() {
-                        last = now;
-                        self.save(None);
+                    let is_due = schedule.is_due(self.grown.load(Relaxed), clock::now());
+                    if !is_due || !self.persistence.begin() {
+                        continue;
+                    }
+                    let (grown, error) = self.save(None);
+                    match error {
+                        None => drop(schedule.taken(grown)),
+                        Some(_) if self.persistence.is_stopping() => return,
+                        // What is tried again is said once; that it has worked says the one who saves.
+                        Some(error) => {
+                            if schedule.failed(clock::now()) {
+                                say_not_taken(&error);
+                            }
+                        }
                     }
                 }
                 Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => return,
@@ -177,22 +190,29 @@ impl Saver<'_> {
         }
     }
 
-    /// Takes the snapshot that has been noted as begun, and those scheduled behind it.
-    fn save(&self, told: Option<Arc<ReplyPort>>) {
+    /// Takes the snapshot that has been noted as begun, and those scheduled behind it. Of the last one: how
+    /// far the log had grown at its beginning, and the error if there was one.
+    fn save(&self, told: Option<Arc<ReplyPort>>) -> (u64, Option<String>) {
         let mut told = told;
         loop {
+            let grown = self.grown.load(Relaxed);
             let error = save(self.context, self.persistence, &|| {
                 self.persistence.is_stopping()
             });
             let next = self.persistence.end(error.is_none());
             if let Some(port) = told.take() {
-                port.send(Reply::Saved(error));
+                port.send(Reply::Saved(error.clone()));
             }
             if !next || self.persistence.is_stopping() {
-                return;
+                return (grown, error);
             }
+            error.as_deref().into_iter().for_each(say_not_taken);
         }
     }
+}
+
+fn say_not_taken(error: &str) {
+    say(&format!("error: no snapshot was taken: {error}"));
 }
 
 /// Takes one snapshot; gives the error, if there was one.
@@ -214,10 +234,6 @@ fn save(
             ));
             None
         }
-        Err(error) => {
-            let error = error.to_string();
-            say(&format!("error: no snapshot was taken: {error}"));
-            Some(error)
-        }
+        Err(error) => Some(error.to_string()),
     }
 }

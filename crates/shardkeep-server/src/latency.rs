@@ -101,6 +101,14 @@ impl Latencies {
         self.nanos = self.nanos.wrapping_add(other.nanos);
     }
 
+    /// Takes away what was counted before.
+    pub(crate) fn subtract(&mut self, before: &Self) {
+        for (count, before) in self.counts.iter_mut().zip(&before.counts) {
+            *count = count.saturating_sub(*before);
+        }
+        self.nanos = self.nanos.wrapping_sub(before.nanos);
+    }
+
     /// How many commands there were.
     pub(crate) fn count(&self) -> u64 {
         self.counts.iter().sum()

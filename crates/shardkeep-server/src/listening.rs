@@ -2,7 +2,7 @@
 
 use std::io;
 
-use mio::net::{TcpListener, UnixListener};
+use mio::net::{TcpListener, UnixListener, UnixStream};
 
 use crate::config::Settings;
 use crate::reactor::Listener;
@@ -46,29 +46,52 @@ pub(crate) fn listen(settings: &Settings) -> Result<Listening, StartError> {
     Ok((listeners, addresses, port))
 }
 
-/// Removes the socket of a server that is gone; one that somebody still listens on stays.
+/// Removes the socket of a server that is gone; one that somebody still listens on stays. Waits for
+/// nobody: the connection is a non-blocking one.
 fn remove_stale(path: &std::path::Path) -> io::Result<()> {
     use std::os::unix::fs::FileTypeExt;
     match std::fs::symlink_metadata(path) {
-        Ok(metadata) if metadata.file_type().is_socket() =>
-        {
-            #[expect(
-                clippy::disallowed_methods,
-                reason = "blocking point B49: a socket of this machine"
-            )]
-            match std::os::unix::net::UnixStream::connect(path) {
-                Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
-                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                    std::fs::remove_file(path)
-                }
-                Err(error) => Err(error),
+        Ok(metadata) if metadata.file_type().is_socket() => match UnixStream::connect(path) {
+            Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
+            // Somebody has it who does not come to accept.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Err(io::ErrorKind::AddrInUse.into())
             }
-        }
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                std::fs::remove_file(path)
+            }
+            Err(error) => Err(error),
+        },
         Ok(_) => Err(io::Error::new(
             io::ErrorKind::AlreadyExists,
             "there is a file of that name",
         )),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use socket2::{Domain, SockAddr, Socket, Type};
+
+    #[test]
+    fn a_socket_that_somebody_has_stays_even_if_he_accepts_nobody() {
+        let name = format!("shardkeep-listening-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let listener = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+        listener.bind(&SockAddr::unix(&path).unwrap()).unwrap();
+        listener.listen(0).unwrap();
+        let mut waiting = Vec::new();
+        while let Ok(stream) = UnixStream::connect(&path) {
+            waiting.push(stream);
+        }
+        let stuck = remove_stale(&path).map_err(|error| error.kind());
+        assert_eq!(stuck, Err(io::ErrorKind::AddrInUse));
+        waiting.clear();
+        drop(listener);
+        remove_stale(&path).unwrap();
+        assert!(!path.exists());
     }
 }

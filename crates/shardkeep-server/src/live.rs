@@ -3,12 +3,13 @@
 //! 1. A setting is read where it is used, each time; nothing keeps a copy.
 //! 2. What is refused changes nothing, also when other changes come with it.
 
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
-use crate::config::{Settings, bounds};
+use crate::config::{Overload, Settings, bounds, parse_duration};
 use crate::context::Context;
+use crate::parameters;
 use crate::slowlog::{self, ENTRIES_MAX};
 
 pub(crate) struct Live {
@@ -19,6 +20,8 @@ pub(crate) struct Live {
     idle_us: AtomicU64,
     frame_us: AtomicU64,
     output_us: AtomicU64,
+    /// What finds many waiting is refused at once.
+    rejects: AtomicBool,
 }
 
 fn micros(time: Duration) -> u64 {
@@ -33,6 +36,7 @@ impl Live {
             idle_us: AtomicU64::new(0),
             frame_us: AtomicU64::new(0),
             output_us: AtomicU64::new(0),
+            rejects: AtomicBool::new(false),
         };
         live.take(settings);
         live
@@ -53,6 +57,12 @@ impl Live {
         for (live, wanted) in changes {
             live.store(wanted, Relaxed);
         }
+        let rejects = settings.overload == Overload::Reject;
+        self.rejects.store(rejects, Relaxed);
+    }
+
+    pub(crate) fn rejects(&self) -> bool {
+        self.rejects.load(Relaxed)
     }
 
     pub(crate) fn max_memory(&self) -> Option<u64> {
@@ -81,9 +91,16 @@ impl Live {
 /// A parameter of CONFIG SET with its value, understood.
 enum Change {
     MaxMemory(u64),
-    IdleTimeout(u64),
+    MaxClients(usize),
+    Idle(Duration),
+    Deadline(Duration),
+    Frame(Duration),
+    Output(Duration),
+    Rejects(bool),
     SlowerThan(u64),
     SlowMax(u64),
+    /// It is so already.
+    None,
 }
 
 /// Changes parameters, given in pairs of name and value; all of them or none.
@@ -94,52 +111,115 @@ pub(crate) fn set<'a>(
     context: &Context,
     mut words: impl Iterator<Item = &'a [u8]>,
 ) -> Result<(), String> {
-    let mut changes = Vec::new();
+    let (mut names, mut changes) = (Vec::new(), Vec::new());
     while let (Some(name), Some(value)) = (words.next(), words.next()) {
-        changes.push(understand(name, value)?);
+        let name = String::from_utf8_lossy(name).to_ascii_lowercase();
+        let text = std::str::from_utf8(value).unwrap_or("\u{fffd}");
+        changes.push(understand(context, &name, text).map_err(|why| why.said(&name))?);
+        if names.contains(&name) {
+            return Err(Not::Taken("duplicate parameter".to_owned()).said(&name));
+        }
+        names.push(name);
     }
     for change in changes {
-        match change {
-            Change::MaxMemory(bytes) => context.live.max_memory.store(bytes, Relaxed),
-            Change::IdleTimeout(seconds) => {
-                let us = micros(Duration::from_secs(seconds));
-                context.live.idle_us.store(us, Relaxed);
-            }
-            Change::SlowerThan(us) => context.gauges.slow.set_threshold_us(us),
-            Change::SlowMax(entries) => context.gauges.slow.set_max(entries),
-        }
+        change.make(context);
     }
     Ok(())
 }
 
-fn understand(name: &[u8], value: &[u8]) -> Result<Change, String> {
-    let known = String::from_utf8_lossy(name).to_ascii_lowercase();
-    let text = std::str::from_utf8(value).unwrap_or_default();
-    let refused = |why: &str| {
-        format!("ERR CONFIG SET failed (possibly related to argument '{known}') - {why}")
-    };
-    let number = || text.parse::<i64>().ok();
-    match known.as_str() {
+impl Change {
+    fn make(self, context: &Context) {
+        let live = &context.live;
+        match self {
+            Self::MaxMemory(bytes) => live.max_memory.store(bytes, Relaxed),
+            Self::MaxClients(max) => context.clients.set_max(max),
+            Self::Idle(time) => live.idle_us.store(micros(time), Relaxed),
+            Self::Deadline(time) => live.deadline_us.store(micros(time), Relaxed),
+            Self::Frame(time) => live.frame_us.store(micros(time), Relaxed),
+            Self::Output(time) => live.output_us.store(micros(time), Relaxed),
+            Self::Rejects(rejects) => live.rejects.store(rejects, Relaxed),
+            Self::SlowerThan(us) => context.gauges.slow.set_threshold_us(us),
+            Self::SlowMax(entries) => context.gauges.slow.set_max(entries),
+            Self::None => {}
+        }
+    }
+}
+
+/// Why a parameter is not set.
+enum Not {
+    AParameter,
+    Taken(String),
+}
+
+impl Not {
+    fn said(self, name: &str) -> String {
+        let name = crate::config::echo(name);
+        match self {
+            Self::AParameter => {
+                format!("ERR Unknown option or number of arguments for CONFIG SET - '{name}'")
+            }
+            Self::Taken(why) => {
+                format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {why}")
+            }
+        }
+    }
+}
+
+fn understand(context: &Context, name: &str, text: &str) -> Result<Change, Not> {
+    let not = |why: &str| Not::Taken(why.to_owned());
+    match name {
         "maxmemory" => crate::config::parse_bytes(text)
             .map(Change::MaxMemory)
-            .ok_or_else(|| refused("argument must be a memory value")),
-        "timeout" => number()
-            .and_then(|seconds| u64::try_from(seconds).ok())
-            .filter(|seconds| *seconds <= bounds::IDLE_TIMEOUT_MAX.as_secs())
-            .map(Change::IdleTimeout)
-            .ok_or_else(|| refused("argument must be a number of seconds")),
-        "slowlog-log-slower-than" => number()
-            .filter(|us| *us >= -1)
-            .map(|us| Change::SlowerThan(u64::try_from(us).unwrap_or(slowlog::NEVER)))
-            .ok_or_else(|| refused("argument must be -1 or a number of microseconds")),
-        "slowlog-max-len" => number()
-            .and_then(|entries| u64::try_from(entries).ok())
-            .filter(|entries| *entries <= ENTRIES_MAX)
-            .map(Change::SlowMax)
-            .ok_or_else(|| refused(&format!("argument must be between 0 and {ENTRIES_MAX}"))),
-        _ => Err(format!(
-            "ERR Unknown option or number of arguments for CONFIG SET - '{}'",
-            crate::config::echo(&known)
-        )),
+            .ok_or_else(|| not("argument must be a memory value")),
+        "maxclients" => {
+            let most = context.clients.most() as i64;
+            whole(text, 1, most).map(|max| Change::MaxClients(max as usize))
+        }
+        "timeout" => whole(text, 0, bounds::IDLE_TIMEOUT_MAX.as_secs() as i64)
+            .map(|seconds| Change::Idle(Duration::from_secs(seconds.unsigned_abs()))),
+        "deadline" => time(text, bounds::DEADLINE_MIN, bounds::DEADLINE_MAX).map(Change::Deadline),
+        "frame-timeout" => {
+            time(text, bounds::CLIENT_TIMEOUT_MIN, bounds::IDLE_TIMEOUT_MAX).map(Change::Frame)
+        }
+        "output-timeout" => {
+            time(text, bounds::CLIENT_TIMEOUT_MIN, bounds::IDLE_TIMEOUT_MAX).map(Change::Output)
+        }
+        "overload" => match text {
+            "reject" => Ok(Change::Rejects(true)),
+            "block" => Ok(Change::Rejects(false)),
+            _ => Err(not(
+                "argument(s) must be one of the following: block, reject",
+            )),
+        },
+        "slowlog-log-slower-than" => whole(text, -1, i64::MAX)
+            .map(|us| Change::SlowerThan(u64::try_from(us).unwrap_or(slowlog::NEVER))),
+        "slowlog-max-len" => whole(text, 0, ENTRIES_MAX as i64)
+            .map(|entries| Change::SlowMax(entries.unsigned_abs())),
+        _ => match parameters::value(context, name) {
+            Some(value) if value == text => Ok(Change::None),
+            Some(_) => Err(not("can't set immutable config")),
+            None => Err(Not::AParameter),
+        },
     }
+}
+
+fn whole(text: &str, min: i64, max: i64) -> Result<i64, Not> {
+    let number = text
+        .parse::<i64>()
+        .map_err(|_| Not::Taken("argument couldn't be parsed into an integer".to_owned()))?;
+    if (min..=max).contains(&number) {
+        return Ok(number);
+    }
+    let why = format!("argument must be between {min} and {max} inclusive");
+    Err(Not::Taken(why))
+}
+
+fn time(text: &str, min: Duration, max: Duration) -> Result<Duration, Not> {
+    let time = parse_duration(text).filter(|time| (min..=max).contains(time));
+    time.ok_or_else(|| {
+        let [min, max] = [min, max].map(crate::config::show_duration);
+        Not::Taken(format!(
+            "argument must be a time from {min} to {max}, such as 500ms"
+        ))
+    })
 }

@@ -4,13 +4,18 @@ use shardkeep_resp::{Reply, parse_i64};
 
 use crate::clients::Client;
 use crate::clock;
-use crate::command::{Args, CommandId, TABLE, lookup};
+use crate::command::{Args, CommandId, lookup};
 use crate::context::Context;
+use crate::figures;
 use crate::latency::{BOUNDS, Latencies};
 use crate::process::Process;
 
 /// Entries of SLOWLOG GET unless told otherwise; as in Redis.
 const SLOW_SHOWN: usize = 10;
+
+const LATENCY_DOCTOR: &str = "No events are watched here: every command is timed from its arrival to its \
+    reply, see LATENCY HISTOGRAM. The longest commands are in SLOWLOG, and what the log, its syncs and the \
+    shards' queues take is in the metrics of the admin endpoint.";
 
 const SYNTAX: &str = "ERR syntax error";
 
@@ -50,8 +55,7 @@ pub(crate) fn slowlog_get(context: &Context, args: Args<'_>, reply: &mut Reply<'
 
 /// `LATENCY HISTOGRAM [command ...]`
 pub(crate) fn latency_histogram(context: &Context, args: Args<'_>, reply: &mut Reply<'_>) {
-    let all = 0..u16::try_from(TABLE.len()).unwrap_or(u16::MAX);
-    let mut ids: Vec<CommandId> = all.map(CommandId).collect();
+    let mut ids: Vec<CommandId> = figures::ids().collect();
     if args.len() > 2 {
         let asked: Vec<CommandId> = args
             .iter_from(2)
@@ -63,10 +67,7 @@ pub(crate) fn latency_histogram(context: &Context, args: Args<'_>, reply: &mut R
         });
     }
     let seen = ids.into_iter().filter_map(|id| {
-        let mut latencies = Latencies::default();
-        for reactor in &context.reactors {
-            reactor.command(id).latency.add_to(&mut latencies);
-        }
+        let latencies = context.figures.command(context, id)?.latencies;
         (latencies.count() > 0).then(|| (id.spec().name, latencies))
     });
     let seen: Vec<(&str, Latencies)> = seen.collect();
@@ -91,6 +92,34 @@ pub(crate) fn latency_histogram(context: &Context, args: Args<'_>, reply: &mut R
             reply.integer(below.cast_signed());
         }
     }
+}
+
+/// `LATENCY LATEST`, `HISTORY event`, `RESET [event ...]`, `GRAPH event` and `DOCTOR`: as Redis answers while
+/// it watches no events. Here nothing is sampled by events; every command counts in LATENCY HISTOGRAM.
+pub(crate) fn latency_events(args: Args<'_>, reply: &mut Reply<'_>) {
+    let does = |word: &str| args.get(1).eq_ignore_ascii_case(word.as_bytes());
+    if does("reset") {
+        reply.integer(0);
+    } else if does("doctor") {
+        reply.verbatim(b"txt", LATENCY_DOCTOR.as_bytes());
+    } else if does("graph") {
+        let event = args.get(2);
+        let error = [b"ERR No samples available for event '", event, b"'"].concat();
+        reply.error_bytes(&error);
+    } else {
+        reply.array(0);
+    }
+}
+
+/// `CONFIG REWRITE`
+pub(crate) fn config_rewrite(context: &Context, reply: &mut Reply<'_>) {
+    reply.error(match context.config_file.get() {
+        None => "ERR The server is running without a config file",
+        Some(_) => {
+            "ERR Rewriting config file: not supported, the file is only read: put into it what is to \
+             last, and send the server SIGHUP"
+        }
+    });
 }
 
 /// `MEMORY STATS`, in the names of Redis where they mean something here.

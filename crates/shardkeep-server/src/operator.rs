@@ -4,12 +4,16 @@
 //!
 //! 1. A configuration that is refused changes nothing.
 //! 2. A reader of standard error that is slow or gone keeps neither the next signal nor the end waiting.
+//! 3. A configuration that cannot be read to its end (a pipe without a writer) keeps the end waiting for
+//!    [`END_MAX`] at most.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
 
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use shardkeep::engine::ShardStats;
 use signal_hook::consts::{SIGHUP, SIGUSR1};
 use signal_hook::iterator::{Handle, Signals};
@@ -19,6 +23,9 @@ use crate::config::{Machine, Resolved, ServeFlags};
 use crate::context::Context;
 use crate::engine::Gauge;
 use crate::say::{is_taken, say};
+
+/// How long the end waits for the signal that is attended to: enough for a file, and for a slow reader.
+const END_MAX: Duration = Duration::from_secs(1);
 
 /// A server in the hands of its operator.
 #[derive(Clone)]
@@ -96,26 +103,39 @@ fn line(stats: &ShardStats, gauge: &Gauge, at: &str) -> String {
     )
 }
 
-/// The thread that waits for the operator's signals; dropping it ends and joins the thread.
+/// The thread that waits for the operator's signals; dropping it ends and joins the thread, unless that
+/// is stuck in a file: then it is left to the end of the process.
 pub(crate) struct OperatorWatch {
     handle: Handle,
+    /// Disconnected by the end of the thread.
+    ended: Receiver<()>,
     thread: Option<JoinHandle<()>>,
 }
 
+/// Takes over SIGHUP and SIGUSR1, which would end the process; they wait for [`OperatorWatch::start`].
+///
+/// # Errors
+/// The system gives no handler.
+pub(crate) fn take_over() -> io::Result<Signals> {
+    Signals::new([SIGHUP, SIGUSR1])
+}
+
 impl OperatorWatch {
-    /// Takes over SIGHUP and SIGUSR1. `in_force` is what the server was started with.
+    /// Attends to `signals` from now on. `in_force` is what the server was started with.
     ///
     /// # Errors
-    /// The system gives no handler or no thread.
+    /// The system gives no thread.
     pub(crate) fn start(
+        mut signals: Signals,
         operator: Operator,
         in_force: Resolved,
         flags: ServeFlags,
     ) -> io::Result<Self> {
-        let mut signals = Signals::new([SIGHUP, SIGUSR1])?;
         let handle = signals.handle();
         let closed = handle.clone();
+        let (end, ended) = bounded(0);
         let attend = move || {
+            let _end: Sender<()> = end;
             // Ends when the handle is closed.
             #[expect(clippy::disallowed_methods, reason = "blocking point B51: a signal")]
             for signal in signals.forever() {
@@ -137,6 +157,7 @@ impl OperatorWatch {
             })?;
         Ok(Self {
             handle,
+            ended,
             thread: Some(thread),
         })
     }
@@ -146,10 +167,15 @@ impl Drop for OperatorWatch {
     fn drop(&mut self) {
         // Ends the iteration, and with it the thread, after the signal it is at.
         self.handle.close();
-        if let Some(thread) = self.thread.take() {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "blocking point B52: it ends after its signal, or is left"
+        )]
+        let ended = self.ended.recv_timeout(END_MAX);
+        if let (Err(RecvTimeoutError::Disconnected), Some(thread)) = (ended, self.thread.take()) {
             #[expect(
                 clippy::disallowed_methods,
-                reason = "blocking point B52: it ends after its signal"
+                reason = "blocking point B61: it has ended"
             )]
             drop(thread.join());
         }

@@ -5,7 +5,7 @@ use shardkeep_resp::Reply;
 use crate::command::Args;
 use crate::command::glob::{Case, Glob};
 
-use crate::config::Sync;
+use crate::config::{Sync, show_duration};
 use crate::context::Context;
 use crate::{limits, live, slowlog};
 
@@ -35,6 +35,12 @@ pub(crate) fn set(context: &Context, args: Args<'_>, reply: &mut Reply<'_>) {
     }
 }
 
+/// The present value of the parameter of this name.
+pub(crate) fn value(context: &Context, name: &str) -> Option<String> {
+    let found = all(context).into_iter().find(|(known, _)| *known == name);
+    found.map(|(_, value)| value)
+}
+
 fn all(context: &Context) -> Vec<(&'static str, String)> {
     let settings = &context.settings;
     let bind: Vec<String> = settings.bind.iter().map(|at| at.ip().to_string()).collect();
@@ -47,21 +53,36 @@ fn all(context: &Context) -> Vec<(&'static str, String)> {
         Sync::Never => "no",
     };
     let dir = settings.dir.as_ref();
+    let overload = match context.live.rejects() {
+        true => "reject",
+        false => "block",
+    };
     vec![
         ("appendfsync", appendfsync.into()),
         ("appendonly", yes_or_no(has_log)),
         ("bind", bind.join(" ")),
         ("databases", "1".into()),
+        ("deadline", show_duration(context.live.deadline())),
         (
             "dir",
             dir.map_or(String::new(), |dir| dir.display().to_string()),
         ),
+        ("frame-timeout", show_duration(context.live.frame_timeout())),
+        // Nothing is watched by events: see LATENCY DOCTOR.
+        ("latency-monitor-threshold", "0".into()),
+        ("latency-tracking", "yes".into()),
+        ("latency-tracking-info-percentiles", "50 99 99.9".into()),
         ("maxclients", context.clients.max().to_string()),
         (
             "maxmemory",
             context.live.max_memory().unwrap_or(0).to_string(),
         ),
         ("maxmemory-policy", "noeviction".into()),
+        (
+            "output-timeout",
+            show_duration(context.live.output_timeout()),
+        ),
+        ("overload", overload.into()),
         ("port", context.port.to_string()),
         (
             "proto-max-bulk-len",

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
 use shardkeep::durable::{Compression, RecoveryProgress, SnapshotReport};
+use shardkeep::engine::CancelToken;
 
 use std::sync::Arc;
 
@@ -58,6 +59,8 @@ pub(crate) struct Saves {
     pub(crate) last_is_good: bool,
     pub(crate) last_took: Option<Duration>,
     pub(crate) count: u64,
+    /// That were not taken, for whatever reason but the end of the server.
+    pub(crate) failures: u64,
     /// Changes of entries that were made before the newest one began.
     pub(crate) changes: u64,
     /// The newest one.
@@ -72,7 +75,8 @@ pub(crate) struct Persistence {
     to_load: AtomicU64,
     saves: Mutex<Saves>,
     requests: Sender<Request>,
-    stopping: AtomicBool,
+    /// Cancelled when the keeper should end; handed down to the recovery.
+    stopping: CancelToken,
     /// A client wants a snapshot at the end.
     pub(crate) save_at_end: AtomicBool,
     pub(crate) compression: Compression,
@@ -96,11 +100,12 @@ impl Persistence {
                 last_is_good: true,
                 last_took: None,
                 count: 0,
+                failures: 0,
                 changes: 0,
                 last_report: None,
             }),
             requests,
-            stopping: AtomicBool::new(false),
+            stopping: CancelToken::new(),
             save_at_end: AtomicBool::new(false),
             compression,
         };
@@ -177,6 +182,8 @@ impl Persistence {
         if is_good {
             saves.count += 1;
             saves.last_seconds = clock::unix_micros() / 1_000_000;
+        } else if !self.is_stopping() {
+            saves.failures += 1;
         }
         let next = std::mem::take(&mut saves.scheduled);
         if next {
@@ -207,13 +214,18 @@ impl Persistence {
 
     /// Has the keeper end after the step it is at.
     pub(crate) fn stop(&self) {
-        self.stopping.store(true, Release);
+        self.stopping.cancel();
         // Full only if it has more to do before it looks: then it sees the flag.
         drop(self.requests.try_send(Request::Stop));
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
-        self.stopping.load(Acquire)
+        self.stopping.is_cancelled()
+    }
+
+    /// Cancelled when the keeper should end.
+    pub(crate) fn stopping(&self) -> &CancelToken {
+        &self.stopping
     }
 }
 

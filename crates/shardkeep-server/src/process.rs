@@ -12,26 +12,26 @@ pub(crate) struct Process {
     pub(crate) cpu_user_seconds: f64,
     pub(crate) cpu_system_seconds: f64,
     pub(crate) descriptors: u64,
+    /// Memory of the whole machine.
+    pub(crate) machine_bytes: u64,
 }
 
 impl Process {
     pub(crate) fn look() -> Self {
         let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
         let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+        let machine = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
         let descriptors = std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count) as u64;
         Self {
             // One of them is that of the look itself.
             descriptors: descriptors.saturating_sub(1),
+            machine_bytes: number_of(&machine, "MemTotal:") * 1_024,
             ..Self::read(&status, &stat)
         }
     }
 
     fn read(status: &str, stat: &str) -> Self {
-        let number = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name));
-            let word = line.and_then(|rest| rest.split_whitespace().next());
-            word.and_then(|word| word.parse::<u64>().ok()).unwrap_or(0)
-        };
+        let number = |name: &str| number_of(status, name);
         // Fields 14 and 15, counted behind the closing bracket of the name.
         let fields: Vec<&str> = stat
             .rsplit_once(')')
@@ -47,8 +47,16 @@ impl Process {
             cpu_user_seconds: seconds(11),
             cpu_system_seconds: seconds(12),
             descriptors: 0,
+            machine_bytes: 0,
         }
     }
+}
+
+/// The number on the line that begins with `name`.
+fn number_of(text: &str, name: &str) -> u64 {
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    let word = line.and_then(|rest| rest.split_whitespace().next());
+    word.and_then(|word| word.parse::<u64>().ok()).unwrap_or(0)
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 //! Not a log: it is for starting, stopping and what must not go unnoticed. Nothing here panics when
 //! standard error is closed, and nobody waits long when its reader has stopped reading.
 //!
-//! 1. No lock is held while a line is written, so a stuck writer elsewhere stops nobody here.
+//! 1. One thread of the process writes at a time: the room that a writer has found is not taken by another,
+//!    who would let it wait for ever. Whoever has no turn within [`PATIENCE`] drops its line.
 //! 2. A line takes at most [`PATIENCE`] for each piece; what does not fit then is dropped.
 
 use std::io;
@@ -12,6 +13,7 @@ use std::sync::atomic::AtomicU8;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{retry_on_intr, write};
 
@@ -27,6 +29,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_millis(100);
 
 /// 1 for JSON. The process has one standard error.
 static FORMAT: AtomicU8 = AtomicU8::new(0);
+
+/// Of the threads that write.
+static TURN: Mutex<()> = Mutex::new(());
 
 /// Decides how the lines from now on are written.
 pub(crate) fn set_format(format: LogFormat) {
@@ -61,7 +66,14 @@ pub(crate) fn is_taken(line: &str) -> bool {
         _ => object(line, clock::unix_micros()),
     };
     text.push('\n');
-    write_patiently(&io::stderr(), text.as_bytes()).is_ok()
+    write_in_turn(&TURN, &io::stderr(), text.as_bytes()).is_ok()
+}
+
+fn write_in_turn(turn: &Mutex<()>, to: &impl AsFd, bytes: &[u8]) -> rustix::io::Result<()> {
+    match turn.try_lock_for(PATIENCE) {
+        Some(_turn) => write_patiently(to, bytes),
+        None => Err(rustix::io::Errno::TIMEDOUT),
+    }
 }
 
 fn write_patiently(to: &impl AsFd, mut bytes: &[u8]) -> rustix::io::Result<()> {
@@ -99,7 +111,10 @@ const _: () = assert!(PATIENCE.as_secs() == 0);
 #[expect(clippy::disallowed_methods, reason = "a test may wait")]
 mod tests {
     use super::*;
+    use crossbeam_channel::bounded;
     use std::io::Read as _;
+    use std::sync::Barrier;
+    use std::thread;
 
     #[test]
     fn an_event_is_an_object_with_its_gravity_taken_from_its_first_word() {
@@ -127,6 +142,32 @@ mod tests {
         let mut read = Vec::new();
         reader.read_to_end(&mut read).unwrap();
         assert_eq!(read, line);
+    }
+
+    #[test]
+    fn of_many_writers_none_is_held_when_there_is_room_for_one() {
+        const WRITERS: usize = 8;
+        for _ in 0..20 {
+            let (reader, writer) = io::pipe().unwrap();
+            let (turn, begin) = (Mutex::new(()), Barrier::new(WRITERS));
+            let (end, ended) = bounded(WRITERS);
+            thread::scope(|scope| {
+                for _ in 0..WRITERS {
+                    scope.spawn(|| {
+                        begin.wait();
+                        // Together more than the pipe holds, and each a piece at a time.
+                        let line = [b'x'; 4 * PIECE_BYTES_MAX];
+                        while write_in_turn(&turn, &writer, &line).is_ok() {}
+                        end.send(()).unwrap();
+                    });
+                }
+                let all = (0..WRITERS)
+                    .all(|_| ended.recv_timeout(10 * WRITERS as u32 * PATIENCE).is_ok());
+                // Lets go whoever is held.
+                drop(reader);
+                assert!(all, "a writer is held");
+            });
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use mio::{Poll, Waker};
 use shardkeep::engine::supervisor::{ChildSpec, ChildState, Life, Supervisor};
 use shardkeep::engine::{CloseReport, Deadline, OpenError};
 
-use crate::admin::{AdminListener, AdminThread};
+use crate::admin::AdminListener;
 use crate::clock;
 use crate::config::Settings;
 use crate::context::{Context, Parts};
@@ -37,8 +38,10 @@ pub struct Server {
     addresses: Vec<String>,
     requests: Receiver<ShutdownCause>,
     supervisor: Arc<Supervisor>,
+    /// Of the admin endpoint alone, which outlives the others.
+    last: Arc<Supervisor>,
     ready: Receiver<()>,
-    admin: Option<AdminThread>,
+    admin: Option<SocketAddr>,
     is_drained: bool,
 }
 
@@ -238,25 +241,24 @@ impl Server {
             shutdown,
         }));
         let supervisor = Arc::new(tree::supervisor(context.shutdown.clone()));
+        let last = Arc::new(tree::supervisor(context.shutdown.clone()));
         context
-            .supervisor
-            .get_or_init(|| Arc::downgrade(&supervisor));
+            .supervisors
+            .get_or_init(|| [&supervisor, &last].map(Arc::downgrade));
         let (ready_sender, ready) = bounded(1);
         let mut server = Self {
             context,
             addresses,
             requests,
             supervisor,
+            last,
             ready,
             admin: None,
             is_drained: false,
         };
         if let Some(bound) = admin {
-            let context = Arc::clone(&server.context);
-            server.admin = Some(system(
-                "admin endpoint",
-                AdminThread::start(context, bound),
-            )?);
+            let started = bound.start(&server.context, &server.last);
+            server.admin = Some(system("admin endpoint", started)?);
         }
         let doors = server.start_reactors()?;
         server.start_acceptor(listeners, doors)?;
@@ -380,6 +382,11 @@ impl Server {
         self.context.stopping.store(true, SeqCst);
     }
 
+    /// Some of its settings come from this file.
+    pub(crate) fn note_config_file(&self, file: &Path) {
+        self.context.config_file.get_or_init(|| file.to_owned());
+    }
+
     /// Tells `notifier` that the server is alive, as long as nobody is stalled.
     pub(crate) fn keep_alive(&self, notifier: Notifier) -> &Notifier {
         self.context.notifier.get_or_init(|| notifier)
@@ -394,7 +401,7 @@ impl Server {
     /// Where its admin endpoint is, if it has one.
     #[must_use]
     pub fn admin_address(&self) -> Option<SocketAddr> {
-        self.admin.as_ref().map(AdminThread::address)
+        self.admin
     }
 
     /// The server in the hands of its operator.
@@ -434,8 +441,7 @@ impl Server {
         }
         let store = self.context.keep.close(Deadline::from(until + JOIN_GRACE));
         // Until here it told that the server drains.
-        let admin = self.admin.take();
-        let admin_left = admin.map_or(0, |admin| admin.end(until + JOIN_GRACE));
+        let last = self.last.stop(Deadline::from(until + JOIN_GRACE));
         if store.owners_left > 0 {
             // A thread that waits for the disk is left to the end of the process: dropping the store
             // would wait for it once more.
@@ -454,7 +460,7 @@ impl Server {
             refused: total(|reactor| reactor.refused_draining.get()),
             // Of a reactor that has failed or is stuck nobody has closed the connections.
             cut_off: total(|reactor| reactor.cut_off.get() + reactor.connections.get()),
-            threads_left: stopped.left.len() + admin_left,
+            threads_left: stopped.left.len() + last.left.len(),
             store,
             took: clock::now().saturating_duration_since(began),
         }

@@ -111,6 +111,11 @@ impl Reactor {
             ConnectionCommand::ClientList => client_list(context, args, reply),
             ConnectionCommand::Command => introspect(args, reply),
             ConnectionCommand::ConfigGet => parameters::get(context, args, reply),
+            ConnectionCommand::ConfigResetstat => {
+                context.figures.reset(context);
+                reply.ok();
+            }
+            ConnectionCommand::ConfigRewrite => operate::config_rewrite(context, reply),
             ConnectionCommand::ConfigSet => parameters::set(context, args, reply),
             ConnectionCommand::SlowlogGet => operate::slowlog_get(context, args, reply),
             ConnectionCommand::SlowlogLen => {
@@ -120,6 +125,7 @@ impl Reactor {
                 context.gauges.slow.clear();
                 reply.ok();
             }
+            ConnectionCommand::LatencyEvents => operate::latency_events(args, reply),
             ConnectionCommand::LatencyHistogram => operate::latency_histogram(context, args, reply),
             ConnectionCommand::MemoryStats => operate::memory_stats(context, reply),
             ConnectionCommand::Info => {
@@ -410,8 +416,13 @@ fn client_line(client: &Client) -> String {
             .map_or("NULL", |spec| spec.name),
     };
     let output = client.output_bytes.load(Relaxed);
+    // Whose address is a path has come by a unix socket.
+    let kind = match client.address.starts_with('/') {
+        true => "U",
+        false => "N",
+    };
     format!(
-        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags=N db=0 sub=0 psub=0 ssub=0 \
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={kind} db=0 sub=0 psub=0 ssub=0 \
          multi=-1 qbuf={} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll={} omem={} \
          tot-mem={} events=r cmd={command} user=default redir=-1 resp={} lib-name={} lib-ver={}",
         client.id,

@@ -1,8 +1,9 @@
 //! The commands that took longest to run, as SLOWLOG shows them.
 //!
-//! Timed are the commands whose time depends on what they are given: those over the whole store, those
-//! with many arguments or a large one. For all others reading the clock twice would cost more than a
-//! hundredth of what they take.
+//! Timed are the commands whose time depends on what they are given or find: those over the whole store,
+//! those that work on a part of a value, those with many arguments or a large one. For all others reading
+//! the clock twice would cost more than a hundredth of what they take: they are timed too while the
+//! threshold is below [`TIMES_ALL_BELOW_US`], where it is the operator who asks for it.
 //!
 //! 1. At most [`ENTRIES_MAX`] entries, each of [`ARGS_MAX`] arguments of [`ARG_BYTES_MAX`] bytes.
 
@@ -18,6 +19,10 @@ use crate::command::Args;
 
 /// Slower commands are noted, in microseconds, unless told otherwise; as in Redis.
 const THRESHOLD_US: u64 = 10_000;
+
+/// Below it every command is timed: what is not timed above has no way to take that long, but to be kept
+/// waiting by the machine.
+const TIMES_ALL_BELOW_US: u64 = 1_000;
 
 /// Entries kept unless told otherwise; as in Redis.
 const ENTRIES: u64 = 128;
@@ -109,6 +114,12 @@ impl SlowLog {
 
     pub(crate) fn threshold_us(&self) -> u64 {
         self.threshold_us.load(Relaxed)
+    }
+
+    /// Whether every command is timed.
+    #[inline]
+    pub(crate) fn times_all(&self) -> bool {
+        self.threshold_us.load(Relaxed) < TIMES_ALL_BELOW_US
     }
 
     pub(crate) fn set_threshold_us(&self, us: u64) {

@@ -4,6 +4,8 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use shardkeep::engine::histogram::Histogram;
+
 use crate::command::{CommandId, TABLE};
 use crate::latency::Latency;
 
@@ -35,11 +37,14 @@ pub(crate) struct ReactorStats {
     pub(crate) output_bytes: Figure,
     /// Works mailed because a shard was away.
     pub(crate) mailed: Figure,
+    /// Commands that were told so.
     pub(crate) throttled: Figure,
+    pub(crate) lost: Figure,
+    /// How many commands ran in one visit of a shard.
+    pub(crate) visits: Histogram,
     /// Commands of the rounds that were timed, and their time on the shards in nanoseconds.
     pub(crate) timed: Figure,
     pub(crate) timed_nanos: Figure,
-    pub(crate) lost: Figure,
     pub(crate) refused_draining: Figure,
     pub(crate) protocol_errors: Figure,
     /// Connections closed because their time was up.
@@ -85,9 +90,10 @@ impl ReactorStats {
             output_bytes: Figure::default(),
             mailed: Figure::default(),
             throttled: Figure::default(),
+            lost: Figure::default(),
+            visits: Histogram::default(),
             timed: Figure::default(),
             timed_nanos: Figure::default(),
-            lost: Figure::default(),
             refused_draining: Figure::default(),
             protocol_errors: Figure::default(),
             timed_out: Figure::default(),
@@ -102,6 +108,16 @@ impl ReactorStats {
         if let Some(id) = command {
             let took = now.saturating_duration_since(since);
             self.command(id).latency.note(took, 1);
+        }
+    }
+
+    /// Counts a command that is answered with this error, by its first word.
+    #[cold]
+    pub(crate) fn note_told(&self, error: &[u8]) {
+        if error.starts_with(b"THROTTLED") {
+            self.throttled.add(1);
+        } else if error.starts_with(b"LOST") {
+            self.lost.add(1);
         }
     }
 

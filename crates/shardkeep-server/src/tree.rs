@@ -3,13 +3,15 @@
 //! The owners and the committer are not here: the store keeps them itself, and tells by its events.
 //!
 //! 1. Whoever escalates ends the server: it drains, briefly, and exits with the reason.
+//! 2. The admin endpoint has no intensity to exceed, and is stopped after the store was closed: until then
+//!    it says that the server drains.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
 use shardkeep::engine::fail_point;
-use shardkeep::engine::restart::{Intensity, Policy};
+use shardkeep::engine::restart::{Backoff, Intensity, Policy};
 use shardkeep::engine::supervisor::{ChildEvent, ChildSpec, Life, Supervisor};
 
 use crate::clock;
@@ -64,11 +66,34 @@ pub(crate) fn watchdog() -> ChildSpec {
     spec("shardkeep-watchdog", 3).intensity(Some(NO_RESTARTS))
 }
 
+/// Longest that a failed admin endpoint stays away: a probe that asks every ten seconds misses one answer.
+const ADMIN_AWAY_MAX: Duration = Duration::from_secs(5);
+
+/// Shows the others, until all of them have ended: it is the last to stop, under a supervisor of its own.
+/// Restarted, and never given up: what it shows is worth less than what the server does. A liveness probe
+/// that gets no answer from it restarts the server by itself.
+pub(crate) fn admin() -> ChildSpec {
+    ChildSpec::new("shardkeep-admin")
+        .policy(Policy::Permanent)
+        .intensity(None)
+        .backoff(Backoff {
+            max: ADMIN_AWAY_MAX,
+            ..Backoff::default()
+        })
+        .stop_within(STOP_WITHIN)
+}
+
+/// Longest between two looks, whatever the stall bound is: a service manager is told with each, and counts
+/// on four in a second.
+const ALIVE_EVERY: Duration = Duration::from_millis(250);
+
 /// Reports who makes no progress, until it is to stop.
 pub(crate) fn watch(context: &Arc<Context>, life: &Life) -> Result<(), String> {
-    let interval = context.watch.interval();
+    let interval = context.watch.interval().min(ALIVE_EVERY);
     loop {
-        for event in context.watch.look(clock::now()) {
+        let now = clock::now();
+        context.figures.look(context, now);
+        for event in context.watch.look(now) {
             say(&format!("watchdog: {event}"));
         }
         if context.watch.stalls().is_empty()

@@ -1,6 +1,5 @@
 //! Settings of a store, and opening it.
 
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -9,7 +8,8 @@ use std::time::Duration;
 use ahash::RandomState;
 use parking_lot::Mutex;
 use shardkeep_core::{
-    Config, Event, Handover, JournalDesk, Keep, LogEvent, OpenError, Overload, SyncMode,
+    CancelToken, Config, Event, Handover, JournalDesk, Keep, LogEvent, OpenError, Overload,
+    SyncMode,
 };
 
 use crate::clock::{Clock, SystemClock};
@@ -60,6 +60,7 @@ struct KeptAt<K, V> {
     durable: Durable,
     codecs: Arc<Codecs<K, V>>,
     progress: Box<dyn FnMut(RecoveryProgress) + Send>,
+    cancel: CancelToken,
 }
 
 impl<K: Key, V: Value> Builder<K, V> {
@@ -118,6 +119,7 @@ impl<K: Key, V: Value> Builder<K, V> {
                 value: Box::new(value),
             }),
             progress: Box::new(|_| {}),
+            cancel: CancelToken::new(),
         });
         self
     }
@@ -126,6 +128,15 @@ impl<K: Key, V: Value> Builder<K, V> {
     pub fn on_recovery(mut self, progress: impl FnMut(RecoveryProgress) + Send + 'static) -> Self {
         if let Some(kept) = &mut self.kept {
             kept.progress = Box::new(progress);
+        }
+        self
+    }
+
+    /// Gives the opening of a durable store up when `token` is cancelled: it ends soon after with
+    /// [`RecoverError::Cancelled`], and nothing of the store was changed. Set after [`Builder::durable`].
+    pub fn cancel_recovery(mut self, token: CancelToken) -> Self {
+        if let Some(kept) = &mut self.kept {
+            kept.cancel = token;
         }
         self
     }
@@ -332,20 +343,10 @@ impl Watch {
         } = self;
         let name = inner.keep.config().name.clone();
         let store = Arc::downgrade(inner);
-        let take = move |is_cancelled: &dyn Fn() -> bool| {
-            let Some(inner) = store.upgrade() else {
-                return false;
-            };
-            if let Err(error) = inner.snapshot(is_cancelled)
-                && !is_cancelled()
-            {
-                events(Event::Log(LogEvent::Warning(format!(
-                    "no snapshot was taken: {error}"
-                ))));
-            }
-            true
-        };
-        let automatic = Automatic::start(&name, grown, threshold, take)
+        let take =
+            move |is_cancelled: &dyn Fn() -> bool| Some(store.upgrade()?.snapshot(is_cancelled));
+        let tell = move |what| events(Event::Log(LogEvent::Warning(what)));
+        let automatic = Automatic::start(&name, grown, threshold, take, tell)
             .map_err(|source| OpenError::Thread { name, source })?;
         *inner.automatic.lock() = Some(automatic);
         Ok(())
@@ -382,15 +383,19 @@ fn open_kept<K: Key, V: Value>(
             Err(error) => panic!("shard {shard} could not be made again: {error}"),
         }
     };
-    let mut tell_progress = kept.progress;
-    let mut progress = |progress| {
-        tell_progress(progress);
-        ControlFlow::Continue(())
-    };
+    let mut progress = kept.progress;
     let tell = Arc::clone(&events);
     let keep = Keep::open_kept(config, make, remake, move |event| tell(event))?;
-    let recovered = durable::recover(&keep, directory, &kept.durable, &*route, &mut progress)
-        .map_err(failed)?;
+    let durable = &kept.durable;
+    let recovered = durable::recover(
+        &keep,
+        directory,
+        durable,
+        &*route,
+        &kept.cancel,
+        &mut *progress,
+    )
+    .map_err(failed)?;
     for warning in recovered.warnings {
         events(Event::Log(LogEvent::Warning(warning)));
     }

@@ -7,8 +7,8 @@
 pub use shardkeep_core::fail_point;
 pub use shardkeep_core::{
     Borrowed, Call, CancelToken, CloseReport, Config, Deadline, Durability, Effects, Error, Event,
-    Handover, Journal, JournalDesk, JournalError, Keep, Loan, Loans, LogEvent, LogStats, Lost,
-    NoJournal, NoTransaction, OpenError, Outcome, Overload, Places, Refused, RefusedStats,
-    Reservation, ShardStats, Shared, State, SyncMode, Tended, Ticket, Transaction, Visit, Wake,
-    Work, clock, fail_fast, group, limits, restart, supervisor, watch,
+    Handover, Journal, JournalDesk, JournalError, Keep, Loan, Loans, LogDistributions, LogEvent,
+    LogStats, Lost, NoJournal, NoTransaction, OpenError, Outcome, Overload, Places, Refused,
+    RefusedStats, Reservation, ShardStats, Shared, State, SyncMode, Tended, Ticket, Transaction,
+    Visit, Wake, Work, clock, fail_fast, group, histogram, limits, restart, supervisor, watch,
 };

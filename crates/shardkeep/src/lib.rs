@@ -5,7 +5,8 @@
 //! Upper rows use lower ones and never the reverse:
 //!
 //! ```text
-//! facade      store single load transaction whole pipeline     builder
+//! facade      plain single load transaction whole pipeline     builder
+//!             store (the handle)   operation (one, in hand or by mail)
 //! hand-over   hand (one shard in hand)   mail (works that travel)   flight
 //! state       state (the map of one shard, its budget)   reply
 //! pure        table   router   limits   clock   closure   prefetch
@@ -31,7 +32,9 @@ mod ledger;
 pub mod limits;
 mod load;
 mod mail;
+mod operation;
 mod pipeline;
+mod plain;
 mod prefetch;
 mod reply;
 mod router;

@@ -29,6 +29,12 @@ pub const SNAPSHOT_LOG_BYTES_DEFAULT: u64 = 256 * 1_024 * 1_024;
 /// How often the growth of the log is looked at.
 pub const SNAPSHOT_LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
+/// How soon a snapshot that was due and could not be taken is tried again; then twice as late each time.
+pub const SNAPSHOT_RETRY_FIRST: Duration = Duration::from_secs(1);
+
+/// Longest that such a snapshot is put off: a disk that was full is not left without one for long.
+pub const SNAPSHOT_RETRY_MAX: Duration = Duration::from_secs(60);
+
 /// Longest wait for one shard, or for the log, while a snapshot is taken.
 pub const SNAPSHOT_STEP_MAX: Duration = Duration::from_secs(60);
 
@@ -46,7 +52,14 @@ pub const SNAPSHOT_SLICE_BYTES: usize = 64 * 1_024;
 pub const SNAPSHOT_RESTS: u32 = 4;
 
 /// Longest rest between two slices: a disk that is slow already need not be waited for twice.
-pub const SNAPSHOT_REST_MAX: Duration = Duration::from_millis(1);
+pub const REST_MAX: Duration = Duration::from_millis(1);
+
+/// Effects that are read in a row when a lost shard is made again: about 100 us.
+pub const REMAKE_SLICE_EFFECTS: usize = 256;
+
+/// How long whoever makes a lost shard again rests after a slice, in times of what the slice took: less
+/// than a snapshot, because the shard is refused meanwhile.
+pub const REMAKE_RESTS: u32 = 2;
 
 /// How long the end of a store waits for a snapshot that is under way.
 pub const SNAPSHOT_END_MAX: Duration = Duration::from_secs(10);

@@ -13,7 +13,7 @@ use std::fmt;
 use std::hash::Hash;
 use std::time::Duration;
 
-use shardkeep_core::{Call, Error, Loans, Refused, Reservation};
+use shardkeep_core::{Call, Error, Loans, Refused, Reservation, fail_point};
 
 use crate::state::ShardState;
 use crate::store::{Inner, Keeping, Store};
@@ -234,8 +234,10 @@ impl<K: Key, V: Value> Transaction<'_, K, V> {
                 replaced.push((key, value));
             }
         };
+        let name = &self.inner.keep.config().name;
         loans.change(|loans| {
-            for named in writes {
+            for (at, named) in writes.into_iter().enumerate() {
+                fail_point::hit_at("transaction.next", || format!("{name}#{at}."));
                 let state = loans.state(named.shard);
                 match named.write {
                     Some(Write::Insert(value, expires)) => {
@@ -249,6 +251,7 @@ impl<K: Key, V: Value> Transaction<'_, K, V> {
                     None => {}
                 }
             }
+            fail_point::hit_at("transaction.applied", || name);
         });
         let needs = needs_of(&mut loans, keys.into_iter());
         drop(loans);

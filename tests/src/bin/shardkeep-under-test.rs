@@ -1,12 +1,16 @@
 //! The server as the tests run it, so that a clean `cargo test --workspace` builds what it runs.
 //!
 //! In builds with debug assertions `FAIL_POINTS` plants failures in it, as
-//! `reactor.tick=panic*2,reactor.round=stall:1500`, and the name of a fault in
-//! [`shardkeep_tests::harness::PLANTED`] makes it a server that gets that wrong.
+//! `reactor.tick=panic*2,reactor.round=stall:1500`, and so does then each line of its standard input; the
+//! name of a fault in [`shardkeep_tests::harness::PLANTED`] makes it a server that gets that wrong.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    if let Err(error) = shardkeep_tests::planting::from_environment() {
+        eprintln!("{error}");
+        return ExitCode::from(2);
+    }
     #[cfg(debug_assertions)]
     if plant().is_none() {
         return ExitCode::from(2);
@@ -19,9 +23,6 @@ fn main() -> ExitCode {
 fn plant() -> Option<()> {
     use shardkeep_server::fault;
 
-    if let Ok(plans) = std::env::var("FAIL_POINTS") {
-        shardkeep::engine::fail_point::plant_all(&plans).ok()?;
-    }
     if let Ok(name) = std::env::var(shardkeep_tests::harness::PLANTED) {
         fault::plant(
             fault::ALL

@@ -17,5 +17,5 @@ mod scratch;
 pub(crate) use client::value;
 pub use client::{Client, Ended, request};
 pub use process::{Launch, ServerProcess, Signal, run_to_end};
-pub use procfs::{open_files, resident_bytes, threads};
+pub use procfs::{handles, open_files, resident_bytes, threads};
 pub use scratch::Scratch;

@@ -6,7 +6,7 @@
 //! 3. Readiness is a line that the server writes, never a guess.
 
 use std::collections::VecDeque;
-use std::io::{self, BufRead, BufReader, ErrorKind, Read};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -22,6 +22,7 @@ pub use rustix::process::Signal;
 
 use super::client::Client;
 use crate::clock::{self, PATIENCE};
+use crate::planting::SAID;
 
 /// Lines of a server's output that are kept for a failing test to show.
 const LINES_KEPT: usize = 200;
@@ -31,6 +32,9 @@ const PORTS_TRIED: usize = 5;
 
 /// What Shardkeep says when it accepts connections; the address follows.
 const SHARDKEEP_READY: &str = "ready: listening on ";
+
+/// What Shardkeep says when it accepts connections and reads its store; the addresses follow.
+const SHARDKEEP_LOADING: &str = "; accepting on ";
 
 /// What Redis says when it accepts connections.
 const REDIS_READY: &str = "Ready to accept connections";
@@ -64,6 +68,8 @@ pub struct ServerProcess {
     address: SocketAddr,
     lines: Arc<Mutex<VecDeque<String>>>,
     reader: Option<JoinHandle<()>>,
+    /// How often something was planted in it.
+    planted: usize,
 }
 
 impl ServerProcess {
@@ -107,7 +113,29 @@ impl ServerProcess {
         Self::shardkeep_by(command, flags)
     }
 
+    /// Starts Shardkeep as [`ServerProcess::shardkeep`] does, and returns when it accepts connections,
+    /// while it still reads its store. Where it listens is not known.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn shardkeep_loading(
+        program: &Path,
+        flags: &[&str],
+        environment: &[(&str, &str)],
+    ) -> io::Result<Self> {
+        let mut command = Command::new(program);
+        command.envs(environment.iter().copied());
+        Self::serve(&mut command, flags);
+        let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        Self::launch(command, SHARDKEEP_LOADING, Some(nowhere))
+    }
+
     fn shardkeep_by(mut command: Command, flags: &[&str]) -> io::Result<Self> {
+        Self::serve(&mut command, flags);
+        Self::launch(command, SHARDKEEP_READY, None)
+    }
+
+    fn serve(command: &mut Command, flags: &[&str]) {
         command.arg("serve");
         if !flags.contains(&"--bind") {
             command.args(["--bind", "127.0.0.1:0"]);
@@ -119,7 +147,6 @@ impl ServerProcess {
             .args(flags)
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
-        Self::launch(command, SHARDKEEP_READY, None)
     }
 
     fn redis(program: &Path, flags: &[&str]) -> io::Result<Self> {
@@ -147,7 +174,7 @@ impl ServerProcess {
         ready: &'static str,
         known: Option<SocketAddr>,
     ) -> io::Result<Self> {
-        let mut child = command.stdin(Stdio::null()).spawn()?;
+        let mut child = command.stdin(Stdio::piped()).spawn()?;
         let output: Box<dyn Read + Send> = match (child.stdout.take(), child.stderr.take()) {
             (Some(output), _) => Box::new(output),
             (None, Some(output)) => Box::new(output),
@@ -165,6 +192,7 @@ impl ServerProcess {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             lines,
             reader: Some(reader),
+            planted: 0,
         };
         let line = server.await_ready(&heard)?;
         server.address = match known {
@@ -201,6 +229,32 @@ impl ServerProcess {
     pub fn output(&self) -> Vec<String> {
         let lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         lines.iter().cloned().collect()
+    }
+
+    /// Plants `plans` in a server whose environment has [`FAIL_POINTS`](crate::planting::FAIL_POINTS), be
+    /// it empty. Blocks until it has said so.
+    ///
+    /// # Errors
+    /// There is no such place, or no such server.
+    pub fn plant(&mut self, plans: &str) -> io::Result<()> {
+        let Some(input) = &mut self.child.stdin else {
+            return Err(io::Error::other("its standard input is closed"));
+        };
+        // Empty parts mean nothing, and make each line another.
+        self.planted += 1;
+        let line = format!("{plans}{}", ",".repeat(self.planted));
+        writeln!(input, "{line}")?;
+        let (said, deadline) = (format!("{SAID}{line}"), clock::now() + PATIENCE);
+        while clock::left(deadline).is_some() {
+            if self.output().iter().any(|line| line.contains(&said)) {
+                return Ok(());
+            }
+            thread::yield_now();
+        }
+        Err(io::Error::other(format!(
+            "{plans:?} was not planted: {:?}",
+            self.output()
+        )))
     }
 
     /// A new connection. Blocks until it is accepted.

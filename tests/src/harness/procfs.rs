@@ -27,6 +27,20 @@ pub fn open_files(pid: u32) -> io::Result<usize> {
     Ok(fs::read_dir(format!("/proc/{pid}/fd"))?.count())
 }
 
+/// Whether process `pid` has a handler for the signal of this number.
+///
+/// # Errors
+/// The process has ended.
+pub fn handles(pid: u32, signal: i32) -> io::Result<bool> {
+    let path = format!("/proc/{pid}/status");
+    let status = fs::read_to_string(&path)?;
+    status
+        .lines()
+        .find_map(|line| u64::from_str_radix(line.strip_prefix("SigCgt:")?.trim(), 16).ok())
+        .map(|mask| mask >> (signal - 1) & 1 == 1)
+        .ok_or_else(|| io::Error::other(format!("no SigCgt: in {path}")))
+}
+
 fn field(pid: u32, name: &str) -> io::Result<u64> {
     let path = format!("/proc/{pid}/status");
     let status = fs::read_to_string(&path)?;

@@ -59,6 +59,28 @@ mod planned {
     }
 
     #[test]
+    fn a_shard_that_was_to_be_handed_over_in_a_panic_is_there_and_its_asker_is_refused() {
+        let name = "hands-over";
+        let (keep, events) = named(name, Handover::Mail);
+        let holder = hold(&keep, 0);
+        plant("mail.hand", format!("{name}#0.").as_bytes(), Plan::Panic, 1);
+        std::thread::scope(|scope| {
+            let asker = scope.spawn(|| keep.acquire(&[0], call()).map(drop));
+            while keep.depth(0) == 0 {
+                std::thread::yield_now();
+            }
+            drop(holder);
+            let refused = asker.join().expect("an answer");
+            assert_eq!(refused, Err(Refused::Closed.into()));
+        });
+        assert!(matches!(hear(&events), Event::Thread(_)));
+        let (work, outcome) = add(3);
+        assert!(keep.post(0, work, &call()).is_ok());
+        assert_eq!(hear(&outcome), Outcome::Done);
+        assert!(keep.close(later()).is_clean());
+    }
+
+    #[test]
     fn an_owner_that_panics_too_often_ends_the_admission_and_the_keep_still_closes() {
         let name = "panics-always";
         let (keep, events) = named(name, Handover::Lend);

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::Path;
+use std::time::Duration;
 
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::Signal;
 use shardkeep::{Durable, Store};
 use shardkeep_tests::clock::PATIENCE;
@@ -94,6 +96,43 @@ fn the_lines_of_a_file_are_stored_once_however_often_it_is_read() {
     let (code, said) = start(&scratch, &["--file", &file]).end();
     assert_eq!((code, counter(&said, "stored")), (Some(0), 500));
     check(scratch.path(), &source, 3_500);
+}
+
+#[test]
+fn a_file_is_one_source_whatever_it_is_called() {
+    let scratch = Scratch::new().unwrap();
+    let file = scratch.file("lines", &lines(1_000)).unwrap();
+    let alias = scratch.path().join("alias");
+    std::os::unix::fs::symlink(&file, &alias).unwrap();
+    let roundabout = scratch.path().join("./lines");
+    for name in [&alias, &roundabout, Path::new(&file)] {
+        let (code, said) = start(&scratch, &["--file", &name.to_string_lossy()]).end();
+        assert_eq!(code, Some(0), "{said:#?}");
+    }
+    check(scratch.path(), &format!("file:{file}"), 1_000);
+}
+
+#[test]
+fn a_file_in_the_place_of_another_is_refused() {
+    let scratch = Scratch::new().unwrap();
+    let file = scratch.file("lines", &lines(1_000)).unwrap();
+    assert_eq!(start(&scratch, &["--file", &file]).end().0, Some(0));
+    let refused = |why: &str| {
+        let (code, said) = start(&scratch, &["--file", &file]).end();
+        assert_eq!(code, Some(1), "{said:#?}");
+        let last = said.last().unwrap();
+        assert!(last.contains(why), "{last}");
+    };
+    scratch.file("lines", &"x".repeat(100_000)).unwrap();
+    refused("no line ends at byte");
+    scratch.file("lines", &lines(999)).unwrap();
+    refused("were stored");
+    std::fs::remove_file(&file).unwrap();
+    refused("No such file");
+    let mode = Mode::from_raw_mode(0o600);
+    mknodat(CWD, &file, FileType::Fifo, mode, 0).unwrap();
+    refused("it is not a file");
+    check(scratch.path(), &format!("file:{file}"), 1_000);
 }
 
 #[test]
@@ -254,4 +293,29 @@ fn a_peer_that_sends_nonsense_loses_its_connection_and_nobody_else_does() {
     program.signal(Signal::TERM);
     assert_eq!(program.end().0, Some(0));
     check(scratch.path(), "peer:tour", 100);
+}
+
+#[test]
+fn a_peer_that_takes_its_time_to_say_who_it_is_loses_its_connection() {
+    /// Far more than there is time for.
+    const LETTERS_MAX: usize = 40;
+    let scratch = Scratch::new().unwrap();
+    let mut program = start(&scratch, &["--listen", "127.0.0.1:0"]);
+    let mut stream = TcpStream::connect_timeout(&program.address(), PATIENCE).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_millis(500)))
+        .unwrap();
+    let (mut told, mut letters) = ([0; 64], 0);
+    let count = loop {
+        letters += 1;
+        assert!(letters < LETTERS_MAX, "it still listens");
+        stream.write_all(b"s").unwrap();
+        match stream.read(&mut told) {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            answered => break answered.unwrap(),
+        }
+    };
+    assert!(told[..count].starts_with(b"error the first line is"));
+    program.signal(Signal::TERM);
+    assert_eq!(program.end().0, Some(0));
 }

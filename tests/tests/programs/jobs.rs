@@ -1,6 +1,7 @@
 //! Jobs: accepted, run, tried again, parked, cancelled, and never lost.
 
-use std::net::SocketAddr;
+use std::io::Write;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -9,7 +10,7 @@ use serde_json::Value;
 use shardkeep_tests::clock::{self, PATIENCE};
 use shardkeep_tests::harness::Scratch;
 
-use crate::support::{Program, ask, send};
+use crate::support::{Program, Unheard, ask, send};
 
 fn start(scratch: &Scratch, flags: &[&str]) -> Program {
     let dir = scratch.path().join("jobs");
@@ -205,6 +206,34 @@ fn a_job_under_which_the_process_dies_again_and_again_is_parked() {
         "the process died of it"
     );
     drain(program);
+}
+
+#[test]
+fn a_job_that_panics_stops_no_worker_whose_standard_error_nobody_reads() {
+    let scratch = Scratch::new().unwrap();
+    let dir = scratch.path().join("jobs").to_string_lossy().into_owned();
+    let args = [dir.as_str(), "--bind", "127.0.0.1:0", "--workers", "1"];
+    let program = Unheard::start(env!("CARGO_BIN_EXE_jobs-under-test"), &args);
+    let to = program.address();
+    for id in [submit(to, "fail 2"), submit(to, "upper hello")] {
+        await_state(to, id, "done");
+    }
+    assert_eq!(program.drain(), Some(0));
+}
+
+#[test]
+fn clients_that_say_nothing_do_not_hold_up_a_drain() {
+    let scratch = Scratch::new().unwrap();
+    let mut program = start(&scratch, &[]);
+    let to = program.address();
+    let connect = || TcpStream::connect_timeout(&to, PATIENCE).unwrap();
+    let silent: Vec<TcpStream> = (0..4).map(|_| connect()).collect();
+    (&silent[0])
+        .write_all(b"POST /jobs HTTP/1.1\r\nContent-Length: 9\r\n\r\nhalf")
+        .unwrap();
+    // Connections are taken in their order: those are in somebody's hands now.
+    submit(to, "upper hello");
+    assert!(drain(program).ends_with("threads left: [], clean: true"));
 }
 
 /// Submits from some clients at once, ends the program by `signal` in the middle, starts it again: every

@@ -1,11 +1,12 @@
 //! A program as a process, and what it says.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, PipeReader, PipeWriter, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use shardkeep_tests::clock::{self, PATIENCE};
@@ -64,9 +65,7 @@ impl Program {
 
     /// Where it listens.
     pub(crate) fn address(&mut self) -> SocketAddr {
-        let line = self.await_line("ready: listening on ");
-        let (_, rest) = line.split_once("listening on ").unwrap();
-        rest.split_whitespace().next().unwrap().parse().unwrap()
+        address_in(&self.await_line("ready: listening on ")).unwrap()
     }
 
     pub(crate) fn signal(&self, signal: Signal) {
@@ -98,6 +97,81 @@ impl Drop for Program {
         if let Some(reader) = self.reader.take() {
             drop(reader.join());
         }
+    }
+}
+
+/// A program whose standard error is full, and nobody reads it.
+pub(crate) struct Unheard {
+    child: Child,
+    address: SocketAddr,
+    _said: PipeReader,
+}
+
+impl Unheard {
+    pub(crate) fn start(program: &str, args: &[&str]) -> Self {
+        let (mut said, writer) = std::io::pipe().unwrap();
+        let child = Command::new(program)
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(writer.try_clone().unwrap())
+            .spawn()
+            .unwrap();
+        let (mut line, mut byte) = (String::new(), [0]);
+        while !line.ends_with('\n') {
+            said.read_exact(&mut byte).unwrap();
+            line.push(char::from(byte[0]));
+        }
+        let address = address_in(&line).unwrap_or_else(|| panic!("{line}"));
+        fill(writer);
+        Self {
+            child,
+            address,
+            _said: said,
+        }
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its exit code after a signal that drains it.
+    pub(crate) fn drain(mut self) -> Option<i32> {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, Signal::TERM).unwrap();
+        let deadline = clock::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(clock::left(deadline).is_some(), "it still runs");
+            std::thread::yield_now();
+        }
+    }
+}
+
+impl Drop for Unheard {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn address_in(line: &str) -> Option<SocketAddr> {
+    let (_, rest) = line.split_once("ready: listening on ")?;
+    rest.split_whitespace().next()?.parse().ok()
+}
+
+/// Writes until there is no room.
+fn fill(mut writer: PipeWriter) {
+    const PAGE_BYTES: usize = 4_096;
+    let now = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    while poll(&mut [PollFd::new(&writer, PollFlags::OUT)], Some(&now)) == Ok(1) {
+        writer.write_all(&[b'x'; PAGE_BYTES]).unwrap();
     }
 }
 

@@ -4,10 +4,11 @@ use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 
+use rustix::process::{Pid, kill_process};
 use shardkeep_tests::clock::{self, PATIENCE};
-use shardkeep_tests::harness::{Scratch, run_to_end};
+use shardkeep_tests::harness::{Scratch, Signal, run_to_end};
 
 use crate::saved::Redis;
 use crate::support::entries;
@@ -93,6 +94,55 @@ fn a_file_that_nothing_vouches_for_is_imported_with_a_warning() {
     );
 }
 
+/// An import of all of `file` but its last byte, which has begun its store and waits for that byte.
+fn begun(file: &[u8], place: &Path) -> (Child, ChildStdin) {
+    let mut child = Command::new(program())
+        .args(["import-rdb", "/dev/stdin"])
+        .arg(place)
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(&file[..file.len() - 1]).unwrap();
+    let unfinished = place.with_extension("unfinished");
+    let deadline = clock::now() + PATIENCE;
+    while !unfinished.exists() {
+        assert!(clock::left(deadline).is_some(), "nothing was begun");
+        std::thread::yield_now();
+    }
+    (child, input)
+}
+
+#[test]
+fn an_import_that_is_told_to_stop_ends_with_nothing_left_of_it() {
+    let mut redis = Redis::start(&[]);
+    redis.lines(&["SET k v"]);
+    let file = redis.save();
+    let scratch = Scratch::new().unwrap();
+    let place = scratch.path().join("store");
+    for (signal, name) in [(Signal::TERM, "SIGTERM"), (Signal::INT, "SIGINT")] {
+        let (mut child, input) = begun(&file, &place);
+        let pid = i32::try_from(child.id()).unwrap();
+        kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
+        // The pipe stays open: nothing but the signal ends the import.
+        let deadline = clock::now() + PATIENCE;
+        while child.try_wait().unwrap().is_none() {
+            assert!(clock::left(deadline).is_some(), "it does not end");
+            std::thread::yield_now();
+        }
+        let output = child.wait_with_output().unwrap();
+        drop(input);
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            said.contains(name) && said.contains("was given up"),
+            "{said}"
+        );
+        assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0);
+    }
+}
+
 #[test]
 fn an_import_that_is_killed_leaves_no_store_and_its_leftovers_are_named() {
     let mut redis = Redis::start(&[]);
@@ -102,20 +152,7 @@ fn an_import_that_is_killed_leaves_no_store_and_its_leftovers_are_named() {
     fs::write(scratch.path().join("dump.rdb"), &file).unwrap();
     let place = scratch.path().join("store");
     let unfinished = scratch.path().join("store.unfinished");
-    let mut child = Command::new(program())
-        .args(["import-rdb", "/dev/stdin"])
-        .arg(&place)
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut input = child.stdin.take().unwrap();
-    input.write_all(&file[..file.len() - 1]).unwrap();
-    // It waits for the last byte now, with its store begun.
-    let deadline = clock::now() + PATIENCE;
-    while !unfinished.exists() {
-        assert!(clock::left(deadline).is_some(), "nothing was begun");
-        std::thread::yield_now();
-    }
+    let (mut child, _input) = begun(&file, &place);
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(!place.exists());

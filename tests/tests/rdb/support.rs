@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use shardkeep::CancelToken;
 use shardkeep::effect::{self, Effect};
 use shardkeep::table::UnixMillis;
 use shardkeep_log::{Directory, FrameBuffer, Options, Recovery};
@@ -14,7 +15,7 @@ pub(crate) type Entries = BTreeMap<Vec<u8>, (Vec<u8>, Option<u64>)>;
 /// Imports `file` into a store at `place`.
 pub(crate) fn run(file: &[u8], place: &Path) -> Result<Imported, ImportError> {
     let now = UnixMillis::new(shardkeep_tests::clock::unix_seconds() * 1_000);
-    import(file, place, now, &mut drop)
+    import(file, place, now, &CancelToken::new(), &mut drop)
 }
 
 /// All that the store at `place` has, expired or not.

@@ -1,7 +1,7 @@
 //! The admin endpoint: what it answers, to whom, and that nobody can keep others from it.
 
 use std::collections::BTreeSet;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
@@ -13,13 +13,13 @@ use crate::support::{ask, eventually, start};
 /// More than the endpoint serves at once.
 const MORE_THAN_THERE_ARE_PLACES: usize = 80;
 
-fn with_admin(flags: &[&str]) -> (ServerProcess, SocketAddr) {
+pub(crate) fn with_admin(flags: &[&str]) -> (ServerProcess, SocketAddr) {
     let server = start(&[&["--admin", "127.0.0.1:0"], flags].concat());
     let address = admin_of(&server);
     (server, address)
 }
 
-fn admin_of(server: &ServerProcess) -> SocketAddr {
+pub(crate) fn admin_of(server: &ServerProcess) -> SocketAddr {
     let output = server.output();
     let line = output
         .iter()
@@ -29,26 +29,43 @@ fn admin_of(server: &ServerProcess) -> SocketAddr {
 
 /// Whatever is answered to these bytes.
 fn send(address: SocketAddr, bytes: &[u8]) -> String {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.write_all(bytes).unwrap();
+    try_send(address, bytes).unwrap()
+}
+
+fn try_send(address: SocketAddr, bytes: &[u8]) -> io::Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.write_all(bytes)?;
+    try_read(stream)
+}
+
+/// All that still comes.
+pub(crate) fn read_whole(stream: TcpStream) -> String {
+    try_read(stream).unwrap()
+}
+
+fn try_read(mut stream: TcpStream) -> io::Result<String> {
+    stream.set_read_timeout(Some(PATIENCE))?;
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
 }
 
 fn get(address: SocketAddr, path: &str) -> (String, String) {
-    let answer = send(
-        address,
-        format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes(),
-    );
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    let status = head.lines().next().unwrap();
-    (status.to_owned(), body.to_owned())
+    try_get(address, path).unwrap()
+}
+
+/// Status line and body.
+pub(crate) fn try_get(address: SocketAddr, path: &str) -> io::Result<(String, String)> {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+    let answer = try_send(address, request.as_bytes())?;
+    let (head, body) = (answer.split_once("\r\n\r\n"))
+        .ok_or_else(|| io::Error::other(format!("no answer: {answer:?}")))?;
+    let status = head.lines().next().unwrap_or_default();
+    Ok((status.to_owned(), body.to_owned()))
 }
 
 /// The value of the sample with this name and these labels, written as in the text.
-fn sample(metrics: &str, name: &str) -> Option<f64> {
+pub(crate) fn sample(metrics: &str, name: &str) -> Option<f64> {
     let line = metrics.lines().find_map(|line| line.strip_prefix(name));
     line.and_then(|rest| rest.strip_prefix(' '))
         .map(|value| value.parse().unwrap())

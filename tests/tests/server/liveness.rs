@@ -54,9 +54,10 @@ struct Heard {
 }
 
 impl Heard {
-    fn start() -> Self {
+    fn start(plans: &str) -> Self {
         let mut child = Command::new(program())
-            .args(["serve", "--bind", "127.0.0.1:0"])
+            .env("FAIL_POINTS", plans)
+            .args(["serve", "--bind", "127.0.0.1:0", "--admin", "off"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -113,7 +114,7 @@ impl Drop for Heard {
 
 #[test]
 fn a_server_whose_standard_error_is_closed_serves_on_and_ends_cleanly() {
-    let mut server = Heard::start();
+    let mut server = Heard::start("");
     server.said = None;
     let mut client = server.client();
     for _ in 0..5 {
@@ -125,7 +126,7 @@ fn a_server_whose_standard_error_is_closed_serves_on_and_ends_cleanly() {
 
 #[test]
 fn a_server_whose_standard_error_nobody_reads_serves_on_and_ends_cleanly() {
-    let mut server = Heard::start();
+    let mut server = Heard::start("");
     let mut client = server.client();
     eventually("the pipe is full", || {
         server.signal(Signal::USR1);
@@ -135,6 +136,31 @@ fn a_server_whose_standard_error_nobody_reads_serves_on_and_ends_cleanly() {
     });
     assert_eq!(ask(&mut client, "GET k"), "v");
     assert_eq!(ask(&mut server.client(), "GET k"), "v");
+    server.ends_cleanly();
+}
+
+#[cfg(debug_assertions)]
+#[test]
+fn a_panic_of_a_server_whose_standard_error_nobody_reads_holds_nobody_up() {
+    let plans = "shard.before_apply@poison=panic,reactor.decode@unlucky-line=panic*3";
+    let mut server = Heard::start(plans);
+    let mut client = server.client();
+    eventually("the pipe is full", || {
+        server.signal(Signal::USR1);
+        assert_eq!(ask(&mut client, "SET k v"), "OK");
+        let said = server.said.as_ref().unwrap();
+        ioctl_fionread(said).unwrap() > PIPE_FULL_BYTES
+    });
+    let answer = ask(&mut client, "SET poison v");
+    assert!(answer.starts_with("-LOST "), "{answer}");
+    eventually("its shard is there again", || {
+        ask(&mut client, "GET poison") == "nil"
+    });
+    for _ in 0..3 {
+        let mut unlucky = server.client();
+        assert!(unlucky.call(&["PING", "unlucky-line"]).is_err());
+        assert_eq!(ask(&mut client, "PING"), "PONG");
+    }
     server.ends_cleanly();
 }
 

@@ -20,16 +20,23 @@ mod endurance;
 #[cfg(test)]
 mod frames;
 #[cfg(test)]
+mod health;
+#[cfg(test)]
 mod liveness;
 #[cfg(test)]
 mod memory;
 #[cfg(test)]
 mod operating;
 #[cfg(test)]
+#[cfg(debug_assertions)]
+mod panics;
+#[cfg(test)]
 mod pipelines;
 #[cfg(test)]
 #[cfg(debug_assertions)]
 mod planted;
+#[cfg(test)]
+mod recovery;
 #[cfg(test)]
 mod replayed;
 #[cfg(test)]

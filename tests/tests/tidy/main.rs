@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod arrows;
 #[cfg(test)]
+mod places;
+#[cfg(test)]
 mod source;
 #[cfg(test)]
 mod waits;

@@ -2,6 +2,8 @@
 //!
 //! 1. Alive is denied for one reason alone: a thread that has work makes no progress. What a restart would
 //!    not mend (a recovery that takes its time, a full disk) is no reason to be restarted.
+//! 2. A server that refuses writes and ends that by itself, or when keys are deleted, is degraded, and
+//!    ready: without work it would not serve reads either, and nothing would be mended by that.
 
 use std::sync::atomic::Ordering::SeqCst;
 
@@ -17,16 +19,32 @@ pub(crate) enum Reason {
     LogFailed,
     ShardLost,
     Stalled,
+    NoSpace,
+    OutOfMemory,
 }
 
 impl Reason {
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Recovering,
         Self::Draining,
         Self::LogFailed,
         Self::ShardLost,
         Self::Stalled,
+        Self::NoSpace,
+        Self::OutOfMemory,
     ];
+
+    /// Whether it concerns writes alone, and the server is ready in spite of it.
+    pub(crate) fn degrades(self) -> bool {
+        match self {
+            Self::NoSpace | Self::OutOfMemory => true,
+            Self::Recovering
+            | Self::Draining
+            | Self::LogFailed
+            | Self::ShardLost
+            | Self::Stalled => false,
+        }
+    }
 
     pub(crate) fn word(self) -> &'static str {
         match self {
@@ -35,6 +53,8 @@ impl Reason {
             Self::LogFailed => "log_failed",
             Self::ShardLost => "shard_lost",
             Self::Stalled => "stalled",
+            Self::NoSpace => "no_space",
+            Self::OutOfMemory => "out_of_memory",
         }
     }
 }
@@ -59,14 +79,20 @@ impl Health {
             let text = format!("{} of {} bytes read", progress.done, progress.total);
             problems.push((Reason::Recovering, text));
         }
-        if let Some((Refused::LogFailed, why)) = context.keep.log_refuses() {
-            problems.push((Reason::LogFailed, why));
+        match context.keep.log_refuses() {
+            Some((Refused::LogFailed, why)) => problems.push((Reason::LogFailed, why)),
+            Some((Refused::LogHasNoSpace, why)) => problems.push((Reason::NoSpace, why)),
+            Some(_) | None => {}
+        }
+        if context.is_out_of_memory() {
+            let used = context.gauges.memory_bytes();
+            let max = context.live.max_memory().unwrap_or(0);
+            problems.push((Reason::OutOfMemory, format!("{used} of {max} bytes used")));
         }
         if context.draining().is_none() {
             let stats = context.keep.stats();
             let lost = stats.iter().filter(|shard| shard.is_lost);
-            problems
-                .extend(lost.map(|shard| (Reason::ShardLost, format!("shard {}", shard.shard))));
+            problems.extend(lost.map(|shard| (Reason::ShardLost, lost_shard(shard.shard))));
         }
         let stalls = context.watch.stalls().into_iter();
         problems.extend(stalls.map(|stall| (Reason::Stalled, stall.to_string())));
@@ -86,7 +112,12 @@ impl Health {
     /// # Errors
     /// Why not.
     pub(crate) fn ready(&self) -> Result<(), Vec<String>> {
-        self.without(|_| true)
+        self.without(|reason| !reason.degrades())
+    }
+
+    /// What it refuses although it is ready.
+    pub(crate) fn degraded(&self) -> Vec<String> {
+        self.without(Reason::degrades).err().unwrap_or_default()
     }
 
     pub(crate) fn has(&self, reason: Reason) -> bool {
@@ -100,6 +131,10 @@ impl Health {
             .collect();
         if lines.is_empty() { Ok(()) } else { Err(lines) }
     }
+}
+
+fn lost_shard(shard: usize) -> String {
+    format!("shard {shard} is being made again")
 }
 
 #[cfg(test)]
@@ -123,7 +158,11 @@ mod tests {
                 reason == Reason::Stalled,
                 "{reason:?}"
             );
-            assert_eq!(health.ready(), Err(vec![format!("{}: why", reason.word())]));
+            let said = vec![format!("{}: why", reason.word())];
+            match reason.degrades() {
+                true => assert_eq!((health.ready(), health.degraded()), (Ok(()), said)),
+                false => assert_eq!((health.ready(), health.degraded()), (Err(said), vec![])),
+            }
         }
     }
 }

@@ -7,6 +7,8 @@
 //! 2. At most [`CONNECTIONS_MAX`] connections; one more takes the place of the one that is nearest to its
 //!    deadline.
 //! 3. A panic while answering costs that connection and nothing else.
+//! 4. An error in accept (no descriptors left) backs off, and what waits is taken then: it neither spins
+//!    nor waits for one more to come.
 
 mod connection;
 mod health;
@@ -25,15 +27,18 @@ use std::time::{Duration, Instant};
 
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
+use shardkeep::engine::fail_point;
 
 use crate::clock;
 use crate::context::Context;
+use crate::limits;
+use crate::reactor::is_passing;
 use connection::{Connection, Next};
 use health::Health;
 use http::{Request, Response, Status};
 use seen::Seen;
 pub(crate) use seen::log_state;
-pub(crate) use thread::{AdminListener, AdminThread};
+pub(crate) use thread::AdminListener;
 
 /// Connections at once: some scrapers, some people, and those who do not let go.
 const CONNECTIONS_MAX: usize = 64;
@@ -57,8 +62,18 @@ pub(crate) struct Admin {
     connections: Vec<Option<Connection>>,
 }
 
+/// What is known of the connections that wait to be taken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Backlog {
+    /// None; the next event tells.
+    Empty,
+    /// There may be some.
+    Open,
+    /// The last could not be taken: not before this moment.
+    Later(Instant),
+}
+
 /// Ends the endpoint's thread.
-#[derive(Clone)]
 pub(crate) struct AdminStop {
     stopping: Arc<AtomicBool>,
     waker: Arc<Waker>,
@@ -109,7 +124,7 @@ impl Admin {
         let mut events = Events::with_capacity(CONNECTIONS_MAX + 2);
         // Nothing is known of connections of an earlier run.
         self.connections.fill_with(|| None);
-        let mut backlog = true;
+        let mut backlog = Backlog::Open;
         while !self.stopping.load(Acquire) {
             let timeout = self.timeout(backlog);
             #[expect(
@@ -121,39 +136,48 @@ impl Admin {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
             }
+            fail_point::hit("admin.tick");
             let now = clock::now();
             for event in &events {
                 match event.token() {
-                    LISTENER => backlog = true,
-                    WAKER => {}
+                    LISTENER if backlog == Backlog::Empty => backlog = Backlog::Open,
+                    LISTENER | WAKER => {}
                     Token(place) => self.advance(place, now),
                 }
             }
             self.cut_off(now);
-            if backlog {
-                backlog = self.accept(now);
-            }
+            backlog = match backlog {
+                Backlog::Open => self.accept(now),
+                Backlog::Later(at) if at <= now => self.accept(now),
+                Backlog::Empty | Backlog::Later(_) => backlog,
+            };
         }
         Ok(())
     }
 
-    /// Until the next connection's time is up.
-    fn timeout(&self, backlog: bool) -> Option<Duration> {
-        if backlog {
-            return Some(Duration::ZERO);
-        }
+    /// Until the next connection's time is up, or it is time to accept again.
+    fn timeout(&self, backlog: Backlog) -> Option<Duration> {
+        let retry = match backlog {
+            Backlog::Open => return Some(Duration::ZERO),
+            Backlog::Empty => None,
+            Backlog::Later(at) => Some(at),
+        };
         let deadlines = self.connections.iter().flatten().map(|one| one.deadline);
-        let next = deadlines.min()?;
+        let next = deadlines.chain(retry).min()?;
         let left = next.saturating_duration_since(clock::now());
         Some(left.max(Duration::from_millis(1)))
     }
 
-    /// Takes some of those that wait; `true` when there may be more.
-    fn accept(&mut self, now: Instant) -> bool {
+    /// Takes some of those that wait.
+    fn accept(&mut self, now: Instant) -> Backlog {
         for _ in 0..ACCEPTS_MAX {
-            // Nobody waits, the peer has gone again, or there are no descriptors: the next event tells.
-            let Ok((stream, _)) = self.listener.accept() else {
-                return false;
+            let stream = match self.listener.accept() {
+                Ok((stream, _)) => stream,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Backlog::Empty,
+                // The peer went away between its arrival and now.
+                Err(error) if is_passing(&error) => continue,
+                // The connection stays where it is, and no event will tell of it again.
+                Err(_) => return Backlog::Later(now + limits::ACCEPT_BACKOFF),
             };
             let place = self.place();
             let mut connection = Connection::new(stream, now);
@@ -166,7 +190,7 @@ impl Admin {
                 self.connections[place] = Some(connection);
             }
         }
-        true
+        Backlog::Open
     }
 
     /// A free place, or that of the connection nearest to its deadline, which is dropped.
@@ -215,7 +239,16 @@ fn answer(context: &Context, request: &Request) -> Response {
             Response::new(Status::Ok, metrics::CONTENT_TYPE, text)
         }
         "/healthz" => told(Health::of(context).alive()),
-        "/readyz" => told(Health::of(context).ready()),
+        "/readyz" => {
+            let health = Health::of(context);
+            match (health.ready(), health.degraded()) {
+                (Ok(()), degraded) if !degraded.is_empty() => {
+                    let lines = degraded.iter().map(|line| format!("degraded: {line}"));
+                    Response::text(Status::Ok, &lines.collect::<Vec<_>>().join("\n"))
+                }
+                (ready, _) => told(ready),
+            }
+        }
         _ => Response::bare(Status::NotFound),
     }
 }

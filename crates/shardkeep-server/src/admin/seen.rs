@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use shardkeep::engine::histogram::Distribution;
 use shardkeep::engine::supervisor::ChildState;
 use shardkeep::engine::watch::Stall;
 use shardkeep::engine::{LogStats, Refused, ShardStats};
@@ -91,6 +92,13 @@ impl<'c> Seen<'c> {
     /// One figure of the hand-over, summed over the shards.
     pub(super) fn shards(&self, figure: impl Fn(&ShardStats) -> u64) -> u64 {
         self.shards.iter().map(figure).sum()
+    }
+
+    /// A distribution, over all shards.
+    pub(super) fn of_shards(&self, of: impl Fn(&ShardStats) -> &Distribution) -> Distribution {
+        let mut all = Distribution::default();
+        self.shards.iter().for_each(|shard| all.add(of(shard)));
+        all
     }
 
     /// Works refused, by reason.

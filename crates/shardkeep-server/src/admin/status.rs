@@ -21,6 +21,8 @@ struct Status {
     uptime_seconds: f64,
     /// Why it is not ready; empty when it is.
     problems: Vec<String>,
+    /// What it refuses although it is ready.
+    degraded: Vec<String>,
     connections: usize,
     connections_max: usize,
     commands: u64,
@@ -152,6 +154,7 @@ fn status(seen: &Seen<'_>) -> Status {
         unix_seconds: clock::unix_micros() as f64 / 1e6,
         uptime_seconds: seen.uptime.as_secs_f64(),
         problems: seen.health.ready().err().unwrap_or_default(),
+        degraded: seen.health.degraded(),
         connections: context.clients.connected(),
         connections_max: context.clients.max(),
         commands: seen.reactors(|reactor| &reactor.commands),

@@ -1,22 +1,20 @@
-//! The thread of the admin endpoint: started, started again after a failure, ended.
+//! The thread of the admin endpoint: a child of the tree that watches the tree.
+//!
+//! 1. It is started again for as long as the server lives: whoever cannot look at a server that serves
+//!    must not end it.
 
 use std::io;
 use std::net::SocketAddr;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::thread::{Builder, JoinHandle};
-use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use mio::net::TcpListener;
+use shardkeep::engine::supervisor::Supervisor;
 
-use super::{Admin, AdminStop};
+use super::Admin;
 use crate::config::AdminAt;
 use crate::context::Context;
 use crate::say::say;
-
-/// How long a failed endpoint stays away.
-const RESTART_AFTER: Duration = Duration::from_secs(1);
+use crate::tree;
 
 /// A socket that listens, and where.
 pub(crate) struct AdminListener {
@@ -52,86 +50,23 @@ impl AdminListener {
             }
         }
     }
-}
 
-pub(crate) struct AdminThread {
-    address: SocketAddr,
-    stop: AdminStop,
-    /// Dropped to end a pause.
-    pause: Option<Sender<()>>,
-    ended: Receiver<()>,
-    thread: JoinHandle<()>,
-}
-
-impl AdminThread {
+    /// Starts the endpoint as a child of `supervisor`; gives where it is.
+    ///
     /// # Errors
     /// The system gives no poll or thread.
-    pub(crate) fn start(context: Arc<Context>, bound: AdminListener) -> io::Result<Self> {
-        let AdminListener { listener, address } = bound;
-        let admin = Admin::new(context, listener)?;
+    pub(crate) fn start(
+        self,
+        context: &Arc<Context>,
+        supervisor: &Supervisor,
+    ) -> io::Result<SocketAddr> {
+        let Self { listener, address } = self;
+        let mut admin = Admin::new(Arc::clone(context), listener)?;
         let stop = admin.stopper();
-        let (pause, paused) = bounded(0);
-        let (end, ended) = bounded(0);
-        let body = move || {
-            let _end: Sender<()> = end;
-            keep_running(admin, &paused);
-        };
-        let name = "shardkeep-admin".to_owned();
-        Ok(Self {
-            address,
-            stop,
-            pause: Some(pause),
-            ended,
-            thread: Builder::new()
-                .name(name)
-                .spawn(body)
-                .map_err(|error| io::Error::new(error.kind(), format!("no thread: {error}")))?,
-        })
-    }
-
-    pub(crate) fn address(&self) -> SocketAddr {
-        self.address
-    }
-
-    /// Ends and joins it; gives how many threads that left.
-    pub(crate) fn end(mut self, until: Instant) -> usize {
-        self.stop.stop();
-        self.pause = None;
-        // Disconnects when the thread ends, which waits for nobody.
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "blocking point B40: the thread ends, or the deadline"
-        )]
-        if self.ended.recv_deadline(until) != Err(RecvTimeoutError::Disconnected) {
-            return 1;
-        }
-        // A panic was caught and told before.
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "blocking point B41: it has ended"
-        )]
-        drop(self.thread.join());
-        0
-    }
-}
-
-fn keep_running(mut admin: Admin, paused: &Receiver<()>) {
-    loop {
-        let why = match catch_unwind(AssertUnwindSafe(|| admin.run())) {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "it panicked".to_owned(),
-        };
-        say(&format!(
-            "error: the admin endpoint has failed: {why}; it is started again"
-        ));
-        // Ends by its time, or when the server ends.
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "blocking point B42: the restart delay"
-        )]
-        if paused.recv_timeout(RESTART_AFTER) == Err(RecvTimeoutError::Disconnected) {
-            return;
-        }
+        let spec = tree::admin().on_stop(move || stop.stop());
+        supervisor.start(spec, move |_| {
+            admin.run().map_err(|error| error.to_string())
+        })?;
+        Ok(address)
     }
 }

@@ -9,11 +9,13 @@ use super::{Args, Categories, CommandSpec, KeySpec, error, object, options};
 /// Elements of the reply about one command.
 const ENTRY_ELEMENTS: usize = 10;
 
-/// Answers COMMAND with its subcommands, and OBJECT HELP: all that needs nothing but the table.
+/// Answers COMMAND with its subcommands, and every HELP: all that needs nothing but the table.
 /// The arguments have passed [`super::resolve`].
 pub fn introspect(args: Args<'_>, reply: &mut Reply<'_>) {
     if options::is(args.get(0), "object") {
         object::help(reply);
+    } else if !options::is(args.get(0), "command") {
+        help_of_container(args.get(0), reply);
     } else if args.len() == 1 {
         info_of_all(reply);
     } else {
@@ -268,6 +270,24 @@ fn help(reply: &mut Reply<'_>) {
         "HELP",
         "    This text.",
     ];
+    help_lines(&lines, reply);
+}
+
+/// HELP of a container: its subcommands, and what the table says of them.
+fn help_of_container(container: &[u8], reply: &mut Reply<'_>) {
+    let Some(found) = table::lookup(container) else {
+        return reply.array(0);
+    };
+    let name = found.1.name.to_ascii_uppercase();
+    let mut lines = vec![format!(
+        "{name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"
+    )];
+    for (_, spec) in subcommands(found) {
+        let subcommand = spec.name.rsplit('|').next().unwrap_or_default();
+        lines.push(subcommand.to_ascii_uppercase());
+        lines.push(format!("    {}.", spec.summary));
+    }
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
     help_lines(&lines, reply);
 }
 

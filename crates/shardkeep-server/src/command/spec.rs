@@ -41,14 +41,18 @@ pub enum ConnectionCommand {
     ClientList,
     ClientSetinfo,
     ClientSetname,
-    /// COMMAND with its subcommands, and OBJECT HELP: [`super::introspect`] answers them all.
+    /// COMMAND with its subcommands, and every HELP: [`super::introspect`] answers them all.
     Command,
     ConfigGet,
+    ConfigResetstat,
+    ConfigRewrite,
     ConfigSet,
     Echo,
     Hello,
     Info,
     Lastsave,
+    /// LATENCY DOCTOR, GRAPH, HISTORY, LATEST and RESET.
+    LatencyEvents,
     LatencyHistogram,
     MemoryStats,
     Ping,
@@ -246,7 +250,7 @@ pub struct CommandSpec {
     pub route: RouteKind,
     /// Where it runs.
     pub action: Action,
-    /// Whether its time depends on how much is stored: it is timed by itself.
+    /// Whether its time depends on how much is stored, or how large a value is: it is timed by itself.
     pub is_heavy: bool,
     /// Hints for clients and proxies.
     pub tips: &'static [&'static str],
@@ -325,6 +329,12 @@ impl CommandSpec {
         spec.route = route;
         spec.is_heavy = true;
         spec
+    }
+
+    /// Its time depends on the size of a value that is there.
+    pub(super) const fn heavy(mut self) -> Self {
+        self.is_heavy = true;
+        self
     }
 
     const fn new(name: &'static str, arity: i32, flags: Flags, action: Action) -> Self {

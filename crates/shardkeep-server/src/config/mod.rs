@@ -40,7 +40,7 @@ pub use secret::Secret;
 use origin::Given;
 pub(crate) use origin::echo;
 use setting::SETTINGS;
-pub(crate) use value::parse_bytes;
+pub(crate) use value::{parse_bytes, parse_duration, show_duration};
 
 /// What every variable of ours begins with.
 const VARIABLE_PREFIX: &str = "SHARDKEEP_";
@@ -55,7 +55,8 @@ const OF_THE_LOG: [&str; 5] = [
 ];
 
 /// The settings that can change while the server runs.
-const CAN_CHANGE: [&str; 5] = [
+const CAN_CHANGE: [&str; 6] = [
+    "overload",
     "max_memory",
     "deadline",
     "idle_timeout",
@@ -265,6 +266,8 @@ pub(crate) struct Resolved {
     draft: Draft,
     password: Option<Secret>,
     origins: BTreeMap<&'static str, Origin>,
+    /// The file from which some of it was read.
+    pub(crate) file: Option<PathBuf>,
     /// What is allowed and yet perhaps not meant; a line each.
     pub(crate) warnings: Vec<String>,
 }
@@ -280,6 +283,7 @@ impl Resolved {
             draft: Draft::default(),
             password: None,
             origins: BTreeMap::new(),
+            file: None,
             warnings: Vec::new(),
         };
         let (config, variables) = variables(outside);
@@ -289,6 +293,7 @@ impl Resolved {
         };
         if let Some(config) = config {
             resolved.take(read_config(&config, outside)?)?;
+            resolved.file = config.texts.first().map(PathBuf::from);
         }
         resolved.take(variables)?;
         resolved.take(flags.given())?;

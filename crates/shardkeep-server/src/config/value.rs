@@ -48,7 +48,7 @@ pub(crate) fn parse_bytes(text: &str) -> Option<u64> {
 }
 
 /// A duration: `500ms`, `1s`, `2m`, or plain seconds.
-pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     parse_with_unit(text, &TIME_UNITS).map(Duration::from_micros)
 }
 
@@ -63,7 +63,7 @@ pub(super) fn show_bytes(bytes: u64) -> String {
 }
 
 /// A duration in the largest unit that leaves no fraction; below a microsecond is cut off.
-pub(super) fn show_duration(duration: Duration) -> String {
+pub(crate) fn show_duration(duration: Duration) -> String {
     let micros = duration.as_micros();
     for (unit, size) in TIME_UNITS.iter().rev() {
         let size = u128::from(*size);

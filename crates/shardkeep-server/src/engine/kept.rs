@@ -126,7 +126,7 @@ pub(super) fn needed_of_all(
 impl Kept for ShardState {
     fn restore(&mut self, effect: &Effect<'_>) -> Result<(), DecodeError> {
         if let Effect::Set { key, .. } = effect {
-            fail_point::hit_at("restore", key);
+            fail_point::hit_at("restore", || key);
         }
         self.keyspace.restore(effect)
     }

@@ -19,6 +19,7 @@ use crossbeam_utils::CachePadded;
 use shardkeep::Router;
 use shardkeep::durable::LogJournal;
 use shardkeep::engine::{Effects, Keep, State, Tended};
+use shardkeep::table::UnixMillis;
 
 pub(crate) use kept::{Keeping, Needs, run_kept};
 pub(crate) use multi::{LoanSet, ShardsWork};
@@ -77,6 +78,8 @@ pub(crate) struct ShardState {
     pub(crate) shard: usize,
     pub(crate) routes: Routes,
     gauges: Arc<Gauges>,
+    /// Every command is timed, not the heavy ones alone.
+    times_all: bool,
     /// Figures that wait for their batch to become durable, to be shown then.
     pending: Option<(Counts, u64)>,
 }
@@ -176,8 +179,16 @@ impl ShardState {
             shard,
             routes,
             gauges,
+            times_all: false,
             pending: None,
         }
+    }
+
+    /// To be called before a group of commands.
+    #[inline]
+    pub(crate) fn begin(&mut self, now: UnixMillis) {
+        self.keyspace.set_now(now);
+        self.times_all = self.gauges.slow.times_all();
     }
 
     /// To be called after a group of commands: figures for INFO and for the memory limit.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use shardkeep::engine::fail_point;
 use shardkeep::engine::{Deadline, Loans, Outcome, Transaction};
 use shardkeep::table::UnixMillis;
 use shardkeep_resp::{Protocol, Reply as Encoder, Span};
@@ -35,13 +36,15 @@ impl LoanSet<'_> {
         now: UnixMillis,
         out: &mut Vec<u8>,
     ) -> Needs {
-        if !spec.is_heavy && args.len() <= limits::TIMED_ARGS {
+        let first = self.first;
+        let times_all = (self.loans.shard(first)).look(|state| state.gauges.slow.times_all());
+        if !times_all && !spec.is_heavy && args.len() <= limits::TIMED_ARGS {
             return self.run_plain(spec, args, protocol, now, out);
         }
         let began = clock::now();
         let needs = self.run_plain(spec, args, protocol, now, out);
         let took = clock::now().saturating_duration_since(began);
-        let (first, client) = (self.first, self.client);
+        let client = self.client;
         self.loans.shard(first).look(|state| {
             let slow = &state.gauges.slow;
             slow.note(took, spec.name, args, client);
@@ -61,7 +64,7 @@ impl LoanSet<'_> {
         let mut kept = false;
         for loan in self.loans.iter_mut() {
             loan.change(|state| {
-                state.keyspace.set_now(now);
+                state.begin(now);
                 state.keyspace.begin_command(writes);
                 kept = state.keyspace.is_kept();
             });
@@ -74,12 +77,15 @@ impl LoanSet<'_> {
                 last: self.last,
             };
             let mut reply = Encoder::new(out, protocol);
+            let key = || args.iter_from(1).next().unwrap_or_default();
+            fail_point::hit_at("shard.before_apply", key);
             match &spec.action {
                 Action::Shards(run) => run(&mut set, args, &mut reply),
                 Action::Shard(_) | Action::Connection(_) | Action::Container => {
                     unreachable!("only commands over several shards come here")
                 }
             }
+            fail_point::hit_at("shard.after_apply", key);
         });
         for loan in self.loans.iter_mut() {
             loan.change(|state| {
@@ -119,6 +125,7 @@ struct Changing<'l> {
 
 impl ShardSet for Changing<'_> {
     fn of(&mut self, key: &[u8]) -> (u64, &mut Keyspace) {
+        fail_point::hit_at("shards.next", || key);
         let hash = self.routes.hash(key);
         (
             hash,

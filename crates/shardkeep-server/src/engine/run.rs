@@ -1,5 +1,6 @@
 //! One command on one shard in hand.
 
+use shardkeep::engine::fail_point;
 use shardkeep_resp::{Protocol, Reply};
 
 use super::ShardState;
@@ -19,6 +20,11 @@ pub(crate) struct Item<'a> {
 }
 
 impl Item<'_> {
+    /// The first argument: what fail points are named by.
+    pub(crate) fn key(&self) -> &[u8] {
+        self.args.iter_from(1).next().unwrap_or_default()
+    }
+
     /// Whether its time is worth two looks at the clock.
     #[inline]
     fn is_heavy(&self) -> bool {
@@ -32,7 +38,7 @@ impl Item<'_> {
 /// Runs it; the reply is appended to `out`.
 #[inline]
 pub(crate) fn run_item(state: &mut ShardState, item: &Item<'_>, out: &mut Vec<u8>) {
-    if item.is_heavy() {
+    if state.times_all || item.is_heavy() {
         run_timed(state, item, out);
     } else {
         run_plain(state, item, out);
@@ -52,6 +58,7 @@ fn run_timed(state: &mut ShardState, item: &Item<'_>, out: &mut Vec<u8>) {
 
 #[inline]
 fn run_plain(state: &mut ShardState, item: &Item<'_>, out: &mut Vec<u8>) {
+    fail_point::hit_at("shard.before_apply", || item.key());
     let mut reply = Reply::new(out, item.protocol);
     match &item.spec.action {
         Action::Shard(run) => run(&mut state.keyspace, item.hash, item.args, &mut reply),
@@ -60,6 +67,7 @@ fn run_plain(state: &mut ShardState, item: &Item<'_>, out: &mut Vec<u8>) {
             unreachable!("connection commands do not travel to shards")
         }
     }
+    fail_point::hit_at("shard.after_apply", || item.key());
 }
 
 /// A command over several keys that happen to lie in one shard.
@@ -69,6 +77,7 @@ struct OneShard<'s> {
 
 impl ShardSet for OneShard<'_> {
     fn of(&mut self, key: &[u8]) -> (u64, &mut Keyspace) {
+        fail_point::hit_at("shards.next", || key);
         let hash = self.state.routes.hash(key);
         (hash, &mut self.state.keyspace)
     }

@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicU8;
 use std::sync::atomic::Ordering::{AcqRel, Acquire};
 use std::time::{Duration, Instant};
 
+use shardkeep::engine::fail_point;
 use shardkeep::engine::{Deadline, Outcome, Work};
 use shardkeep::table::UnixMillis;
 use shardkeep_resp::{Protocol, Span};
@@ -152,7 +153,7 @@ impl ShardWork {
 
     /// Runs every command. Also used by a reactor that gets the shard in hand after all.
     pub(crate) fn run_on(&mut self, state: &mut ShardState) {
-        state.keyspace.set_now(self.now);
+        state.begin(self.now);
         let kept = state.keyspace.is_kept();
         for entry in &self.entries {
             let spans = &self.spans[entry.first_span..entry.first_span + entry.spans];
@@ -163,6 +164,7 @@ impl ShardWork {
                 protocol: entry.protocol,
                 client: entry.client,
             };
+            fail_point::hit_at("batch.next", || item.key());
             let mut needs = 0;
             let is_late = entry.until.is_some_and(|until| until < clock::now());
             if is_late || self.replies.len() > limits::WORK_REPLY_BYTES_MAX {

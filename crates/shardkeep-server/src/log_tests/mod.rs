@@ -19,6 +19,7 @@ use super::*;
 use crate::config::{Commit, Sync};
 
 mod disk;
+mod health;
 mod recovery;
 mod waiting;
 

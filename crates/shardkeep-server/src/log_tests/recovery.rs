@@ -57,6 +57,30 @@ fn a_server_that_is_told_to_stop_gives_its_recovery_up() {
 }
 
 #[test]
+fn a_recovery_that_stands_still_cannot_hold_up_the_end_beyond_its_cap() {
+    let place = Place::new();
+    let hand = Hand::new();
+    let before = start(settings(&place, Sync::Always), &hand);
+    Client::of(&before).ask("SET key value", "+OK\r\n");
+    assert!(before.drain(PATIENCE).is_clean());
+    let (open, opened) = bounded::<()>(0);
+    let (standing, stands) = bounded(1);
+    let server = Server::start_with(settings(&place, Sync::Always), move |mut kept| {
+        let route = kept.route;
+        kept.route = Arc::new(move |key: &[u8]| {
+            let _told = standing.try_send(());
+            wait_for(&opened);
+            (*route)(key)
+        });
+        kept
+    });
+    stands.recv_timeout(PATIENCE).unwrap();
+    let report = server.unwrap().drain(Duration::from_millis(50));
+    assert!(!report.is_clean(), "{report}");
+    drop(open);
+}
+
+#[test]
 fn a_lost_shard_comes_back_from_the_log_and_meanwhile_says_so() {
     let place = Place::new();
     let hand = Hand::new();

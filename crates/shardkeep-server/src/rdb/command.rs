@@ -1,19 +1,29 @@
 //! `shardkeep import-rdb FILE DIR`.
+//!
+//! 1. A signal ends it, with nothing left behind; the second one at once.
 
 use std::fs::File;
 use std::io;
+use std::path::Path;
 use std::time::Duration;
+
+use crossbeam_channel::{Receiver, bounded, select};
+use shardkeep::engine::CancelToken;
+use shardkeep::engine::fail_fast::{Failure, fail_fast};
 
 use crate::clock::{now, unix_millis};
 use crate::config::ImportFlags;
 use crate::say::say;
+use crate::signals::{Signal, SignalWatch};
 
 use super::import::{ImportError, Imported, import};
 use super::progress::Line;
+use super::source::Source;
 
 /// Imports what `flags` say; the line that says what was done, or an error that names the file.
-/// Warnings go to standard error. Blocks for the disk.
-pub(crate) fn run(flags: &ImportFlags) -> Result<String, String> {
+/// Warnings go to standard error. Blocks for the disk. The second signal calls `exit`; what is not finished
+/// then is refused by name the next time.
+pub(crate) fn run(flags: &ImportFlags, exit: impl Fn() + Send + 'static) -> Result<String, String> {
     let ImportFlags { file, dir } = flags;
     let began = now();
     let not_imported = |why: &dyn std::fmt::Display| {
@@ -23,15 +33,16 @@ pub(crate) fn run(flags: &ImportFlags) -> Result<String, String> {
         )
     };
     let (source, bytes) = open(file).map_err(|error| not_imported(&error))?;
-    let mut line = Line::new(bytes);
-    let imported = import(source, dir, unix_millis(), &mut |progress| {
-        line.step(progress, now);
-    });
-    drop(line);
-    let imported = imported.map_err(|error| match &error {
-        ImportError::File(_) | ImportError::Refused(_) => not_imported(&error),
-        ImportError::Store(error) => error.to_string(),
-    })?;
+    let signals = SignalWatch::start(exit).map_err(|error| not_imported(&error))?;
+    let imported =
+        import_until(signals.first(), source, bytes, dir).map_err(|error| match &error {
+            Failure::Failed {
+                error: ImportError::Store(error),
+                ..
+            } => error.to_string(),
+            Failure::Failed { error, .. } => not_imported(error),
+            Failure::Panicked { .. } | Failure::NotStarted { .. } => not_imported(&error),
+        })?;
     for warning in warnings(&imported) {
         say(&format!("warning: {warning}"));
     }
@@ -39,8 +50,51 @@ pub(crate) fn run(flags: &ImportFlags) -> Result<String, String> {
     Ok(report(&imported, &dir.to_string_lossy(), took))
 }
 
+/// Imports on a thread of its own, and gives that up at the first signal.
+fn import_until(
+    signals: &Receiver<Signal>,
+    source: File,
+    bytes: Option<u64>,
+    dir: &Path,
+) -> Result<Imported, Failure<ImportError>> {
+    let mut imported = Imported::default();
+    let place = &mut imported;
+    fail_fast(&CancelToken::new(), |group| {
+        let (end, ended) = bounded::<()>(0);
+        group.spawn("shardkeep-import", move |cancel| {
+            let _end = end;
+            let mut line = Line::new(bytes);
+            let source = Source::new(source, cancel);
+            *place = import(source, dir, unix_millis(), cancel, &mut |progress| {
+                line.step(progress, now);
+            })?;
+            Ok(())
+        });
+        wait(signals, &ended, group.token());
+        Ok(())
+    })?;
+    Ok(imported)
+}
+
+/// Until the import has `ended`, or was cancelled by a signal.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "blocking point B62: a signal, or the end of the import"
+)]
+fn wait(signals: &Receiver<Signal>, ended: &Receiver<()>, token: &CancelToken) {
+    select! {
+        recv(signals) -> signal => {
+            if let Ok(signal) = signal {
+                say(&format!("stopping: {}", signal.name()));
+            }
+            token.cancel();
+        }
+        recv(ended) -> _ => {}
+    }
+}
+
 /// The file, and how long it is if it is a regular one.
-fn open(path: &std::path::Path) -> io::Result<(File, Option<u64>)> {
+fn open(path: &Path) -> io::Result<(File, Option<u64>)> {
     let file = File::open(path)?;
     let metadata = file.metadata()?;
     let bytes = metadata.is_file().then_some(metadata.len());

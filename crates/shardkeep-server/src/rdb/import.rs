@@ -3,7 +3,8 @@
 //! 1. The store gets its name only after the end of the file was read and found right.
 //! 2. After the first problem nothing more is written; the file is read to its end all the same, for
 //!    the other problems.
-//! 3. Keys are compared by 128 bits of two keyed hashes: sixteen bytes of memory for each.
+//! 3. Cancelled, it ends at the next item, and leaves nothing behind.
+//! 4. Keys are compared by 128 bits of two keyed hashes: sixteen bytes of memory for each.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -13,6 +14,7 @@ use std::path::Path;
 use ahash::RandomState;
 use shardkeep::durable::{NewStore, NewStoreError};
 use shardkeep::effect::Effect;
+use shardkeep::engine::CancelToken;
 use shardkeep::table::UnixMillis;
 
 use crate::keyspace::record::STRING_BYTES_MAX;
@@ -31,6 +33,8 @@ pub enum ImportError {
     Refused(Problems),
     /// The store cannot be made.
     Store(NewStoreError),
+    /// It was given up.
+    Cancelled,
 }
 
 impl fmt::Display for ImportError {
@@ -39,6 +43,7 @@ impl fmt::Display for ImportError {
             Self::File(error) => error.fmt(f),
             Self::Refused(problems) => write!(f, "it has what cannot be imported:\n{problems}"),
             Self::Store(error) => error.fmt(f),
+            Self::Cancelled => f.write_str("it was given up before its end"),
         }
     }
 }
@@ -47,7 +52,7 @@ impl std::error::Error for ImportError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::File(error) => Some(error),
-            Self::Refused(_) => None,
+            Self::Refused(_) | Self::Cancelled => None,
             Self::Store(error) => Some(error),
         }
     }
@@ -99,22 +104,28 @@ pub struct Progress {
 }
 
 /// Imports the file `source` into a new store at `place`; `now` tells what has expired. `progress` is
-/// called for every item. Blocks for the disk.
+/// called for every item; when `cancel` is cancelled the import is given up at the next. Blocks for the
+/// disk.
 ///
 /// # Errors
-/// The file is damaged or has what cannot be imported, or the store cannot be made. Then there is
-/// none.
+/// The file is damaged or has what cannot be imported, or the store cannot be made, or it was cancelled.
+/// Then there is none.
 pub fn import(
     source: impl Read,
     place: &Path,
     now: UnixMillis,
+    cancel: &CancelToken,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Imported, ImportError> {
     let mut reader = Reader::new(source)?;
     let store = NewStore::begin(place)?;
     let mut importer = Importer::new(store, now);
     loop {
-        match reader.next_item() {
+        let item = reader.next_item();
+        if cancel.is_cancelled() {
+            return Err(ImportError::Cancelled);
+        }
+        match item {
             Ok(Some(item)) => importer.take(&item)?,
             Ok(None) => break,
             Err(ReadError::Impassable { offset, what }) => {

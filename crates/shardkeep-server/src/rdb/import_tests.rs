@@ -5,6 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use shardkeep::engine::CancelToken;
 use shardkeep::table::UnixMillis;
 use shardkeep::{Durable, Store};
 
@@ -44,7 +45,13 @@ impl Drop for Scratch {
 }
 
 fn run(scratch: &Scratch, file: &[u8]) -> Result<Imported, ImportError> {
-    import(file, &scratch.place(), UnixMillis::new(NOW), &mut drop)
+    import(
+        file,
+        &scratch.place(),
+        UnixMillis::new(NOW),
+        &CancelToken::new(),
+        &mut drop,
+    )
 }
 
 /// What is in the store, without what has expired.
@@ -75,7 +82,8 @@ fn strings_become_a_store_and_are_counted() {
     let place = scratch.place();
     let mut step = |progress: Progress| seen.push(progress.keys);
     let file = file.end();
-    let imported = import(file.as_slice(), &place, UnixMillis::new(NOW), &mut step).unwrap();
+    let (now, cancel) = (UnixMillis::new(NOW), CancelToken::new());
+    let imported = import(file.as_slice(), &place, now, &cancel, &mut step).unwrap();
     assert!(imported.disk_bytes > 0);
     let expected = Imported {
         version: 10,

@@ -7,7 +7,8 @@
 //! import       entries into a new store          problem    what cannot be imported, by name
 //! reader       item after item                   skip       values that are passed over
 //! text         lengths and strings               lzf        the one compression
-//! input        bytes, their place, their CRC     format     codes and names       error
+//! input        bytes, their place, their CRC     source     a file that can be given up
+//! format       codes and names                   error
 //! ```
 //!
 //! 1. Nothing in the file is dropped silently: what cannot be imported is a [`Problem`], and with one
@@ -28,6 +29,7 @@ mod problem;
 mod progress;
 mod reader;
 mod skip;
+mod source;
 mod text;
 
 #[cfg(test)]

@@ -154,7 +154,8 @@ impl Acceptor {
     }
 }
 
-fn is_passing(error: &io::Error) -> bool {
+/// Whether it is the end of one connection and says nothing of the next.
+pub(crate) fn is_passing(error: &io::Error) -> bool {
     matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted

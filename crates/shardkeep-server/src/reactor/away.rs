@@ -14,7 +14,6 @@ use super::Reactor;
 use super::connection::Late;
 use super::round::{Answer, From};
 use crate::command::Flags;
-use crate::config::Overload;
 use crate::engine::{Claim, Reply, Reservation, ShardWork, ShardsWork};
 use crate::errors;
 use crate::limits;
@@ -160,14 +159,13 @@ impl Reactor {
             let Some(item) = command.item(input, &self.round.spans, member.client) else {
                 continue;
             };
-            let rejects = self.context.settings.overload == Overload::Reject
-                && work.entries.len() >= limits::REJECT_COMMANDS;
+            let rejects =
+                self.context.live.rejects() && work.entries.len() >= limits::REJECT_COMMANDS;
             if rejects || !work.has_room_for(&item) {
                 let depth = self.context.keep.depth(shard) + work.entries.len();
-                let service = self.stats.service();
-                self.stats.throttled.add(1);
-                self.round
-                    .answer(index, &errors::throttled(shard, depth, service));
+                let text = errors::throttled(shard, depth, self.stats.service());
+                self.stats.note_told(text.as_bytes());
+                self.round.answer(index, &text);
                 continue;
             }
             let until = connection.begins_until();
@@ -243,10 +241,7 @@ impl Reactor {
                 self.answer_with(&trip, &work);
                 self.away.recycle(work);
             }
-            Err(_) => {
-                self.stats.lost.add(1);
-                self.answer_all(&trip, &errors::lost(shard));
-            }
+            Err(_) => self.answer_all(&trip, &errors::lost(shard)),
         }
         self.away.settle_activity(shard);
     }
@@ -278,7 +273,6 @@ impl Reactor {
                     );
                 }
                 Outcome::Lost(lost) => {
-                    self.stats.lost.add(1);
                     self.answer_all(
                         &trip,
                         &errors::text(&Error::Lost(lost.clone()), Duration::ZERO),
@@ -377,7 +371,6 @@ impl Reactor {
                     );
                 }
                 Outcome::Lost(lost) => {
-                    self.stats.lost.add(1);
                     self.answer_all(
                         &trip,
                         &errors::text(&Error::Lost(lost.clone()), Duration::ZERO),
@@ -430,13 +423,11 @@ impl Reactor {
         if trip.claim.abandon() {
             self.throttle(trip, shard);
         } else {
-            self.stats.lost.add(1);
             self.answer_all(trip, &errors::lost(shard));
         }
     }
 
     fn throttle(&mut self, trip: &Trip, shard: usize) {
-        self.stats.throttled.add(1);
         let depth = self.context.keep.depth(shard) + trip.recipients.len();
         let text = errors::throttled(shard, depth, self.stats.service());
         self.answer_all(trip, &text);

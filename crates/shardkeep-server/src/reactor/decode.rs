@@ -3,14 +3,18 @@
 //! 1. Each byte is decoded once: quoted inline arguments are unescaped in place. But a request that is an
 //!    array, and found no place in the log's queue, is decoded again where it stands.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use shardkeep::engine::fail_point;
 use shardkeep_resp::{Reply, Step};
 
 use super::Reactor;
 use super::connection::Life;
 use super::log::request_again;
 use super::round::{Answer, Command, From, Member};
+use crate::clock;
 use crate::command::{
-    Action, Args, CommandId, CommandSpec, ConnectionCommand, Flags, RouteKind, cursor_shard,
+    Action, Args, CommandId, CommandSpec, ConnectionCommand, Flags, Group, RouteKind, cursor_shard,
     resolve,
 };
 use crate::errors;
@@ -81,13 +85,21 @@ impl Reactor {
             rest: region.clone(),
         };
         self.round.members.push(member);
-        let stop = self.decode_all(
-            token,
-            from,
-            &mut buffer[..region.end],
-            region.start,
-            &mut spans,
-        );
+        let input = &mut buffer[..region.end];
+        let stop = catch_unwind(AssertUnwindSafe(|| {
+            fail_point::hit_at("reactor.decode", || &input[region.start..]);
+            self.decode_all(token, from, input, region.start, &mut spans)
+        }));
+        let stop = stop.unwrap_or_else(|_| {
+            self.stats.panics.add(1);
+            // What it has sent before is answered; then it is closed, and it alone.
+            Stop {
+                at: region.end,
+                more: false,
+                end: false,
+                hangup: true,
+            }
+        });
         self.round.spans = spans;
         match from {
             From::Arena => self.round.arena = buffer,
@@ -268,7 +280,7 @@ impl Reactor {
                 return self.save(stand, id);
             }
             self.stats.command(id).calls.add(1);
-            let flow = self.connection_command(stand.token, command, args);
+            let flow = self.connection_command_timed(stand.token, spec, command, args);
             self.answered(stand, Some(id), start);
             return flow;
         }
@@ -283,6 +295,30 @@ impl Reactor {
             return self.reject(stand, id, start, &text);
         }
         self.route(stand, id, spec, args)
+    }
+
+    /// As [`Reactor::connection_command`]; those that look at the whole server are noted where they are
+    /// slow, and where that is asked for all others, except those that carry a password.
+    fn connection_command_timed(
+        &mut self,
+        token: usize,
+        spec: &CommandSpec,
+        command: ConnectionCommand,
+        args: Args<'_>,
+    ) -> Flow {
+        let slow = &self.context.gauges.slow;
+        let is_timed =
+            spec.group == Group::Server || slow.times_all() && !spec.flags.contains(Flags::NO_AUTH);
+        let client = self.connections.get(token).and_then(Option::as_ref);
+        let Some(client) = client.filter(|_| is_timed).map(|one| one.client.id) else {
+            return self.connection_command(token, command, args);
+        };
+        let began = clock::now();
+        let flow = self.connection_command(token, command, args);
+        let took = clock::now().saturating_duration_since(began);
+        let slow = &self.context.gauges.slow;
+        slow.note(took, spec.name, args, client);
+        flow
     }
 
     fn route(
@@ -377,6 +413,7 @@ impl Reactor {
 
     pub(super) fn reject(&mut self, stand: Stand, id: CommandId, start: usize, text: &str) -> Flow {
         self.stats.command(id).rejected.add(1);
+        self.stats.note_told(text.as_bytes());
         errors::encode(text, &mut self.round.replies);
         self.answered(stand, None, start)
     }

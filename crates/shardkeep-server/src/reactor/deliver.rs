@@ -1,6 +1,10 @@
 //! Writing the replies of a round, in request order.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use shardkeep::engine::fail_point;
 
 use super::Reactor;
 use super::away::Recipient;
@@ -8,14 +12,33 @@ use super::connection::{Connection, Late, Life, Slot, Stalled};
 use super::held::Part;
 use super::round::{Answer, Command, From};
 use crate::clock;
+use crate::command::Args;
 use crate::limits;
+
+/// A round that was shorter has nothing that is slow.
+const MAY_BE_SLOW: Duration = Duration::from_millis(1);
+
+/// A reply of this size is likely to be what has made its round slow: copying it takes 0.1 ms at least.
+const LARGE_REPLY_BYTES: usize = 1 << 20;
 
 impl Reactor {
     /// Delivers what the round has, and puts aside what it could not decode.
     pub(crate) fn deliver(&mut self) {
-        for at in 0..self.round.members.len() {
-            self.keep_rest(at);
-            self.deliver_member(at);
+        self.count_failed();
+        let mut next = 0;
+        while next < self.round.members.len() {
+            let delivered = catch_unwind(AssertUnwindSafe(|| {
+                while next < self.round.members.len() {
+                    next += 1;
+                    self.keep_rest(next - 1);
+                    self.deliver_member(next - 1);
+                }
+            }));
+            if delivered.is_err() {
+                // It costs the connection whose replies were being written, and no other.
+                self.stats.panics.add(1);
+                self.close(self.round.members[next - 1].token);
+            }
         }
         self.count_latency();
         self.answer_turned_back();
@@ -28,12 +51,50 @@ impl Reactor {
             return;
         }
         let took = clock::now().saturating_duration_since(self.now);
+        if took >= MAY_BE_SLOW {
+            self.note_slow(took);
+        }
         // Pipelines repeat themselves.
         for run in commands.chunk_by(|a, b| a.id == b.id) {
             if let Some(id) = run[0].id {
                 self.stats.command(id).latency.note(took, run.len() as u64);
             }
         }
+    }
+
+    /// A value that is large when it is read was not timed by itself: the time of its round stands for it.
+    #[cold]
+    fn note_slow(&self, took: Duration) {
+        let slow = &self.context.gauges.slow;
+        let size = |command: &Command| match command.reply {
+            Answer::Here { start, end } => end - start,
+            Answer::NotYet | Answer::Travelling => 0,
+        };
+        let largest = self
+            .round
+            .commands
+            .iter()
+            .max_by_key(|command| size(command));
+        let Some(command) = largest.filter(|command| size(command) >= LARGE_REPLY_BYTES) else {
+            return;
+        };
+        let Some(id) = command
+            .id
+            .filter(|id| !id.spec().is_heavy && !slow.times_all())
+        else {
+            return;
+        };
+        let first = command.first_span as usize;
+        let args = match command.from {
+            From::Arena => Args::new(
+                &self.round.arena[command.base..],
+                &self.round.spans[first..first + command.spans as usize],
+            ),
+            // Its bytes are not there any more.
+            From::Connection => Args::new(&[], &[]),
+        };
+        let client = self.round.members[command.member as usize].client;
+        slow.note(took, id.spec().name, args, client);
     }
 
     /// What was not consumed stays with the connection until the next round.
@@ -65,6 +126,7 @@ impl Reactor {
     fn deliver_member(&mut self, at: usize) {
         let member = &self.round.members[at];
         let (token, first, end) = (member.token, member.first, member.end);
+        fail_point::hit_at("reply.deliver", || client_name(member.client));
         let over = member.reply_bytes > limits::PIPELINE_REPLY_BYTES_MAX;
         if over && let Some(Some(connection)) = self.connections.get_mut(token) {
             connection.life = Life::Finishing;
@@ -220,6 +282,12 @@ impl Reactor {
         let Some(stalled) = &mut connection.stalled else {
             return;
         };
+        if reply.bytes.first() == Some(&b'-') {
+            self.stats.note_told(&reply.bytes[1..]);
+            if let Some(&Some(id)) = stalled.commands.get(slot) {
+                self.stats.command(id).failed.add(1);
+            }
+        }
         stalled.fill(slot, reply);
         if stalled.missing == 1
             && let Some(work) = stalled.after.take()
@@ -349,6 +417,11 @@ impl Reactor {
             self.queue(token);
         }
     }
+}
+
+/// What a fail point at a client is named by.
+pub(super) fn client_name(client: u64) -> String {
+    format!("client={client}.")
 }
 
 enum Replies {

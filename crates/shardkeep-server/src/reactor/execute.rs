@@ -5,6 +5,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use shardkeep::engine::fail_point;
+use shardkeep::engine::histogram::Histogram;
 use shardkeep::engine::{Borrowed, Loan, Shared, Visit};
 use shardkeep::table::UnixMillis;
 
@@ -67,7 +69,6 @@ impl Reactor {
         }
         leave(reserved);
         self.away_groups = away;
-        self.count();
         if let Some(began) = began {
             self.count_time(clock::now().saturating_duration_since(began));
         }
@@ -98,13 +99,23 @@ impl Reactor {
                 wall: self.wall,
                 away,
                 reserved: reserved.as_deref_mut(),
+                visits: &self.stats.visits,
                 running: None,
+                ran: None,
             };
             let keep = &self.context.keep;
             let visited = catch_unwind(AssertUnwindSafe(|| {
                 keep.visit_idle(order.iter().copied(), &mut visitor);
             }));
             let running = visitor.running;
+            let ran = visitor.ran;
+            if visited.is_err()
+                && let Some(group) = ran
+            {
+                // What it has written may be in no batch.
+                let shard = self.round.groups.group(group).shard;
+                self.shard_was_lost(group, shard);
+            }
             match (visited, running) {
                 (Ok(()), _) => break,
                 (Err(_), None) => {
@@ -145,7 +156,7 @@ impl Reactor {
                 let connections = &self.connections;
                 let ran = catch_unwind(AssertUnwindSafe(move || {
                     loan.change(|state| {
-                        state.keyspace.set_now(wall);
+                        state.begin(wall);
                         run_members(round, group, state, |token| {
                             connections[token].as_ref().map_or(&[][..], |c| &c.pending)
                         });
@@ -153,6 +164,8 @@ impl Reactor {
                     });
                 }));
                 if ran.is_ok() {
+                    let commands = self.round.groups.group(group).members.len();
+                    self.stats.visits.note(commands as u64);
                     Share::Done
                 } else {
                     Share::Lost
@@ -169,8 +182,12 @@ impl Reactor {
         share
     }
 
-    /// The command under way is lost; those behind it had not begun.
+    /// The command under way is lost; those behind it had not begun. If all have run, it was lost before
+    /// what they wrote was queued, and all of them with it.
     fn shard_was_lost(&mut self, group: usize, shard: usize) {
+        if !self.round.is_unfinished(group) {
+            return self.answer_group(group, &errors::lost(shard));
+        }
         let lost = errors::lost(shard);
         let refused = errors::shard_lost(shard);
         let mut first = true;
@@ -182,15 +199,16 @@ impl Reactor {
                 } else {
                     &refused
                 };
+                self.stats.note_told(text.as_bytes());
                 self.round.answer(index, text);
             }
         }
-        self.stats.lost.add(1);
     }
 
     fn answer_group(&mut self, group: usize, text: &str) {
         for at in 0..self.round.groups.group(group).members.len() {
             let index = self.round.groups.group(group).members[at] as usize;
+            self.stats.note_told(text.as_bytes());
             self.round.answer(index, text);
         }
     }
@@ -206,7 +224,8 @@ impl Reactor {
         }
     }
 
-    fn count(&self) {
+    /// Counts the errors among the replies that are there.
+    pub(super) fn count_failed(&self) {
         for command in &self.round.commands {
             let Some(id) = command.id else { continue };
             let figures = self.stats.command(id);
@@ -227,8 +246,11 @@ struct Visitor<'r, 'k> {
     away: &'r mut Vec<usize>,
     /// Places in the log's queue for the shards that are placed.
     reserved: Option<&'r mut Reservation<'k>>,
+    visits: &'r Histogram,
     /// The group whose commands are being run.
     running: Option<usize>,
+    /// The group whose commands have run last: its shard may still be on its way back.
+    ran: Option<usize>,
 }
 
 impl Visit<ShardState> for Visitor<'_, '_> {
@@ -253,7 +275,7 @@ impl Visit<ShardState> for Visitor<'_, '_> {
 
     #[inline]
     fn run(&mut self, group: usize, loan: &mut Loan<ShardState, &Shared<ShardState>>) {
-        self.running = Some(group);
+        (self.running, self.ran) = (Some(group), None);
         let connections = self.connections;
         if let Some(reserved) = &mut self.reserved
             && self.round.placed.contains(loan.index())
@@ -261,13 +283,15 @@ impl Visit<ShardState> for Visitor<'_, '_> {
             reserved.deposit(loan);
         }
         loan.change(|state| {
-            state.keyspace.set_now(self.wall);
+            state.begin(self.wall);
             run_members(self.round, group, state, |token| {
                 connections[token].as_ref().map_or(&[][..], |c| &c.pending)
             });
             state.publish();
         });
-        self.running = None;
+        self.visits
+            .note(self.round.groups.group(group).members.len() as u64);
+        (self.running, self.ran) = (None, Some(group));
     }
 
     #[cold]
@@ -305,7 +329,9 @@ fn run_members<'c>(
         if member.reply_bytes > limits::PIPELINE_REPLY_BYTES_MAX {
             errors::encode(errors::OUTPUT_LIMIT, replies);
         } else {
-            match command.item(input, spans, member.client) {
+            let item = command.item(input, spans, member.client);
+            fail_point::hit_at("batch.next", || item.as_ref().map_or(&[][..], Item::key));
+            match item {
                 Some(item) if kept => {
                     let number = run_kept(state, &item, replies);
                     note_needs(needs, index as usize, Needs::of(state.shard, number));
@@ -347,8 +373,16 @@ impl Round {
         matches!(self.commands[first].reply, Answer::NotYet)
     }
 
-    /// Answers a command with an error.
+    /// Whether one of the commands of a group has still to be run.
+    fn is_unfinished(&self, group: usize) -> bool {
+        let members = self.groups.group(group).members.iter();
+        let mut replies = members.map(|&index| self.commands[index as usize].reply);
+        replies.any(|reply| matches!(reply, Answer::NotYet))
+    }
+
+    /// Answers a command with an error, which shows nothing.
     pub(crate) fn answer(&mut self, index: usize, text: &str) {
+        self.take_needs(index);
         let start = self.replies.len();
         errors::encode(text, &mut self.replies);
         self.commands[index].reply = Answer::Here {

@@ -78,7 +78,8 @@ impl Connection {
         None
     }
 
-    /// Lets leave what may, and turns into errors what never will. Gives how many those are.
+    /// Lets leave what may, and turns into errors what never will. Gives how many
+    /// of those are *lost*.
     pub(crate) fn release(&mut self, judge: impl Fn(&Part) -> Verdict) -> u64 {
         while let Some(part) = self.held.parts.front() {
             match judge(part) {
@@ -97,7 +98,7 @@ impl Connection {
     #[cold]
     fn release_with_errors(&mut self, judge: impl Fn(&Part) -> Verdict) -> u64 {
         let tail = self.out.split_off(self.free_end());
-        let (mut at, mut failed) = (0, 0);
+        let (mut at, mut lost) = (0, 0);
         while let Some(part) = self.held.parts.front() {
             let end = at + part.bytes;
             match judge(part) {
@@ -105,7 +106,7 @@ impl Connection {
                 Verdict::Waits => break,
                 Verdict::Fails(text) => {
                     errors::encode(&text, &mut self.out);
-                    failed += 1;
+                    lost += u64::from(text.starts_with("LOST"));
                 }
             }
             at = end;
@@ -113,6 +114,6 @@ impl Connection {
         }
         self.out.extend_from_slice(&tail[at..]);
         self.held.bytes = tail.len() - at;
-        failed
+        lost
     }
 }

@@ -12,17 +12,18 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::AcqRel;
 use std::time::Instant;
 
-use shardkeep::engine::{Refused, Wake};
+use shardkeep::engine::{Refused, Wake, fail_point};
 use shardkeep_resp::Span;
 
 use super::Reactor;
 use super::decode::{Flow, Stand};
+use super::deliver::client_name;
 use super::held::Verdict;
 use super::lending::Lending;
 use crate::command::{Args, CommandId, CommandSpec, Flags};
 use crate::config::{Commit, Sync};
 use crate::context::Context;
-use crate::engine::{Places, ReplyPort, Reservation};
+use crate::engine::{Places, ReplyPort, Reservation, ServerKeep};
 use crate::{clock, errors, limits};
 
 /// Rung when there may be places in the log's queue.
@@ -126,7 +127,6 @@ impl Reactor {
                 if self.waits_for_place(stand.token) {
                     return Some(Flow::Wait);
                 }
-                self.stats.throttled.add(1);
                 Some(self.reject(stand, id, start, &errors::log_full(places)))
             }
             Err(refused) => {
@@ -234,42 +234,67 @@ impl Reactor {
         keep.await_sync(&self.log.sync_wake);
         // The condition first: what was durable before the log failed is durable.
         let has_failed = matches!(keep.log_refuses(), Some((Refused::LogFailed, _)));
-        let now = self.now;
         let left_at = clock::now();
-        let stats = Arc::clone(&self.stats);
         let mut still = Vec::new();
         self.log.held_until = None;
-        for token in std::mem::take(&mut self.log.holding) {
-            let Some(Some(connection)) = self.connections.get_mut(token) else {
-                continue;
-            };
-            let lost = connection.release(|part| match part.needs.unmet(keep) {
-                None => {
-                    stats.note_latency(part.command, part.since, left_at);
-                    Verdict::Leaves
+        let holding = std::mem::take(&mut self.log.holding);
+        let mut next = 0;
+        while next < holding.len() {
+            let released = catch_unwind(AssertUnwindSafe(|| {
+                while next < holding.len() {
+                    next += 1;
+                    if self.release_one(holding[next - 1], keep, has_failed, left_at) {
+                        still.push(holding[next - 1]);
+                    }
                 }
-                Some(shard) if has_failed => {
-                    Verdict::Fails(errors::not_durable_for_ever(shard, part.writes))
-                }
-                Some(shard) if part.until <= now => {
-                    Verdict::Fails(errors::not_durable_in_time(shard, part.writes))
-                }
-                Some(_) => Verdict::Waits,
-            });
-            self.stats.lost.add(lost);
-            if let Some(until) = connection.held.deadline() {
-                let earliest = self.log.held_until.get_or_insert(until);
-                *earliest = until.min(*earliest);
-                still.push(token);
-            } else {
-                connection.is_holding = false;
-            }
-            if connection.sent < connection.free_end() {
-                self.flush(token);
+            }));
+            if released.is_err() {
+                // It costs the connection whose replies were leaving, and no other.
+                self.stats.panics.add(1);
+                self.close(holding[next - 1]);
             }
         }
         // Nothing new was held meanwhile: replies are delivered in rounds.
         self.log.holding.append(&mut still);
+    }
+
+    /// Sends the replies of one connection that may leave by now; says whether others wait.
+    fn release_one(
+        &mut self,
+        token: usize,
+        keep: &ServerKeep,
+        has_failed: bool,
+        left_at: Instant,
+    ) -> bool {
+        let (now, stats) = (self.now, Arc::clone(&self.stats));
+        let Some(Some(connection)) = self.connections.get_mut(token) else {
+            return false;
+        };
+        fail_point::hit_at("reply.release", || client_name(connection.client.id));
+        let lost = connection.release(|part| match part.needs.unmet(keep) {
+            None => {
+                stats.note_latency(part.command, part.since, left_at);
+                Verdict::Leaves
+            }
+            Some(shard) if has_failed => {
+                Verdict::Fails(errors::not_durable_for_ever(shard, part.writes))
+            }
+            Some(shard) if part.until <= now => {
+                Verdict::Fails(errors::not_durable_in_time(shard, part.writes))
+            }
+            Some(_) => Verdict::Waits,
+        });
+        self.stats.lost.add(lost);
+        let until = connection.held.deadline();
+        connection.is_holding = until.is_some();
+        if let Some(until) = until {
+            let earliest = self.log.held_until.get_or_insert(until);
+            *earliest = until.min(*earliest);
+        }
+        if connection.sent < connection.free_end() {
+            self.flush(token);
+        }
+        until.is_some()
     }
 }
 

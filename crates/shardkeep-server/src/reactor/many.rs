@@ -139,8 +139,10 @@ impl Reactor {
                 Ok(mut loans) => {
                     let mut places = work.places.take();
                     let reserved = deposit(&self.context.keep, places.as_mut(), &mut loans);
-                    let ran = catch_unwind(AssertUnwindSafe(|| work.run_on(&mut loans)));
-                    drop(loans);
+                    let ran = catch_unwind(AssertUnwindSafe(|| {
+                        let mut loans = loans;
+                        work.run_on(&mut loans);
+                    }));
                     leave(reserved);
                     if ran.is_ok() {
                         let needs = std::mem::take(&mut work.needs);
@@ -150,8 +152,9 @@ impl Reactor {
                         self.round.members[member].reply_bytes += end - start;
                         self.round.commands[index].reply = Answer::Here { start, end };
                     } else {
-                        self.stats.lost.add(1);
-                        self.round.answer(index, &errors::lost(work.shards[0]));
+                        let text = errors::lost(work.shards[0]);
+                        self.stats.note_told(text.as_bytes());
+                        self.round.answer(index, &text);
                     }
                 }
                 Err(Refused::Busy { .. }) => {
@@ -171,10 +174,9 @@ impl Reactor {
                     );
                 }
                 Err(refused) => {
-                    self.round.answer(
-                        index,
-                        &errors::text(&Error::Refused(refused), self.stats.service()),
-                    );
+                    let text = errors::text(&Error::Refused(refused), self.stats.service());
+                    self.stats.note_told(text.as_bytes());
+                    self.round.answer(index, &text);
                 }
             }
         }
@@ -196,22 +198,23 @@ impl Reactor {
         let reserved = deposit(&self.context.keep, places, &mut loans);
         let routes = &self.context.routes;
         let replies = &mut self.round.replies;
-        let ran = catch_unwind(AssertUnwindSafe(|| {
-            LoanSet {
+        // The shards go back in here: what was done is queued then.
+        let ran = catch_unwind(AssertUnwindSafe(move || {
+            let mut set = LoanSet {
                 loans: &mut loans,
                 routes,
                 first,
                 last,
                 client,
-            }
-            .run(spec, args, protocol, wall, replies)
+            };
+            set.run(spec, args, protocol, wall, replies)
         }));
-        drop(loans);
         leave(reserved);
         ran.unwrap_or_else(|_| {
             self.round.replies.truncate(start);
-            self.stats.lost.add(1);
-            errors::encode(&errors::lost(first), &mut self.round.replies);
+            let text = errors::lost(first);
+            self.stats.note_told(text.as_bytes());
+            errors::encode(&text, &mut self.round.replies);
             Needs::Nothing
         })
     }

@@ -42,7 +42,7 @@ use shardkeep::engine::fail_point;
 use shardkeep::engine::watch::Pulse;
 use shardkeep::table::UnixMillis;
 
-pub(crate) use accept::{Acceptor, Door, Listener};
+pub(crate) use accept::{Acceptor, Door, Listener, is_passing};
 use away::{Away, Recipient};
 pub(crate) use connection::Connection;
 use connection::Life;

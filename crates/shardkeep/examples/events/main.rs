@@ -25,7 +25,6 @@
 
 use std::error::Error;
 use std::fmt;
-use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -44,6 +43,8 @@ use signal_hook::iterator::{Handle, Signals};
 mod flow;
 mod peers;
 mod reader;
+#[path = "../jobs/say.rs"]
+mod say;
 mod writer;
 
 use flow::{Counts, Event, Flow, Names};
@@ -55,7 +56,7 @@ const BURSTS_PER_SECOND: u64 = 100;
 
 /// A line to standard error; that nobody reads it harms nobody.
 fn say(line: impl fmt::Display) {
-    drop(writeln!(std::io::stderr(), "events: {line}"));
+    say::say(&format!("events: {line}"));
 }
 
 struct Settings {
@@ -100,6 +101,7 @@ impl Settings {
 }
 
 fn main() -> ExitCode {
+    say::say_panics("events");
     match Settings::from_args().and_then(run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

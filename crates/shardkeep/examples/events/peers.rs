@@ -13,10 +13,11 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, bounded};
 use parking_lot::Mutex;
+use shardkeep_core::Deadline;
 use shardkeep_core::fail_fast::FailFast;
 use shardkeep_core::semaphore::Semaphore;
 
@@ -111,12 +112,19 @@ pub(crate) fn listen<'scope>(
 /// Reads one connection to its end, and tells its peer what is stored until all is.
 fn serve(stream: &TcpStream, names: &Names, vault: &Vault, flow: Flow) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(PEER_TIME))?;
-    let mut input = BufReader::new(stream);
-    let mut hello = String::new();
-    input.by_ref().take(HELLO_MAX).read_line(&mut hello)?;
-    let name = hello.strip_prefix("source ").map(str::trim_end);
-    let Some(name) = name.filter(|name| is_name(name)) else {
+    let mut input = BufReader::new(Patient {
+        stream,
+        until: Some(Deadline::after(PEER_TIME)),
+    });
+    let mut hello = Vec::new();
+    let mut beginning = input.by_ref().take(HELLO_MAX);
+    // What has not come by its time has no end.
+    let _read = beginning.read_until(b'\n', &mut hello);
+    let hello = String::from_utf8_lossy(&hello);
+    let name = hello
+        .strip_prefix("source ")
+        .and_then(|name| name.strip_suffix('\n'));
+    let Some(name) = name.map(str::trim_end).filter(|name| is_name(name)) else {
         return tell(stream, "error the first line is: source NAME\n");
     };
     let name = format!("peer:{name}");
@@ -126,7 +134,7 @@ fn serve(stream: &TcpStream, names: &Names, vault: &Vault, flow: Flow) -> io::Re
         Some(Err(error)) => return tell(stream, &format!("error {error}\n")),
         None => return tell(stream, "error the source is in use\n"),
     };
-    stream.set_read_timeout(Some(IDLE_TIME))?;
+    input.get_mut().until = None;
     tell(stream, &format!("stored {}\n", from.lines))?;
     let stored = Arc::clone(&source.stored);
     std::thread::scope(|scope| {
@@ -141,6 +149,24 @@ fn serve(stream: &TcpStream, names: &Names, vault: &Vault, flow: Flow) -> io::Re
         drop((source, peer, flow));
         Ok(())
     })
+}
+
+/// A connection that is read until a deadline, or else as long as something comes.
+struct Patient<'s> {
+    stream: &'s TcpStream,
+    until: Option<Deadline>,
+}
+
+impl Read for Patient<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = |until: Deadline| until.instant().saturating_duration_since(Instant::now());
+        let time = self.until.map_or(IDLE_TIME, left);
+        if time.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        self.stream.set_read_timeout(Some(time))?;
+        self.stream.read(buffer)
+    }
 }
 
 /// Tells the peer whenever more is stored, until nothing more can be.

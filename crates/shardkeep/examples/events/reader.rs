@@ -2,6 +2,8 @@
 //!
 //! 1. A line without its end is no event yet.
 //! 2. What is wrong with a file is fatal; what is wrong with a peer ends its connection alone.
+//! 3. A file only grows, and is one source under all its names. That another has taken its place is noticed
+//!    where it is shorter, or has no line's end where the last event ended.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
@@ -28,8 +30,13 @@ pub(crate) fn read_file(
     vault: &Vault,
     flow: &Flow,
 ) -> Result<(), String> {
-    let name = format!("file:{}", path.display());
     let named = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+    let whole = path.canonicalize().map_err(|error| named(&error))?;
+    // A pipe would hold up the end, and cannot be read twice.
+    if !whole.is_file() {
+        return Err(named(&"it is not a file"));
+    }
+    let name = format!("file:{}", whole.display());
     let (source, from) = names
         .source(&name, None, || vault.offset(&name))
         .ok_or_else(|| named(&"it was named twice"))?
@@ -42,9 +49,24 @@ pub(crate) fn read_file(
             from.bytes
         )));
     }
-    file.seek(SeekFrom::Start(from.bytes))
-        .map_err(|error| named(&error))?;
+    if !goes_on(&mut file, from.bytes).map_err(|error| named(&error))? {
+        return Err(named(&format_args!(
+            "no line ends at byte {}, where the last stored one ended",
+            from.bytes
+        )));
+    }
     read_lines(&mut BufReader::new(file), &source, from, flow).map_err(|error| named(&error))
+}
+
+/// Goes to `offset`; whether a line begins there.
+fn goes_on(file: &mut File, offset: u64) -> io::Result<bool> {
+    let Some(before) = offset.checked_sub(1) else {
+        return Ok(true);
+    };
+    let mut end = [0];
+    file.seek(SeekFrom::Start(before))?;
+    file.read_exact(&mut end)?;
+    Ok(end == *b"\n")
 }
 
 /// Sends every line on, until the end, or until it is told to stop.

@@ -13,28 +13,28 @@
 //!
 //! | child | restart | stopped by |
 //! |---|---|---|
-//! | `http-N` | 5 in 10 s, then the program ends | a connection that wakes its accept |
+//! | `http-N` | 5 in 10 s, then the program ends | the end of what it reads, and a connection that wakes its accept |
 //! | `worker-N` | for ever, after 10 ms to 100 ms | closing the queue, and its token |
 //!
 //! 1. A job that was answered with 202 runs, over any end of the process: at least once, and with a
 //!    result once. What has waited or run at the end is in the store, and queued at the next start.
 //! 2. A job that panics is tried again later, and parked after its last attempt.
 //! 3. What cannot be written down is not run: a store that fails ends the program, with the reason.
-//! 4. Everything is bounded: places for jobs, connections (one for each `http-N`), bytes and time of a
-//!    request.
+//! 4. Bounded are: places for jobs, connections (one for each `http-N`), bytes and time of a request. Jobs
+//!    that are over are kept for a day, however many they are.
 
 #![expect(clippy::disallowed_methods, reason = "an example may wait")]
 
 use std::error::Error;
 use std::fmt;
-use std::io::Write;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use crossbeam_channel::{Sender, bounded};
+use parking_lot::Mutex;
 use shardkeep_core::Deadline;
 use shardkeep_core::restart::Backoff;
 use shardkeep_core::supervisor::{ChildEvent, ChildSpec, Life, Supervisor};
@@ -46,6 +46,7 @@ mod board;
 mod http;
 mod job;
 mod queue;
+mod say;
 mod task;
 mod worker;
 
@@ -74,7 +75,7 @@ enum End {
 
 /// A line to standard error; that nobody reads it harms nobody.
 fn say(line: impl fmt::Display) {
-    drop(writeln!(std::io::stderr(), "jobs: {line}"));
+    say::say(&format!("jobs: {line}"));
 }
 
 struct Settings {
@@ -107,6 +108,7 @@ impl Settings {
 }
 
 fn main() -> ExitCode {
+    say::say_panics("jobs");
     match Settings::from_args().and_then(run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -195,23 +197,40 @@ fn start(
     }
     for number in 0..HTTP_THREADS {
         let (listener, board, seen) = (listener.clone(), board.clone(), Arc::downgrade(tree));
+        let at = Arc::new(At::default());
+        let open = Arc::clone(&at);
         let spec = ChildSpec::new(format!("http-{number}"))
             .stop_within(STOP_TIME)
             .on_stop(move || {
-                drop(TcpStream::connect_timeout(
-                    &address,
-                    Duration::from_millis(100),
-                ))
+                open.end_reading();
+                let time = Duration::from_millis(100);
+                drop(TcpStream::connect_timeout(&address, time));
             });
-        tree.start(spec, move |life| listen(&listener, life, &board, &seen))?;
+        tree.start(spec, move |life| {
+            listen(&listener, life, &at, &board, &seen)
+        })?;
     }
     Ok(address)
+}
+
+/// The connection that a thread is at.
+#[derive(Default)]
+struct At(Mutex<Option<TcpStream>>);
+
+impl At {
+    /// A request that is not whole yet will not be: a silent client must not hold up the end.
+    fn end_reading(&self) {
+        if let Some(stream) = &*self.0.lock() {
+            drop(stream.shutdown(Shutdown::Read));
+        }
+    }
 }
 
 /// Serves one connection after the other.
 fn listen(
     listener: &TcpListener,
     life: &Life,
+    at: &At,
     board: &Board,
     tree: &Weak<Supervisor>,
 ) -> Result<(), String> {
@@ -223,7 +242,12 @@ fn listen(
         }
         match (accepted, tree.upgrade()) {
             (Ok((stream, _)), Some(tree)) => {
-                http::serve(stream, |request| api::answer(board, &tree, request));
+                *at.0.lock() = stream.try_clone().ok();
+                // Whoever stops it after this look finds the connection.
+                if !life.is_stopping() {
+                    http::serve(stream, |request| api::answer(board, &tree, request));
+                }
+                *at.0.lock() = None;
             }
             (Ok(_), None) => return Ok(()),
             (Err(error), _) if is_passing(&error) => {}

@@ -1,4 +1,4 @@
-//! Snapshots that nobody asks for: taken when the log has grown enough.
+//! Snapshots that nobody asks for: taken when they are due, see [`Schedule`].
 //!
 //! 1. One thread, asleep but for one look a second; it ends when this is dropped, at the latest after
 //!    the step of a snapshot that is under way.
@@ -11,6 +11,11 @@ use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
+use shardkeep_core::clock;
+
+use super::error::SnapshotError;
+use super::schedule::Schedule;
+use super::snapshot::SnapshotReport;
 use crate::limits;
 
 /// The thread that looks after the log's growth.
@@ -33,7 +38,8 @@ impl Stop<'_> {
 
 impl Automatic {
     /// Starts the thread. `grown` counts the bytes of the log; whenever it is `threshold` beyond what it
-    /// was at the last snapshot, `take` takes one (and says whether there may be another).
+    /// was at the last snapshot, `take` takes one, or gives `None` to end the thread. One that was not taken
+    /// is tried again, later and later; `tell` hears of the first, and of the first that is taken again.
     ///
     /// # Errors
     /// The thread could not be started.
@@ -41,7 +47,10 @@ impl Automatic {
         name: &str,
         grown: Arc<AtomicU64>,
         threshold: u64,
-        mut take: impl FnMut(&dyn Fn() -> bool) -> bool + Send + 'static,
+        mut take: impl FnMut(&dyn Fn() -> bool) -> Option<Result<SnapshotReport, SnapshotError>>
+        + Send
+        + 'static,
+        tell: impl Fn(String) + Send + 'static,
     ) -> io::Result<Self> {
         let (stop, stopped) = bounded(0);
         let (end, ended) = bounded(0);
@@ -49,7 +58,7 @@ impl Automatic {
             .name(format!("{name}-snapshots"))
             .spawn(move || {
                 let _end: Sender<()> = end;
-                let mut last = grown.load(Ordering::Relaxed);
+                let mut schedule = Schedule::new(threshold, grown.load(Ordering::Relaxed));
                 // Ends when the other end is dropped; else one look, and again.
                 #[expect(
                     clippy::disallowed_methods,
@@ -59,13 +68,25 @@ impl Automatic {
                     == Err(RecvTimeoutError::Timeout)
                 {
                     let now = grown.load(Ordering::Relaxed);
-                    if now - last < threshold {
+                    if !schedule.is_due(now, clock::now()) {
                         continue;
                     }
-                    last = now;
                     let stop = Stop(&stopped);
-                    if !take(&|| stop.is_asked()) {
-                        return;
+                    match take(&|| stop.is_asked()) {
+                        None => return,
+                        Some(Ok(_)) => {
+                            if schedule.taken(now) {
+                                tell("a snapshot was taken again".to_owned());
+                            }
+                        }
+                        Some(Err(_)) if stop.is_asked() => return,
+                        Some(Err(error)) => {
+                            if schedule.failed(clock::now()) {
+                                tell(format!(
+                                    "no snapshot was taken, which is tried again: {error}"
+                                ));
+                            }
+                        }
                     }
                 }
             })?;

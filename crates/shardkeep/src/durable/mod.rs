@@ -17,6 +17,8 @@ mod options;
 mod recover;
 mod remake;
 mod replay;
+mod resting;
+mod schedule;
 mod snapshot;
 
 pub use automatic::Automatic;
@@ -27,6 +29,7 @@ pub use options::{DiskStep, Durable};
 pub use recover::{Recovered, RecoveryProgress, recover};
 pub use remake::remake;
 pub use replay::{Kept, Route, Saved, Slice, Unreadable};
+pub use schedule::Schedule;
 pub use shardkeep_log::{
     Compression, Directory, DirectoryError, RepairError, Repaired, Report, check, repair,
 };

@@ -3,9 +3,9 @@
 //!
 //! 1. Effects of one shard reach one thread, in the order of the log.
 //! 2. A clear reaches all threads, at its place in that order.
-//! 3. The first error ends all of them; then nothing on disk has been changed.
+//! 3. The first error ends all of them, and so does whoever cancels the recovery; then nothing on disk has
+//!    been changed.
 
-use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -27,8 +27,8 @@ use crate::effect::{self, Effect};
 const BLOCK_BYTES: usize = 256 * 1_024;
 /// Blocks on their way to one thread: what the reader may be ahead.
 const BLOCKS_AHEAD: usize = 16;
-/// Recovery waits for nobody but itself.
-const PATIENCE: Duration = Duration::from_secs(24 * 3_600);
+/// Longest wait for a shard of a keep that nobody uses yet.
+const SHARD_MAX: Duration = Duration::from_secs(60);
 
 /// How far a recovery is, in bytes of files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +71,8 @@ struct Parcel {
 
 /// Reads `directory` into the empty shards of `keep`, and puts the log in its place: from then on the
 /// keep admits writes. Blocks for the disk. `progress` is called by this thread, some times a second
-/// as a rule; if it says so, the recovery is given up ([`RecoverError::Cancelled`]).
+/// as a rule. When `cancel` is cancelled the recovery is given up ([`RecoverError::Cancelled`]), after the
+/// frame, the record or the effect that each of its threads is at.
 ///
 /// # Errors
 /// What is there is not a whole store. Nothing on disk was changed; the keep is of no use any more.
@@ -80,7 +81,8 @@ pub fn recover<S: Kept>(
     directory: Directory,
     durable: &Durable,
     route: &Route,
-    progress: &mut dyn FnMut(RecoveryProgress) -> ControlFlow<()>,
+    cancel: &CancelToken,
+    progress: &mut dyn FnMut(RecoveryProgress),
 ) -> Result<Recovered, RecoverError> {
     let mut options = Options {
         create: durable.create.then(random_id),
@@ -90,7 +92,7 @@ pub fn recover<S: Kept>(
         options.segment_bytes = bytes;
     }
     let mut recovery = Recovery::open(Arc::new(directory), options)?;
-    let effects = replay(keep, &mut recovery, route, progress)?;
+    let effects = replay(keep, &mut recovery, route, cancel, progress)?;
     let (log, warnings) = recovery.into_log()?;
     let journal = LogJournal::new(log, durable.gate.clone());
     let grown = journal.bytes();
@@ -121,11 +123,12 @@ fn replay<S: Kept>(
     keep: &Keep<S>,
     recovery: &mut Recovery<Directory>,
     route: &Route,
-    progress: &mut dyn FnMut(RecoveryProgress) -> ControlFlow<()>,
+    cancel: &CancelToken,
+    progress: &mut dyn FnMut(RecoveryProgress),
 ) -> Result<u64, RecoverError> {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let workers = cores.min(keep.shards());
-    let done = fail_fast(&CancelToken::new(), |group| {
+    let done = fail_fast(cancel, |group| {
         let mut ways = Vec::new();
         for worker in 0..workers {
             let (way, parcels) = bounded(BLOCKS_AHEAD);
@@ -137,22 +140,44 @@ fn replay<S: Kept>(
         }
         // Without their senders, which end with it, the threads finish what they have, and end.
         let mut distributor = Distributor::new(ways, route, group.token());
-        read_all(recovery, &mut distributor, progress)?;
-        Ok(distributor.effects)
+        match read_all(recovery, &mut distributor, progress) {
+            Ok(()) => Ok(Some(distributor.effects)),
+            // Why, that thread tells.
+            Err(Stopped::ThreadEnded) => Ok(None),
+            Err(Stopped::Because(error)) => Err(error),
+        }
     });
-    done.map_err(|failure| match failure {
+    let effects = done.map_err(|failure| match failure {
         Failure::Failed { error, .. } => error,
         Failure::Panicked { .. } => RecoverError::Panicked,
         Failure::NotStarted { source, .. } => RecoverError::Thread(source),
-    })
+    })?;
+    // Threads that see it end without an error, and leave out what they had not done.
+    match cancel.is_cancelled() {
+        true => Err(RecoverError::Cancelled),
+        false => effects.ok_or(RecoverError::Panicked),
+    }
+}
+
+/// Why the reader stopped before the end.
+enum Stopped {
+    /// A thread that restores has ended.
+    ThreadEnded,
+    Because(RecoverError),
+}
+
+impl<E: Into<RecoverError>> From<E> for Stopped {
+    fn from(error: E) -> Self {
+        Self::Because(error.into())
+    }
 }
 
 /// Reads the snapshot and the log, and hands out what it finds.
 fn read_all(
     recovery: &mut Recovery<Directory>,
     distributor: &mut Distributor<'_>,
-    progress: &mut dyn FnMut(RecoveryProgress) -> ControlFlow<()>,
-) -> Result<(), RecoverError> {
+    progress: &mut dyn FnMut(RecoveryProgress),
+) -> Result<(), Stopped> {
     let mut of_snapshot = 0;
     if let Some(snapshot) = Source::snapshot(recovery) {
         of_snapshot = snapshot.bytes();
@@ -162,7 +187,7 @@ fn read_all(
             let frame = snapshot.read_frame(index, &mut buffer)?;
             distributor.add(frame, || format!("frame {index} of {}", snapshot.name()))?;
             let done = of_snapshot * (index as u64 + 1) / snapshot.frames() as u64;
-            go_on(progress(RecoveryProgress { done, total }))?;
+            progress(RecoveryProgress { done, total });
         }
         distributor.send()?;
     }
@@ -177,17 +202,10 @@ fn read_all(
         if distributor.has_just_sent() {
             let now = recovery.progress();
             let (done, total) = (now.done.max(of_snapshot), now.total);
-            go_on(progress(RecoveryProgress { done, total }))?;
+            progress(RecoveryProgress { done, total });
         }
     }
     distributor.send()
-}
-
-fn go_on(said: ControlFlow<()>) -> Result<(), RecoverError> {
-    match said {
-        ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(()) => Err(RecoverError::Cancelled),
-    }
 }
 
 /// Gathers effects into blocks and sends each thread its part.
@@ -216,7 +234,10 @@ impl<'r> Distributor<'r> {
     }
 
     /// Takes the effects of a record, and sends the block when it is full.
-    fn add(&mut self, payload: &[u8], place: impl Fn() -> String) -> Result<(), RecoverError> {
+    fn add(&mut self, payload: &[u8], place: impl Fn() -> String) -> Result<(), Stopped> {
+        if self.token.is_cancelled() {
+            return Err(RecoverError::Cancelled.into());
+        }
         let base = self.block.len();
         let mut effects = effect::decode(payload);
         loop {
@@ -258,7 +279,8 @@ impl<'r> Distributor<'r> {
         self.block.is_empty()
     }
 
-    fn send(&mut self) -> Result<(), RecoverError> {
+    /// Blocks while a thread has all the blocks that it may have ahead: until it takes one, or ends.
+    fn send(&mut self) -> Result<(), Stopped> {
         let block = Arc::new(std::mem::replace(
             &mut self.block,
             Vec::with_capacity(BLOCK_BYTES * 2),
@@ -275,13 +297,7 @@ impl<'r> Distributor<'r> {
                 reason = "blocking point B32: room in the way"
             )]
             if !parcel.items.is_empty() && way.send(parcel).is_err() {
-                // A thread that has ended is about to tell its error, which cancels the group.
-                #[expect(
-                    clippy::disallowed_methods,
-                    reason = "blocking point B33: the group is cancelled"
-                )]
-                self.token.wait_until(Deadline::after(PATIENCE).instant());
-                return Err(RecoverError::Panicked);
+                return Err(Stopped::ThreadEnded);
             }
         }
         Ok(())
@@ -297,13 +313,17 @@ fn restore_all<S: Kept>(
     token: &CancelToken,
 ) -> Result<(), RecoverError> {
     let shards: Vec<usize> = (worker..keep.shards()).step_by(workers).collect();
-    let mut loans = keep.acquire(&shards, Call::by(Deadline::after(PATIENCE)))?;
+    let call = Call {
+        deadline: Deadline::after(SHARD_MAX),
+        cancel: Some(token.clone()),
+    };
+    let mut loans = keep.acquire(&shards, call)?;
     // Ends when the reader has ended and dropped its end.
     for parcel in parcels {
-        if token.is_cancelled() {
-            return Ok(());
-        }
         for item in &parcel.items {
+            if token.is_cancelled() {
+                return Ok(());
+            }
             let restored = catch_unwind(AssertUnwindSafe(|| {
                 restore(&mut loans, &shards, &parcel.block, *item)
             }));

@@ -1,5 +1,6 @@
 //! Making the state of one lost shard again, while the others go on.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -9,7 +10,9 @@ use shardkeep_log::FrameBuffer;
 use super::error::{RecoverError, record};
 use super::journal::LogJournal;
 use super::replay::{Kept, Route, Unreadable};
+use super::resting::Slices;
 use crate::effect::{self, Effect};
+use crate::limits;
 
 /// Longest wait for the log: a sync that is stuck for longer has failed for whoever waits.
 const LOG_WAIT_MAX: Duration = Duration::from_secs(60);
@@ -31,8 +34,14 @@ pub fn remake<S: Kept>(
         let to = log.written();
         log.replay(to)
     })??;
+    let (effects, mut slices) = (Cell::new(0), Slices::new());
+    let mut rest = || {
+        let most = limits::REMAKE_SLICE_EFFECTS;
+        slices.add(effects.take(), most, limits::REMAKE_RESTS);
+    };
     let mut restore = |record: &[u8]| -> Result<(), Unreadable> {
         for effect in effect::decode(record) {
+            effects.set(effects.get() + 1);
             let effect = effect?;
             let is_here = match &effect {
                 Effect::Set { key, .. } | Effect::Delete { key } => route(key)? == shard,
@@ -50,10 +59,12 @@ pub fn remake<S: Kept>(
             let frame = snapshot.read_frame(index, &mut buffer)?;
             let place = || format!("frame {index} of {}", snapshot.name());
             restore_at(&mut restore, frame, place)?;
+            rest();
         }
     }
     while let Some(found) = replay.next_record()? {
         restore_at(&mut restore, found.payload, || record(found.lsn))?;
+        rest();
     }
     Ok(state)
 }

@@ -16,6 +16,7 @@ use shardkeep_log::{AdoptError, Compression, Directory, FinishedSnapshot, Snapsh
 
 use super::error::SnapshotError;
 use super::replay::{Kept, Saved, Slice};
+use super::resting::rest;
 use crate::effect;
 use crate::limits;
 use crate::table::Spot;
@@ -63,7 +64,7 @@ pub fn snapshot<S: Kept>(
             let slice_began = clock::now();
             let saved = copy(keep, shard, spot, slice, &mut buffer)?;
             write(&mut writer, &buffer)?;
-            rest(slice_began);
+            rest(slice_began, limits::SNAPSHOT_RESTS);
             buffer.clear();
             buffer.shrink_to(2 * limits::SNAPSHOT_SLICE_BYTES);
             entries += saved.entries;
@@ -75,19 +76,6 @@ pub fn snapshot<S: Kept>(
         }
     }
     finish(keep, writer, entries, began)
-}
-
-/// Leaves the core to others after a slice. A thread that never rests is given whole slices of the
-/// scheduler, milliseconds in which somebody else's request waits.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "blocking point B60: the rest between two slices"
-)]
-fn rest(slice_began: Instant) {
-    let took = clock::now().saturating_duration_since(slice_began);
-    let rest = took * limits::SNAPSHOT_RESTS;
-    // Ends with the time.
-    std::thread::sleep(rest.min(limits::SNAPSHOT_REST_MAX));
 }
 
 /// What is copied at a time.

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use shardkeep::engine::histogram::Distribution;
+
 use super::{Family, Kind, Samples};
 use crate::admin::health::Reason;
 use crate::admin::seen::{LOG_STATES, Seen};
@@ -66,11 +68,14 @@ pub(super) static FAMILIES: &[Family] = &[
         Kind::Gauge,
         &["reason"],
         "1 for each reason not to send the server work.",
-        |seen, out| {
-            for reason in Reason::ALL {
-                out.with(&[reason.word()], u8::from(seen.health.has(reason)));
-            }
-        },
+        |seen, out| reasons(seen, out, false),
+    ),
+    family(
+        "shardkeep_degraded",
+        Kind::Gauge,
+        &["reason"],
+        "1 for each reason why writes are refused although the server is ready.",
+        |seen, out| reasons(seen, out, true),
     ),
     gauge(
         "shardkeep_threads",
@@ -140,6 +145,11 @@ pub(super) static FAMILIES: &[Family] = &[
         "shardkeep_keys_expired_total",
         "Keys removed because their time had come.",
         |seen, out| out.one(seen.gauges(|gauge| &gauge.expired)),
+    ),
+    counter(
+        "shardkeep_keys_evicted_total",
+        "Keys removed for want of memory: none, until there is a policy for that.",
+        |_, out| out.one(0),
     ),
     counter(
         "shardkeep_key_hits_total",
@@ -251,13 +261,12 @@ pub(super) static FAMILIES: &[Family] = &[
         "Time that commands took on their shards, estimated from one round in sixteen.",
         |seen, out| out.one(seen.service_seconds),
     ),
-    counter(
-        "shardkeep_wait_seconds_total",
+    family(
+        "shardkeep_wait_seconds",
+        Kind::Histogram,
+        &[],
         "Time that mailed works waited for their shard.",
-        |seen, out| {
-            let waited = seen.shards.iter().map(|shard| shard.waited.as_secs_f64());
-            out.one(waited.sum::<f64>());
-        },
+        |seen, out| out.times(&[], &seen.of_shards(|shard| &shard.waits)),
     ),
     gauge(
         "shardkeep_wait_max_seconds",
@@ -265,6 +274,19 @@ pub(super) static FAMILIES: &[Family] = &[
         |seen, out| {
             let waited = seen.shards.iter().map(|shard| shard.waited_max);
             out.one(waited.max().unwrap_or_default().as_secs_f64());
+        },
+    ),
+    family(
+        "shardkeep_visit_commands",
+        Kind::Histogram,
+        &[],
+        "Commands that a reactor ran in one visit of a shard.",
+        |seen, out| {
+            let mut sizes = Distribution::default();
+            for reactor in &seen.context.reactors {
+                sizes.add(&reactor.visits.read());
+            }
+            out.sizes(&[], &sizes);
         },
     ),
     family(
@@ -347,6 +369,18 @@ pub(super) static FAMILIES: &[Family] = &[
         |seen, out| out.one(seen.shards(|shard| shard.batch_writes)),
     ),
     family(
+        "shardkeep_batch_window_seconds",
+        Kind::Histogram,
+        &[],
+        "Time that the first write of such a batch waited for its window.",
+        |seen, out| {
+            let windows = seen.of_shards(|shard| &shard.batch_windows);
+            if windows.count() > 0 {
+                out.times(&[], &windows);
+            }
+        },
+    ),
+    family(
         "shardkeep_refused_total",
         Kind::Counter,
         &["reason"],
@@ -414,15 +448,25 @@ pub(super) static FAMILIES: &[Family] = &[
         |seen, out| of_log(seen, |log| out.one(log.writes)),
     ),
     family(
+        "shardkeep_log_write_batches",
+        Kind::Histogram,
+        &[],
+        "Batches of changes, each one record, written out at once.",
+        |seen, out| distributed(seen, |log| out.sizes(&[], &log.commits)),
+    ),
+    family(
+        "shardkeep_log_window_seconds",
+        Kind::Histogram,
+        &[],
+        "Time that the committer waited for more writes: the longest that one of them waited for it.",
+        |seen, out| distributed(seen, |log| out.times(&[], &log.windows)),
+    ),
+    family(
         "shardkeep_log_sync_seconds",
-        Kind::Summary,
+        Kind::Histogram,
         &[],
         "Time that syncs of the log took.",
-        |seen, out| {
-            of_log(seen, |log| {
-                out.summary(log.sync_time.as_secs_f64(), log.syncs)
-            })
-        },
+        |seen, out| distributed(seen, |log| out.times(&[], &log.syncs)),
     ),
     gauge(
         "shardkeep_log_sync_max_seconds",
@@ -491,6 +535,13 @@ pub(super) static FAMILIES: &[Family] = &[
     ),
 ];
 
+fn reasons(seen: &Seen<'_>, out: &mut Samples<'_>, degrades: bool) {
+    let reasons = Reason::ALL.into_iter();
+    for reason in reasons.filter(|reason| reason.degrades() == degrades) {
+        out.with(&[reason.word()], u8::from(seen.health.has(reason)));
+    }
+}
+
 fn by_shard(
     seen: &Seen<'_>,
     out: &mut Samples<'_>,
@@ -504,6 +555,12 @@ fn by_shard(
 fn of_log(seen: &Seen<'_>, collect: impl FnOnce(&shardkeep::engine::LogStats)) {
     if let Some(log) = &seen.log {
         collect(log);
+    }
+}
+
+fn distributed(seen: &Seen<'_>, collect: impl FnOnce(&shardkeep::engine::LogDistributions)) {
+    if let Some(log) = seen.context.keep.log_distributions() {
+        collect(&log);
     }
 }
 

@@ -12,11 +12,16 @@ mod families;
 
 use std::fmt::{Display, Write as _};
 
+use shardkeep::engine::histogram::Distribution;
+
 use super::seen::Seen;
 use crate::latency::{BOUNDS, Latencies};
 use families::FAMILIES;
 
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Bounds of sizes: the last is 16,384, more than the log's queue or a usual round holds.
+const SIZE_BOUNDS: u32 = 15;
 
 /// What the figures of a family are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,8 +29,6 @@ enum Kind {
     Counter,
     Gauge,
     Histogram,
-    /// A count and a sum, without quantiles.
-    Summary,
 }
 
 impl Kind {
@@ -34,7 +37,6 @@ impl Kind {
             Self::Counter => "counter",
             Self::Gauge => "gauge",
             Self::Histogram => "histogram",
-            Self::Summary => "summary",
         }
     }
 }
@@ -77,9 +79,25 @@ impl Samples<'_> {
         self.sample("_count", labels, "", latencies.count());
     }
 
-    fn summary(&mut self, sum: f64, count: u64) {
-        self.sample("_sum", &[], "", sum);
-        self.sample("_count", &[], "", count);
+    /// A distribution of times, in microseconds.
+    fn times(&mut self, labels: &[&str], times: &Distribution) {
+        self.distribution(labels, times, 1e6, BOUNDS.end() + 1);
+    }
+
+    /// A distribution of sizes.
+    fn sizes(&mut self, labels: &[&str], sizes: &Distribution) {
+        self.distribution(labels, sizes, 1.0, SIZE_BOUNDS);
+    }
+
+    /// With as many bounds as given, of which each is that many times its unit.
+    fn distribution(&mut self, labels: &[&str], seen: &Distribution, unit: f64, bounds: u32) {
+        for power in 0..bounds {
+            let bound = format!("le=\"{}\"", (1_u64 << power) as f64 / unit);
+            self.sample("_bucket", labels, &bound, seen.at_most(power));
+        }
+        self.sample("_bucket", labels, "le=\"+Inf\"", seen.count());
+        self.sample("_sum", labels, "", seen.sum() as f64 / unit);
+        self.sample("_count", labels, "", seen.count());
     }
 
     fn sample(&mut self, suffix: &str, values: &[&str], last: &str, value: impl Display) {
@@ -174,6 +192,35 @@ mod tests {
             "the table should be:\n{}",
             table.join("\n")
         );
+    }
+
+    /// Every name of ours in a text, without what Prometheus adds to that of a histogram.
+    fn named(text: &str) -> impl Iterator<Item = &str> {
+        let starts = text.match_indices("shardkeep_").map(|(at, _)| &text[at..]);
+        starts.map(|rest| {
+            let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            let name = &rest[..rest.find(|c| !is_name(c)).unwrap_or(rest.len())];
+            let base =
+                (["_bucket", "_sum", "_count"].iter()).find_map(|suffix| name.strip_suffix(suffix));
+            let is_histogram = |base: &&str| {
+                let mut families = FAMILIES.iter();
+                families.any(|family| family.name == *base && family.kind == Kind::Histogram)
+            };
+            base.filter(is_histogram).unwrap_or(name)
+        })
+    }
+
+    #[test]
+    fn dashboard_and_alerts_ask_for_metrics_that_there_are() {
+        let dashboard = include_str!("../../../deploy/grafana-dashboard.json");
+        let rules = include_str!("../../../deploy/prometheus-rules.yml");
+        for text in [dashboard, rules] {
+            assert!(named(text).count() > 10);
+            for name in named(text) {
+                let is_known = FAMILIES.iter().any(|family| family.name == name);
+                assert!(is_known, "{name}");
+            }
+        }
     }
 
     #[test]

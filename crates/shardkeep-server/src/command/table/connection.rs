@@ -24,7 +24,7 @@ const fn of_server(name: &'static str, arity: i32, flags: Flags, does: Does) -> 
     CommandSpec::connection(name, arity, flags, does).in_group(Group::Server)
 }
 
-pub(super) const SPECS: [CommandSpec; 33] = [
+pub(super) const SPECS: [CommandSpec; 37] = [
     of_connection("ping", -1, Flags::FAST, Does::Ping)
         .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
         .about("1.0.0", "O(1)", "Answers PONG, or what it was given"),
@@ -103,6 +103,11 @@ pub(super) const SPECS: [CommandSpec; 33] = [
         "O(1)",
         "Tells the connection's name",
     ),
+    of_connection("client|help", 2, ANYTIME, Does::Command).about(
+        "5.0.0",
+        "O(1)",
+        "Explains the subcommands",
+    ),
     of_connection("client|id", 2, QUIET, Does::ClientId).about(
         "5.0.0",
         "O(1)",
@@ -172,6 +177,29 @@ pub(super) const SPECS: [CommandSpec; 33] = [
         "O(N), N settings",
         "Tells settings",
     ),
+    of_server("config|help", 2, ANYTIME, Does::Command).about(
+        "5.0.0",
+        "O(1)",
+        "Explains the subcommands",
+    ),
+    of_server(
+        "config|resetstat",
+        2,
+        QUIET.and(Flags::ADMIN),
+        Does::ConfigResetstat,
+    )
+    .about(
+        "2.0.0",
+        "O(N), N commands",
+        "Has INFO and LATENCY HISTOGRAM count anew",
+    ),
+    of_server(
+        "config|rewrite",
+        2,
+        QUIET.and(Flags::ADMIN),
+        Does::ConfigRewrite,
+    )
+    .about("2.8.0", "O(1)", "Is refused: the file is only read"),
     of_server("config|set", -4, QUIET.and(Flags::ADMIN), Does::ConfigSet).about(
         "2.0.0",
         "O(N), N settings",

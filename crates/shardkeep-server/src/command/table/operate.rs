@@ -16,7 +16,7 @@ const fn of_server(name: &'static str, arity: i32, does: Does) -> CommandSpec {
         .tips(VARIES)
 }
 
-pub(super) const SPECS: [CommandSpec; 9] = [
+pub(super) const SPECS: [CommandSpec; 17] = [
     CommandSpec::container("slowlog", Group::Server).about(
         "2.2.12",
         "that of the subcommand",
@@ -27,6 +27,7 @@ pub(super) const SPECS: [CommandSpec; 9] = [
         "O(N), N entries asked for",
         "Shows the slowest commands of late",
     ),
+    of_server("slowlog|help", 2, Does::Command).about("6.2.0", "O(1)", "Explains the subcommands"),
     of_server("slowlog|len", 2, Does::SlowlogLen).about("2.2.12", "O(1)", "Counts the entries"),
     of_server("slowlog|reset", 2, Does::SlowlogReset).about(
         "2.2.12",
@@ -38,16 +39,43 @@ pub(super) const SPECS: [CommandSpec; 9] = [
         "that of the subcommand",
         "Groups what concerns latency",
     ),
+    of_server("latency|doctor", 2, Does::LatencyEvents).about(
+        "2.8.13",
+        "O(1)",
+        "Tells where latency is to be seen",
+    ),
+    of_server("latency|graph", 3, Does::LatencyEvents).about(
+        "2.8.13",
+        "O(1)",
+        "Draws an event, of which there are none",
+    ),
+    of_server("latency|help", 2, Does::Command).about("2.8.13", "O(1)", "Explains the subcommands"),
     of_server("latency|histogram", -2, Does::LatencyHistogram).about(
         "7.0.0",
         "O(N), N commands",
         "Shows how long commands took, from their arrival to their reply",
+    ),
+    of_server("latency|history", 3, Does::LatencyEvents).about(
+        "2.8.13",
+        "O(1)",
+        "Shows an event, of which there are none",
+    ),
+    of_server("latency|latest", 2, Does::LatencyEvents).about(
+        "2.8.13",
+        "O(1)",
+        "Shows the latest events, of which there are none",
+    ),
+    of_server("latency|reset", -2, Does::LatencyEvents).about(
+        "2.8.13",
+        "O(1)",
+        "Forgets events, of which there are none",
     ),
     CommandSpec::container("memory", Group::Server).about(
         "4.0.0",
         "that of the subcommand",
         "Groups what concerns memory",
     ),
+    of_server("memory|help", 2, Does::Command).about("4.0.0", "O(1)", "Explains the subcommands"),
     of_server("memory|stats", 2, Does::MemoryStats).about(
         "4.0.0",
         "O(N), N shards and connections",

@@ -89,13 +89,16 @@ pub(super) const SPECS: [CommandSpec; 21] = [
         key_specs::REPLACE,
     ))
     .about("2.6.0", "O(1)", "Gives a key a value for some milliseconds"),
-    entry(CommandSpec::on_key(
-        "append",
-        3,
-        GROWS.and(Flags::FAST),
-        string::append,
-        key_specs::ADD,
-    ))
+    entry(
+        CommandSpec::on_key(
+            "append",
+            3,
+            GROWS.and(Flags::FAST),
+            string::append,
+            key_specs::ADD,
+        )
+        .heavy(),
+    )
     .about(
         "2.0.0",
         "O(1) amortized",
@@ -109,38 +112,20 @@ pub(super) const SPECS: [CommandSpec; 21] = [
         key_specs::INSPECT,
     ))
     .about("2.2.0", "O(1)", "Tells the length of a value"),
-    entry(CommandSpec::on_key(
-        "getrange",
-        4,
-        READS,
-        string::getrange,
-        key_specs::READ,
-    ))
-    .about("2.4.0", "O(N), N bytes answered", "Gives a part of a value"),
-    entry(CommandSpec::on_key(
-        "substr",
-        4,
-        READS,
-        string::getrange,
-        key_specs::READ,
-    ))
-    .about(
-        "1.0.0",
-        "O(N), N bytes answered",
-        "Gives a part of a value; the old name of GETRANGE",
-    ),
-    entry(CommandSpec::on_key(
-        "setrange",
-        4,
-        GROWS,
-        string::setrange,
-        key_specs::CHANGE,
-    ))
-    .about(
-        "2.2.0",
-        "O(N), N bytes written",
-        "Overwrites a part of a value",
-    ),
+    entry(CommandSpec::on_key("getrange", 4, READS, string::getrange, key_specs::READ).heavy())
+        .about("2.4.0", "O(N), N bytes answered", "Gives a part of a value"),
+    entry(CommandSpec::on_key("substr", 4, READS, string::getrange, key_specs::READ).heavy())
+        .about(
+            "1.0.0",
+            "O(N), N bytes answered",
+            "Gives a part of a value; the old name of GETRANGE",
+        ),
+    entry(CommandSpec::on_key("setrange", 4, GROWS, string::setrange, key_specs::CHANGE).heavy())
+        .about(
+            "2.2.0",
+            "O(N), N bytes written",
+            "Overwrites a part of a value",
+        ),
     entry(CommandSpec::on_key(
         "incr",
         2,
