@@ -227,12 +227,6 @@ pub(crate) fn pour(
                 }
             }
         }
-        for t in &tallies {
-            eprintln!(
-                "course {:?} unanswered {} errors {:?}",
-                t.course, t.unanswered, t.errors
-            );
-        }
         let (before, server_cpu, own_cpu) = watched?;
         Ok(Poured {
             tallies,
