@@ -14,8 +14,11 @@ use crate::engine::ShardState;
 /// Nothing in here takes longer, unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-fn server(deadline: Duration) -> Server {
-    let settings = Settings {
+#[path = "overload_tests.rs"]
+mod overload;
+
+fn settings(deadline: Duration) -> Settings {
+    Settings {
         bind: vec![([127, 0, 0, 1], 0).into()],
         admin: crate::config::AdminAt::Off,
         shards: Some(4),
@@ -23,8 +26,11 @@ fn server(deadline: Duration) -> Server {
         reactors: Some(2),
         deadline,
         ..Settings::default()
-    };
-    Server::start(settings).unwrap()
+    }
+}
+
+fn server(deadline: Duration) -> Server {
+    Server::start(settings(deadline)).unwrap()
 }
 
 /// Takes shard `shard` out of everybody's reach.
