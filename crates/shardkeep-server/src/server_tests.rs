@@ -135,8 +135,14 @@ fn by_its_deadline_it_is_throttled_and_was_not_applied() {
     assert!(error.contains(" retry_in_ms="), "{error}");
     client.expect("+PONG\r\n");
     drop(held);
-    client.send(&format!("INCR {key}\r\n"));
-    client.expect(":1\r\n");
+    // On a crowded machine the deadline may pass again, and again nothing was applied.
+    let mut incremented = || {
+        client.send(&format!("INCR {key}\r\n"));
+        client.line()
+    };
+    let mut replies = std::iter::repeat_with(&mut incremented).take(100);
+    let served = replies.find(|reply| !reply.starts_with("-THROTTLED"));
+    assert_eq!(served.as_deref(), Some(":1\r\n"));
 }
 
 #[test]
