@@ -3,6 +3,7 @@
 //! The child is this very program, told by its environment what to do.
 
 use std::env;
+use std::hash::{Hash, Hasher};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -22,7 +23,7 @@ const KEYS: u64 = 150;
 /// From now on comparing keys, which happens with the shard in hand, kills the process.
 static IS_ARMED: AtomicBool = AtomicBool::new(false);
 
-#[derive(Clone, Debug, Hash)]
+#[derive(Clone, Debug)]
 struct Deadly(u64);
 
 impl PartialEq for Deadly {
@@ -35,6 +36,12 @@ impl PartialEq for Deadly {
 }
 
 impl Eq for Deadly {}
+
+impl Hash for Deadly {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
 
 impl Encode for Deadly {
     fn encode(&self, into: &mut Vec<u8>) {
@@ -87,6 +94,7 @@ fn open(directory: &Path) -> Store<Deadly, u64> {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "its parent reads it")]
 fn the_child_of_these_tests_writes_until_it_dies_as_its_environment_says() {
     let Some(directory) = env::var_os(WHERE) else {
         return;
