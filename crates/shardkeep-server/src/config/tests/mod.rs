@@ -193,7 +193,6 @@ fn values_mean_what_they_say() {
         pre_stop_delay: Duration::from_secs(3),
         stall_bound: Duration::from_millis(500),
         password: Secret::new(b"secret words"),
-        config_file: None,
     };
     assert_eq!(all, expected);
     assert_eq!(settings("--max-memory 0", &nothing()).max_memory, None);
