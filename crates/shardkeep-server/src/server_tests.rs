@@ -14,8 +14,11 @@ use crate::engine::ShardState;
 /// Nothing in here takes longer, unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-fn server(deadline: Duration) -> Server {
-    let settings = Settings {
+#[path = "overload_tests.rs"]
+mod overload;
+
+fn settings(deadline: Duration) -> Settings {
+    Settings {
         bind: vec![([127, 0, 0, 1], 0).into()],
         admin: crate::config::AdminAt::Off,
         shards: Some(4),
@@ -23,8 +26,11 @@ fn server(deadline: Duration) -> Server {
         reactors: Some(2),
         deadline,
         ..Settings::default()
-    };
-    Server::start(settings).unwrap()
+    }
+}
+
+fn server(deadline: Duration) -> Server {
+    Server::start(settings(deadline)).unwrap()
 }
 
 /// Takes shard `shard` out of everybody's reach.
@@ -129,8 +135,14 @@ fn by_its_deadline_it_is_throttled_and_was_not_applied() {
     assert!(error.contains(" retry_in_ms="), "{error}");
     client.expect("+PONG\r\n");
     drop(held);
-    client.send(&format!("INCR {key}\r\n"));
-    client.expect(":1\r\n");
+    // On a crowded machine the deadline may pass again, and again nothing was applied.
+    let mut incremented = || {
+        client.send(&format!("INCR {key}\r\n"));
+        client.line()
+    };
+    let mut replies = std::iter::repeat_with(&mut incremented).take(100);
+    let served = replies.find(|reply| !reply.starts_with("-THROTTLED"));
+    assert_eq!(served.as_deref(), Some(":1\r\n"));
 }
 
 #[test]

@@ -129,13 +129,10 @@ fn without_the_promise_nobody_waits_for_a_sync() {
 fn by_its_deadline_a_change_that_is_not_durable_is_lost_and_a_read_is_refused() {
     let place = Place::new();
     let hand = Hand::new();
-    let settings = Settings {
-        deadline: Duration::from_millis(200),
-        ..settings(&place, Sync::Always)
-    };
-    let server = start(settings, &hand);
-    let open = hand.hold(DiskStep::Sync);
+    let server = start(settings(&place, Sync::Always), &hand);
     let mut client = Client::of(&server);
+    client.ask("CONFIG SET deadline 200ms", "+OK\r\n");
+    let open = hand.hold(DiskStep::Sync);
     client.send("SET key 1\r\nGET key\r\nPING\r\n");
     let lost = client.line();
     assert!(lost.starts_with("-LOST shard="), "{lost}");
@@ -145,6 +142,8 @@ fn by_its_deadline_a_change_that_is_not_durable_is_lost_and_a_read_is_refused() 
     client.expect("+PONG\r\n");
     hand.set(DiskStep::Sync, Disk::Works);
     drop(open);
+    // As long as the machine takes.
+    client.ask("CONFIG SET deadline 30s", "+OK\r\n");
     let mut patient = Client::of(&server);
     patient.ask("APPEND other x", ":1\r\n");
     patient.ask("GET key", "$1\r\n1\r\n");

@@ -25,7 +25,16 @@ fn a_panic_under_the_log_is_told_as_lost_and_reads_go_on() {
             let (poison, far) = (bench.poison.clone(), bench.elsewhere.clone());
             bench.server.plant(&format!("{place}=panic")).unwrap();
             let answer = bench.tell(&format!("SET {poison} new"));
-            assert_eq!(told(&answer), wanted, "{place} {commit}: {answer}");
+            // A commit of what was written before may have come there first.
+            let is_early = match told(&answer) {
+                Told::Refused => true,
+                Told::Lost => place == "log.released",
+                Told::Ok | Told::Closed => false,
+            };
+            assert!(
+                told(&answer) == wanted || is_early,
+                "{place} {commit}: {answer}"
+            );
             // After a failure nothing more is taken, and what is durable is shown.
             eventually("writes are refused", || {
                 bench
@@ -38,7 +47,12 @@ fn a_panic_under_the_log_is_told_as_lost_and_reads_go_on() {
             bench.server.wait(PATIENCE).unwrap();
             bench.server = open(&flags);
             bench.client = bench.server.client().unwrap();
-            assert_eq!(bench.value(&poison), left, "{place} {commit}");
+            let value = bench.value(&poison);
+            match told(&answer) {
+                Told::Refused => assert_eq!(value, "old", "{place} {commit}"),
+                Told::Lost if is_early => {}
+                _ => assert_eq!(value, left, "{place} {commit}"),
+            }
             assert_eq!(bench.value(&quiet), "old", "{place} {commit}");
         }
     }
