@@ -40,6 +40,8 @@ keys = awaited("shardkeep_keys")[0]["value"][1]
 assert keys == "3", f"{keys} keys"
 awaited('shardkeep_command_duration_seconds_count{command="get"} == 1')
 awaited("histogram_quantile(0.99, sum by (le) (rate(shardkeep_command_duration_seconds_bucket[5s])))")
+awaited("histogram_quantile(0.99, sum by (le) (rate(shardkeep_log_sync_seconds_bucket[5s])))")
+assert awaited("shardkeep_visit_commands_count")[0]["value"][1] != "0"
 assert not query("ALERTS"), query("ALERTS")
 
 queries = 0

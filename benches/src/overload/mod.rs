@@ -55,7 +55,7 @@ const GENERATOR_CORE: usize = 1;
 ///   p50 ..     milliseconds, of what was served, from the moment at which the generator's socket had
 ///              taken its bytes (it holds --send-buffer of them back at most); `due p99` from when it
 ///              was due
-///   RSS MB     resident memory of the server: before, at its highest, at the end
+///   RSS MB     resident memory of the server: at first, at its highest, at the end
 ///   cpu us     processor time of the server for each operation served; gen us of the generator
 ///   wrong      replies that were neither right nor an error. Must be 0
 ///
@@ -160,7 +160,7 @@ impl Overload {
             "--pipeline {}: a power of two",
             self.pipeline
         );
-        raise_open_files(self.connections as u64 + OTHER_FILES)?;
+        raise_open_files(2 * self.connections as u64 + OTHER_FILES)?;
         self.launch.choose(&[ServerName::Shardkeep], |_any| true)?;
         let parts = self.parts();
         let usual = |asked: Option<f64>, quick, usual| {
@@ -253,7 +253,8 @@ impl Overload {
             pin_to(SERVER_CORE)?;
         }
         let capacity = Capacity {
-            clients: self.connections,
+            // Those of the step before may still be leaving.
+            clients: 2 * self.connections,
             keys: self.keys,
             value_bytes: VALUE_BYTES_USUAL,
         };

@@ -26,13 +26,15 @@ pub(super) struct Parted {
 pub(super) fn part(address: SocketAddr) -> Result<Parted> {
     let mut stream = BufReader::new(TcpStream::connect(address).context("connect")?);
     stream.get_ref().set_read_timeout(Some(ANSWER_MAX))?;
+    stream.get_ref().set_nodelay(true)?;
     let mut parted = Parted {
         shard: 1,
         ..Parted::default()
     };
     let mut cursor = 0;
     loop {
-        write!(stream.get_mut(), "SCAN {cursor} COUNT 1\r\n")?;
+        let request = format!("SCAN {cursor} COUNT 1\r\n");
+        stream.get_mut().write_all(request.as_bytes())?;
         let (next, keys) = answer(&mut stream)?;
         match shards_of(cursor, next) {
             Some(shard) if shard == parted.shard => parted.inside.extend(keys),

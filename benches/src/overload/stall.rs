@@ -18,10 +18,10 @@ use crate::wire::flood::{Flood, Group, Poured, STRETCH, Tally, pour};
 use crate::wire::tape::Tape;
 
 /// Where the owner stands still.
-const PLACE: &str = "owner.hold";
+const PLACE: &str = "owner.tend";
 /// What the shard is asked, to see whether it stands still, and how long it may take to begin.
 const PROBE_PATIENCE_MS: u64 = 100;
-const PROBES: usize = 50;
+const BEGIN_MAX: Duration = Duration::from_secs(5);
 const SECOND: usize = 1_000 / STRETCH.as_millis() as usize;
 
 /// Which connections ask the shard that stands still.
@@ -104,6 +104,7 @@ fn stand_still(
 fn begin(address: SocketAddr, parted: &Parted) -> Result<()> {
     let mut stream = BufReader::new(TcpStream::connect(address).context("connect")?);
     stream.get_ref().set_read_timeout(Some(2 * DEADLINE))?;
+    stream.get_ref().set_nodelay(true)?;
     let key = parted.inside[0];
     let mut say = |words: String| -> Result<String> {
         stream.get_mut().write_all(words.as_bytes())?;
@@ -113,7 +114,8 @@ fn begin(address: SocketAddr, parted: &Parted) -> Result<()> {
     };
     say(format!("CLIENT DEADLINE {PROBE_PATIENCE_MS}\r\n"))?;
     say(format!("PEXPIRE key:{key:010} 3600000\r\n"))?;
-    for _ in 0..PROBES {
+    let until = crate::clock::now() + BEGIN_MAX;
+    while crate::clock::now() < until {
         let answer = say(format!("TTL key:{key:010}\r\n"))?;
         if answer.starts_with("-THROTTLED ") {
             return Ok(());

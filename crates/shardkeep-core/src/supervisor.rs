@@ -89,7 +89,8 @@ impl ChildSpec {
         }
     }
 
-    /// Wakes the child out of whatever it blocks in, after its token was cancelled. Must not block.
+    /// Wakes the child out of whatever it blocks in, after its token was cancelled. Must not block;
+    /// a panic in it is ignored.
     #[must_use]
     pub fn on_stop(self, wake: impl Fn() + Send + Sync + 'static) -> Self {
         Self {
@@ -298,7 +299,9 @@ impl Supervisor {
                 wakes.extend(child.spec.on_stop.clone());
             }
         }
-        wakes.iter().for_each(|wake| wake());
+        for wake in wakes {
+            drop(catch_unwind(AssertUnwindSafe(|| wake())));
+        }
         let until = Deadline::after(within).min(deadline);
         while self.is_waited_for(order) && !until.has_passed(clock::now()) {
             // Woken by each child that ends; ends by the deadline.

@@ -254,6 +254,17 @@ fn a_drop_allows_each_child_all_the_time_that_there_is() {
 }
 
 #[test]
+fn a_wake_up_that_panics_keeps_no_child_from_its_end() {
+    let supervisor = Supervisor::new(|_| ());
+    for order in 0..3 {
+        let spec = ChildSpec::new(format!("child-{order}")).order(order);
+        let spec = spec.on_stop(|| panic!("in the wake-up"));
+        supervisor.start(spec, until_told).unwrap();
+    }
+    assert!(supervisor.stop(soon()).left.is_empty());
+}
+
+#[test]
 fn a_panic_in_the_callback_harms_nobody() {
     let supervisor = Supervisor::new(|_| panic!("in the callback"));
     let well = CancelToken::new();

@@ -175,7 +175,7 @@ impl Drop for OperatorWatch {
         if let (Err(RecvTimeoutError::Disconnected), Some(thread)) = (ended, self.thread.take()) {
             #[expect(
                 clippy::disallowed_methods,
-                reason = "blocking point B61: it has ended"
+                reason = "blocking point B63: it has ended"
             )]
             drop(thread.join());
         }

@@ -43,6 +43,7 @@ fn line(thread: Option<&str>, at: &str, payload: &dyn Any) -> String {
         thread.unwrap_or("without a name"),
         text.unwrap_or("no text"),
     );
+    let text = text.replace('\n', " ");
     format!("error: thread {thread} panicked at {at}: {text}")
 }
 

@@ -81,8 +81,8 @@ pub fn run(program: &Path, names: &[String], setting: &Setting) -> io::Result<bo
     }
     writeln!(
         out,
-        "\n| fault | p99 before | during | after | ratio | min..max | requests in it | closed | errors | p99 at most doubled |\n\
-         |---|---|---|---|---|---|---|---|---|---|"
+        "\n| fault | p99 before | during | after | ratio | min..max | of the quietest | requests in it | closed | errors | p99 at most doubled |\n\
+         |---|---|---|---|---|---|---|---|---|---|---|"
     )?;
     for row in rows {
         writeln!(out, "{row}")?;
@@ -111,10 +111,16 @@ fn row(name: &str, rounds: &[Round]) -> String {
         ratios().fold(f64::INFINITY, f64::min),
         ratios().fold(0.0, f64::max),
     );
+    // Noise only adds: the quietest windows show what there is besides.
+    let quietest = |pick: fn(&Round) -> Duration| {
+        let all = rounds.iter().map(pick);
+        all.min().unwrap_or_default().as_secs_f64()
+    };
+    let of_quietest = quietest(|round| round.during) / quietest(|round| round.before).max(1e-9);
     let ratio = ratio(rounds);
     let verdict = if ratio <= RATIO_MAX { "yes" } else { "NO" };
     format!(
-        "| {name} | {:.2?} | {:.2?} | {:.2?} | {ratio:.2} | {least:.2}..{most:.2} | {} | {} | {} | {verdict} |",
+        "| {name} | {:.2?} | {:.2?} | {:.2?} | {ratio:.2} | {least:.2}..{most:.2} | {of_quietest:.2} | {} | {} | {} | {verdict} |",
         middle(rounds, |round| round.before),
         middle(rounds, |round| round.during),
         middle(rounds, |round| round.after),

@@ -236,6 +236,17 @@ fn clients_that_say_nothing_do_not_hold_up_a_drain() {
     assert!(drain(program).ends_with("threads left: [], clean: true"));
 }
 
+#[test]
+fn a_second_program_on_the_directory_is_refused_with_the_reason() {
+    let scratch = Scratch::new().unwrap();
+    let mut program = start(&scratch, &[]);
+    program.address();
+    let (code, said) = start(&scratch, &[]).end();
+    assert_eq!(code, Some(1));
+    assert!(said.last().unwrap().contains("in use"), "{said:#?}");
+    drain(program);
+}
+
 /// Submits from some clients at once, ends the program by `signal` in the middle, starts it again: every
 /// job that was accepted is done in the end.
 fn what_was_accepted_is_done_after(signal: Signal) {

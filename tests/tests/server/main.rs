@@ -29,6 +29,9 @@ mod memory;
 mod operating;
 #[cfg(test)]
 #[cfg(debug_assertions)]
+mod overload;
+#[cfg(test)]
+#[cfg(debug_assertions)]
 mod panics;
 #[cfg(test)]
 mod pipelines;

@@ -13,7 +13,8 @@ use rustix::net::sockopt;
 use rustix::process::{
     Pid, PidfdFlags, PidfdGetfdFlags, Signal, kill_process, pidfd_getfd, pidfd_open,
 };
-use shardkeep_tests::harness::{Client, Scratch, ServerProcess};
+use shardkeep_tests::clock::PATIENCE;
+use shardkeep_tests::harness::{Client, Scratch, ServerProcess, run_to_end};
 
 use crate::support::{ask, program, start};
 
@@ -86,6 +87,28 @@ fn a_unix_socket_serves_like_a_port_and_is_removed_at_the_end() {
         Some(0)
     );
     assert!(!path.exists(), "the socket was left behind");
+}
+
+#[test]
+fn a_server_that_does_not_start_leaves_no_unix_socket_behind() {
+    let scratch = Scratch::new().unwrap();
+    let dir = scratch.path().join("store").to_string_lossy().into_owned();
+    let _first = start(&["--dir", &dir]);
+    let path = scratch.path().join("socket");
+    let socket = path.to_string_lossy();
+    let args = [
+        "serve",
+        "--bind",
+        "127.0.0.1:0",
+        "--admin",
+        "off",
+        "--dir",
+        &dir,
+    ];
+    let args = [&args[..], &["--unix-socket", &socket]].concat();
+    let (status, said) = run_to_end(program(), &args, &[], PATIENCE).unwrap();
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(!path.exists(), "{said}");
 }
 
 #[test]

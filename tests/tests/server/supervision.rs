@@ -168,7 +168,9 @@ fn a_running_server_that_gets_no_thread_serves_on_and_asks_again() {
     let scratch = Scratch::new().unwrap();
     let dir = scratch.path().join("store");
     let (mut server, mut client) = without_threads(&dir.to_string_lossy(), 2);
-    serves_others(&server);
+    // Of so many keys not all lie in the shard that is lost.
+    let served = (0..8).filter(|key| ask(&mut client, &format!("SET {key} v")) == "OK");
+    assert!(served.count() > 0);
     eventually("its shard is there again", || {
         let answer = ask(&mut client, "GET poison");
         assert!(
@@ -194,6 +196,32 @@ fn a_running_server_that_never_gets_a_thread_ends_with_the_reason() {
         "{:?}",
         server.output()
     );
+}
+
+#[cfg(debug_assertions)]
+#[test]
+fn a_shard_whose_making_panics_is_made_later_and_one_whose_making_always_panics_ends_the_server() {
+    for (times, is_made) in [(2, true), (99, false)] {
+        let scratch = Scratch::new().unwrap();
+        let dir = scratch.path().join("store");
+        let flags = ["--dir", &dir.to_string_lossy(), "--sync", "always"];
+        let plans = format!("shard.after_apply@broken=panic,restore@poison=panic*{times}");
+        let mut server = planted(&plans, &[&flags[..], &["--shards", "1"]].concat());
+        let mut client = server.client().unwrap();
+        assert_eq!(ask(&mut client, "SET poison v"), "OK");
+        assert!(ask(&mut client, "SET broken v").starts_with("-LOST "));
+        if is_made {
+            eventually("its shard is there again", || {
+                ask(&mut client, "GET poison") == "v"
+            });
+            assert_eq!(ask(&mut client, "GET broken"), "nil");
+            ends_cleanly(&mut server);
+        } else {
+            assert_eq!(server.wait(PATIENCE).unwrap().code(), Some(1));
+            assert!(says(&server, "is given up: "), "{:?}", server.output());
+            assert!(says(&server, "panicked at record"), "{:?}", server.output());
+        }
+    }
 }
 
 #[cfg(debug_assertions)]

@@ -219,7 +219,11 @@ impl<'a> Line<'a> {
         let (mut used, mut right) = (0, 0);
         while used < filled {
             let Some(sent) = self.sent.front() else {
-                bail!("the server sent more than was asked for");
+                let end = filled.min(used + LINE_BYTES_MAX);
+                bail!(
+                    "an answer to nothing: {}",
+                    desk.buffer[used..end].escape_ascii()
+                );
             };
             let bytes = &desk.buffer[used..filled];
             let request = self.tape.request(self.awaited);

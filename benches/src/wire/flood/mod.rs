@@ -103,7 +103,7 @@ pub(crate) struct Poured {
     pub(crate) server_cpu: CpuTime,
     /// Processor time of this process in it.
     pub(crate) own_cpu: CpuTime,
-    /// Resident memory of the server: before the connections, at its highest, at the end.
+    /// Resident memory of the server: when the window begins, at its highest, at the end.
     pub(crate) resident: [u64; 3],
 }
 
@@ -179,7 +179,6 @@ pub(crate) fn pour(
     server: u32,
     meanwhile: impl FnOnce() -> Result<()>,
 ) -> Result<Poured> {
-    let before = resident_bytes(server)?;
     let shares = connect(flood, address)?;
     let frame = Frame {
         begin: clock::now() + LEAD,
@@ -197,7 +196,7 @@ pub(crate) fn pour(
                 body,
             )?);
         }
-        let mut highest = before;
+        let mut highest = 0;
         let mut watch = |until: Instant| -> Result<()> {
             while clock::now() < until {
                 highest = highest.max(resident_bytes(server)?);
@@ -207,10 +206,12 @@ pub(crate) fn pour(
         };
         let from = frame.begin + flood.warm_up;
         let watched = watch(from).and_then(|()| {
+            let before = resident_bytes(server)?;
             let cpu = (CpuTime::of(server)?, CpuTime::of(std::process::id())?);
             meanwhile()?;
             watch(from + flood.window)?;
             Ok((
+                before,
                 CpuTime::of(server)? - cpu.0,
                 CpuTime::of(std::process::id())? - cpu.1,
             ))
@@ -226,18 +227,12 @@ pub(crate) fn pour(
                 }
             }
         }
-        for t in &tallies {
-            eprintln!(
-                "course {:?} unanswered {} errors {:?}",
-                t.course, t.unanswered, t.errors
-            );
-        }
-        let (server_cpu, own_cpu) = watched?;
+        let (before, server_cpu, own_cpu) = watched?;
         Ok(Poured {
             tallies,
             server_cpu,
             own_cpu,
-            resident: [before, highest, resident_bytes(server)?],
+            resident: [before, highest.max(before), resident_bytes(server)?],
         })
     })
 }

@@ -174,13 +174,11 @@ fn refuse(mut stream: Stream) {
     stream.end_of_output();
 }
 
-impl Drop for Acceptor {
+impl Drop for Listener {
     fn drop(&mut self) {
-        for listener in &self.listeners {
-            if let Listener::Unix(_, path) = listener {
-                // Somebody may have removed it already.
-                drop(std::fs::remove_file(path));
-            }
+        if let Self::Unix(_, path) = self {
+            // Somebody may have removed it already.
+            drop(std::fs::remove_file(path));
         }
     }
 }

@@ -33,6 +33,7 @@ struct Trip {
     /// That of the most patient of them, and no later than `latest`.
     deadline: Instant,
     latest: Instant,
+    since: Instant,
     answered: bool,
 }
 
@@ -40,8 +41,8 @@ struct Trip {
 pub(crate) struct Away {
     out: Vec<Option<Trip>>,
     waiting: Vec<Option<(Trip, Box<ShardWork>)>>,
-    /// Shards whose work is out beyond its deadline: nobody knows when it comes back.
-    stuck: Vec<bool>,
+    /// Since when the work of a shard has been out that nobody waits for any more.
+    stuck: Vec<Option<Instant>>,
     /// Shards with a work out or waiting.
     active: Vec<usize>,
     transaction: Option<Trip>,
@@ -60,7 +61,7 @@ impl Away {
         Self {
             out: (0..shards).map(|_| None).collect(),
             waiting: (0..shards).map(|_| None).collect(),
-            stuck: vec![false; shards],
+            stuck: vec![None; shards],
             active: Vec::new(),
             transaction: None,
             transactions_waiting: VecDeque::new(),
@@ -74,7 +75,7 @@ impl Away {
     }
 
     #[inline]
-    pub(crate) fn is_stuck(&self, shard: usize) -> bool {
+    pub(crate) fn stuck_since(&self, shard: usize) -> Option<Instant> {
         self.stuck[shard]
     }
 
@@ -139,6 +140,7 @@ impl Reactor {
                         claim,
                         deadline: self.now,
                         latest,
+                        since: self.now,
                         answered: false,
                     },
                     work,
@@ -260,7 +262,7 @@ impl Reactor {
 
     fn take_work(&mut self, work: Box<ShardWork>) {
         let shard = work.shard;
-        self.away.stuck[shard] = false;
+        self.away.stuck[shard] = None;
         if let Some(trip) = self.away.out[shard].take()
             && !trip.answered
         {
@@ -316,6 +318,7 @@ impl Reactor {
             claim,
             deadline,
             latest: deadline,
+            since: self.now,
             answered: false,
         };
         self.away.transactions_waiting.push_back((trip, work));
@@ -383,6 +386,10 @@ impl Reactor {
 
     /// Answers everything whose deadline has passed.
     pub(crate) fn expire_trips(&mut self) {
+        if self.away.has_out() {
+            // A long tick must not make an answer that lies here an error.
+            self.take_replies();
+        }
         let now = self.now;
         for shard in self.away.active.clone() {
             if self.away.waiting[shard]
@@ -396,7 +403,7 @@ impl Reactor {
             if let Some(mut trip) = self.away.out[shard].take() {
                 if !trip.answered && trip.deadline <= now {
                     self.give_up(&mut trip, shard);
-                    self.away.stuck[shard] = true;
+                    self.away.stuck[shard] = Some(trip.since);
                 }
                 self.away.out[shard] = Some(trip);
             }

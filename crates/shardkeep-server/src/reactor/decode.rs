@@ -370,7 +370,7 @@ impl Reactor {
         hash: u64,
         shard: usize,
     ) -> Flow {
-        if self.is_too_late(stand.token) || self.away.is_stuck(shard) {
+        if self.is_too_late(stand.token) || self.is_stuck(stand.token, shard) {
             return self.throttle_one(stand, id, shard);
         }
         if self.log.is_on
@@ -395,8 +395,19 @@ impl Reactor {
             .is_some_and(|until| until < self.round_at)
     }
 
-    /// Refuses a command that is too late, or whose shard was not to be had for a whole deadline and is not
-    /// back yet: everything behind it on its connection would wait with it for no better answer.
+    /// Whether a shard was not to be had for as long as this client waits, and is not back yet: everything
+    /// behind its command would wait with it, for no better answer.
+    #[inline]
+    pub(super) fn is_stuck(&self, token: usize, shard: usize) -> bool {
+        self.away.stuck_since(shard).is_some_and(|since| {
+            let connection = self.connections.get(token).and_then(Option::as_ref);
+            let patience = connection.and_then(|connection| connection.patience);
+            let deadline = self.context.live.deadline();
+            since + patience.unwrap_or(deadline).min(deadline) <= self.round_at
+        })
+    }
+
+    /// Refuses a command that is too late, or whose shard is stuck.
     #[cold]
     pub(super) fn throttle_one(&mut self, stand: Stand, id: CommandId, shard: usize) -> Flow {
         self.stats.throttled.add(1);

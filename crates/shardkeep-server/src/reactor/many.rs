@@ -67,7 +67,8 @@ impl Reactor {
         let client = connection.client.id;
         let until = connection.begins_until();
         let is_late = self.is_too_late(stand.token);
-        let stuck = shards.iter().find(|&&shard| self.away.is_stuck(shard));
+        let stuck = |&&shard: &&usize| self.is_stuck(stand.token, shard);
+        let stuck = shards.iter().find(stuck);
         if let Some(&shard) = stuck.or(shards.first().filter(|_| is_late)) {
             return self.throttle_one(stand, id, shard);
         }

@@ -112,7 +112,7 @@ fn main() -> ExitCode {
     match Settings::from_args().and_then(run) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            say(error);
+            say(say::whole(&*error));
             ExitCode::FAILURE
         }
     }

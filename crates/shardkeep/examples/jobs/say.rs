@@ -1,5 +1,6 @@
 //! Lines to standard error that hold up nobody: what its reader does not take soon is dropped.
 
+use std::error::Error;
 use std::io;
 use std::time::Duration;
 
@@ -34,6 +35,16 @@ pub(crate) fn say(line: &str) {
         // Whoever closed it does not want to know.
         let _written = retry_on_intr(|| write(&to, &bytes));
     }
+}
+
+/// An error with all that lies behind it.
+pub(crate) fn whole(error: &dyn Error) -> String {
+    let (mut text, mut behind) = (error.to_string(), error.source());
+    while let Some(error) = behind {
+        text.push_str(&format!(": {error}"));
+        behind = error.source();
+    }
+    text
 }
 
 /// Has panics told the same way: the standard library's way waits for the reader.
