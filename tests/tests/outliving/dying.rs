@@ -4,6 +4,7 @@
 
 use std::env;
 use std::hash::{Hash, Hasher};
+use std::io::{Write as _, stdout};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -26,6 +27,12 @@ static IS_ARMED: AtomicBool = AtomicBool::new(false);
 #[derive(Clone, Debug)]
 struct Deadly(u64);
 
+impl Hash for Deadly {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+
 impl PartialEq for Deadly {
     fn eq(&self, other: &Self) -> bool {
         if IS_ARMED.load(SeqCst) {
@@ -36,12 +43,6 @@ impl PartialEq for Deadly {
 }
 
 impl Eq for Deadly {}
-
-impl Hash for Deadly {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.hash(state);
-    }
-}
 
 impl Encode for Deadly {
     fn encode(&self, into: &mut Vec<u8>) {
@@ -94,7 +95,6 @@ fn open(directory: &Path) -> Store<Deadly, u64> {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "its parent reads it")]
 fn the_child_of_these_tests_writes_until_it_dies_as_its_environment_says() {
     let Some(directory) = env::var_os(WHERE) else {
         return;
@@ -106,7 +106,7 @@ fn the_child_of_these_tests_writes_until_it_dies_as_its_environment_says() {
             scope.spawn(move || {
                 for key in (0..KEYS).map(|key| 2 * key + thread) {
                     store.insert(Deadly(key), !key).unwrap();
-                    println!("acknowledged {key}");
+                    writeln!(stdout(), "acknowledged {key}").unwrap();
                 }
             });
         }
@@ -114,7 +114,7 @@ fn the_child_of_these_tests_writes_until_it_dies_as_its_environment_says() {
     IS_ARMED.store(true, SeqCst);
     // It is there, so it is compared.
     drop(store.insert(Deadly(0), 0));
-    println!("survived");
+    writeln!(stdout(), "survived").unwrap();
 }
 
 #[test]
