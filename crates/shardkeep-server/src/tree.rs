@@ -95,9 +95,9 @@ pub(crate) fn watch(context: &Arc<Context>, life: &Life) -> Result<(), String> {
         let now = clock::now();
         context.figures.look(context, now);
         for event in context.watch.look(now) {
-            let gravity = match event {
-                WatchEvent::Stalled(_) => "warning: ",
-                WatchEvent::Moving(_) => "",
+            let gravity = match matches!(event, WatchEvent::Stalled(_)) {
+                true => "warning: ",
+                false => "",
             };
             say(&format!("{gravity}watchdog: {event}"));
         }
