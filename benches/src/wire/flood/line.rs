@@ -15,7 +15,6 @@ use super::super::arrivals::Arrivals;
 use super::super::reply::{Front, Judge, LINE_BYTES_MAX};
 use super::super::tape::Tape;
 use super::{Frame, STRETCH, Tally};
-use crate::clock;
 use crate::figures::record;
 
 /// Longest wait for the answer to a connection's first words.
@@ -293,12 +292,10 @@ fn note(tally: &mut Tally, line: &[u8]) {
     }
 }
 
-/// An empty desk for lines of so many groups.
 impl Desk {
+    /// An empty one, for lines of so many groups.
     pub(super) fn new(frame: Frame, groups: usize, bytes: usize) -> Result<Self> {
         let tallies: Result<Vec<Tally>> = (0..groups).map(|_group| Tally::new()).collect();
-        // The clock is read for the first time here, not in the window.
-        let _now = clock::now();
         Ok(Self {
             frame,
             buffer: vec![0; bytes],
