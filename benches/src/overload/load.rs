@@ -68,7 +68,6 @@ fn show(progress: &Progress, lines: &[Line]) -> Result<()> {
 fn judge(run: &mut Run<'_>, lines: &[Line], deadline: f64) {
     for line in lines.iter().filter(|line| line.factor() >= 2.0) {
         let name = line.name();
-        let calm = lines[0].resident_highest();
         run.bars.extend([
             Bar::at_least(
                 format!("{name}: goodput of capacity"),
@@ -81,9 +80,9 @@ fn judge(run: &mut Run<'_>, lines: &[Line], deadline: f64) {
                 line.p99_s(),
             ),
             Bar::at_most(
-                format!("{name}: memory of that at the first step"),
+                format!("{name}: memory of that when the window began"),
                 MEMORY_MOST,
-                line.resident_highest() / calm,
+                line.resident_highest() / line.resident_before(),
             ),
         ]);
     }
