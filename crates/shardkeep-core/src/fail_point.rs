@@ -162,3 +162,24 @@ mod planned {
 }
 
 pub use planned::*;
+
+#[cfg(all(test, debug_assertions, not(loom), not(shuttle)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plans_are_read_from_text_and_happen_so_often_at_their_key() {
+        plant_all("in.a.test@k=1.=refuse*2,,in.a.test@far=stall:0").expect("plans");
+        let refused = |key: &str| refused_at("in.a.test", || key.to_owned()).is_err();
+        assert!(!refused("far"));
+        hit_at("in.a.test", || "far");
+        assert!(refused("name k=1.") && refused("k=1.") && !refused("k=1."));
+    }
+
+    #[test]
+    fn what_is_no_plan_is_named() {
+        for text in ["place", "place=dance", "place=stall", "place=panic*often"] {
+            assert_eq!(plant_all(text), Err(text.to_owned()));
+        }
+    }
+}

@@ -227,7 +227,8 @@ fn start(resolved: Resolved, flags: ServeFlags) -> Result<Exit, Box<dyn std::err
     let end = requests
         .try_iter()
         .fold(end, |end, cause| end.or(Some(cause)));
-    say(&report.to_string());
+    let gravity = if report.is_clean() { "" } else { "error: " };
+    say(&format!("{gravity}{report}"));
     Ok(end.exit(report.is_clean()))
 }
 
@@ -263,8 +264,9 @@ impl std::fmt::Display for End {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Signal(signal) => write!(f, "stopping: {}", signal.name()),
+            Self::Asked(cause) if cause.is_fatal() => write!(f, "error: stopping: {cause}"),
             Self::Asked(cause) => write!(f, "stopping: {cause}"),
-            Self::Abandoned => f.write_str("stopping: a thread of the server has died"),
+            Self::Abandoned => f.write_str("error: stopping: a thread of the server has died"),
         }
     }
 }
@@ -453,6 +455,10 @@ mod tests {
             why: "it panicked".to_owned(),
         };
         let end = signal().or(Some(died));
+        assert_eq!(
+            end.to_string(),
+            "error: stopping: thread shardkeep-keeper has ended: it panicked"
+        );
         assert_eq!(end.exit(true), Exit::Fatal);
         assert_eq!(end.cap(Duration::from_secs(25)), HALF_ALIVE_CAP);
     }

@@ -13,6 +13,7 @@ use crossbeam_channel::Sender;
 use shardkeep::engine::fail_point;
 use shardkeep::engine::restart::{Backoff, Intensity, Policy};
 use shardkeep::engine::supervisor::{ChildEvent, ChildSpec, Life, Supervisor};
+use shardkeep::engine::watch::WatchEvent;
 
 use crate::clock;
 use crate::context::Context;
@@ -94,7 +95,11 @@ pub(crate) fn watch(context: &Arc<Context>, life: &Life) -> Result<(), String> {
         let now = clock::now();
         context.figures.look(context, now);
         for event in context.watch.look(now) {
-            say(&format!("watchdog: {event}"));
+            let gravity = match matches!(event, WatchEvent::Stalled(_)) {
+                true => "warning: ",
+                false => "",
+            };
+            say(&format!("{gravity}watchdog: {event}"));
         }
         if context.watch.stalls().is_empty()
             && let Some(notifier) = context.notifier.get()

@@ -3,6 +3,8 @@
 //! The child is this very program, told by its environment what to do.
 
 use std::env;
+use std::hash::{Hash, Hasher};
+use std::io::{Write as _, stdout};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -22,8 +24,14 @@ const KEYS: u64 = 150;
 /// From now on comparing keys, which happens with the shard in hand, kills the process.
 static IS_ARMED: AtomicBool = AtomicBool::new(false);
 
-#[derive(Clone, Debug, Hash)]
+#[derive(Clone, Debug)]
 struct Deadly(u64);
+
+impl Hash for Deadly {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
 
 impl PartialEq for Deadly {
     fn eq(&self, other: &Self) -> bool {
@@ -98,7 +106,7 @@ fn the_child_of_these_tests_writes_until_it_dies_as_its_environment_says() {
             scope.spawn(move || {
                 for key in (0..KEYS).map(|key| 2 * key + thread) {
                     store.insert(Deadly(key), !key).unwrap();
-                    println!("acknowledged {key}");
+                    writeln!(stdout(), "acknowledged {key}").unwrap();
                 }
             });
         }
@@ -106,7 +114,7 @@ fn the_child_of_these_tests_writes_until_it_dies_as_its_environment_says() {
     IS_ARMED.store(true, SeqCst);
     // It is there, so it is compared.
     drop(store.insert(Deadly(0), 0));
-    println!("survived");
+    writeln!(stdout(), "survived").unwrap();
 }
 
 #[test]

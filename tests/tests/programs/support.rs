@@ -104,12 +104,12 @@ impl Drop for Program {
 pub(crate) struct Unheard {
     child: Child,
     address: SocketAddr,
-    _said: PipeReader,
+    said: PipeReader,
 }
 
 impl Unheard {
     pub(crate) fn start(program: &str, args: &[&str]) -> Self {
-        let (mut said, writer) = std::io::pipe().unwrap();
+        let (said, writer) = std::io::pipe().unwrap();
         let child = Command::new(program)
             .args(args)
             .stdin(Stdio::null())
@@ -117,18 +117,20 @@ impl Unheard {
             .stderr(writer.try_clone().unwrap())
             .spawn()
             .unwrap();
+        // From here on, dropping it kills the program.
+        let mut program = Self {
+            child,
+            address: SocketAddr::from(([0, 0, 0, 0], 0)),
+            said,
+        };
         let (mut line, mut byte) = (String::new(), [0]);
         while !line.ends_with('\n') {
-            said.read_exact(&mut byte).unwrap();
+            program.said.read_exact(&mut byte).unwrap();
             line.push(char::from(byte[0]));
         }
-        let address = address_in(&line).unwrap_or_else(|| panic!("{line}"));
+        program.address = address_in(&line).unwrap_or_else(|| panic!("{line}"));
         fill(writer);
-        Self {
-            child,
-            address,
-            _said: said,
-        }
+        program
     }
 
     /// Where it listens.

@@ -8,7 +8,7 @@ use shardkeep_resp::Value;
 use shardkeep_tests::clock::{self, PATIENCE};
 use shardkeep_tests::harness::{Client, Ended, Scratch, ServerProcess, Signal, request};
 
-use crate::support::{ask, repeated, start};
+use crate::support::{ask, eventually, repeated, start};
 
 /// Longest that a drain without obstacles takes.
 const QUICK: Duration = Duration::from_secs(5);
@@ -211,6 +211,8 @@ fn a_client_that_does_not_read_cannot_hold_up_the_end_beyond_its_cap() {
         "{:?}",
         server.output()
     );
+    let cut_short = |line: &String| line.starts_with("error: drain cut short: ");
+    eventually("the report", || server.output().iter().any(cut_short));
     drop(client);
 }
 

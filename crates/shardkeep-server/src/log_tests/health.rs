@@ -6,6 +6,8 @@ use super::*;
 fn seen(place: &Place, sync: Sync) -> Settings {
     Settings {
         admin: crate::config::AdminAt::At(([127, 0, 0, 1], 0).into()),
+        // What the test holds back is no stall.
+        stall_bound: 2 * PATIENCE,
         ..settings(place, sync)
     }
 }

@@ -50,10 +50,13 @@ impl<K: Key, V: Value> Pipeline<K, V> {
                     .extend(groups.map(|group| Left { group, done: 0 }));
             }
         }
-        for left in std::mem::take(&mut self.left) {
+        // The buffers stay from run to run.
+        let mut all_left = std::mem::take(&mut self.left);
+        for left in all_left.drain(..) {
             self.run_left_kept(keep, left, &call);
         }
-        for (group, shard, number) in std::mem::take(&mut self.needs) {
+        self.left = all_left;
+        for (group, shard, number) in self.needs.drain(..) {
             if let Err(lost) = keep.wait_synced(shard, number, &call) {
                 let group = self.groups.group(group as usize);
                 fail(&mut self.replies, group.members, &lost.into());
