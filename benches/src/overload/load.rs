@@ -1,9 +1,11 @@
 //! More than the server can do, step by step.
 
+use std::time::Duration;
+
 use anyhow::Result;
 
 use super::outcome::{Bar, GOODPUT_LEAST, Line, MEMORY_MOST, Step};
-use super::{DEADLINE, Run};
+use super::{DEADLINE, Overload, Run};
 use crate::progress::Progress;
 use crate::server::Server;
 use crate::wire::arrivals::{Offered, RATE_MAX, Spacing};
@@ -11,18 +13,29 @@ use crate::wire::flood::{Flood, Group, pour};
 use crate::wire::generator::{self, CHECK_EVERY, Load, Pace};
 use crate::wire::tape::Tape;
 
+/// How often [`run`] measures.
+pub(super) fn steps(asked: &Overload, rounds: u32) -> u64 {
+    let of_round = 1 + asked.factors().len() as u64;
+    kinds(asked).len() as u64 * u64::from(rounds) * of_round
+}
+
+/// What servers do when they are full, and what clients say of their patience.
+fn kinds(asked: &Overload) -> Vec<(&'static str, Option<Duration>)> {
+    let mut kinds = Vec::new();
+    for patience in asked.patiences() {
+        kinds.push(("block", patience));
+        if patience.is_none() && !asked.bars {
+            kinds.push(("reject", None));
+        }
+    }
+    kinds
+}
+
 /// Runs every step for every kind of server and client.
 pub(super) fn run(run: &mut Run<'_>) -> Result<()> {
     let script = run.asked.script();
     let tape = Tape::new(&script, script.length());
-    let mut kinds = Vec::new();
-    for patience in run.asked.patiences() {
-        kinds.push(("block", patience));
-        if patience.is_none() && !run.asked.bars {
-            kinds.push(("reject", None));
-        }
-    }
-    for (overload, patience) in kinds {
+    for (overload, patience) in kinds(run.asked) {
         let server = run.asked.start(&["--overload", overload], &[])?;
         let factors = run.asked.factors();
         let mut lines: Vec<Line> = Vec::new();
@@ -47,6 +60,7 @@ pub(super) fn run(run: &mut Run<'_>) -> Result<()> {
                     seed: run.asked.common.seed.wrapping_add(u64::from(round)),
                 };
                 let poured = pour(&flood, server.address(), server.pid(), || Ok(()))?;
+                run.progress.step();
                 if lines.len() <= at {
                     lines.push(Line::load(overload, patience, factor)?);
                 }
@@ -103,6 +117,7 @@ pub(super) fn capacity(run: &Run<'_>, server: &Server, tape: &Tape, round: u32) 
         pace: Pace::Closed,
     };
     let window = generator::run(load, server.address(), server.pid())?;
+    run.progress.step();
     Ok(window.ops as f64 / window.elapsed.as_secs_f64())
 }
 

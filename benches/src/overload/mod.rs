@@ -34,7 +34,7 @@ const GENERATOR_CORE: usize = 1;
 
 /// Ask more of our server than it can do, or while one shard stands still.
 ///
-/// The parts, both of which run unless one is named (stall needs a server with fail points):
+/// The parts:
 ///
 ///   load   what the server can do, in a closed loop that keeps it busy; then 0.5 to 4 times that, in an
 ///          OPEN loop at a constant rate: nobody waits for a reply before the next request is sent. A
@@ -63,7 +63,7 @@ const GENERATOR_CORE: usize = 1;
 #[derive(Args, Clone, Debug)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Overload {
-    /// Parts to run [default: both, stall only with --shardkeep]
+    /// Parts to run; `stall` needs a server with fail points (--shardkeep) [default: load]
     #[arg(value_enum, value_name = "PART")]
     parts: Vec<Part>,
     /// Only the points of which something is asked: once and twice the capacity, block
@@ -166,11 +166,16 @@ impl Overload {
         let usual = |asked: Option<f64>, quick, usual| {
             Duration::from_secs_f64(asked.unwrap_or(if self.quick { quick } else { usual }))
         };
-        let progress = Progress::new(0);
+        let rounds = self.rounds.unwrap_or(if self.quick { 1 } else { 5 });
+        let steps = parts.iter().map(|part| match part {
+            Part::Load => load::steps(self, rounds),
+            Part::Stall => stall::steps(self, rounds),
+        });
+        let progress = Progress::new(steps.sum());
         let mut run = Run {
             asked: self,
             progress: &progress,
-            rounds: self.rounds.unwrap_or(if self.quick { 1 } else { 5 }),
+            rounds,
             window: usual(self.window, 1.0, 2.0),
             warm_up: usual(self.warm_up, 0.5, 1.0),
             lines: Vec::new(),

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, ensure};
 use super::load::{capacity, offered};
 use super::outcome::{Bar, During, GOODPUT_LEAST, Line, MEMORY_MOST, Step};
 use super::shards::{Parted, part};
-use super::{DEADLINE, Run};
+use super::{DEADLINE, Overload, Run};
 use crate::server::Server;
 use crate::wire::flood::{Flood, Group, Poured, STRETCH, Tally, pour};
 use crate::wire::tape::Tape;
@@ -31,6 +31,13 @@ enum Spread {
     Apart,
     /// All, among other things.
     Mixed,
+}
+
+/// How often [`run`] measures: what the server can do, and then with a shard that stands still.
+pub(super) fn steps(asked: &Overload, rounds: u32) -> u64 {
+    2 * [Spread::Apart, Spread::Mixed].len() as u64
+        * asked.patiences().len() as u64
+        * u64::from(rounds)
 }
 
 /// Runs every way in which clients may meet a shard that stands still.
@@ -96,6 +103,7 @@ fn stand_still(
     let poured = pour(&flood, server.address(), server.pid(), || {
         begin(server.address(), &parted)
     })?;
+    run.progress.step();
     ensure_alive(&server)?;
     keep(run, spread, patience, (&flood, poured), capacity, lines)
 }
