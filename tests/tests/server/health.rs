@@ -68,12 +68,8 @@ fn a_log_that_has_failed_is_named_and_a_restart_is_not_asked_for() {
     eventually("writes are refused", || {
         ask(&mut client, "SET k v").starts_with('-')
     });
-    assert!(answers(
-        admin,
-        "/readyz",
-        503,
-        "log_failed: the committer panicked"
-    ));
+    let why = "log_failed: the committer panicked";
+    eventually("it is said why", || answers(admin, "/readyz", 503, why));
     assert!(answers(admin, "/healthz", 200, "ok"));
 }
 

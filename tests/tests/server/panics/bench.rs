@@ -29,7 +29,17 @@ pub(super) struct Bench {
 
 pub(super) fn open(flags: &[&str]) -> ServerProcess {
     let environment = [("FAIL_POINTS", "")];
-    let fixed = ["--shards", "4", "--owners", "2", "--reactors", "2"];
+    // What is told here is not told for want of time, however crowded the machine is.
+    let fixed = [
+        "--shards",
+        "4",
+        "--owners",
+        "2",
+        "--reactors",
+        "2",
+        "--deadline",
+        "20s",
+    ];
     ServerProcess::shardkeep(program(), &[&fixed, flags].concat(), &environment).unwrap()
 }
 

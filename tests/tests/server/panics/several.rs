@@ -140,7 +140,7 @@ fn who_is_held_up_on_the_way_to_a_mailbox_or_out_of_it_holds_up_no_other_shard()
         "owner.serve@SHARD",
         "shards.next@POISON",
     ] {
-        let mut bench = Bench::new(&["--handover", "mail", "--deadline", "20s"]);
+        let mut bench = Bench::new(&["--handover", "mail"]);
         let (poison, far) = (bench.poison.clone(), bench.elsewhere.clone());
         bench.plant(&format!("{place}=stall:700"));
         // The first connection is served by one reactor, the next by the other.
