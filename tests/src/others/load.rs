@@ -3,7 +3,7 @@
 //! 1. A latency counts from the moment at which the request was to be sent, so that a server that stands
 //!    still is seen by all who would have asked meanwhile.
 //! 2. A client whose connection is closed connects again at once; what it had asked is asked again, and
-//!    is marked.
+//!    is marked, as is what was due before it had caught up: that client is one whom the fault concerns.
 
 use std::io;
 use std::net::SocketAddr;
@@ -28,6 +28,8 @@ pub(super) struct Sample {
     pub(super) took: Duration,
     /// Its connection was closed meanwhile.
     pub(super) was_cut: bool,
+    /// It was due before its client, whose connection was closed, had another and had caught up.
+    pub(super) is_behind: bool,
     /// It was answered with an error.
     pub(super) failed: bool,
 }
@@ -130,8 +132,10 @@ fn steady(
 ) -> io::Result<Vec<Sample>> {
     let (mut asking, mut samples) = (Asking::new(keys), Vec::new());
     let mut due = first;
+    let mut is_behind = false;
     while !ended.load(SeqCst) {
         while let Some(left) = clock::left(due) {
+            is_behind = false;
             thread::park_timeout(left);
         }
         let mut was_cut = false;
@@ -149,8 +153,10 @@ fn steady(
             due,
             took: clock::now().saturating_duration_since(due),
             was_cut,
+            is_behind,
             failed,
         });
+        is_behind |= was_cut;
         due += each;
     }
     Ok(samples)

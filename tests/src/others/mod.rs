@@ -177,7 +177,9 @@ fn judged<'a>(
 ) -> Round {
     let all: Vec<&Sample> = others.collect();
     let within = |holds: &dyn Fn(Instant) -> bool| {
-        let samples = all.iter().filter(|it| !it.was_cut && holds(it.due));
+        let samples = all
+            .iter()
+            .filter(|it| !it.was_cut && !it.is_behind && holds(it.due));
         samples.map(|it| it.took).collect::<Vec<Duration>>()
     };
     let during = within(&|due| due >= began && due < ended);
