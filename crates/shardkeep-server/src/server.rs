@@ -258,7 +258,7 @@ impl Server {
         };
         if let Some(bound) = admin {
             let started = bound.start(&server.context, &server.last);
-            server.admin = Some(system("admin endpoint", started)?);
+            server.admin = Some(system("poll or thread for the admin endpoint", started)?);
         }
         let doors = server.start_reactors()?;
         server.start_acceptor(listeners, doors)?;
