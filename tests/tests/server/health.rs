@@ -12,12 +12,11 @@ use shardkeep_tests::clock::PATIENCE;
 use shardkeep_tests::harness::{Scratch, ServerProcess, Signal};
 
 use crate::admin::{admin_of, read_whole, sample, try_get};
-use crate::support::{ask, eventually, program};
+use crate::support::{self, ask, ends_cleanly, eventually, program};
 
 fn planted(plans: &str, flags: &[&str]) -> (ServerProcess, SocketAddr) {
-    let environment = [("FAIL_POINTS", plans)];
     let flags = [&["--admin", "127.0.0.1:0"], flags].concat();
-    let server = ServerProcess::shardkeep(program(), &flags, &environment).unwrap();
+    let server = support::planted(plans, &flags);
     let admin = admin_of(&server);
     (server, admin)
 }
@@ -27,12 +26,6 @@ fn answers(admin: SocketAddr, path: &str, status: u16, body: &str) -> bool {
     try_get(admin, path).is_ok_and(|(line, text)| {
         line.starts_with(&format!("HTTP/1.1 {status} ")) && text.starts_with(body)
     })
-}
-
-fn ends_cleanly(server: &mut ServerProcess) {
-    server.signal(Signal::TERM).unwrap();
-    let status = server.wait(PATIENCE).unwrap();
-    assert_eq!(status.code(), Some(0), "{:?}", server.output());
 }
 
 #[cfg(debug_assertions)]

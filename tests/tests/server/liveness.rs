@@ -9,12 +9,14 @@ use std::time::Duration;
 use rustix::io::ioctl_fionread;
 use rustix::process::{Pid, kill_process};
 
-use shardkeep_tests::clock::{self, PATIENCE};
+use shardkeep_tests::clock;
 use shardkeep_tests::harness::{
     Client, Scratch, ServerProcess, Signal, open_files, request, resident_bytes, threads,
 };
 
-use crate::support::{MIB, PROMPT, ask, eventually, program, serves_others, shown};
+use crate::support::{
+    MIB, PROMPT, ask, ends_cleanly, eventually, planted, program, says, serves_others, shown,
+};
 
 /// Longest that a server takes to end beyond its own time for it.
 const HALF_ALIVE: Duration = Duration::from_secs(5);
@@ -24,21 +26,6 @@ const PIPE_FULL_BYTES: u64 = 65_536 - 2 * 4_096;
 
 /// Seconds that a server is stopped by its machine, when nothing else is asked for.
 const STOPPED_SECONDS: u64 = 3;
-
-fn planted(plans: &str, flags: &[&str]) -> ServerProcess {
-    let environment = [("FAIL_POINTS", plans)];
-    ServerProcess::shardkeep(program(), flags, &environment).unwrap()
-}
-
-fn says(server: &ServerProcess, part: &str) -> bool {
-    server.output().iter().any(|line| line.contains(part))
-}
-
-fn ends_cleanly(server: &mut ServerProcess) {
-    server.signal(Signal::TERM).unwrap();
-    let status = server.wait(PATIENCE).unwrap();
-    assert_eq!(status.code(), Some(0), "{:?}", server.output());
-}
 
 /// Threads and descriptors of `server`.
 fn held(server: &ServerProcess) -> (u64, usize) {

@@ -9,26 +9,11 @@ use shardkeep_resp::Value;
 use shardkeep_tests::clock::PATIENCE;
 use shardkeep_tests::harness::{Scratch, ServerProcess, Signal};
 
-use crate::support::{ask, eventually, program, serves_others};
+use crate::support::{ask, ends_cleanly, eventually, planted, program, says, serves_others};
 
 /// Longest that a server without a thread it needs lives on a machine that is busy with something else;
 /// `others-p99` holds it to the second that is promised.
 const HALF_ALIVE: Duration = Duration::from_secs(3);
-
-fn planted(plans: &str, flags: &[&str]) -> ServerProcess {
-    let environment = [("FAIL_POINTS", plans)];
-    ServerProcess::shardkeep(program(), flags, &environment).unwrap()
-}
-
-fn says(server: &ServerProcess, part: &str) -> bool {
-    server.output().iter().any(|line| line.contains(part))
-}
-
-fn ends_cleanly(server: &mut ServerProcess) {
-    server.signal(Signal::TERM).unwrap();
-    let status = server.wait(PATIENCE).unwrap();
-    assert_eq!(status.code(), Some(0), "{:?}", server.output());
-}
 
 #[cfg(debug_assertions)]
 #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use shardkeep_resp::Value;
 use shardkeep_tests::clock::{self, PATIENCE};
-use shardkeep_tests::harness::{Client, Launch, ServerProcess, request};
+use shardkeep_tests::harness::{Client, Launch, ServerProcess, Signal, request};
 
 /// Longest that a client waits while others misbehave: what is held up by them is held up for ever, and
 /// a crowded machine is not their doing.
@@ -22,6 +22,24 @@ pub(crate) fn program() -> &'static Path {
 /// The server with `flags`, ready.
 pub(crate) fn start(flags: &[&str]) -> ServerProcess {
     ServerProcess::start(program(), Launch::Shardkeep, flags).unwrap()
+}
+
+/// The server with `flags`, ready, in which `plans` (see `fail_point`) come true.
+pub(crate) fn planted(plans: &str, flags: &[&str]) -> ServerProcess {
+    let environment = [("FAIL_POINTS", plans)];
+    ServerProcess::shardkeep(program(), flags, &environment).unwrap()
+}
+
+/// Whether the server has said so.
+pub(crate) fn says(server: &ServerProcess, part: &str) -> bool {
+    server.output().iter().any(|line| line.contains(part))
+}
+
+/// Told to end, the server does, with nothing to complain of.
+pub(crate) fn ends_cleanly(server: &mut ServerProcess) {
+    server.signal(Signal::TERM).unwrap();
+    let status = server.wait(PATIENCE).unwrap();
+    assert_eq!(status.code(), Some(0), "{:?}", server.output());
 }
 
 /// What `client` is answered, as text; a bulk and a simple string look alike.
