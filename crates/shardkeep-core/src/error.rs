@@ -191,8 +191,8 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Refused(refused) => Some(refused),
-            Self::Lost(lost) => Some(lost),
+            Self::Refused(refused) => refused.source(),
+            Self::Lost(lost) => lost.source(),
         }
     }
 }

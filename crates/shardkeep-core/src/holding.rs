@@ -8,6 +8,8 @@
 //! 4. While a sync runs aside none is carried out in hand: the first to be told of an error may be the
 //!    only one.
 //! 5. Places come back when what took them is written, or certainly never will be.
+//! 6. Where it is time to look whether the files are still where they were, that is done before anything
+//!    else, whoever has the journal: nobody is released by what is found nowhere.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::SeqCst;
@@ -162,6 +164,7 @@ impl<'l, J: Journal> Holding<'l, J> {
 
     fn commit_queue(&mut self, extent: Extent) -> Result<(), JournalError> {
         fail_point::hit("log.append");
+        self.look_if_due()?;
         self.append_queue();
         fail_point::hit("log.appended");
         if is_planted(Fault::LogFlagClearedLate) {
@@ -177,6 +180,30 @@ impl<'l, J: Journal> Holding<'l, J> {
             Extent::Write => self.note_behind(),
         }
         written
+    }
+
+    /// Looks whether the files are where they were, where the time for it has come, and does nothing else.
+    /// Says whether they are.
+    pub(crate) fn look(&mut self) -> bool {
+        if self.log.condition() == Condition::Failed {
+            return false;
+        }
+        let looked = catch_unwind(AssertUnwindSafe(|| self.look_if_due()));
+        match looked.unwrap_or_else(|_| Err(JournalError::Failed("the log panicked".to_owned()))) {
+            Ok(()) => true,
+            Err(JournalError::Failed(why) | JournalError::NoSpace(why)) => {
+                self.fail(why);
+                false
+            }
+        }
+    }
+
+    fn look_if_due(&mut self) -> Result<(), JournalError> {
+        if !self.log.wants_look() {
+            return Ok(());
+        }
+        self.log.begin_look();
+        self.shelf().journal.look()
     }
 
     fn append_queue(&mut self) {
@@ -255,11 +282,11 @@ impl<'l, J: Journal> Holding<'l, J> {
         let Some(ran) = log.aside.take_end() else {
             return;
         };
-        let shelf = self.shelf();
-        shelf.has_aside = false;
-        if log.condition() == Condition::Failed {
+        self.shelf().has_aside = false;
+        if !self.look() {
             return;
         }
+        let shelf = self.shelf();
         log.counters.synced(ran.took);
         let proof = match ran.end {
             Some(end) => catch_unwind(AssertUnwindSafe(|| shelf.journal.end_sync(end)))

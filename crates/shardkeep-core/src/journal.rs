@@ -37,6 +37,15 @@ pub trait Journal: Send + 'static {
     /// Any error is final: what was written may be lost, although a later sync would succeed.
     fn sync(&mut self) -> Result<Self::Synced, JournalError>;
 
+    /// Looks whether what was written is still where it was written, and would be found there. Asked every
+    /// [`LOG_LOOK_INTERVAL`](crate::limits::LOG_LOOK_INTERVAL), and at the end. Cheap; does not block.
+    ///
+    /// # Errors
+    /// It is not: any error is final.
+    fn look(&mut self) -> Result<(), JournalError> {
+        Ok(())
+    }
+
     /// Begins a sync of everything written so far. Until it has ended nothing else is synced. Does not
     /// block.
     ///

@@ -76,6 +76,16 @@ pub const LOG_DUTIES_MAX: usize = 16;
 /// How often a log without space is asked whether there is some again.
 pub const LOG_RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
+/// How often it is looked whether the log's files are still where they were left: what has been moved or
+/// removed is noticed within a second, with half of it to spare for a busy machine.
+///
+/// (Never in the schedule explorer's build, whose journals are nowhere.)
+pub const LOG_LOOK_INTERVAL: Duration = if cfg!(shuttle) {
+    Duration::from_secs(1_000_000)
+} else {
+    Duration::from_millis(500)
+};
+
 /// How long a store that is dropped without being closed waits for its own threads.
 ///
 /// (Never in the schedule explorer's build, so that it finds what would have to wait for it.)

@@ -5,8 +5,11 @@
 //! 1. What `sync_data` has covered survives a power cut; what it has not may survive in any part.
 //! 2. A name created, renamed or removed does so too only once `sync_directory` has covered it.
 //! 3. Calls may be interrupted and writes may be short; the functions here take care of both.
+//! 4. Names are those of the directory that was opened, wherever it is moved; `look` says that it was.
 
+use std::fmt;
 use std::io;
+use std::path::PathBuf;
 
 /// A directory of files.
 pub trait Storage: Send + Sync {
@@ -48,7 +51,85 @@ pub trait Storage: Send + Sync {
     /// # Errors
     /// As the operating system says; then nobody knows which names are.
     fn sync_directory(&self) -> io::Result<()>;
+
+    /// Looks whether the directory is where it was opened and still locked, and whether `name` leads to
+    /// `file` and nothing else does. Returns how many bytes `file` has. Cheap: no content is read, and
+    /// nothing is waited for.
+    ///
+    /// # Errors
+    /// What is not as it was left: somebody else was at work in the directory, or above it.
+    fn look(&self, name: &str, file: &Self::File) -> Result<u64, Displaced>;
 }
+
+/// What is not where it was left, or not as it was left. What is written from then on may be found
+/// nowhere, or in several places.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Displaced {
+    /// The directory's path leads to another one, or to none.
+    Directory {
+        /// The path.
+        path: PathBuf,
+    },
+    /// The name of a file leads to another one, or to none.
+    File {
+        /// The name.
+        name: String,
+    },
+    /// A file that is written has more names than one: somebody else may write it too.
+    Shared {
+        /// The name that is known.
+        name: String,
+        /// How many names there are.
+        names: u64,
+    },
+    /// A file is not as long as it was left.
+    Length {
+        /// Its name.
+        name: String,
+        /// Bytes that it has.
+        bytes: u64,
+        /// Bytes that it was left with.
+        left: u64,
+    },
+    /// The operating system does not say how things stand.
+    Unknown {
+        /// What was looked at.
+        what: String,
+        /// What it says instead.
+        why: String,
+    },
+}
+
+impl fmt::Display for Displaced {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Directory { path } => write!(
+                f,
+                "directory {} is not the one that was opened: that was moved, removed or replaced",
+                path.display()
+            ),
+            Self::File { name } => write!(
+                f,
+                "{name} is not the file that was opened: that was renamed, removed or replaced"
+            ),
+            Self::Shared { name, names } => write!(
+                f,
+                "{name} has {names} names, and a file that is written must have one: make copies, not \
+                 hard links"
+            ),
+            Self::Length { name, bytes, left } => write!(
+                f,
+                "{name} has {bytes} bytes and was left with {left}: something else has cut or written it"
+            ),
+            Self::Unknown { what, why } => {
+                write!(f, "it cannot be told whether {what} is still there: {why}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Displaced {}
 
 /// A file of a [`Storage`].
 pub trait File: Send + Sync {

@@ -156,6 +156,7 @@ impl<S: Storage> Log<S> {
 
     /// Begins a new segment.
     fn rotate(&mut self) -> Result<(), WriteError> {
+        self.look()?;
         self.cut()?;
         self.sync_active()?;
         let first = self.written.next();
@@ -176,8 +177,7 @@ impl<S: Storage> Log<S> {
         }
         self.segments.push(Arc::new(part));
         self.active = active;
-        self.sweep();
-        Ok(())
+        Ok(self.sweep()?)
     }
 }
 

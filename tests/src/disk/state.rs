@@ -245,6 +245,19 @@ impl State {
         self.synced_names.remove(name);
     }
 
+    /// Gives a file one more name, synced.
+    pub fn share(&mut self, name: &str, other: &str) {
+        if let Some(&inode) = self.names.get(name) {
+            self.names.insert(other.to_owned(), inode);
+            self.synced_names.insert(other.to_owned(), inode);
+        }
+    }
+
+    /// How many names lead to a file.
+    pub(crate) fn links(&self, inode: u64) -> u64 {
+        self.names.values().filter(|named| **named == inode).count() as u64
+    }
+
     /// The names, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.names.keys().map(String::as_str)

@@ -117,6 +117,11 @@ impl Journal for LogJournal {
         self.log.sync().map_err(failed)
     }
 
+    fn look(&mut self) -> Result<(), JournalError> {
+        // That the log has failed is said by whoever hears of it.
+        self.log.look().map_err(|log| failed(log.cause))
+    }
+
     fn begin_sync(&mut self) -> Result<LogSync, JournalError> {
         Ok(LogSync {
             sync: self.log.begin_sync().map_err(failed)?,
