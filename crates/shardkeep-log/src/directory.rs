@@ -13,7 +13,6 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::fs;
 use std::io;
-use std::os::fd::AsFd;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
@@ -22,7 +21,7 @@ use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, Stat, flock};
 use rustix::io::Errno;
 
 use crate::names::LOCK;
-use crate::storage::{Displaced, File, Storage};
+use crate::storage::{Displaced, Displacement, File, Storage};
 
 /// A directory was not opened.
 #[derive(Debug)]
@@ -178,33 +177,24 @@ impl Directory {
 
     /// Looks whether the path still leads here.
     pub(crate) fn look_at_path(&self) -> Result<(), Displaced> {
-        let displaced = || Displaced::Directory {
-            path: self.place.clone(),
-        };
-        let held = stat_of(&self.held, &self.path.to_string_lossy())?;
-        match rustix::fs::stat(&self.place) {
-            Ok(found) if is_same(&held, &found) => Ok(()),
-            Ok(_) => Err(displaced()),
-            // Where the way there is barred, nothing can be told but that it was not removed.
-            Err(error) if is_barred(error) && held.st_nlink > 0 => Ok(()),
-            Err(error) if is_absent(error) || is_barred(error) => Err(displaced()),
-            Err(error) => Err(unknown(&self.path.to_string_lossy(), error)),
-        }
+        compare(&self.held, rustix::fs::stat(&self.place))
+            .map(drop)
+            .map_err(|other| match other {
+                Other::Another => Displacement::Moved,
+                Other::Unknown(why) => Displacement::Unknown { why },
+            })
+            .map_err(|how| how.of(format!("directory {}", self.path.display())))
     }
 
     /// Looks whether `name` leads to `file`.
     fn look_at(&self, name: &str, file: &fs::File) -> Result<Stat, Displaced> {
-        let displaced = || Displaced::File {
-            name: name.to_owned(),
-        };
-        let held = stat_of(file, name)?;
-        match rustix::fs::statat(&self.held, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(found) if is_same(&held, &found) => Ok(held),
-            Ok(_) => Err(displaced()),
-            Err(error) if is_barred(error) && held.st_nlink > 0 => Ok(held),
-            Err(error) if is_absent(error) || is_barred(error) => Err(displaced()),
-            Err(error) => Err(unknown(name, error)),
-        }
+        let found = rustix::fs::statat(&self.held, name, AtFlags::SYMLINK_NOFOLLOW);
+        compare(file, found)
+            .map_err(|other| match other {
+                Other::Another => Displacement::Renamed,
+                Other::Unknown(why) => Displacement::Unknown { why },
+            })
+            .map_err(|how| how.of(name))
     }
 
     fn names(&self) -> io::Result<Vec<std::ffi::CString>> {
@@ -350,11 +340,7 @@ fn open_at(directory: &fs::File, name: &str, flags: OFlags) -> io::Result<fs::Fi
 }
 
 /// Locks a directory, where the file system locks directories; elsewhere the file in it has to do.
-fn take_directory(
-    held: &fs::File,
-    how: FlockOperation,
-    path: &Path,
-) -> Result<(), DirectoryError> {
+fn take_directory(held: &fs::File, how: FlockOperation, path: &Path) -> Result<(), DirectoryError> {
     match take(held, how, held, path) {
         Err(DirectoryError::Refused { source, .. }) if locks_no_directories(&source) => Ok(()),
         taken => taken,
@@ -388,8 +374,24 @@ fn take(
     }
 }
 
-fn stat_of(file: impl AsFd, what: &str) -> Result<Stat, Displaced> {
-    rustix::fs::fstat(file).map_err(|error| unknown(what, error))
+/// What is not what is held.
+enum Other {
+    Another,
+    Unknown(String),
+}
+
+/// What is held, if that is what was found under its name.
+fn compare(held: &fs::File, found: rustix::io::Result<Stat>) -> Result<Stat, Other> {
+    let unknown = |error: Errno| Other::Unknown(io::Error::from(error).to_string());
+    let held = rustix::fs::fstat(held).map_err(unknown)?;
+    match found {
+        Ok(found) if is_same(&held, &found) => Ok(held),
+        Ok(_) => Err(Other::Another),
+        // Where the way there is barred, nothing can be told but that it was not removed.
+        Err(error) if is_barred(error) && held.st_nlink > 0 => Ok(held),
+        Err(error) if is_absent(error) || is_barred(error) => Err(Other::Another),
+        Err(error) => Err(unknown(error)),
+    }
 }
 
 fn is_same(one: &Stat, other: &Stat) -> bool {
@@ -403,13 +405,6 @@ fn is_absent(error: Errno) -> bool {
 /// Whether it is this process that may not look, or cannot just now.
 fn is_barred(error: Errno) -> bool {
     [Errno::ACCESS, Errno::PERM, Errno::NOMEM, Errno::INTR].contains(&error)
-}
-
-fn unknown(what: &str, error: Errno) -> Displaced {
-    Displaced::Unknown {
-        what: what.to_owned(),
-        why: io::Error::from(error).to_string(),
-    }
 }
 
 impl Storage for Directory {
@@ -456,10 +451,8 @@ impl Storage for Directory {
         }
         let stat = self.look_at(name, &file.0)?;
         if stat.st_nlink > 1 {
-            return Err(Displaced::Shared {
-                name: name.to_owned(),
-                names: file.0.metadata().map_or(0, |metadata| metadata.nlink()),
-            });
+            let names = file.0.metadata().map_or(0, |metadata| metadata.nlink());
+            return Err(Displacement::Shared { names }.of(name));
         }
         Ok(stat.st_size.unsigned_abs())
     }

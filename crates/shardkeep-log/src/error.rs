@@ -65,7 +65,7 @@ impl fmt::Display for Operation {
 pub struct DiskError {
     /// What.
     pub operation: Operation,
-    /// The name of the file it was about.
+    /// The name of the file it was about, or the directory.
     pub file: String,
     /// Why.
     pub error: Arc<io::Error>,
@@ -80,8 +80,9 @@ impl DiskError {
         }
     }
 
-    pub(crate) fn displaced(file: &str, displaced: Displaced) -> Self {
-        Self::new(Operation::Look, file, io::Error::other(displaced))
+    pub(crate) fn displaced(displaced: Displaced) -> Self {
+        let Displaced { what, how } = displaced;
+        Self::new(Operation::Look, &what, io::Error::other(how))
     }
 }
 

@@ -43,4 +43,4 @@ pub use recovery::{Progress, Record, Recovery, Warning};
 pub use repair::{RepairError, Repaired, repair};
 pub use replay::Replay;
 pub use snapshot::{Compression, FinishedSnapshot, FrameBuffer, SnapshotReader, SnapshotWriter};
-pub use storage::{Displaced, File, Storage};
+pub use storage::{Displaced, Displacement, File, Storage};

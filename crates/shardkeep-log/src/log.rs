@@ -22,7 +22,7 @@ use crate::limits::{BUFFER_KEPT_BYTES, PAYLOAD_BYTES_MAX};
 use crate::manifest::{self, Manifest};
 use crate::names::{segment_name, snapshot_name};
 use crate::options::Options;
-use crate::storage::{Displaced, File, Storage};
+use crate::storage::{Displacement, File, Storage};
 
 /// Proof that all records up to one are durable. Only a log makes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -250,18 +250,33 @@ impl<S: Storage> Log<S> {
         let Active {
             name, file, sized, ..
         } = &self.active;
-        let displaced = match self.storage.look(name, file) {
+        let looked = self.storage.look(name, file).and_then(|bytes| {
             // After a write that went wrong it is not known.
-            Ok(bytes) if bytes == *sized || *sized == u64::MAX => return Ok(()),
-            Ok(bytes) => Displaced::Length {
-                name: name.clone(),
-                bytes,
-                left: *sized,
-            },
-            Err(displaced) => displaced,
+            if bytes == *sized || *sized == u64::MAX {
+                return Ok(());
+            }
+            let left = *sized;
+            Err(Displacement::Length { bytes, left }.of(name))
+        });
+        looked.map_err(|displaced| self.fail(DiskError::displaced(displaced)))
+    }
+
+    /// Looks whether the active segment is as long as it was left, before it becomes longer: then nobody
+    /// could tell any more that it was cut meanwhile.
+    pub(crate) fn look_at_length(&mut self) -> Result<(), LogFailed> {
+        let Active {
+            name, file, sized, ..
+        } = &self.active;
+        let error = match file.len() {
+            _ if is_planted(Fault::DisplacementIgnored) => return Ok(()),
+            Ok(bytes) if bytes == *sized => return Ok(()),
+            Ok(bytes) => {
+                let left = *sized;
+                DiskError::displaced(Displacement::Length { bytes, left }.of(name))
+            }
+            Err(error) => DiskError::new(Operation::Look, name, error),
         };
-        let cause = DiskError::displaced(name, displaced);
-        Err(self.fail(cause))
+        Err(self.fail(error))
     }
 
     /// Writes and syncs all, gives back what was written ahead, and records in the manifest how far the

@@ -343,9 +343,9 @@ impl<S: Storage> Recovery<S> {
         let (end, length) = (cursor.at(), cursor.file_bytes());
         let file = cursor.into_file();
         // What others may write too is not written at all.
-        if let Err(displaced) = self.storage.look(&name, &file) {
-            return Err(DiskError::displaced(&name, displaced).into());
-        }
+        self.storage
+            .look(&name, &file)
+            .map_err(DiskError::displaced)?;
         if !is_planted(Fault::TailNotWrittenAgain) {
             write_again(&file, &name, unproven.unwrap_or(end), end)?;
         }

@@ -9,7 +9,6 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
 
 /// A directory of files.
 pub trait Storage: Send + Sync {
@@ -61,32 +60,31 @@ pub trait Storage: Send + Sync {
     fn look(&self, name: &str, file: &Self::File) -> Result<u64, Displaced>;
 }
 
-/// What is not where it was left, or not as it was left. What is written from then on may be found
+/// Something is not where it was left, or not as it was left. What is written from then on may be found
 /// nowhere, or in several places.
 #[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Displaced {
+    /// The name of a file, or the directory and its path.
+    pub what: String,
+    /// How it was found.
+    pub how: Displacement,
+}
+
+/// How something was found that is not where or as it was left.
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Displaced {
-    /// The directory's path leads to another one, or to none.
-    Directory {
-        /// The path.
-        path: PathBuf,
-    },
-    /// The name of a file leads to another one, or to none.
-    File {
-        /// The name.
-        name: String,
-    },
-    /// A file that is written has more names than one: somebody else may write it too.
+pub enum Displacement {
+    /// The path of the directory leads to another one, or to none.
+    Moved,
+    /// The name of the file leads to another one, or to none.
+    Renamed,
+    /// The file, which is written, has more names than one: somebody else may write it too.
     Shared {
-        /// The name that is known.
-        name: String,
         /// How many names there are.
         names: u64,
     },
-    /// A file is not as long as it was left.
+    /// The file is not as long as it was left.
     Length {
-        /// Its name.
-        name: String,
         /// Bytes that it has.
         bytes: u64,
         /// Bytes that it was left with.
@@ -94,38 +92,42 @@ pub enum Displaced {
     },
     /// The operating system does not say how things stand.
     Unknown {
-        /// What was looked at.
-        what: String,
         /// What it says instead.
         why: String,
     },
 }
 
-impl fmt::Display for Displaced {
+impl Displacement {
+    pub(crate) fn of(self, what: impl Into<String>) -> Displaced {
+        let (what, how) = (what.into(), self);
+        Displaced { what, how }
+    }
+}
+
+impl fmt::Display for Displacement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Directory { path } => write!(
+            Self::Moved => write!(f, "moved, removed or replaced since it was opened"),
+            Self::Renamed => write!(f, "renamed, removed or replaced since it was opened"),
+            Self::Shared { names } => write!(
                 f,
-                "directory {} is not the one that was opened: that was moved, removed or replaced",
-                path.display()
+                "it has {names} names, and a file that is written must have one: make copies, not hard \
+                 links"
             ),
-            Self::File { name } => write!(
+            Self::Length { bytes, left } => write!(
                 f,
-                "{name} is not the file that was opened: that was renamed, removed or replaced"
+                "it has {bytes} bytes and was left with {left}: something else has cut or written it"
             ),
-            Self::Shared { name, names } => write!(
-                f,
-                "{name} has {names} names, and a file that is written must have one: make copies, not \
-                 hard links"
-            ),
-            Self::Length { name, bytes, left } => write!(
-                f,
-                "{name} has {bytes} bytes and was left with {left}: something else has cut or written it"
-            ),
-            Self::Unknown { what, why } => {
-                write!(f, "it cannot be told whether {what} is still there: {why}")
-            }
+            Self::Unknown { why } => write!(f, "whether it is still there is not known: {why}"),
         }
+    }
+}
+
+impl std::error::Error for Displacement {}
+
+impl fmt::Display for Displaced {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.what, self.how)
     }
 }
 

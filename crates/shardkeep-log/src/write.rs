@@ -2,7 +2,9 @@
 //!
 //! 1. A record that was written in part is cut off again before anything else happens to the log.
 //! 2. Where there is no space everything is as it was: what is not written stays in the buffer.
-//! 3. A new segment: the old one synced; the new one with its header, synced; its name, synced; the
+//! 3. What was written ahead is not looked at again before it is used up; a file becomes longer only where
+//!    it is as long as it was left.
+//! 4. A new segment: the old one synced; the new one with its header, synced; its name, synced; the
 //!    manifest. Only then it gets records. Not while a detached sync is under way: then the old one grows.
 
 use std::sync::Arc;
@@ -97,6 +99,10 @@ impl<S: Storage> Log<S> {
 
     /// Writes `run`, or says how many bytes of whole records were written nevertheless.
     fn put(&mut self, done: usize, run: Run) -> Result<(), (usize, WriteError)> {
+        if self.active.end + run.bytes as u64 >= self.active.sized {
+            self.look_at_length()
+                .map_err(|failed| (0, WriteError::Failed(failed)))?;
+        }
         let mut bytes = &self.buffer[done..done + run.bytes];
         if is_planted(Fault::LastRecordDroppedAtRotation) && done + run.bytes < self.buffer.len() {
             bytes = &bytes[..self.run(done, run.bytes as u64 - 1).bytes];

@@ -8,7 +8,7 @@
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use shardkeep_log::{Displaced, File, Storage};
+use shardkeep_log::{Displaced, Displacement, File, Storage};
 
 use super::state::State;
 
@@ -278,17 +278,20 @@ impl Storage for Disk {
 
     fn look(&self, name: &str, file: &DiskFile) -> Result<u64, Displaced> {
         let inner = self.inner();
+        let displaced = |what: &str, how| {
+            let what = what.to_owned();
+            Err(Displaced { what, how })
+        };
         if inner.is_replaced {
-            let path = "the disk".into();
-            return Err(Displaced::Directory { path });
+            return displaced("the disk", Displacement::Moved);
         }
-        let (state, name) = (&inner.state, name.to_owned());
+        let state = &inner.state;
         let inode = state.inodes.get(&file.inode);
-        match inode.filter(|_| state.names.get(&name) == Some(&file.inode)) {
-            None => Err(Displaced::File { name }),
+        match inode.filter(|_| state.names.get(name) == Some(&file.inode)) {
+            None => displaced(name, Displacement::Renamed),
             Some(inode) => match state.links(file.inode) {
                 1 => Ok(inode.live.len() as u64),
-                names => Err(Displaced::Shared { name, names }),
+                names => displaced(name, Displacement::Shared { names }),
             },
         }
     }

@@ -245,6 +245,14 @@ impl State {
         self.synced_names.remove(name);
     }
 
+    /// Cuts a file, or lengthens it with zeros.
+    pub fn set_len(&mut self, name: &str, bytes: usize) {
+        let inode = self.names.get(name);
+        if let Some(inode) = inode.and_then(|inode| self.inodes.get_mut(inode)) {
+            inode.set_len(bytes);
+        }
+    }
+
     /// Gives a file one more name, synced.
     pub fn share(&mut self, name: &str, other: &str) {
         if let Some(&inode) = self.names.get(name) {

@@ -9,6 +9,8 @@
 mod crashing;
 mod damage;
 mod directory;
+mod displaced;
+mod held;
 mod making;
 #[cfg(debug_assertions)]
 mod planted;
