@@ -15,6 +15,8 @@ pub(crate) enum Step {
     Append,
     Write,
     Sync,
+    /// Whether everything is where it was.
+    Look,
 }
 
 /// How it goes.
@@ -46,7 +48,7 @@ struct Way {
 
 #[derive(Default)]
 struct Disk {
-    ways: [Way; 3],
+    ways: [Way; 4],
     records: Vec<Vec<u8>>,
     written: usize,
     synced: usize,
@@ -257,6 +259,10 @@ impl Journal for Pen {
     fn sync(&mut self) -> Result<(), JournalError> {
         let covers = self.0.disk().written;
         self.0.sync(covers)
+    }
+
+    fn look(&mut self) -> Result<(), JournalError> {
+        self.0.take(Step::Look)
     }
 
     fn begin_sync(&mut self) -> Result<Aside, JournalError> {

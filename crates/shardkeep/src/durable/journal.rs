@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use shardkeep_core::{DetachedSync, Journal, JournalError};
 use shardkeep_log::limits::PAYLOAD_BYTES_MAX;
-use shardkeep_log::{AppendError, Directory, Log, SyncEnd, Synced, WriteError};
+use shardkeep_log::{AppendError, Directory, Log, LogFailed, SyncEnd, Synced, WriteError};
 
 use super::options::{DiskStep, Gate};
 use crate::effect;
@@ -77,8 +77,9 @@ fn pass(gate: Option<&Gate>, step: DiskStep) -> Result<(), JournalError> {
     gate.map_or(Ok(()), |gate| (gate.0)(step))
 }
 
-fn failed(error: impl fmt::Display) -> JournalError {
-    JournalError::Failed(error.to_string())
+/// That the log has failed is said by whoever hears of it; this is why.
+fn failed(LogFailed { cause }: LogFailed) -> JournalError {
+    JournalError::Failed(cause.to_string())
 }
 
 impl Journal for LogJournal {
@@ -103,12 +104,13 @@ impl Journal for LogJournal {
 
     fn write(&mut self) -> Result<(), JournalError> {
         if let Some(error) = &self.failed {
-            return Err(failed(error));
+            return Err(JournalError::Failed(error.to_string()));
         }
         pass(self.gate.as_ref(), DiskStep::Write)?;
         self.log.write().map_err(|error| match error {
             WriteError::NoSpace(error) => JournalError::NoSpace(error.to_string()),
-            other => failed(other),
+            WriteError::Failed(error) => failed(error),
+            other => JournalError::Failed(other.to_string()),
         })
     }
 
@@ -118,8 +120,7 @@ impl Journal for LogJournal {
     }
 
     fn look(&mut self) -> Result<(), JournalError> {
-        // That the log has failed is said by whoever hears of it.
-        self.log.look().map_err(|log| failed(log.cause))
+        self.log.look().map_err(failed)
     }
 
     fn begin_sync(&mut self) -> Result<LogSync, JournalError> {
