@@ -404,7 +404,14 @@ fn is_absent(error: Errno) -> bool {
 
 /// Whether it is this process that may not look, or cannot just now.
 fn is_barred(error: Errno) -> bool {
-    [Errno::ACCESS, Errno::PERM, Errno::NOMEM, Errno::INTR].contains(&error)
+    const BARRED: [Errno; 5] = [
+        Errno::ACCESS,
+        Errno::PERM,
+        Errno::NOMEM,
+        Errno::INTR,
+        Errno::NAMETOOLONG,
+    ];
+    BARRED.contains(&error)
 }
 
 impl Storage for Directory {

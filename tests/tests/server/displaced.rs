@@ -112,6 +112,8 @@ fn suffer(sync: &str, (deed, carry_out, said): Deed) {
     assert!(ask(&mut client, "SAVE").starts_with('-'), "{deed}");
     let info = ask(&mut client, "INFO persistence");
     assert!(info.contains("aof_last_write_status:err"), "{deed}: {info}");
+    let why = info.lines().find_map(|line| line.strip_prefix("log_why:"));
+    assert!(why.is_some_and(|why| why.contains(said)), "{deed}: {info}");
     assert!(
         says(&server, "error: the log has failed: looking for "),
         "{deed}"
