@@ -8,6 +8,8 @@
 //! 4. While a sync runs aside none is carried out in hand: the first to be told of an error may be the
 //!    only one.
 //! 5. Places come back when what took them is written, or certainly never will be.
+//! 6. What is queued is committed in steps of [`LOG_STEP_BYTES`](limits::LOG_STEP_BYTES) or a record, each
+//!    noted as progress when it has ended.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::SeqCst;
@@ -161,32 +163,50 @@ impl<'l, J: Journal> Holding<'l, J> {
     }
 
     fn commit_queue(&mut self, extent: Extent) -> Result<(), JournalError> {
-        fail_point::hit("log.append");
-        self.append_queue();
-        fail_point::hit("log.appended");
-        if is_planted(Fault::LogFlagClearedLate) {
-            self.log.desk.clear_mail();
+        // As many as can be in the queue at once: what comes later rides on the next commit.
+        let mut left = limits::LOG_PLACES;
+        loop {
+            fail_point::hit("log.append");
+            let more = self.append_queue(&mut left, limits::LOG_STEP_BYTES);
+            fail_point::hit("log.appended");
+            if is_planted(Fault::LogFlagClearedLate) {
+                self.log.desk.clear_mail();
+            }
+            let written = self.write(extent);
+            if let Err(JournalError::Failed(_)) = written {
+                return written;
+            }
+            match extent {
+                // Where there was no space: what was written before.
+                Extent::Sync => self.sync()?,
+                Extent::Write => self.note_behind(),
+            }
+            if written.is_err() {
+                // Kept by the journal too, as what was appended before.
+                self.append_queue(&mut left, usize::MAX);
+                return written;
+            }
+            if !more {
+                return Ok(());
+            }
         }
-        let written = self.write();
-        if let Err(JournalError::Failed(_)) = written {
-            return written;
-        }
-        match extent {
-            // Where there was no space: what was written before.
-            Extent::Sync => self.sync()?,
-            Extent::Write => self.note_behind(),
-        }
-        written
     }
 
-    fn append_queue(&mut self) {
+    /// Appends the next batches, `left` of them at most, and none beyond `bytes` in all. Says whether
+    /// others may be behind them in this commit.
+    fn append_queue(&mut self, left: &mut usize, bytes: usize) -> bool {
         let log = self.log;
         let shelf = self.shelf();
-        // As many as can be in the queue at once: what comes later rides on the next commit.
-        for _ in 0..limits::LOG_PLACES {
+        let mut appended = 0;
+        while *left > 0 {
+            if appended >= bytes {
+                return true;
+            }
             let Some(entry) = log.queue.try_recv() else {
-                return;
+                return false;
             };
+            *left -= 1;
+            appended += entry.record.len();
             shelf.take_in(&entry);
             log.counters.appended(entry.record.len());
             let mut buffer = entry.record;
@@ -198,15 +218,22 @@ impl<'l, J: Journal> Holding<'l, J> {
         }
         // The bound was reached: whoever puts the journal back must look again.
         log.desk.set_mail();
+        false
     }
 
-    fn write(&mut self) -> Result<(), JournalError> {
+    fn write(&mut self, extent: Extent) -> Result<(), JournalError> {
         let log = self.log;
         let shelf = self.shelf();
         if !shelf.unwritten {
             return Ok(());
         }
-        shelf.journal.write()?;
+        match extent {
+            Extent::Sync => {
+                let step = &mut || log.progress.note(clock::now());
+                shelf.journal.write_in_steps(step)?;
+            }
+            Extent::Write => shelf.journal.write()?,
+        }
         let places = shelf.all_written();
         log.counters
             .written(std::mem::take(&mut shelf.unwritten_batches));
@@ -268,6 +295,7 @@ impl<'l, J: Journal> Holding<'l, J> {
         };
         match proof {
             Ok(proof) => {
+                log.progress.note(clock::now());
                 if is_planted(Fault::LaterReleasedToo) {
                     log.raise(shelf.written.of_shard.iter().copied().enumerate());
                 }
@@ -286,6 +314,8 @@ impl<'l, J: Journal> Holding<'l, J> {
             return Ok(());
         }
         let began = clock::now();
+        // What is synced now was written just before.
+        log.progress.note(began);
         if is_planted(Fault::ReleasedBeforeSync) {
             log.raise(shelf.written.of_shard.iter().copied().enumerate());
         }
@@ -299,8 +329,9 @@ impl<'l, J: Journal> Holding<'l, J> {
         }
         let proof = proof?;
         fail_point::hit("log.synced");
-        log.counters
-            .synced(clock::now().saturating_duration_since(began));
+        let ended = clock::now();
+        log.progress.note(ended);
+        log.counters.synced(ended.saturating_duration_since(began));
         log.note_behind(false);
         log.release(&proof, shelf.written.drain());
         fail_point::hit("log.released");

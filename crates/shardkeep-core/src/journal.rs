@@ -31,6 +31,16 @@ pub trait Journal: Send + 'static {
     /// See [`JournalError`].
     fn write(&mut self) -> Result<(), JournalError>;
 
+    /// As [`Journal::write`], where a sync is to follow: what is large is written and made durable in
+    /// steps, and `step` is called after each, so that others see the sync coming. Blocks on the disk.
+    ///
+    /// # Errors
+    /// See [`JournalError`].
+    fn write_in_steps(&mut self, step: &mut dyn FnMut()) -> Result<(), JournalError> {
+        let _ = step;
+        self.write()
+    }
+
     /// Makes everything written durable. Blocks on the disk.
     ///
     /// # Errors

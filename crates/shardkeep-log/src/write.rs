@@ -4,17 +4,18 @@
 //! 2. Where there is no space everything is as it was: what is not written stays in the buffer.
 //! 3. A new segment: the old one synced; the new one with its header, synced; its name, synced; the
 //!    manifest. Only then it gets records. Not while a detached sync is under way: then the old one grows.
+//! 4. Steps inside of a record are synced for the disk's sake alone: they move neither `written` nor `synced`.
 
 use std::sync::Arc;
 
 use crate::error::{DiskError, LogFailed, Operation, WriteError};
 use crate::fault::{Fault, is_planted};
 use crate::format::{FILE_HEADER_BYTES, FileHeader, FileKind, Head, Lsn, StoreId};
-use crate::limits::{AHEAD_WRITE_PART, SEGMENTS_MAX};
+use crate::limits::{AHEAD_WRITE_PART, SEGMENTS_MAX, STEP_BYTES};
 use crate::log::{Active, Log, Part};
 use crate::manifest;
 use crate::names::segment_name;
-use crate::storage::{Storage, is_no_space, is_retryable_create, write_all_at};
+use crate::storage::{Storage, Unwritten, is_no_space, is_retryable_create, write_all_at};
 
 /// What zeros written ahead are taken from.
 static ZEROS: [u8; 16 * 1_024] = [0; 16 * 1_024];
@@ -34,6 +35,21 @@ impl<S: Storage> Log<S> {
     /// `NoSpace`: some records may have been written, the others are kept and come first the next time.
     /// `Failed`: see [`Log::sync`].
     pub fn write(&mut self) -> Result<(), WriteError> {
+        self.write_runs(None)
+    }
+
+    /// As [`Log::write`], for a caller that syncs next: more than [`STEP_BYTES`](crate::limits::STEP_BYTES)
+    /// are written and made durable in steps of so many, and `step` is called after each, so that it can be
+    /// seen how the disk gets on.
+    ///
+    /// # Errors
+    /// As for [`Log::write`].
+    pub fn write_in_steps(&mut self, step: &mut dyn FnMut()) -> Result<(), WriteError> {
+        // A second sync of the file could take an error away from the one that runs.
+        self.write_runs(Some(step).filter(|_| self.detached.is_none()))
+    }
+
+    fn write_runs(&mut self, mut step: Option<&mut dyn FnMut()>) -> Result<(), WriteError> {
         self.alive()?;
         let mut done = 0;
         let result = loop {
@@ -41,14 +57,14 @@ impl<S: Storage> Log<S> {
                 break Ok(());
             }
             let run = self.fitting(done);
-            let step = match run.bytes {
+            let put = match run.bytes {
                 0 => self.rotate(),
-                _ => self.put(done, run).map_err(|(whole, error)| {
+                _ => self.put(done, run, &mut step).map_err(|(whole, error)| {
                     done += whole;
                     error
                 }),
             };
-            match step {
+            match put {
                 Ok(()) => done += run.bytes,
                 Err(error) => break Err(error),
             }
@@ -96,12 +112,25 @@ impl<S: Storage> Log<S> {
     }
 
     /// Writes `run`, or says how many bytes of whole records were written nevertheless.
-    fn put(&mut self, done: usize, run: Run) -> Result<(), (usize, WriteError)> {
+    fn put(
+        &mut self,
+        done: usize,
+        run: Run,
+        step: &mut Option<&mut dyn FnMut()>,
+    ) -> Result<(), (usize, WriteError)> {
         let mut bytes = &self.buffer[done..done + run.bytes];
         if is_planted(Fault::LastRecordDroppedAtRotation) && done + run.bytes < self.buffer.len() {
             bytes = &bytes[..self.run(done, run.bytes as u64 - 1).bytes];
         }
-        let Err(unwritten) = write_all_at(&*self.active.file, bytes, self.active.end) else {
+        let put = match step {
+            Some(step) if bytes.len() > STEP_BYTES => self.put_in_steps(bytes, step),
+            Some(_) | None => Ok(write_all_at(&*self.active.file, bytes, self.active.end)),
+        };
+        let put = match put {
+            Ok(put) => put,
+            Err(unsynced) => return Err((0, self.fail(unsynced).into())),
+        };
+        let Err(unwritten) = put else {
             self.wrote(run);
             return self
                 .write_ahead(run)
@@ -118,6 +147,33 @@ impl<S: Storage> Log<S> {
             Err(failed) => failed.into(),
         };
         Err((whole.bytes, error))
+    }
+
+    /// Writes `bytes`, and syncs the file behind each step but the last.
+    fn put_in_steps(
+        &self,
+        bytes: &[u8],
+        step: &mut dyn FnMut(),
+    ) -> Result<Result<(), Unwritten>, DiskError> {
+        let Active {
+            name, file, end, ..
+        } = &self.active;
+        let mut written = 0;
+        for piece in bytes.chunks(STEP_BYTES) {
+            if written > 0 {
+                manifest::sync(&**file, name)?;
+                step();
+            }
+            if let Err(unwritten) = write_all_at(&**file, piece, end + written as u64) {
+                let written = written + unwritten.written;
+                return Ok(Err(Unwritten {
+                    written,
+                    ..unwritten
+                }));
+            }
+            written += piece.len();
+        }
+        Ok(Ok(()))
     }
 
     fn wrote(&mut self, run: Run) {

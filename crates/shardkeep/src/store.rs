@@ -256,8 +256,8 @@ impl<K: Key, V: Value> Store<K, V> {
     /// When a call that begins now must end.
     pub(crate) fn call(&self) -> Call {
         Call {
-            deadline: Deadline::after(self.timeout),
             cancel: self.cancel.clone(),
+            ..Call::within(self.timeout)
         }
     }
 

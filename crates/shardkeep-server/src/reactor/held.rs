@@ -18,7 +18,7 @@ pub(crate) struct Part {
     pub(crate) needs: Needs,
     /// Whether its command may have changed something.
     pub(crate) writes: bool,
-    /// When it becomes an error.
+    /// When it becomes an error, if the log stands still then.
     pub(crate) until: Instant,
     /// Which command it answers, and when that arrived.
     pub(crate) command: Option<CommandId>,
@@ -55,7 +55,7 @@ impl Held {
         self.parts.len() * size_of::<Part>()
     }
 
-    /// When the first of them becomes an error.
+    /// When the first of them becomes an error, if the log stands still then.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.parts.front().map(|part| part.until)
     }

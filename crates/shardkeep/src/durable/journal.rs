@@ -81,6 +81,13 @@ fn failed(error: impl fmt::Display) -> JournalError {
     JournalError::Failed(error.to_string())
 }
 
+fn unwritten(error: WriteError) -> JournalError {
+    match error {
+        WriteError::NoSpace(error) => JournalError::NoSpace(error.to_string()),
+        other => failed(other),
+    }
+}
+
 impl Journal for LogJournal {
     type Synced = Synced;
     type Detached = LogSync;
@@ -106,10 +113,15 @@ impl Journal for LogJournal {
             return Err(failed(error));
         }
         pass(self.gate.as_ref(), DiskStep::Write)?;
-        self.log.write().map_err(|error| match error {
-            WriteError::NoSpace(error) => JournalError::NoSpace(error.to_string()),
-            other => failed(other),
-        })
+        self.log.write().map_err(unwritten)
+    }
+
+    fn write_in_steps(&mut self, step: &mut dyn FnMut()) -> Result<(), JournalError> {
+        if let Some(error) = &self.failed {
+            return Err(failed(error));
+        }
+        pass(self.gate.as_ref(), DiskStep::Write)?;
+        self.log.write_in_steps(step).map_err(unwritten)
     }
 
     fn sync(&mut self) -> Result<Synced, JournalError> {
