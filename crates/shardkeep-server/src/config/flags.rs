@@ -220,7 +220,8 @@ pub(crate) struct ServeFlags {
     #[arg(long, value_name = "BYTES")]
     pub(crate) max_memory: Option<String>,
 
-    /// A command that takes longer is answered with an error [default: 1s].
+    /// A command that waits longer for its shard, or for a log that stands still, is answered with an error
+    /// [default: 1s].
     #[arg(long, value_name = "DURATION")]
     pub(crate) deadline: Option<String>,
 
