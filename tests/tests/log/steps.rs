@@ -88,7 +88,7 @@ fn a_step_without_space_is_taken_back_and_one_that_cannot_be_synced_fails_the_lo
             trouble,
             // The second write, or the first sync.
             at: begun + 1,
-            during: 1_000,
+            during: 1_000_000,
             of_reads: false,
         }));
         let refused = log.write_in_steps(&mut || {});
