@@ -6,7 +6,7 @@
 //!
 //! 1. `lengths` has `count` lengths, seven bits in a byte, the lowest first; the last byte of each is below
 //!    128.
-//! 2. What is allocated is at most a quarter more than what is needed, and [`ROOM_BYTES_MIN`].
+//! 2. What is allocated is at most an eighth more than what is needed, and [`ROOM_BYTES_MIN`].
 
 use crate::args::Span;
 
@@ -57,7 +57,7 @@ impl Partial {
 
     fn push(&mut self, byte: u8) {
         if self.lengths.len() == self.lengths.capacity() {
-            let more = (self.lengths.len() / 4).max(ROOM_BYTES_MIN);
+            let more = (self.lengths.len() / 8).max(ROOM_BYTES_MIN);
             self.lengths.reserve_exact(more);
         }
         self.lengths.push(byte);
@@ -127,12 +127,12 @@ mod tests {
     }
 
     #[test]
-    fn a_short_argument_takes_one_byte_and_a_quarter() {
+    fn a_short_argument_takes_one_byte_and_an_eighth() {
         let mut partial = Partial::default();
         partial.begin(0);
         let count = 100_000;
         partial.note(&vec![Span { start: 0, len: 1 }; count]);
-        assert!(partial.held_bytes() <= count * 5 / 4 + ROOM_BYTES_MIN);
+        assert!(partial.held_bytes() <= count * 9 / 8 + ROOM_BYTES_MIN);
         partial.move_to(&mut Vec::new());
         assert!(partial.held_bytes() <= KEPT_BYTES);
     }

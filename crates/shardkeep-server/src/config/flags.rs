@@ -233,6 +233,11 @@ pub(crate) struct ServeFlags {
     #[arg(long, value_name = "DURATION")]
     pub(crate) frame_timeout: Option<String>,
 
+    /// Close a connection that has not given the password for so long, where there is one [default: 10s; 0:
+    /// never].
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) login_timeout: Option<String>,
+
     /// Close a connection that leaves over 1 MiB of replies unread for so long [default: 60s].
     #[arg(long, value_name = "DURATION")]
     pub(crate) output_timeout: Option<String>,
@@ -293,6 +298,7 @@ impl ServeFlags {
             deadline,
             idle_timeout,
             frame_timeout,
+            login_timeout,
             output_timeout,
             drain_timeout,
             pre_stop_delay,
@@ -323,6 +329,7 @@ impl ServeFlags {
             ("deadline", deadline),
             ("idle_timeout", idle_timeout),
             ("frame_timeout", frame_timeout),
+            ("login_timeout", login_timeout),
             ("output_timeout", output_timeout),
             ("drain_timeout", drain_timeout),
             ("pre_stop_delay", pre_stop_delay),
