@@ -8,11 +8,11 @@
 //! 4. While a sync runs aside none is carried out in hand: the first to be told of an error may be the
 //!    only one.
 //! 5. Places come back when what took them is written, or certainly never will be.
-//! 6. What is queued is committed in steps of [`LOG_STEP_BYTES`](limits::LOG_STEP_BYTES) or a record, each
-//!    noted as progress when it has ended.
+//! 6. What is queued is committed in steps (see `progress`), each noted as progress when it has ended.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::SeqCst;
+use std::time::Instant;
 
 use crate::clock;
 use crate::duty::Duty;
@@ -22,6 +22,7 @@ use crate::fault::{Fault, is_planted};
 use crate::journal::{Journal, JournalError};
 use crate::limits;
 use crate::log::{Condition, Entry, Extent, Log, Marks};
+use crate::progress::Pace;
 
 /// The journal with what belongs to it: whoever holds this holds the log.
 pub(crate) struct Shelf<J> {
@@ -38,6 +39,7 @@ pub(crate) struct Shelf<J> {
     covered: Newest,
     /// A sync was begun and has not been ended.
     has_aside: bool,
+    pace: Pace,
 }
 
 /// The newest batch of each shard that was appended and is not written, or written and not durable.
@@ -90,6 +92,7 @@ impl<J: Journal> Shelf<J> {
             written: Newest::new(shards),
             covered: Newest::new(shards),
             has_aside: false,
+            pace: Pace::new(),
         }
     }
 
@@ -167,7 +170,8 @@ impl<'l, J: Journal> Holding<'l, J> {
         let mut left = limits::LOG_PLACES;
         loop {
             fail_point::hit("log.append");
-            let more = self.append_queue(&mut left, limits::LOG_STEP_BYTES);
+            let step = self.shelf().pace.bytes();
+            let (bytes, more) = self.append_queue(&mut left, step);
             fail_point::hit("log.appended");
             if is_planted(Fault::LogFlagClearedLate) {
                 self.log.desk.clear_mail();
@@ -178,7 +182,7 @@ impl<'l, J: Journal> Holding<'l, J> {
             }
             match extent {
                 // Where there was no space: what was written before.
-                Extent::Sync => self.sync()?,
+                Extent::Sync => self.sync(bytes)?,
                 Extent::Write => self.note_behind(),
             }
             if written.is_err() {
@@ -192,22 +196,26 @@ impl<'l, J: Journal> Holding<'l, J> {
         }
     }
 
-    /// Appends the next batches, `left` of them at most, and none beyond `bytes` in all. Says whether
-    /// others may be behind them in this commit.
-    fn append_queue(&mut self, left: &mut usize, bytes: usize) -> bool {
+    /// Appends the next batches, `left` of them at most, and none beyond `bytes` in all. Says how many bytes
+    /// these have, and whether others may be behind them in this commit.
+    fn append_queue(&mut self, left: &mut usize, bytes: usize) -> (usize, bool) {
         let log = self.log;
         let shelf = self.shelf();
         let mut appended = 0;
         while *left > 0 {
             if appended >= bytes {
-                return true;
+                return (appended, true);
             }
             let Some(entry) = log.queue.try_recv() else {
-                return false;
+                return (appended, false);
             };
             *left -= 1;
             appended += entry.record.len();
             shelf.take_in(&entry);
+            if entry.record.len() >= limits::LOG_STEP_BYTES {
+                // Copying it takes its time, too.
+                log.progress.note(clock::now());
+            }
             log.counters.appended(entry.record.len());
             let mut buffer = entry.record;
             if buffer.capacity() <= limits::LOG_SPARE_BYTES_MAX {
@@ -218,7 +226,7 @@ impl<'l, J: Journal> Holding<'l, J> {
         }
         // The bound was reached: whoever puts the journal back must look again.
         log.desk.set_mail();
-        false
+        (appended, false)
     }
 
     fn write(&mut self, extent: Extent) -> Result<(), JournalError> {
@@ -229,8 +237,19 @@ impl<'l, J: Journal> Holding<'l, J> {
         }
         match extent {
             Extent::Sync => {
-                let step = &mut || log.progress.note(clock::now());
-                shelf.journal.write_in_steps(step)?;
+                let pace = &mut shelf.pace;
+                let mut ended: Option<Instant> = None;
+                let first = pace.bytes();
+                let step = &mut |bytes| {
+                    let now = clock::now();
+                    log.progress.note(now);
+                    // How long the first one took is not known: for a usual commit no clock is read.
+                    if let Some(began) = ended.replace(now) {
+                        pace.note(bytes, now.saturating_duration_since(began));
+                    }
+                    pace.bytes()
+                };
+                shelf.journal.write_in_steps(first, step)?;
             }
             Extent::Write => shelf.journal.write()?,
         }
@@ -306,7 +325,8 @@ impl<'l, J: Journal> Holding<'l, J> {
         }
     }
 
-    fn sync(&mut self) -> Result<(), JournalError> {
+    /// Syncs what was written: `bytes` of it in this step.
+    fn sync(&mut self, bytes: usize) -> Result<(), JournalError> {
         let log = self.log;
         let shelf = self.shelf();
         debug_assert!(!shelf.has_aside, "one sync at a time");
@@ -331,7 +351,9 @@ impl<'l, J: Journal> Holding<'l, J> {
         fail_point::hit("log.synced");
         let ended = clock::now();
         log.progress.note(ended);
-        log.counters.synced(ended.saturating_duration_since(began));
+        let took = ended.saturating_duration_since(began);
+        shelf.pace.note(bytes, took);
+        log.counters.synced(took);
         log.note_behind(false);
         log.release(&proof, shelf.written.drain());
         fail_point::hit("log.released");

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::clock;
 use crate::deadline::{Call, TIMEOUT_MAX};
+use crate::limits;
 use crate::sync::AtomicU64;
 
 /// When a write or a sync of the log last ended.
@@ -41,6 +42,32 @@ impl Progress {
     /// The last time that one ended, or the opening of the log.
     pub(crate) fn last(&self) -> Instant {
         self.origin + Duration::from_micros(self.last_us.load(SeqCst))
+    }
+}
+
+/// How much is written and synced at a time.
+///
+/// A step that is quick is followed by one of twice as many bytes, a slow one by half as many: a disk that
+/// is slow by the byte gets small steps, one whose syncs take long whatever they cover gets few.
+pub(crate) struct Pace(usize);
+
+impl Pace {
+    pub(crate) fn new() -> Self {
+        Self(limits::LOG_STEP_BYTES)
+    }
+
+    /// Bytes of the next step.
+    pub(crate) fn bytes(&self) -> usize {
+        self.0
+    }
+
+    /// A step of `bytes` took so long.
+    pub(crate) fn note(&mut self, bytes: usize, took: Duration) {
+        if took > limits::LOG_STEP_TIME {
+            self.0 = (self.0 / 2).max(limits::LOG_STEP_BYTES);
+        } else if bytes >= self.0 {
+            self.0 = (self.0 * 2).min(limits::LOG_STEP_BYTES_MAX);
+        }
     }
 }
 
@@ -107,6 +134,35 @@ mod tests {
         let now = clock::now();
         let ends = wait(now, S, Some(Duration::MAX)).ends(now);
         assert!(ends > now + 1_000 * S);
+    }
+
+    /// Seconds that a step takes, by its bytes; and the least and the most of its steps after a while.
+    fn steps(took: impl Fn(f64) -> f64) -> (usize, usize) {
+        let mut pace = Pace::new();
+        let mut step = || {
+            let bytes = pace.bytes();
+            pace.note(bytes, Duration::from_secs_f64(took(bytes as f64)));
+            bytes
+        };
+        for _ in 0..10 {
+            step();
+        }
+        let steps: Vec<_> = (0..10).map(|_| step()).collect();
+        let [least, most] = [steps.iter().min(), steps.iter().max()].map(|step| step.copied());
+        (least.unwrap_or(0), most.unwrap_or(0))
+    }
+
+    #[test]
+    fn steps_are_as_large_as_the_disk_is_fast() {
+        let (min, max) = (limits::LOG_STEP_BYTES, limits::LOG_STEP_BYTES_MAX);
+        assert_eq!(steps(|bytes| bytes / 1e9), (max, max), "a fast disk");
+        assert_eq!(steps(|bytes| bytes / 1e7), (min, min), "a slow one");
+        let (least, most) = steps(|bytes| 0.2 + bytes / 1e9);
+        assert!(least > min, "slow syncs: {least} to {most}");
+        // Small commits say nothing of large ones.
+        let mut pace = Pace::new();
+        (0..100).for_each(|_| pace.note(1_000, Duration::ZERO));
+        assert_eq!(pace.bytes(), min);
     }
 
     #[test]

@@ -32,10 +32,6 @@ pub const AHEAD_WRITE_PART: u64 = 8;
 /// beyond it is given back.
 pub const BUFFER_KEPT_BYTES: usize = 4 * 1_024 * 1_024;
 
-/// Bytes between two syncs of a write in steps: a disk that takes 40 MB/s needs 0.1 s for them, and syncing
-/// them by themselves costs little more than writing them.
-pub const STEP_BYTES: usize = 4 * 1_024 * 1_024;
-
 /// Bytes read at a time. A larger record makes the window grow to its size, once its header has been
 /// verified and the file has been seen to be long enough.
 pub const WINDOW_BYTES: usize = 256 * 1_024;

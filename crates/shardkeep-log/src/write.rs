@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::error::{DiskError, LogFailed, Operation, WriteError};
 use crate::fault::{Fault, is_planted};
 use crate::format::{FILE_HEADER_BYTES, FileHeader, FileKind, Head, Lsn, StoreId};
-use crate::limits::{AHEAD_WRITE_PART, SEGMENTS_MAX, STEP_BYTES};
+use crate::limits::{AHEAD_WRITE_PART, SEGMENTS_MAX};
 use crate::log::{Active, Log, Part};
 use crate::manifest;
 use crate::names::segment_name;
@@ -19,6 +19,20 @@ use crate::storage::{Storage, Unwritten, is_no_space, is_retryable_create, write
 
 /// What zeros written ahead are taken from.
 static ZEROS: [u8; 16 * 1_024] = [0; 16 * 1_024];
+
+/// How a large write goes on.
+struct Steps<'s> {
+    /// Bytes of the next step.
+    bytes: usize,
+    step: &'s mut dyn FnMut(usize) -> usize,
+}
+
+impl Steps<'_> {
+    /// A step of `bytes` has ended.
+    fn end(&mut self, bytes: usize) {
+        self.bytes = (self.step)(bytes).max(1);
+    }
+}
 
 /// Some whole records at the front of the buffer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,18 +52,25 @@ impl<S: Storage> Log<S> {
         self.write_runs(None)
     }
 
-    /// As [`Log::write`], for a caller that syncs next: more than [`STEP_BYTES`](crate::limits::STEP_BYTES)
-    /// are written and made durable in steps of so many, and `step` is called after each, so that it can be
-    /// seen how the disk gets on.
+    /// As [`Log::write`], for a caller that syncs next: more than `bytes` are written and made durable in
+    /// steps, the first of so many, so that it can be seen how the disk gets on. After each `step` is called
+    /// with its bytes, and says how many the next one has; after a new segment was begun, with 0.
     ///
     /// # Errors
     /// As for [`Log::write`].
-    pub fn write_in_steps(&mut self, step: &mut dyn FnMut()) -> Result<(), WriteError> {
+    pub fn write_in_steps(
+        &mut self,
+        bytes: usize,
+        step: &mut dyn FnMut(usize) -> usize,
+    ) -> Result<(), WriteError> {
         // A second sync of the file could take an error away from the one that runs.
-        self.write_runs(Some(step).filter(|_| self.detached.is_none()))
+        match self.detached {
+            None => self.write_runs(Some(Steps { bytes, step })),
+            Some(_) => self.write_runs(None),
+        }
     }
 
-    fn write_runs(&mut self, mut step: Option<&mut dyn FnMut()>) -> Result<(), WriteError> {
+    fn write_runs(&mut self, mut steps: Option<Steps<'_>>) -> Result<(), WriteError> {
         self.alive()?;
         let mut done = 0;
         let result = loop {
@@ -58,11 +79,17 @@ impl<S: Storage> Log<S> {
             }
             let run = self.fitting(done);
             let put = match run.bytes {
-                0 => self.rotate(),
-                _ => self.put(done, run, &mut step).map_err(|(whole, error)| {
-                    done += whole;
-                    error
+                0 => self.rotate().map(|()| {
+                    if let Some(steps) = &mut steps {
+                        steps.end(0);
+                    }
                 }),
+                _ => self
+                    .put(done, run, steps.as_mut())
+                    .map_err(|(whole, error)| {
+                        done += whole;
+                        error
+                    }),
             };
             match put {
                 Ok(()) => done += run.bytes,
@@ -116,14 +143,14 @@ impl<S: Storage> Log<S> {
         &mut self,
         done: usize,
         run: Run,
-        step: &mut Option<&mut dyn FnMut()>,
+        steps: Option<&mut Steps<'_>>,
     ) -> Result<(), (usize, WriteError)> {
         let mut bytes = &self.buffer[done..done + run.bytes];
         if is_planted(Fault::LastRecordDroppedAtRotation) && done + run.bytes < self.buffer.len() {
             bytes = &bytes[..self.run(done, run.bytes as u64 - 1).bytes];
         }
-        let put = match step {
-            Some(step) if bytes.len() > STEP_BYTES => self.put_in_steps(bytes, step),
+        let put = match steps {
+            Some(steps) if bytes.len() > steps.bytes => self.put_in_steps(bytes, steps),
             Some(_) | None => Ok(write_all_at(&*self.active.file, bytes, self.active.end)),
         };
         let put = match put {
@@ -153,17 +180,15 @@ impl<S: Storage> Log<S> {
     fn put_in_steps(
         &self,
         bytes: &[u8],
-        step: &mut dyn FnMut(),
+        steps: &mut Steps<'_>,
     ) -> Result<Result<(), Unwritten>, DiskError> {
         let Active {
             name, file, end, ..
         } = &self.active;
         let mut written = 0;
-        for piece in bytes.chunks(STEP_BYTES) {
-            if written > 0 {
-                manifest::sync(&**file, name)?;
-                step();
-            }
+        loop {
+            let rest = &bytes[written..];
+            let piece = &rest[..rest.len().min(steps.bytes)];
             if let Err(unwritten) = write_all_at(&**file, piece, end + written as u64) {
                 let written = written + unwritten.written;
                 return Ok(Err(Unwritten {
@@ -172,8 +197,12 @@ impl<S: Storage> Log<S> {
                 }));
             }
             written += piece.len();
+            if written == bytes.len() {
+                return Ok(Ok(()));
+            }
+            manifest::sync(&**file, name)?;
+            steps.end(piece.len());
         }
-        Ok(Ok(()))
     }
 
     fn wrote(&mut self, run: Run) {

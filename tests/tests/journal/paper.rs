@@ -264,10 +264,14 @@ impl Journal for Pen {
         Ok(())
     }
 
-    fn write_in_steps(&mut self, step: &mut dyn FnMut()) -> Result<(), JournalError> {
+    fn write_in_steps(
+        &mut self,
+        bytes: usize,
+        step: &mut dyn FnMut(usize) -> usize,
+    ) -> Result<(), JournalError> {
         let told = self.0.disk().steps.take();
         while let Some(Ok(())) = (told.as_ref()).map(|told| told.recv_deadline(later().instant())) {
-            step();
+            step(bytes);
         }
         self.write()
     }

@@ -29,10 +29,10 @@ fn step_until(tell: &Sender<()>, until: Instant) {
     }
 }
 
-/// A batch on the shard of `key` that is a step of its own; says which.
-fn set_much(library: &Library, key: u64) -> u64 {
+/// A batch on the shard of `key` of `steps` least steps; says which.
+fn set_much(library: &Library, key: u64, steps: u64) -> u64 {
     let mut reserved = library.keep.reserve(&Call::by(later())).expect("a place");
-    let effects = LOG_STEP_BYTES as u64 / 16;
+    let effects = steps * LOG_STEP_BYTES as u64 / 16;
     let number = library.change(key, &mut reserved, move |book| {
         (0..effects).map(|n| book.set(key, n)).max().unwrap_or(0)
     });
@@ -109,9 +109,9 @@ fn writes_beside_a_sync_that_hangs_are_no_progress_of_it() {
 fn a_long_queue_is_committed_in_steps_and_each_step_acknowledged_by_itself() {
     let library = Library::open(committed_by_thread());
     let mut held = library.paper.hold(Step::Sync);
-    let numbers: Vec<_> = [1, 2, 3].map(|key| set_much(&library, key)).into();
+    // A step is twice as large as the one before it at most.
+    let numbers = [(1, 1), (2, 2), (3, 1)].map(|(key, steps)| set_much(&library, key, steps));
     held.wait();
-    // Whether the first commit had the first batch alone, the others are in no commit with it.
     for done in 1..=3_u64 {
         let next = library.paper.hold(Step::Sync);
         drop(std::mem::replace(&mut held, next));
@@ -134,10 +134,10 @@ fn a_long_queue_is_committed_in_steps_and_each_step_acknowledged_by_itself() {
 fn without_space_a_long_queue_keeps_its_order_and_its_places() {
     let library = Library::open(committed_by_thread());
     let held = library.paper.hold(Step::Sync);
-    set_much(&library, 1);
+    set_much(&library, 1, 1);
     held.wait();
     for key in [2, 3, 1] {
-        set_much(&library, key);
+        set_much(&library, key, 1);
     }
     library.paper.usual(Step::Write, Fate::NoSpace);
     drop(held);

@@ -1,10 +1,12 @@
 //! A record larger than a step: written and synced piece by piece, and one record all the same.
 
-use shardkeep_log::limits::STEP_BYTES;
 use shardkeep_log::{Log, Options, Recovery, StoreId, WriteError};
 use shardkeep_tests::disk::{Call, Disk, Order, Trouble};
 
 const STORE: StoreId = StoreId::new([4; 16]);
+
+/// Bytes of a step.
+const STEP_BYTES: usize = 100_000;
 
 /// Steps of the large record.
 const STEPS: usize = 3;
@@ -39,7 +41,11 @@ fn a_large_record_is_synced_between_its_steps_and_each_is_told() {
     append(&mut log);
     disk.remember();
     let mut steps = 0;
-    log.write_in_steps(&mut || steps += 1).unwrap();
+    log.write_in_steps(STEP_BYTES, &mut |bytes| {
+        steps += 1;
+        bytes
+    })
+    .unwrap();
     assert_eq!((steps, log.synced().lsn().get()), (STEPS - 1, 1));
     log.sync().unwrap();
     let calls: Vec<_> = disk.moments().iter().map(|moment| moment.call).collect();
@@ -53,11 +59,25 @@ fn what_fits_into_a_step_is_one_write() {
     let disk = Disk::default();
     let mut log = create(&disk);
     for _ in 0..100 {
-        log.append(&[7; 1_000]).unwrap();
+        log.append(&[7; 900]).unwrap();
     }
     disk.remember();
-    log.write_in_steps(&mut || panic!("a step")).unwrap();
+    log.write_in_steps(STEP_BYTES, &mut |_| panic!("a step"))
+        .unwrap();
     assert_eq!(disk.moments().len(), 1);
+}
+
+#[test]
+fn the_next_step_is_as_large_as_is_said_after_the_last() {
+    let mut log = create(&Disk::default());
+    append(&mut log);
+    let mut steps = vec![];
+    log.write_in_steps(STEP_BYTES, &mut |bytes| {
+        steps.push(bytes);
+        bytes / 2
+    })
+    .unwrap();
+    assert_eq!(steps[..3], [100_000, 50_000, 25_000]);
 }
 
 #[test]
@@ -66,7 +86,7 @@ fn a_crash_between_two_steps_leaves_no_part_of_the_record() {
     let mut log = create(&disk);
     append(&mut log);
     disk.remember();
-    log.write_in_steps(&mut || {}).unwrap();
+    log.write_in_steps(STEP_BYTES, &mut |bytes| bytes).unwrap();
     for moment in disk.moments() {
         assert_eq!(
             records(Disk::new(moment.state)),
@@ -91,11 +111,11 @@ fn a_step_without_space_is_taken_back_and_one_that_cannot_be_synced_fails_the_lo
             during: 1_000_000,
             of_reads: false,
         }));
-        let refused = log.write_in_steps(&mut || {});
+        let refused = log.write_in_steps(STEP_BYTES, &mut |bytes| bytes);
         disk.order(None);
         match refused {
             Err(WriteError::NoSpace(_)) if !fails => {
-                log.write_in_steps(&mut || {}).unwrap();
+                log.write_in_steps(STEP_BYTES, &mut |bytes| bytes).unwrap();
                 log.sync().unwrap();
                 assert_eq!(records(disk), 2);
             }

@@ -116,12 +116,16 @@ impl Journal for LogJournal {
         self.log.write().map_err(unwritten)
     }
 
-    fn write_in_steps(&mut self, step: &mut dyn FnMut()) -> Result<(), JournalError> {
+    fn write_in_steps(
+        &mut self,
+        bytes: usize,
+        step: &mut dyn FnMut(usize) -> usize,
+    ) -> Result<(), JournalError> {
         if let Some(error) = &self.failed {
             return Err(failed(error));
         }
         pass(self.gate.as_ref(), DiskStep::Write)?;
-        self.log.write_in_steps(step).map_err(unwritten)
+        self.log.write_in_steps(bytes, step).map_err(unwritten)
     }
 
     fn sync(&mut self) -> Result<Synced, JournalError> {
