@@ -1,6 +1,7 @@
 //! The buffers of a connection follow the bytes that are in them.
 //!
-//! 1. One that grows gets [`room`] beside what it needs: an eighth, of a large one a quarter.
+//! 1. One that grows gets [`room`] beside what it needs: an eighth, of a large one a quarter. One that was
+//!    empty gets none.
 //! 2. One that rests keeps as much, and [`KEPT_BYTES`].
 
 /// Room that a buffer gets at least when it grows: some small replies.
@@ -29,7 +30,11 @@ fn room(bytes: usize) -> usize {
 #[inline]
 pub(super) fn append(buffer: &mut Vec<u8>, bytes: &[u8]) {
     if buffer.capacity() - buffer.len() < bytes.len() {
-        let more = room(buffer.len() + bytes.len()).max(ROOM_BYTES_MIN);
+        // The first bytes may be all: one reply.
+        let more = match buffer.is_empty() {
+            true => 0,
+            false => room(buffer.len() + bytes.len()).max(ROOM_BYTES_MIN),
+        };
         buffer.reserve_exact(bytes.len() + more);
     }
     buffer.extend_from_slice(bytes);
