@@ -269,3 +269,26 @@ fn a_name_is_kept_of_known_clients_alone() {
     ask(&mut client, "HELLO 2 AUTH default secret SETNAME known");
     assert_eq!(ask(&mut client, "CLIENT GETNAME"), "known");
 }
+
+#[test]
+fn who_becomes_a_stranger_in_the_middle_of_a_large_pipeline_is_held_to_its_limits() {
+    let (server, _scratch) = guarded();
+    let mut client = server.client().unwrap();
+    assert_eq!(ask(&mut client, "AUTH secret"), "OK");
+    let mut bytes = request(&["SET", "k", &"v".repeat(300_000)]);
+    bytes.extend_from_slice(&request(&["RESET"]));
+    bytes.extend_from_slice(&request(&["PING"]).repeat(10_000));
+    bytes.extend_from_slice(&vec![b'x'; 200_000]);
+    // It may have hung up already.
+    drop(client.send(&bytes));
+    assert_eq!(shown(&client.reply().unwrap()), "OK");
+    assert_eq!(shown(&client.reply().unwrap()), "RESET");
+    let mut known = server.client().unwrap();
+    assert_eq!(ask(&mut known, "AUTH secret"), "OK");
+    let address = format!(" addr={} ", client.stream().local_addr().unwrap());
+    drop(client.rest());
+    eventually("it is closed", || {
+        !ask(&mut known, "CLIENT LIST").contains(&address)
+    });
+    assert_eq!(figure(&mut known, "reactor_panics"), 0);
+}

@@ -87,7 +87,12 @@ impl Reactor {
             // One byte more than there may be shows that there is too much.
             let room = match connection.authenticated {
                 true => input.len(),
-                false => (limits::UNAUTHENTICATED_BYTES + 1 - connection.pending.len()).max(1),
+                false => {
+                    let held = connection.pending.len();
+                    (limits::UNAUTHENTICATED_BYTES + 1)
+                        .saturating_sub(held)
+                        .max(1)
+                }
             };
             let got = match read(connection, &mut input[..room]) {
                 Read::Some(n) | Read::Last(n) => n,
