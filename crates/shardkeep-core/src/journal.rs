@@ -31,6 +31,21 @@ pub trait Journal: Send + 'static {
     /// See [`JournalError`].
     fn write(&mut self) -> Result<(), JournalError>;
 
+    /// As [`Journal::write`], where a sync is to follow: more than `bytes` are written and made durable in
+    /// steps, the first of so many. After each `step` is called with its bytes, so that others see the sync
+    /// coming; it says how many the next one has. Blocks on the disk.
+    ///
+    /// # Errors
+    /// See [`JournalError`].
+    fn write_in_steps(
+        &mut self,
+        bytes: usize,
+        step: &mut dyn FnMut(usize) -> usize,
+    ) -> Result<(), JournalError> {
+        let _ = (bytes, step);
+        self.write()
+    }
+
     /// Makes everything written durable. Blocks on the disk.
     ///
     /// # Errors

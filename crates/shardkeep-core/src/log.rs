@@ -38,6 +38,7 @@ use crate::holding::{Holding, Shelf};
 use crate::journal::{Effects, Journal};
 use crate::limits;
 use crate::log_stats::LogCounters;
+use crate::progress::Progress;
 use crate::sync::channel::Queue;
 use crate::sync::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Mutex, Waiter, Wake};
 use crate::watch::Pulse;
@@ -136,6 +137,7 @@ pub(crate) struct Log<J: Journal> {
     pub(crate) aside: Aside<J>,
     /// Callers that wait until everything queued is durable, whatever the mode.
     pub(crate) syncs_wanted: AtomicUsize,
+    pub(crate) progress: Progress,
     /// Something was written and is not durable. Written by the journal's holder.
     behind: AtomicBool,
     /// It is time to look whether the journal's files are where they were: whoever has it next does so.
@@ -165,6 +167,7 @@ impl<J: Journal> Log<J> {
             is_wanted: AtomicBool::new(false),
             aside: Aside::new(),
             syncs_wanted: AtomicUsize::new(0),
+            progress: Progress::new(),
             behind: AtomicBool::new(false),
             look_is_due: AtomicBool::new(false),
             duties: Queue::bounded(limits::LOG_DUTIES_MAX),

@@ -55,6 +55,8 @@ struct Disk {
     durable: HashSet<Effect>,
     /// Who has synced.
     syncers: Vec<String>,
+    /// The next write in steps takes one for each that comes from here, and ends when no more will.
+    steps: Option<Receiver<()>>,
     /// What is appended is not remembered.
     forgets: bool,
     put_away: bool,
@@ -90,6 +92,14 @@ impl Paper {
             came: coming,
             _go: go,
         }
+    }
+
+    /// The next write in steps takes one whenever it is told to, and goes on when what comes back is
+    /// dropped.
+    pub(crate) fn in_steps(&self) -> Sender<()> {
+        let (tell, told) = bounded(0);
+        self.disk().steps = Some(told);
+        tell
     }
 
     /// The next call of `step` goes so.
@@ -254,6 +264,18 @@ impl Journal for Pen {
         drop(disk);
         self.0.0.1.notify_all();
         Ok(())
+    }
+
+    fn write_in_steps(
+        &mut self,
+        bytes: usize,
+        step: &mut dyn FnMut(usize) -> usize,
+    ) -> Result<(), JournalError> {
+        let told = self.0.disk().steps.take();
+        while let Some(Ok(())) = (told.as_ref()).map(|told| told.recv_deadline(later().instant())) {
+            step(bytes);
+        }
+        self.write()
     }
 
     fn sync(&mut self) -> Result<(), JournalError> {

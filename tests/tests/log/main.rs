@@ -15,5 +15,6 @@ mod making;
 #[cfg(debug_assertions)]
 mod planted;
 mod repairing;
+mod steps;
 mod tails;
 mod troubles;

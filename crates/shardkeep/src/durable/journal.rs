@@ -82,6 +82,14 @@ fn failed(LogFailed { cause }: LogFailed) -> JournalError {
     JournalError::Failed(cause.to_string())
 }
 
+fn unwritten(error: WriteError) -> JournalError {
+    match error {
+        WriteError::NoSpace(error) => JournalError::NoSpace(error.to_string()),
+        WriteError::Failed(error) => failed(error),
+        other => JournalError::Failed(other.to_string()),
+    }
+}
+
 impl Journal for LogJournal {
     type Synced = Synced;
     type Detached = LogSync;
@@ -107,11 +115,19 @@ impl Journal for LogJournal {
             return Err(JournalError::Failed(error.to_string()));
         }
         pass(self.gate.as_ref(), DiskStep::Write)?;
-        self.log.write().map_err(|error| match error {
-            WriteError::NoSpace(error) => JournalError::NoSpace(error.to_string()),
-            WriteError::Failed(error) => failed(error),
-            other => JournalError::Failed(other.to_string()),
-        })
+        self.log.write().map_err(unwritten)
+    }
+
+    fn write_in_steps(
+        &mut self,
+        bytes: usize,
+        step: &mut dyn FnMut(usize) -> usize,
+    ) -> Result<(), JournalError> {
+        if let Some(error) = &self.failed {
+            return Err(JournalError::Failed(error.to_string()));
+        }
+        pass(self.gate.as_ref(), DiskStep::Write)?;
+        self.log.write_in_steps(bytes, step).map_err(unwritten)
     }
 
     fn sync(&mut self) -> Result<Synced, JournalError> {
