@@ -187,11 +187,13 @@ impl<J: Journal> Plan<J> {
 
     /// Reads off the log what is due, and when.
     fn schedule(&mut self, log: &Log<J>, now: Instant) {
-        self.retry_at = (log.condition() == Condition::NoSpace)
-            .then(|| self.retry_at.unwrap_or(now + limits::LOG_RETRY_INTERVAL));
+        self.retry_at = (log.condition() == Condition::NoSpace).then(|| {
+            self.retry_at
+                .unwrap_or_else(|| clock::later(now, limits::LOG_RETRY_INTERVAL))
+        });
         self.sync_at = match log.durability.sync {
             SyncMode::Interval(interval) if log.is_behind() => {
-                Some(self.sync_at.unwrap_or(now + interval))
+                Some(self.sync_at.unwrap_or_else(|| clock::later(now, interval)))
             }
             SyncMode::Interval(_) | SyncMode::Always | SyncMode::Never => None,
         };
@@ -259,12 +261,13 @@ fn gather<J: Journal>(log: &Log<J>) {
         return;
     }
     let began = clock::now();
-    // Ends with the window, or before it when enough has gathered, or the keep closes.
+    // Ends with the window, or before it when enough has gathered, something is wanted at once, or the
+    // keep closes.
     #[expect(
         clippy::disallowed_methods,
         reason = "blocking point B10: enough has gathered, or the window"
     )]
-    log.gathering.wait_until(Some(began + window));
+    log.gathering.wait_until(Some(clock::later(began, window)));
     let took = clock::now().saturating_duration_since(began);
     log.counters.windows.note_time(took);
 }

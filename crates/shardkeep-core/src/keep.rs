@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::acquire::{Acquisition, Patience};
-use crate::config::{Config, Handover};
+use crate::config::Config;
 use crate::deadline::Call;
 use crate::error::{Error, Refused};
 use crate::fault::{Fault, is_planted};
@@ -24,6 +24,9 @@ use crate::work::State;
 /// A set of shards with their owner threads.
 ///
 /// Dropping it closes it, waiting at most [`limits::DROP_DEADLINE`].
+///
+/// It belongs to the process that opened it. In a child that was forked every call is refused
+/// ([`Refused::OtherProcess`]), and a drop returns at once: it leaves files, locks and memory as they are.
 pub struct Keep<S: State> {
     pub(crate) shared: Arc<Shared<S>>,
     pub(crate) threads: Threads,
@@ -35,7 +38,8 @@ pub enum Borrowed<'k, S: State> {
     Loan(Loan<S, &'k Shared<S>>),
     /// It is away, or (in [`Handover::Mail`]) not to be borrowed: mail the work.
     Away,
-    /// The shard is closed: the work is refused.
+    /// The shard is closed, or the keep is another process': the work is refused, see
+    /// [`Keep::why_closed`].
     Closed,
 }
 
@@ -57,7 +61,7 @@ impl<S: State> Keep<S> {
     /// Spins for less than a microsecond; never sleeps.
     #[inline(always)]
     pub fn borrow(&self, index: usize) -> Borrowed<'_, S> {
-        if self.shared.config.handover == Handover::Mail {
+        if !self.shared.lends() {
             return self.unborrowed(index);
         }
         // The loan is made once, at the end: moving it through memory would make every borrow wait
@@ -90,10 +94,48 @@ impl<S: State> Keep<S> {
 
     #[cold]
     fn unborrowed(&self, _: usize) -> Borrowed<'_, S> {
-        if self.shared.is_stopping() {
+        if self.shared.is_elsewhere() || self.shared.is_stopping() {
             Borrowed::Closed
         } else {
             Borrowed::Away
+        }
+    }
+
+    /// Whether this is another process than the one that opened the keep, a child that was forked: then
+    /// every call is refused, and a drop does nothing.
+    #[must_use]
+    pub fn is_elsewhere(&self) -> bool {
+        self.shared.is_elsewhere()
+    }
+
+    /// Why a shard could not be borrowed for [`Borrowed::Closed`].
+    #[must_use]
+    #[cold]
+    pub fn why_closed(&self) -> Refused {
+        match self.is_elsewhere() {
+            true => Refused::OtherProcess,
+            false => Refused::Closed,
+        }
+    }
+
+    /// Whether this thread is one of the keep's own: one that waited here would wait for itself.
+    #[must_use]
+    pub fn is_own_thread(&self) -> bool {
+        self.threads.has_current()
+    }
+
+    /// Lets the threads that a close has left go on by themselves: the drop does not wait for them again.
+    pub fn let_go(&self) {
+        self.threads.let_go();
+    }
+
+    /// The same keep for a thread in the background: dropping this closes nothing, and does not put off
+    /// the close by the drop of the other. Calls are refused once that one is closed.
+    #[must_use]
+    pub fn unowned(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            threads: Threads::new(),
         }
     }
 

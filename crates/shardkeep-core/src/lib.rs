@@ -127,6 +127,7 @@ mod panicked;
 mod place;
 mod port;
 mod posting;
+mod process;
 mod remaking;
 mod reserve;
 pub mod restart;

@@ -8,6 +8,7 @@ use crate::error::{Error, Lost, OpenError, Refused};
 use crate::keep::Keep;
 use crate::log_stats::{LogDistributions, LogStats};
 use crate::place::{Places, Reservation};
+use crate::shared::Shared;
 use crate::sync::Wake;
 use crate::work::State;
 
@@ -19,7 +20,7 @@ impl<S: State> Keep<S> {
     /// Why nothing can be written now.
     #[inline]
     pub fn reserve(&self, call: &Call) -> Result<Reservation<'_, S>, Refused> {
-        let shared = &*self.shared;
+        let shared = self.shared_here()?;
         let places = match &shared.log {
             None => 0,
             Some(log) => {
@@ -40,7 +41,7 @@ impl<S: State> Keep<S> {
         changes: usize,
         wake: Option<&Arc<dyn Wake>>,
     ) -> Result<Reservation<'_, S>, Refused> {
-        let shared = &*self.shared;
+        let shared = self.shared_here()?;
         let places = match &shared.log {
             None => 0,
             Some(log) => {
@@ -49,6 +50,14 @@ impl<S: State> Keep<S> {
             }
         };
         Ok(Reservation::of(shared, places))
+    }
+
+    #[inline]
+    fn shared_here(&self) -> Result<&Shared<S>, Refused> {
+        match self.shared.is_elsewhere() {
+            true => Err(Refused::OtherProcess),
+            false => Ok(&self.shared),
+        }
     }
 
     /// No places yet, to be filled by [`Places::try_take`].
@@ -180,7 +189,7 @@ impl<S: State> Keep<S> {
         call: &Call,
         duty: impl FnOnce(&mut S::Journal) -> T + Send + 'static,
     ) -> Result<T, Error> {
-        match &self.shared.log {
+        match &self.shared_here()?.log {
             Some(log) => log.on_journal(call, duty),
             None => Err(Refused::LogFailed.into()),
         }

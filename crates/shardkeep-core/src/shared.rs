@@ -8,15 +8,17 @@ use std::sync::{Arc, Weak};
 use crossbeam_utils::CachePadded;
 
 use crate::batch::Batch;
-use crate::config::Config;
+use crate::config::{Config, Handover};
 use crate::desk::Desk;
 use crate::duty::JournalDesk;
 use crate::error::Refused;
 use crate::event::{self, Event, Events};
+use crate::limits;
 use crate::loan::Shard;
 use crate::log::Log;
 use crate::mailbox::Mailbox;
 use crate::port::Port;
+use crate::process;
 use crate::spot::{Beside, Spot};
 use crate::stats::{HolderCount, ShardCounters};
 use crate::sync::{AtomicBool, AtomicU8, AtomicUsize, Waiter};
@@ -52,6 +54,11 @@ pub struct Shared<S: State> {
     beside: Box<[CachePadded<Beside<S>>]>,
     pub(crate) ports: Box<[Port<S>]>,
     pub(crate) config: Config,
+    /// The process that opened it, see [`process`].
+    home: u32,
+    /// Where shards may be borrowed from their desks: `home`, or nowhere ([`Handover::Mail`]). One
+    /// comparison instead of two on the way of every operation.
+    lends_in: u32,
     make: Make<S>,
     remake: Option<Remake<S>>,
     events: Events,
@@ -94,6 +101,11 @@ impl<S: State> Shared<S> {
         });
         let (spots, beside, ports) = (spots.collect(), beside.collect(), ports.collect());
         let phase = AtomicU8::new(Phase::Open as u8);
+        let home = process::generation();
+        let lends_in = match config.handover {
+            Handover::Lend => home,
+            Handover::Mail => process::NONE,
+        };
         let log = config.durability.as_ref().map(|durability| {
             let events = Arc::clone(&events);
             let tell = move |event| event::tell(&events, Event::Log(event));
@@ -104,6 +116,8 @@ impl<S: State> Shared<S> {
             beside,
             ports,
             config,
+            home,
+            lends_in,
             make,
             remake,
             events,
@@ -138,7 +152,7 @@ impl<S: State> Shared<S> {
     }
 
     fn shard(&self, index: usize, mut state: S) -> Box<Shard<S>> {
-        let window = self.config.write_window;
+        let window = self.config.write_window.min(limits::WINDOW_MAX);
         if let (Some(log), Some(effects)) = (&self.log, state.effects()) {
             // It was made from what was queued, and some of that may not be durable yet.
             effects.needs_all_until(log.queued(index));
@@ -218,8 +232,23 @@ impl<S: State> Shared<S> {
         event::tell(&self.events, event);
     }
 
+    /// Whether shards may be borrowed from their desks by the caller.
+    #[inline(always)]
+    pub(crate) fn lends(&self) -> bool {
+        self.lends_in == process::generation()
+    }
+
+    /// Whether this is another process than the one that has opened the keep: then its threads are not
+    /// here, its files are not ours, and its locks may be held for ever.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        self.home != process::generation()
+    }
+
     /// Why nothing new is admitted, if so.
     pub(crate) fn admits_nothing(&self) -> Option<Refused> {
+        if self.is_elsewhere() {
+            return Some(Refused::OtherProcess);
+        }
         match self.phase() {
             Phase::Open => None,
             Phase::Draining => Some(Refused::Draining),

@@ -17,10 +17,9 @@ use std::time::Duration;
 use shardkeep_core::{Borrowed, Error, Refused};
 
 use crate::mail::Op;
-use crate::reply::{Expires, Insert, Inserted, Insertion, When};
+use crate::reply::{Insert, Inserted, Insertion};
 use crate::state::ShardState;
 use crate::store::{Keeping, Store};
-use crate::table::UnixMillis;
 use crate::{Key, Value};
 
 impl<K: Key, V: Value> Store<K, V> {
@@ -48,7 +47,7 @@ impl<K: Key, V: Value> Store<K, V> {
             Borrowed::Away => self
                 .mail(shard, hash, Op::Get(key.to_owned()))?
                 .into_value(),
-            Borrowed::Closed => Err(Refused::Closed.into()),
+            Borrowed::Closed => Err(keep.why_closed().into()),
         }
     }
 
@@ -90,7 +89,7 @@ impl<K: Key, V: Value> Store<K, V> {
                 let op = Op::Contains(key.to_owned());
                 self.mail(shard, hash, op)?.into_flag()
             }
-            Borrowed::Closed => Err(Refused::Closed.into()),
+            Borrowed::Closed => Err(keep.why_closed().into()),
         }
     }
 
@@ -117,27 +116,27 @@ impl<K: Key, V: Value> Store<K, V> {
         self.put(key, value, None)
     }
 
-    /// Inserts or overwrites; the entry expires `ttl` from now (wall clock, to the millisecond).
-    /// Returns the old value.
+    /// Inserts or overwrites; the entry expires `ttl` after it was inserted (wall clock, to the
+    /// millisecond), however long the call had to wait for its shard. Returns the old value.
     ///
     /// # Errors
     /// As [`Store::insert`].
     pub fn insert_with_ttl(&self, key: K, value: V, ttl: Duration) -> Result<Option<V>, Error> {
-        self.put(key, value, Some(self.inner.after(ttl)))
+        self.put(key, value, Some(ttl))
     }
 
     #[inline]
-    fn put(&self, key: K, value: V, expires: Option<UnixMillis>) -> Result<Option<V>, Error> {
+    fn put(&self, key: K, value: V, ttl: Option<Duration>) -> Result<Option<V>, Error> {
         self.admit()?;
         let (hash, shard) = self.place(&key);
         if self.inner.keeping != Keeping::Nothing {
             return self.change_kept(hash, shard, |hand| {
-                hand.change(|state| state.put(hash, key, value, expires))
+                hand.change(|state| put_in(state, hash, key, value, ttl))
             });
         }
         let mut entry = Some((key, value));
         let put = |state: &mut ShardState<K, V>| match entry.take() {
-            Some((key, value)) => state.put(hash, key, value, expires),
+            Some((key, value)) => put_in(state, hash, key, value, ttl),
             None => unreachable!("it is called once"),
         };
         let keep = &self.inner.keep;
@@ -147,7 +146,7 @@ impl<K: Key, V: Value> Store<K, V> {
         let Some((key, value)) = entry else {
             unreachable!("what was not called has taken nothing")
         };
-        self.put_slowly(shard, hash, key, value, expires)
+        self.put_slowly(shard, hash, key, value, ttl)
     }
 
     #[cold]
@@ -158,21 +157,17 @@ impl<K: Key, V: Value> Store<K, V> {
         hash: u64,
         key: K,
         value: V,
-        expires: Option<UnixMillis>,
+        ttl: Option<Duration>,
     ) -> Result<Option<V>, Error> {
-        match &mut self.inner.keep.borrow(shard) {
-            Borrowed::Loan(loan) => Ok(loan.change(|state| state.put(hash, key, value, expires))?),
+        let keep = &self.inner.keep;
+        match &mut keep.borrow(shard) {
+            Borrowed::Loan(loan) => Ok(loan.change(|state| put_in(state, hash, key, value, ttl))?),
             Borrowed::Away => {
-                let insertion = Insertion {
-                    key,
-                    value,
-                    expires: Expires::At(expires),
-                    when: When::Always,
-                };
-                let op = Op::Insert(Some(insertion));
+                let how = ttl.map_or(Insert::new(), |ttl| Insert::new().ttl(ttl));
+                let op = Op::Insert(Some(Insertion { key, value, how }));
                 self.mail(shard, hash, op)?.into_value()
             }
-            Borrowed::Closed => Err(Refused::Closed.into()),
+            Borrowed::Closed => Err(keep.why_closed().into()),
         }
     }
 
@@ -195,19 +190,20 @@ impl<K: Key, V: Value> Store<K, V> {
     pub fn insert_with(&self, key: K, value: V, how: Insert) -> Result<Inserted<V>, Error> {
         self.admit()?;
         let (hash, shard) = self.place(&key);
-        let insertion = self.inner.insertion(key, value, how);
+        let insertion = Insertion { key, value, how };
+        let keep = &self.inner.keep;
         if self.inner.keeping != Keeping::Nothing {
             return self.change_kept(hash, shard, |hand| {
                 hand.change(|state| state.insert(hash, insertion))
             });
         }
-        match &mut self.inner.keep.borrow(shard) {
+        match &mut keep.borrow(shard) {
             Borrowed::Loan(loan) => Ok(loan.change(|state| state.insert(hash, insertion))?),
             Borrowed::Away => {
                 let op = Op::Insert(Some(insertion));
                 self.mail(shard, hash, op)?.into_inserted()
             }
-            Borrowed::Closed => Err(Refused::Closed.into()),
+            Borrowed::Closed => Err(keep.why_closed().into()),
         }
     }
 
@@ -263,7 +259,7 @@ impl<K: Key, V: Value> Store<K, V> {
                 let op = Op::Remove(key.to_owned());
                 self.mail(shard, hash, op)?.into_value()
             }
-            Borrowed::Closed => Err(Refused::Closed.into()),
+            Borrowed::Closed => Err(keep.why_closed().into()),
         }
     }
 
@@ -283,4 +279,17 @@ impl<K: Key, V: Value> Store<K, V> {
         })?;
         Ok(removed.map(|entry| entry.value))
     }
+}
+
+/// Puts an entry that is to live for `ttl` from now on, with its shard in hand.
+#[inline]
+fn put_in<K: Key, V: Value>(
+    state: &mut ShardState<K, V>,
+    hash: u64,
+    key: K,
+    value: V,
+    ttl: Option<Duration>,
+) -> Result<Option<V>, Refused> {
+    let expires = ttl.map(|ttl| state.after(ttl));
+    state.put(hash, key, value, expires)
 }

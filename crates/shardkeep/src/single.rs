@@ -151,17 +151,20 @@ impl<K: Key, V: Value> Store<K, V> {
             let update = closure::run(|| decide(entry.map(|entry| &entry.value)));
             (update, entry.and_then(|entry| entry.expires))
         });
-        let (value, expires) = match update {
+        let (value, expires, ttl) = match update {
             Update::Keep => return Ok(None),
             Update::Remove => {
                 let removed = hand.change(|state| state.remove(hash, key));
                 return Ok(removed.map(|entry| entry.value));
             }
-            Update::Put(value) => (value, expires),
-            Update::PutWithTtl(value, ttl) => (value, Some(self.inner.after(ttl))),
+            Update::Put(value) => (value, expires, None),
+            Update::PutWithTtl(value, ttl) => (value, None, Some(ttl)),
         };
         let key = key.to_owned();
-        hand.change(|state| state.put(hash, key, value, expires))
+        hand.change(|state| {
+            let expires = ttl.map_or(expires, |ttl| Some(state.after(ttl)));
+            state.put(hash, key, value, expires)
+        })
     }
 
     /// How long a key has to live; `None` where it is absent.
@@ -200,7 +203,7 @@ impl<K: Key, V: Value> Store<K, V> {
         }))
     }
 
-    /// Lets a key expire `ttl` from now; says whether it was there.
+    /// Lets a key expire `ttl` from when its shard is in hand; says whether it was there.
     ///
     /// # Errors
     /// See [`Store`].
@@ -209,8 +212,7 @@ impl<K: Key, V: Value> Store<K, V> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let at = self.inner.after(ttl);
-        let before = self.set_expiry(key, Some(at))?;
+        let before = self.set_expiry(key, Some(ttl))?;
         Ok(before.is_some())
     }
 
@@ -230,7 +232,7 @@ impl<K: Key, V: Value> Store<K, V> {
     fn set_expiry<Q>(
         &self,
         key: &Q,
-        expires: Option<UnixMillis>,
+        ttl: Option<Duration>,
     ) -> Result<Option<Option<UnixMillis>>, Error>
     where
         K: Borrow<Q>,
@@ -239,7 +241,10 @@ impl<K: Key, V: Value> Store<K, V> {
         self.admit()?;
         let (hash, shard) = self.place(key);
         self.change_kept(hash, shard, |hand| {
-            hand.change(|state| state.set_expiry(hash, key, expires))
+            hand.change(|state| {
+                let expires = ttl.map(|ttl| state.after(ttl));
+                state.set_expiry(hash, key, expires)
+            })
         })
     }
 }
