@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-pub(crate) use shardkeep::engine::clock::now;
+pub(crate) use shardkeep::engine::clock::{later, now};
 use shardkeep::table::UnixMillis;
 use shardkeep::{Clock, SystemClock};
 

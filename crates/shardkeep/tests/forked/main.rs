@@ -6,7 +6,6 @@
 #![cfg(unix)]
 #![expect(clippy::disallowed_methods, reason = "a test may wait")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![expect(unsafe_code, reason = "there is no safe fork")]
 
 use std::time::Duration;
 
@@ -16,39 +15,15 @@ use shardkeep::{
 
 #[path = "../durable/place.rs"]
 mod place;
+mod process;
 
 use place::Place;
+use process::Child;
 
 type Numbers = Store<u32, u32>;
 
 /// Held by the test that runs.
 static TURN: parking_lot::Mutex<()> = parking_lot::Mutex::new(());
-
-/// After so many seconds a child that hangs is ended by a signal.
-const CHILD_SECONDS: u32 = 20;
-
-/// Runs `child` in a forked process, and returns what that ends with: 0 and whatever it returns.
-fn in_child(child: impl FnOnce() -> u8) -> impl FnOnce() -> i32 {
-    // SAFETY: the child calls what is tested here, allocates (whose locks the C library keeps in order
-    // across a fork), and ends without running anything else of the test.
-    let pid = unsafe { libc::fork() };
-    assert!(pid >= 0);
-    if pid == 0 {
-        // SAFETY: both only concern the child itself; `_exit` runs nothing else of this program.
-        unsafe {
-            libc::alarm(CHILD_SECONDS);
-            libc::_exit(i32::from(child()))
-        }
-    }
-    move || {
-        let mut status = 0;
-        // SAFETY: it waits for the child made above, into a number that is ours.
-        let waited = unsafe { libc::waitpid(pid, &raw mut status, 0) };
-        assert_eq!(waited, pid);
-        assert!(libc::WIFEXITED(status), "the child was ended: {status:#x}");
-        libc::WEXITSTATUS(status)
-    }
-}
 
 /// The number of the first call that was not refused as it must be, 0 if there is none.
 fn first_let_in(store: &Numbers) -> u8 {
@@ -135,16 +110,15 @@ fn in_a_forked_child_every_call_is_refused_and_a_drop_does_nothing() {
         for number in 0..100 {
             store.insert(number, number).unwrap();
         }
-        let mut child_handle = Some(store.clone());
-        let ends_with = in_child(|| {
-            let let_in = first_let_in(&store);
-            // One handle of two, then the last one that this process has.
-            drop(child_handle.take());
-            // SAFETY: the test never comes back to its own in this process.
-            drop(unsafe { std::ptr::read(&raw const store) });
+        let mut handles = vec![store.clone(), store];
+        let child = Child::running(|| {
+            let let_in = first_let_in(&handles[0]);
+            // One of them, then the last one that this process has.
+            handles.clear();
             let_in
         });
-        assert_eq!(ends_with(), 0, "a call was let in: {store:?}");
+        let store = handles.remove(0);
+        assert_eq!(child.ends_with(), 0, "a call was let in: {store:?}");
         for number in 0..200 {
             store.insert(number, number + 1).unwrap();
         }
@@ -180,8 +154,8 @@ fn a_child_that_was_forked_while_a_shard_was_in_other_hands_waits_for_nobody() {
                 read.unwrap();
             });
             has_begun.recv().unwrap();
-            let ends_with = in_child(|| first_let_in(store));
-            assert_eq!(ends_with(), 0);
+            let child = Child::running(|| first_let_in(store));
+            assert_eq!(child.ends_with(), 0);
             drop(let_go);
         });
     }
@@ -198,29 +172,17 @@ fn a_call_from_whose_closure_a_child_was_forked_writes_nothing_there() {
     };
     let store = open().unwrap();
     store.insert(1, 1).unwrap();
-    let parent = std::process::id();
-    let mut ends_with = None;
+    let mut child = None;
     let updated = store.update(&1, |_| {
-        // SAFETY: as in `in_child`; the child goes on until it ends below.
-        let pid = unsafe { libc::fork() };
-        if pid == 0 {
-            // SAFETY: it concerns the child itself.
-            unsafe { libc::alarm(CHILD_SECONDS) };
-            return Update::Put(1_000);
-        }
-        ends_with = Some(pid);
-        Update::Put(2)
+        child = process::fork();
+        Update::Put(if child.is_some() { 2 } else { 1_000 })
     });
-    if std::process::id() != parent {
+    let Some(child) = child else {
         let in_doubt = matches!(updated, Err(Error::Lost(_)));
-        // SAFETY: it ends the child, and runs nothing else of this program.
-        unsafe { libc::_exit(i32::from(!in_doubt)) };
-    }
+        process::end(u8::from(!in_doubt));
+    };
     assert_eq!(updated, Ok(Some(1)));
-    let (mut status, pid) = (0, ends_with.unwrap());
-    // SAFETY: as in `in_child`.
-    assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
-    assert_eq!(status, 0, "the child got a result, or was ended");
+    assert_eq!(child.ends_with(), 0, "the child got a result");
     for number in 2..50 {
         store.insert(number, number).unwrap();
     }
@@ -235,7 +197,7 @@ fn a_child_opens_a_store_of_its_own() {
     let place = Place::new();
     let store = Numbers::open().unwrap();
     store.insert(1, 1).unwrap();
-    let ends_with = in_child(|| {
+    let child = Child::running(|| {
         let Ok(own) = Numbers::builder()
             .durable(place.path(), Durable::new())
             .open()
@@ -247,7 +209,7 @@ fn a_child_opens_a_store_of_its_own() {
         let closed = own.close(Duration::from_secs(10)).is_clean();
         u8::from(!(fine && refused && closed)) * 2
     });
-    assert_eq!(ends_with(), 0);
+    assert_eq!(child.ends_with(), 0);
     assert_eq!(store.get(&1), Ok(Some(1)));
     let again = Numbers::builder()
         .durable(place.path(), Durable::new())

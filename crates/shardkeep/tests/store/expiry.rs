@@ -171,13 +171,16 @@ const GIVING: [(&str, Giving); 7] = [
         pipeline.insert_with(key, 1, Insert::new().ttl(ttl));
         assert_eq!(pipeline.run(), [Reply::Value(None)]);
     }),
-    ("a batch that reads what it has written", |store, key, ttl| {
-        let mut pipeline = store.pipeline();
-        pipeline
-            .insert_with(key, 1, Insert::new().ttl(ttl))
-            .get(key);
-        assert_eq!(pipeline.run(), [Reply::Value(None), Reply::Value(Some(1))]);
-    }),
+    (
+        "a batch that reads what it has written",
+        |store, key, ttl| {
+            let mut pipeline = store.pipeline();
+            pipeline
+                .insert_with(key, 1, Insert::new().ttl(ttl))
+                .get(key);
+            assert_eq!(pipeline.run(), [Reply::Value(None), Reply::Value(Some(1))]);
+        },
+    ),
 ];
 
 #[test]
