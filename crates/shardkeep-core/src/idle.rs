@@ -10,6 +10,7 @@
 //! 3. What unwinding needs to know stays in registers until something unwinds.
 
 use crate::borrowing::check_queued;
+use crate::config::Handover;
 use crate::fail_point;
 use crate::keep::Keep;
 use crate::loan::{Loan, Shard};
@@ -103,7 +104,7 @@ impl<S: State> Keep<S> {
 
 #[inline(always)]
 fn take_idle<S: State>(shared: &Shared<S>, spot: &Spot<S>, index: usize) -> Option<Box<Shard<S>>> {
-    if !shared.lends() {
+    if shared.config.handover == Handover::Mail {
         return None;
     }
     let shard = spot.take()?;

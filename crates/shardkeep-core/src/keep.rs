@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::acquire::{Acquisition, Patience};
-use crate::config::Config;
+use crate::config::{Config, Handover};
 use crate::deadline::Call;
 use crate::error::{Error, Refused};
 use crate::fault::{Fault, is_planted};
@@ -25,8 +25,9 @@ use crate::work::State;
 ///
 /// Dropping it closes it, waiting at most [`limits::DROP_DEADLINE`].
 ///
-/// It belongs to the process that opened it. In a child that was forked every call is refused
-/// ([`Refused::OtherProcess`]), and a drop returns at once: it leaves files, locks and memory as they are.
+/// It belongs to the process that opened it. In a child that was forked what waits, writes or asks a thread
+/// is refused ([`Refused::OtherProcess`]), and a drop returns at once: it leaves files, locks and memory as
+/// they are. Whoever borrows in passing looks at [`Keep::is_elsewhere`] first.
 pub struct Keep<S: State> {
     pub(crate) shared: Arc<Shared<S>>,
     pub(crate) threads: Threads,
@@ -38,8 +39,7 @@ pub enum Borrowed<'k, S: State> {
     Loan(Loan<S, &'k Shared<S>>),
     /// It is away, or (in [`Handover::Mail`]) not to be borrowed: mail the work.
     Away,
-    /// The shard is closed, or the keep is another process': the work is refused, see
-    /// [`Keep::why_closed`].
+    /// The shard is closed: the work is refused.
     Closed,
 }
 
@@ -61,7 +61,7 @@ impl<S: State> Keep<S> {
     /// Spins for less than a microsecond; never sleeps.
     #[inline(always)]
     pub fn borrow(&self, index: usize) -> Borrowed<'_, S> {
-        if !self.shared.lends() {
+        if self.shared.config.handover == Handover::Mail {
             return self.unborrowed(index);
         }
         // The loan is made once, at the end: moving it through memory would make every borrow wait
@@ -94,28 +94,18 @@ impl<S: State> Keep<S> {
 
     #[cold]
     fn unborrowed(&self, _: usize) -> Borrowed<'_, S> {
-        if self.shared.is_elsewhere() || self.shared.is_stopping() {
+        if self.shared.is_stopping() {
             Borrowed::Closed
         } else {
             Borrowed::Away
         }
     }
 
-    /// Whether this is another process than the one that opened the keep, a child that was forked: then
-    /// every call is refused, and a drop does nothing.
+    /// Whether this is another process than the one that opened the keep, a child that was forked. There
+    /// nothing may be borrowed; what waits, writes, or asks a thread is refused, and a drop does nothing.
     #[must_use]
     pub fn is_elsewhere(&self) -> bool {
         self.shared.is_elsewhere()
-    }
-
-    /// Why a shard could not be borrowed for [`Borrowed::Closed`].
-    #[must_use]
-    #[cold]
-    pub fn why_closed(&self) -> Refused {
-        match self.is_elsewhere() {
-            true => Refused::OtherProcess,
-            false => Refused::Closed,
-        }
     }
 
     /// Whether this thread is one of the keep's own: one that waited here would wait for itself.

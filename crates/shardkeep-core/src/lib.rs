@@ -127,7 +127,8 @@ mod panicked;
 mod place;
 mod port;
 mod posting;
-mod process;
+#[doc(hidden)]
+pub mod process;
 mod remaking;
 mod reserve;
 pub mod restart;

@@ -20,10 +20,11 @@ impl<S: State> Keep<S> {
     /// Why nothing can be written now.
     #[inline]
     pub fn reserve(&self, call: &Call) -> Result<Reservation<'_, S>, Refused> {
-        let shared = self.shared_here()?;
+        let shared = &*self.shared;
         let places = match &shared.log {
             None => 0,
             Some(log) => {
+                self.shared_here()?;
                 log.take_place(call)?;
                 1
             }
@@ -41,10 +42,11 @@ impl<S: State> Keep<S> {
         changes: usize,
         wake: Option<&Arc<dyn Wake>>,
     ) -> Result<Reservation<'_, S>, Refused> {
-        let shared = self.shared_here()?;
+        let shared = &*self.shared;
         let places = match &shared.log {
             None => 0,
             Some(log) => {
+                self.shared_here()?;
                 log.try_take_places(changes, wake)?;
                 changes
             }

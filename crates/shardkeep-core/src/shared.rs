@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 use crossbeam_utils::CachePadded;
 
 use crate::batch::Batch;
-use crate::config::{Config, Handover};
+use crate::config::Config;
 use crate::desk::Desk;
 use crate::duty::JournalDesk;
 use crate::error::Refused;
@@ -54,11 +54,8 @@ pub struct Shared<S: State> {
     beside: Box<[CachePadded<Beside<S>>]>,
     pub(crate) ports: Box<[Port<S>]>,
     pub(crate) config: Config,
-    /// The process that opened it, see [`process`].
+    /// The generation of the process that opened it.
     home: u32,
-    /// Where shards may be borrowed from their desks: `home`, or nowhere ([`Handover::Mail`]). One
-    /// comparison instead of two on the way of every operation.
-    lends_in: u32,
     make: Make<S>,
     remake: Option<Remake<S>>,
     events: Events,
@@ -101,11 +98,6 @@ impl<S: State> Shared<S> {
         });
         let (spots, beside, ports) = (spots.collect(), beside.collect(), ports.collect());
         let phase = AtomicU8::new(Phase::Open as u8);
-        let home = process::generation();
-        let lends_in = match config.handover {
-            Handover::Lend => home,
-            Handover::Mail => process::NONE,
-        };
         let log = config.durability.as_ref().map(|durability| {
             let events = Arc::clone(&events);
             let tell = move |event| event::tell(&events, Event::Log(event));
@@ -116,8 +108,7 @@ impl<S: State> Shared<S> {
             beside,
             ports,
             config,
-            home,
-            lends_in,
+            home: process::generation(),
             make,
             remake,
             events,
@@ -230,12 +221,6 @@ impl<S: State> Shared<S> {
 
     pub(crate) fn tell(&self, event: Event) {
         event::tell(&self.events, event);
-    }
-
-    /// Whether shards may be borrowed from their desks by the caller.
-    #[inline(always)]
-    pub(crate) fn lends(&self) -> bool {
-        self.lends_in == process::generation()
     }
 
     /// Whether this is another process than the one that has opened the keep: then its threads are not

@@ -59,7 +59,8 @@ fn wall_millis() -> u64 {
 }
 
 fn whole_millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+    let whole = time.as_secs().saturating_mul(1_000);
+    whole.saturating_add(u64::from(time.subsec_millis()))
 }
 
 /// How far the wall clock may run on before its distance from the monotonic clock is taken again

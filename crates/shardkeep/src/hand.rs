@@ -57,7 +57,7 @@ pub(crate) fn with<K: Key, V: Value, R>(
     match &mut keep.borrow(shard) {
         Borrowed::Loan(loan) => Ok(run(Hand::Borrowed(loan))),
         Borrowed::Away => with_asked_for(keep, shard, &call(), run),
-        Borrowed::Closed => Err(keep.why_closed().into()),
+        Borrowed::Closed => Err(Refused::Closed.into()),
     }
 }
 
@@ -86,6 +86,6 @@ pub(crate) fn try_with<K: Key, V: Value, R>(
             let mut loans = keep.try_acquire(&[shard])?;
             Ok(run(Hand::Given(loans.shard(shard))))
         }
-        Borrowed::Closed => Err(keep.why_closed()),
+        Borrowed::Closed => Err(Refused::Closed),
     }
 }

@@ -270,7 +270,7 @@ impl<K: Key, V: Value> Pipeline<K, V> {
         );
         let ops = self.batch.todo.len();
         self.replies.resize_with(ops, || Reply::Flag(false));
-        if let Err(refused) = self.store.admit_here() {
+        if let Err(refused) = self.store.admit() {
             self.replies.fill(Reply::Failed(refused.into()));
             return &self.replies;
         }
@@ -345,8 +345,7 @@ impl<K: Key, V: Value> Pipeline<K, V> {
                 }
                 Borrowed::Away => return Some(left),
                 Borrowed::Closed => {
-                    let why = self.store.inner.keep.why_closed();
-                    fail(&mut self.replies, rest, &why.into());
+                    fail(&mut self.replies, rest, &Refused::Closed.into());
                     return None;
                 }
             }

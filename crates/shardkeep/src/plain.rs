@@ -47,7 +47,7 @@ impl<K: Key, V: Value> Store<K, V> {
             Borrowed::Away => self
                 .mail(shard, hash, Op::Get(key.to_owned()))?
                 .into_value(),
-            Borrowed::Closed => Err(keep.why_closed().into()),
+            Borrowed::Closed => Err(Refused::Closed.into()),
         }
     }
 
@@ -89,7 +89,7 @@ impl<K: Key, V: Value> Store<K, V> {
                 let op = Op::Contains(key.to_owned());
                 self.mail(shard, hash, op)?.into_flag()
             }
-            Borrowed::Closed => Err(keep.why_closed().into()),
+            Borrowed::Closed => Err(Refused::Closed.into()),
         }
     }
 
@@ -113,7 +113,7 @@ impl<K: Key, V: Value> Store<K, V> {
     /// [`Store`] for the others.
     #[inline]
     pub fn insert(&self, key: K, value: V) -> Result<Option<V>, Error> {
-        self.put(key, value, None)
+        self.put(key, value)
     }
 
     /// Inserts or overwrites; the entry expires `ttl` after it was inserted (wall clock, to the
@@ -122,21 +122,24 @@ impl<K: Key, V: Value> Store<K, V> {
     /// # Errors
     /// As [`Store::insert`].
     pub fn insert_with_ttl(&self, key: K, value: V, ttl: Duration) -> Result<Option<V>, Error> {
-        self.put(key, value, Some(ttl))
+        match self.insert_with(key, value, Insert::new().ttl(ttl))? {
+            Inserted::Stored(old) => Ok(old),
+            Inserted::Kept => Ok(None),
+        }
     }
 
     #[inline]
-    fn put(&self, key: K, value: V, ttl: Option<Duration>) -> Result<Option<V>, Error> {
+    fn put(&self, key: K, value: V) -> Result<Option<V>, Error> {
         self.admit()?;
         let (hash, shard) = self.place(&key);
         if self.inner.keeping != Keeping::Nothing {
             return self.change_kept(hash, shard, |hand| {
-                hand.change(|state| put_in(state, hash, key, value, ttl))
+                hand.change(|state| state.put(hash, key, value, None))
             });
         }
         let mut entry = Some((key, value));
         let put = |state: &mut ShardState<K, V>| match entry.take() {
-            Some((key, value)) => put_in(state, hash, key, value, ttl),
+            Some((key, value)) => state.put(hash, key, value, None),
             None => unreachable!("it is called once"),
         };
         let keep = &self.inner.keep;
@@ -146,28 +149,21 @@ impl<K: Key, V: Value> Store<K, V> {
         let Some((key, value)) = entry else {
             unreachable!("what was not called has taken nothing")
         };
-        self.put_slowly(shard, hash, key, value, ttl)
+        self.put_slowly(shard, hash, key, value)
     }
 
     #[cold]
     #[inline(never)]
-    fn put_slowly(
-        &self,
-        shard: usize,
-        hash: u64,
-        key: K,
-        value: V,
-        ttl: Option<Duration>,
-    ) -> Result<Option<V>, Error> {
+    fn put_slowly(&self, shard: usize, hash: u64, key: K, value: V) -> Result<Option<V>, Error> {
         let keep = &self.inner.keep;
         match &mut keep.borrow(shard) {
-            Borrowed::Loan(loan) => Ok(loan.change(|state| put_in(state, hash, key, value, ttl))?),
+            Borrowed::Loan(loan) => Ok(loan.change(|state| state.put(hash, key, value, None))?),
             Borrowed::Away => {
-                let how = ttl.map_or(Insert::new(), |ttl| Insert::new().ttl(ttl));
+                let how = Insert::new();
                 let op = Op::Insert(Some(Insertion { key, value, how }));
                 self.mail(shard, hash, op)?.into_value()
             }
-            Borrowed::Closed => Err(keep.why_closed().into()),
+            Borrowed::Closed => Err(Refused::Closed.into()),
         }
     }
 
@@ -203,7 +199,7 @@ impl<K: Key, V: Value> Store<K, V> {
                 let op = Op::Insert(Some(insertion));
                 self.mail(shard, hash, op)?.into_inserted()
             }
-            Borrowed::Closed => Err(keep.why_closed().into()),
+            Borrowed::Closed => Err(Refused::Closed.into()),
         }
     }
 
@@ -259,7 +255,7 @@ impl<K: Key, V: Value> Store<K, V> {
                 let op = Op::Remove(key.to_owned());
                 self.mail(shard, hash, op)?.into_value()
             }
-            Borrowed::Closed => Err(keep.why_closed().into()),
+            Borrowed::Closed => Err(Refused::Closed.into()),
         }
     }
 
@@ -279,17 +275,4 @@ impl<K: Key, V: Value> Store<K, V> {
         })?;
         Ok(removed.map(|entry| entry.value))
     }
-}
-
-/// Puts an entry that is to live for `ttl` from now on, with its shard in hand.
-#[inline]
-fn put_in<K: Key, V: Value>(
-    state: &mut ShardState<K, V>,
-    hash: u64,
-    key: K,
-    value: V,
-    ttl: Option<Duration>,
-) -> Result<Option<V>, Refused> {
-    let expires = ttl.map(|ttl| state.after(ttl));
-    state.put(hash, key, value, expires)
 }

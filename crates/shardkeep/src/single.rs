@@ -151,20 +151,17 @@ impl<K: Key, V: Value> Store<K, V> {
             let update = closure::run(|| decide(entry.map(|entry| &entry.value)));
             (update, entry.and_then(|entry| entry.expires))
         });
-        let (value, expires, ttl) = match update {
+        let (value, expires) = match update {
             Update::Keep => return Ok(None),
             Update::Remove => {
                 let removed = hand.change(|state| state.remove(hash, key));
                 return Ok(removed.map(|entry| entry.value));
             }
-            Update::Put(value) => (value, expires, None),
-            Update::PutWithTtl(value, ttl) => (value, None, Some(ttl)),
+            Update::Put(value) => (value, expires),
+            Update::PutWithTtl(value, ttl) => (value, Some(hand.look(|state| state.after(ttl)))),
         };
         let key = key.to_owned();
-        hand.change(|state| {
-            let expires = ttl.map_or(expires, |ttl| Some(state.after(ttl)));
-            state.put(hash, key, value, expires)
-        })
+        hand.change(|state| state.put(hash, key, value, expires))
     }
 
     /// How long a key has to live; `None` where it is absent.

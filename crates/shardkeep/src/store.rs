@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shardkeep_core::limits::DROP_DEADLINE;
+use shardkeep_core::process;
 use shardkeep_core::{
     Call, CancelToken, CloseReport, Deadline, Error, Keep, LogStats, Refused, Reservation,
     ShardStats, clock,
@@ -242,7 +243,7 @@ impl<K: Key, V: Value> Store<K, V> {
     /// # Errors
     /// *Lost*: some of it may not survive.
     pub fn sync(&self) -> Result<(), Error> {
-        self.admit_here()?;
+        self.admit()?;
         Ok(self.inner.keep.sync(&self.call())?)
     }
 
@@ -266,7 +267,7 @@ impl<K: Key, V: Value> Store<K, V> {
     /// # Errors
     /// See [`SnapshotError`]; the log stays as it was.
     pub fn snapshot(&self) -> Result<SnapshotReport, SnapshotError> {
-        self.admit_here().map_err(Error::from)?;
+        self.admit().map_err(Error::from)?;
         let keep = &self.inner.keep;
         durable::snapshot(keep, self.inner.compression, &|| false)
     }
@@ -284,25 +285,30 @@ impl<K: Key, V: Value> Store<K, V> {
         (hash, self.inner.router.shard(hash))
     }
 
-    /// As [`Store::admit`], for calls that may need no shard: those that do are refused in a process that
-    /// was forked when they ask for it.
-    pub(crate) fn admit_here(&self) -> Result<(), Refused> {
-        if self.inner.keep.is_elsewhere() {
-            return Err(Refused::OtherProcess);
-        }
-        self.admit()
-    }
-
-    /// Lets a call in, unless it comes from inside of a closure or is revoked.
+    /// Lets a call in, unless it comes from inside of a closure, from another process, or is revoked.
     #[inline]
     pub(crate) fn admit(&self) -> Result<(), Refused> {
-        if closure::is_running() {
-            return Err(Refused::Reentrant);
+        if !closure::is_free() {
+            self.admit_slowly()?;
         }
         match &self.cancel {
             Some(token) if token.is_cancelled() => Err(Refused::Cancelled),
             Some(_) | None => Ok(()),
         }
+    }
+
+    /// The first call of a thread, one from inside of a closure, or one in a child that was forked.
+    #[cold]
+    #[inline(never)]
+    fn admit_slowly(&self) -> Result<(), Refused> {
+        if self.inner.keep.is_elsewhere() {
+            return Err(Refused::OtherProcess);
+        }
+        if closure::is_running() {
+            return Err(Refused::Reentrant);
+        }
+        process::settle();
+        Ok(())
     }
 
     /// When a call that begins now must end.

@@ -61,8 +61,8 @@ impl UnixMillis {
     /// ```
     #[must_use]
     pub fn later(self, by: Duration) -> Self {
-        let millis = by.as_nanos().div_ceil(1_000_000);
-        let millis = u64::try_from(millis).unwrap_or(u64::MAX);
+        let parts = u64::from(by.subsec_nanos().div_ceil(1_000_000));
+        let millis = by.as_secs().saturating_mul(1_000).saturating_add(parts);
         Self::new(self.get().saturating_add(millis))
     }
 
