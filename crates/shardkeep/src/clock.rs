@@ -141,6 +141,7 @@ impl<C: Clock> Clock for Steady<C> {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test may wait")]
 mod tests {
     use super::*;
 

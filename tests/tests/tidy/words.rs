@@ -103,8 +103,8 @@ fn last_name(code: &str) -> &str {
 fn is_risky_sum(before: &str, after: &str) -> bool {
     let name = last_name(before);
     let calls = before.trim_end().ends_with(')');
-    let is_moment = ["now", "since", "until", "began", "deadline"].contains(&name)
-        || name.ends_with("_at") && !calls;
+    let is_moment =
+        ["now", "since", "until", "began"].contains(&name) || name.ends_with("_at") && !calls;
     let is_part = |c: char| c.is_alphanumeric() || "_:.".contains(c);
     let path = after.trim_start();
     let path = &path[..path.find(|c| !is_part(c)).unwrap_or(path.len())];
