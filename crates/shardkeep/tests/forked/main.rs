@@ -192,6 +192,20 @@ fn a_call_from_whose_closure_a_child_was_forked_writes_nothing_there() {
 }
 
 #[test]
+fn a_thread_that_a_child_has_started_is_refused_too() {
+    let _turn = TURN.lock();
+    let store = Numbers::open().unwrap();
+    store.insert(1, 1).unwrap();
+    let child = Child::running(|| {
+        std::thread::scope(|scope| {
+            let started = scope.spawn(|| first_let_in(&store));
+            started.join().unwrap_or(u8::MAX)
+        })
+    });
+    assert_eq!(child.ends_with(), 0);
+}
+
+#[test]
 fn a_child_opens_a_store_of_its_own() {
     let _turn = TURN.lock();
     let place = Place::new();
@@ -204,7 +218,10 @@ fn a_child_opens_a_store_of_its_own() {
         else {
             return 1;
         };
-        let fine = own.insert(1, 2) == Ok(None) && own.get(&1) == Ok(Some(2));
+        let reentrant = own.read(&1, |_| own.get(&1)) == Ok(None)
+            && own.insert(1, 2) == Ok(None)
+            && own.read(&1, |_| own.get(&1)) == Ok(Some(Err(Refused::Reentrant.into())));
+        let fine = reentrant && own.get(&1) == Ok(Some(2));
         let refused = store.get(&1) == Err(Refused::OtherProcess.into());
         let closed = own.close(Duration::from_secs(10)).is_clean();
         u8::from(!(fine && refused && closed)) * 2
