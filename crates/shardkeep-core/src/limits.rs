@@ -98,6 +98,10 @@ pub const LOG_LOOK_INTERVAL: Duration = if cfg!(shuttle) {
     Duration::from_millis(500)
 };
 
+/// Longest window in which writes are gathered, whatever was asked for: a window is there to save
+/// syncs, and after a second most callers have given up.
+pub const WINDOW_MAX: Duration = Duration::from_secs(1);
+
 /// How long a store that is dropped without being closed waits for its own threads.
 ///
 /// (Never in the schedule explorer's build, so that it finds what would have to wait for it.)

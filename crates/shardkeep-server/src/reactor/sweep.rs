@@ -71,7 +71,9 @@ impl Reactor {
     }
 
     fn verdict(&self, connection: &Connection) -> Verdict {
-        let past = |since: std::time::Instant, allowed: Duration| self.now >= since + allowed;
+        let past = |since: std::time::Instant, allowed: Duration| {
+            self.now.saturating_duration_since(since) >= allowed
+        };
         if let Life::Lingering(until) = connection.life {
             return if self.now >= until {
                 Verdict::Close
