@@ -6,6 +6,7 @@
 use std::sync::atomic::Ordering::SeqCst;
 
 use crate::config::Handover;
+use crate::discard::Discarded;
 use crate::fail_point;
 use crate::fault::{Fault, is_planted};
 use crate::limits;
@@ -72,19 +73,26 @@ impl<S: State> Shared<S> {
         None
     }
 
+    /// Puts a shard back on its desk. What it returns is dropped by [`Shared::discard`], after all
+    /// shards in the caller's hands are back.
     #[inline(always)]
-    pub(crate) fn put(&self, index: usize, mut shard: Box<Shard<S>>) {
+    #[must_use]
+    pub(crate) fn put(&self, index: usize, mut shard: Box<Shard<S>>) -> Discarded {
         if shard.place {
             if is_planted(Fault::QueuedAfterReturn) {
-                return self.put_then_queue(index, shard);
+                self.put_then_queue(index, shard);
+                return Discarded::new();
             }
             if let Err(panic) = self.settle_place(index, &mut shard) {
-                return self.unsettled(index, shard, panic);
+                self.unsettled(index, shard, panic);
+                return Discarded::new();
             }
         }
         check_queued(&mut shard);
         self.see_to_tending(index, &mut shard);
+        let discarded = shard.take_discarded();
         self.desk(index).put(shard);
+        discarded
     }
 
     /// Only planted: the wrong way to put a shard back.

@@ -97,6 +97,7 @@ impl<S: State> Keep<S> {
             .ports
             .iter()
             .for_each(|port| port.doorbell.ring());
+        self.shared.dropping.end();
         if let Some(log) = &self.shared.log {
             log.begin_closing();
         }

@@ -26,7 +26,7 @@ use crate::work::State;
 /// Dropping it closes it, waiting at most [`limits::DROP_DEADLINE`].
 pub struct Keep<S: State> {
     pub(crate) shared: Arc<Shared<S>>,
-    pub(crate) threads: Threads,
+    pub(crate) threads: Arc<Threads>,
 }
 
 /// What came of an attempt to borrow for one's own work.

@@ -11,6 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
 use crate::batch::Batch;
+use crate::discard::Discarded;
 use crate::fail_point;
 use crate::fault::{Fault, is_planted};
 use crate::log::Log;
@@ -31,8 +32,12 @@ pub(crate) struct Shard<S: State> {
     pub(crate) tending: bool,
     /// A place in the log's queue is taken for what is done now.
     pub(crate) place: bool,
+    /// There is something in `discarded`.
+    pub(crate) discards: bool,
     pub(crate) state: S,
     pub(crate) batch: Batch<Posted<S>>,
+    /// To be dropped when this shard is back.
+    pub(crate) discarded: Discarded,
 }
 
 /// The exclusive right to one shard, and the duty to return it.
@@ -162,7 +167,8 @@ impl<S: State, R: Deref<Target = Shared<S>>> Loan<S, R> {
     #[inline]
     pub(crate) fn put_back(mut self) {
         if let Some(shard) = self.shard.take() {
-            self.shared.put(self.index, shard);
+            let discarded = self.shared.put(self.index, shard);
+            self.shared.discard(self.index, discarded);
         }
     }
 
@@ -186,8 +192,9 @@ impl<S: State, R: Deref<Target = Shared<S>>> Drop for Loan<S, R> {
         {
             std::mem::forget(shard);
         } else {
-            self.shared.put(self.index, shard);
+            let discarded = self.shared.put(self.index, shard);
             self.shared.look_again(self.index);
+            self.shared.discard(self.index, discarded);
         }
     }
 }
@@ -336,6 +343,8 @@ impl<S: State> Drop for Loans<S> {
             true => self.settle_place(),
             false => Ok(()),
         };
+        // Dropped when all of them are back.
+        let mut discarded = Vec::new();
         for loan in &mut self.loans {
             let Some(shard) = loan.shard.take() else {
                 continue;
@@ -343,12 +352,18 @@ impl<S: State> Drop for Loans<S> {
             if loan.changing > 0 && !is_planted(Fault::BrokenMapReused) {
                 loan.shared.report_lost(loan.index, shard);
             } else {
-                loan.shared.put(loan.index, shard);
+                let left = loan.shared.put(loan.index, shard);
+                if !left.is_empty() {
+                    discarded.push((Arc::clone(&loan.shared), loan.index, left));
+                }
             }
         }
         for loan in self.loans.drain(..) {
             // A lost shard's flag is its owner's business; looking at it does no harm.
             loan.shared.look_again(loan.index);
+        }
+        for (shared, index, left) in discarded {
+            shared.discard(index, left);
         }
         if let Err(panic) = settled
             && !std::thread::panicking()

@@ -11,7 +11,6 @@ use crate::keep::Keep;
 use crate::owner::Owner;
 use crate::shared::{Make, Remake, Shared};
 use crate::syncer;
-use crate::threads::Threads;
 use crate::work::State;
 
 impl<S: State> Keep<S> {
@@ -55,10 +54,8 @@ impl<S: State> Keep<S> {
     ) -> Result<Self, OpenError> {
         config.check()?;
         let shared = Shared::new(config, make, remake, events);
-        let keep = Self {
-            shared,
-            threads: Threads::new(),
-        };
+        let threads = Arc::clone(&shared.threads);
+        let keep = Self { shared, threads };
         for number in 0..keep.shared.config.owners {
             keep.start_owner(number)?;
         }

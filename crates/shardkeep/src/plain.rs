@@ -18,7 +18,7 @@ use shardkeep_core::{Borrowed, Error, Refused};
 
 use crate::mail::Op;
 use crate::reply::{Expires, Insert, Inserted, Insertion, When};
-use crate::state::ShardState;
+use crate::state::{Removed, ShardState};
 use crate::store::{Keeping, Store};
 use crate::table::UnixMillis;
 use crate::{Key, Value};
@@ -130,21 +130,24 @@ impl<K: Key, V: Value> Store<K, V> {
     fn put(&self, key: K, value: V, expires: Option<UnixMillis>) -> Result<Option<V>, Error> {
         self.admit()?;
         let (hash, shard) = self.place(&key);
+        // What does not go into the map stays here, until the shard is back.
+        let mut key = Some(key);
         if self.inner.keeping != Keeping::Nothing {
-            return self.change_kept(hash, shard, |hand| {
-                hand.change(|state| state.put(hash, key, value, expires))
-            });
+            let put = self.change_kept(hash, shard, |hand| {
+                hand.change(|state| state.put(hash, &mut key, value, expires))
+            })?;
+            return Ok(put.into_old());
         }
-        let mut entry = Some((key, value));
-        let put = |state: &mut ShardState<K, V>| match entry.take() {
-            Some((key, value)) => state.put(hash, key, value, expires),
+        let mut value = Some(value);
+        let put = |state: &mut ShardState<K, V>| match value.take() {
+            Some(value) => state.put(hash, &mut key, value, expires),
             None => unreachable!("it is called once"),
         };
         let keep = &self.inner.keep;
-        if let Ok(old) = keep.change_idle(shard, put) {
-            return Ok(old?);
+        if let Ok(put) = keep.change_idle(shard, put) {
+            return Ok(put?.into_old());
         }
-        let Some((key, value)) = entry else {
+        let Some(value) = value else {
             unreachable!("what was not called has taken nothing")
         };
         self.put_slowly(shard, hash, key, value, expires)
@@ -156,24 +159,24 @@ impl<K: Key, V: Value> Store<K, V> {
         &self,
         shard: usize,
         hash: u64,
-        key: K,
+        mut key: Option<K>,
         value: V,
         expires: Option<UnixMillis>,
     ) -> Result<Option<V>, Error> {
-        match &mut self.inner.keep.borrow(shard) {
-            Borrowed::Loan(loan) => Ok(loan.change(|state| state.put(hash, key, value, expires))?),
+        let put = match &mut self.inner.keep.borrow(shard) {
+            Borrowed::Loan(loan) => loan.change(|state| state.put(hash, &mut key, value, expires)),
             Borrowed::Away => {
-                let insertion = Insertion {
+                let op = Op::Insert(Insertion {
                     key,
-                    value,
+                    value: Some(value),
                     expires: Expires::At(expires),
                     when: When::Always,
-                };
-                let op = Op::Insert(Some(insertion));
-                self.mail(shard, hash, op)?.into_value()
+                });
+                return self.mail(shard, hash, op)?.into_value();
             }
-            Borrowed::Closed => Err(Refused::Closed.into()),
-        }
+            Borrowed::Closed => return Err(Refused::Closed.into()),
+        };
+        Ok(put?.into_old())
     }
 
     /// As [`Store::insert`], but never waits for the shard, or for room in the log.
@@ -183,9 +186,11 @@ impl<K: Key, V: Value> Store<K, V> {
     #[inline]
     pub fn try_insert(&self, key: K, value: V) -> Result<Option<V>, Error> {
         let (hash, shard) = self.place(&key);
-        self.try_change(hash, shard, |hand| {
-            hand.change(|state| state.put(hash, key, value, None))
-        })
+        let mut key = Some(key);
+        let put = self.try_change(hash, shard, |hand| {
+            hand.change(|state| state.put(hash, &mut key, value, None))
+        })?;
+        Ok(put.into_old())
     }
 
     /// Inserts as `how` says: with an expiry, under a condition.
@@ -195,20 +200,31 @@ impl<K: Key, V: Value> Store<K, V> {
     pub fn insert_with(&self, key: K, value: V, how: Insert) -> Result<Inserted<V>, Error> {
         self.admit()?;
         let (hash, shard) = self.place(&key);
-        let insertion = self.inner.insertion(key, value, how);
+        let (expires, when) = (self.inner.expires(how), how.when);
+        // What does not go into the map stays here, until the shard is back.
+        let mut key = Some(key);
         if self.inner.keeping != Keeping::Nothing {
-            return self.change_kept(hash, shard, |hand| {
-                hand.change(|state| state.insert(hash, insertion))
-            });
+            let put = self.change_kept(hash, shard, |hand| {
+                hand.change(|state| state.insert(hash, &mut key, value, (expires, when)))
+            })?;
+            return Ok(put.into_inserted());
         }
-        match &mut self.inner.keep.borrow(shard) {
-            Borrowed::Loan(loan) => Ok(loan.change(|state| state.insert(hash, insertion))?),
-            Borrowed::Away => {
-                let op = Op::Insert(Some(insertion));
-                self.mail(shard, hash, op)?.into_inserted()
+        let put = match &mut self.inner.keep.borrow(shard) {
+            Borrowed::Loan(loan) => {
+                loan.change(|state| state.insert(hash, &mut key, value, (expires, when)))
             }
-            Borrowed::Closed => Err(Refused::Closed.into()),
-        }
+            Borrowed::Away => {
+                let op = Op::Insert(Insertion {
+                    key,
+                    value: Some(value),
+                    expires,
+                    when,
+                });
+                return self.mail(shard, hash, op)?.into_inserted();
+            }
+            Borrowed::Closed => return Err(Refused::Closed.into()),
+        };
+        Ok(put?.into_inserted())
     }
 
     /// Inserts only where the key is absent, without expiry; says whether it did.
@@ -246,25 +262,23 @@ impl<K: Key, V: Value> Store<K, V> {
         let (hash, shard) = self.place(key);
         let keep = &self.inner.keep;
         if self.inner.keeping != Keeping::Nothing {
-            return self.change_kept(hash, shard, |hand| {
-                let removed = hand.change(|state| state.remove(hash, key));
-                Ok(removed.map(|entry| entry.value))
-            });
+            let removed = self.change_kept(hash, shard, |hand| {
+                Ok::<_, Refused>(hand.change(|state| state.remove(hash, key)))
+            })?;
+            return Ok(removed.and_then(Removed::into_value));
         }
         if let Ok(removed) = keep.change_idle(shard, |state| state.remove(hash, key)) {
-            return Ok(removed.map(|entry| entry.value));
+            return Ok(removed.and_then(Removed::into_value));
         }
-        match &mut keep.borrow(shard) {
-            Borrowed::Loan(loan) => {
-                let removed = loan.change(|state| state.remove(hash, key));
-                Ok(removed.map(|entry| entry.value))
-            }
+        let removed = match &mut keep.borrow(shard) {
+            Borrowed::Loan(loan) => loan.change(|state| state.remove(hash, key)),
             Borrowed::Away => {
                 let op = Op::Remove(key.to_owned());
-                self.mail(shard, hash, op)?.into_value()
+                return self.mail(shard, hash, op)?.into_value();
             }
-            Borrowed::Closed => Err(Refused::Closed.into()),
-        }
+            Borrowed::Closed => return Err(Refused::Closed.into()),
+        };
+        Ok(removed.and_then(Removed::into_value))
     }
 
     /// As [`Store::remove`], but never waits for the shard, or for room in the log.
@@ -279,8 +293,8 @@ impl<K: Key, V: Value> Store<K, V> {
     {
         let (hash, shard) = self.place(key);
         let removed = self.try_change(hash, shard, |hand| {
-            Ok(hand.change(|state| state.remove(hash, key)))
+            Ok::<_, Refused>(hand.change(|state| state.remove(hash, key)))
         })?;
-        Ok(removed.map(|entry| entry.value))
+        Ok(removed.and_then(Removed::into_value))
     }
 }

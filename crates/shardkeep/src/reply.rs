@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shardkeep_core::Error;
+use shardkeep_core::{Error, Refused};
 
 use crate::table::UnixMillis;
 
@@ -87,12 +87,69 @@ pub(crate) enum Expires {
     Keep,
 }
 
-/// One insert on its way.
+/// One insert on its way. What of it does not go into the map stays here, to be dropped when the shard
+/// is back.
 pub(crate) struct Insertion<K, V> {
-    pub(crate) key: K,
-    pub(crate) value: V,
+    /// `None` when it lies in the map.
+    pub(crate) key: Option<K>,
+    /// `None` when it lies in the map; before that the new value, and afterwards one that nobody gets.
+    pub(crate) value: Option<V>,
     pub(crate) expires: Expires,
     pub(crate) when: When,
+}
+
+impl<K, V> Insertion<K, V> {
+    /// The insertion, to travel; nothing of it stays.
+    pub(crate) fn take_out(&mut self) -> Self {
+        Self {
+            key: self.key.take(),
+            value: self.value.take(),
+            ..*self
+        }
+    }
+}
+
+/// What became of a write, with the value that is in nobody's hands now: to be looked at, and dropped,
+/// when the shard is back.
+pub(crate) enum Put<V> {
+    /// It is in the map; this one was there before.
+    Stored(Option<V>),
+    /// It is in the map; this one was there before and had expired.
+    Expired(V),
+    /// The condition did not hold: this is the value that was brought.
+    Kept(V),
+}
+
+impl<V> Put<V> {
+    /// The value that was replaced.
+    #[inline]
+    pub(crate) fn into_old(self) -> Option<V> {
+        match self {
+            Self::Stored(old) => old,
+            Self::Expired(_) | Self::Kept(_) => None,
+        }
+    }
+
+    pub(crate) fn into_inserted(self) -> Inserted<V> {
+        match self {
+            Self::Stored(old) => Inserted::Stored(old),
+            Self::Expired(_) => Inserted::Stored(None),
+            Self::Kept(_) => Inserted::Kept,
+        }
+    }
+}
+
+/// A write that was refused, with the value that was brought.
+pub(crate) struct Unput<V> {
+    pub(crate) value: V,
+    pub(crate) why: Refused,
+}
+
+impl<V> From<Unput<V>> for Error {
+    #[inline]
+    fn from(unput: Unput<V>) -> Self {
+        Self::Refused(unput.why)
+    }
 }
 
 /// What became of an insert.

@@ -10,11 +10,26 @@ use std::time::Duration;
 use shardkeep_core::{Error, Refused};
 
 use crate::hand::{self, Hand};
-use crate::reply::{Ttl, Update};
-use crate::state::ShardState;
+use crate::reply::{Put, Ttl, Unput, Update};
+use crate::state::{Removed, ShardState};
 use crate::store::{Keeping, Store};
 use crate::table::UnixMillis;
 use crate::{Key, Value, closure};
+
+/// What an update took out of the map or left unused; dropped when the shard is back.
+enum Updated<K, V> {
+    Put(Put<V>),
+    Removed(Option<Removed<K, V>>),
+}
+
+impl<K, V> Updated<K, V> {
+    fn into_old(self) -> Option<V> {
+        match self {
+            Self::Put(put) => put.into_old(),
+            Self::Removed(removed) => removed.and_then(Removed::into_value),
+        }
+    }
+}
 
 impl<K: Key, V: Value> Store<K, V> {
     /// Reads a value where it lies, without cloning it; `None` where the key is absent.
@@ -111,9 +126,11 @@ impl<K: Key, V: Value> Store<K, V> {
     {
         self.admit()?;
         let (hash, shard) = self.place(key);
-        self.change_kept(hash, shard, |hand| {
-            self.update_in_hand(hand, hash, key, decide)
-        })
+        let mut owned = None;
+        let updated = self.change_kept(hash, shard, |hand| {
+            self.update_in_hand(hand, (hash, key, &mut owned), decide)
+        })?;
+        Ok(updated.into_old())
     }
 
     /// As [`Store::update`], but never waits for the shard, or for room in the log.
@@ -130,18 +147,19 @@ impl<K: Key, V: Value> Store<K, V> {
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
         let (hash, shard) = self.place(key);
-        self.try_change(hash, shard, |hand| {
-            self.update_in_hand(hand, hash, key, decide)
-        })
+        let mut owned = None;
+        let updated = self.try_change(hash, shard, |hand| {
+            self.update_in_hand(hand, (hash, key, &mut owned), decide)
+        })?;
+        Ok(updated.into_old())
     }
 
     fn update_in_hand<Q>(
         &self,
         hand: &mut Hand<'_, '_, K, V>,
-        hash: u64,
-        key: &Q,
+        (hash, key, owned): (u64, &Q, &mut Option<K>),
         decide: impl FnOnce(Option<&V>) -> Update<V>,
-    ) -> Result<Option<V>, Refused>
+    ) -> Result<Updated<K, V>, Unput<V>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
@@ -152,16 +170,17 @@ impl<K: Key, V: Value> Store<K, V> {
             (update, entry.and_then(|entry| entry.expires))
         });
         let (value, expires) = match update {
-            Update::Keep => return Ok(None),
+            Update::Keep => return Ok(Updated::Removed(None)),
             Update::Remove => {
                 let removed = hand.change(|state| state.remove(hash, key));
-                return Ok(removed.map(|entry| entry.value));
+                return Ok(Updated::Removed(removed));
             }
             Update::Put(value) => (value, expires),
             Update::PutWithTtl(value, ttl) => (value, Some(self.inner.after(ttl))),
         };
-        let key = key.to_owned();
-        hand.change(|state| state.put(hash, key, value, expires))
+        *owned = Some(key.to_owned());
+        let put = hand.change(|state| state.put(hash, owned, value, expires));
+        put.map(Updated::Put)
     }
 
     /// How long a key has to live; `None` where it is absent.

@@ -295,16 +295,20 @@ impl<K: Key, V: Value> Inner<K, V> {
         UnixMillis::new(self.clock.now().get().saturating_add(ttl))
     }
 
-    pub(crate) fn insertion(&self, key: K, value: V, how: Insert) -> Insertion<K, V> {
-        let expires = match how.ttl {
+    /// When an entry expires that is inserted now as `how` says.
+    pub(crate) fn expires(&self, how: Insert) -> Expires {
+        match how.ttl {
             NewTtl::Never => Expires::At(None),
             NewTtl::After(ttl) => Expires::At(Some(self.after(ttl))),
             NewTtl::Keep => Expires::Keep,
-        };
+        }
+    }
+
+    pub(crate) fn insertion(&self, key: K, value: V, how: Insert) -> Insertion<K, V> {
         Insertion {
-            key,
-            value,
-            expires,
+            key: Some(key),
+            value: Some(value),
+            expires: self.expires(how),
             when: how.when,
         }
     }
