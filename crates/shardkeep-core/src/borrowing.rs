@@ -6,7 +6,6 @@
 use std::sync::atomic::Ordering::SeqCst;
 
 use crate::config::Handover;
-use crate::discard::Discarded;
 use crate::fail_point;
 use crate::fault::{Fault, is_planted};
 use crate::limits;
@@ -73,26 +72,21 @@ impl<S: State> Shared<S> {
         None
     }
 
-    /// Puts a shard back on its desk. What it returns is dropped by [`Shared::discard`], after all
-    /// shards in the caller's hands are back.
+    /// Puts a shard back on its desk. What is to be dropped then was taken out of it before.
     #[inline(always)]
-    #[must_use]
-    pub(crate) fn put(&self, index: usize, mut shard: Box<Shard<S>>) -> Discarded {
+    pub(crate) fn put(&self, index: usize, mut shard: Box<Shard<S>>) {
+        debug_assert!(!shard.discards, "nobody would drop it");
         if shard.place {
             if is_planted(Fault::QueuedAfterReturn) {
-                self.put_then_queue(index, shard);
-                return Discarded::new();
+                return self.put_then_queue(index, shard);
             }
             if let Err(panic) = self.settle_place(index, &mut shard) {
-                self.unsettled(index, shard, panic);
-                return Discarded::new();
+                return self.unsettled(index, shard, panic);
             }
         }
         check_queued(&mut shard);
         self.see_to_tending(index, &mut shard);
-        let discarded = shard.take_discarded();
         self.desk(index).put(shard);
-        discarded
     }
 
     /// Only planted: the wrong way to put a shard back.

@@ -73,6 +73,16 @@ impl<S: State> Shard<S> {
 }
 
 impl<S: State> Shared<S> {
+    /// Returns a shard, looks at its mail, and has dropped what it carries.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn put_and_discard(&self, index: usize, mut shard: Box<Shard<S>>) {
+        let discarded = shard.take_discarded();
+        self.put(index, shard);
+        self.look_again(index);
+        self.discard(index, discarded);
+    }
+
     /// Has values dropped that came out of shard `index`, which is back.
     #[inline(always)]
     pub(crate) fn discard(&self, index: usize, discarded: Discarded) {

@@ -166,8 +166,9 @@ impl<S: State, R: Deref<Target = Shared<S>>> Loan<S, R> {
     /// Puts the shard back without looking for mail: the caller looks.
     #[inline]
     pub(crate) fn put_back(mut self) {
-        if let Some(shard) = self.shard.take() {
-            let discarded = self.shared.put(self.index, shard);
+        if let Some(mut shard) = self.shard.take() {
+            let discarded = shard.take_discarded();
+            self.shared.put(self.index, shard);
             self.shared.discard(self.index, discarded);
         }
     }
@@ -191,10 +192,11 @@ impl<S: State, R: Deref<Target = Shared<S>>> Drop for Loan<S, R> {
         } else if is_planted(Fault::DroppedInTransit) && std::any::type_name::<R>().contains("Arc")
         {
             std::mem::forget(shard);
+        } else if S::DISCARDS && shard.discards {
+            self.shared.put_and_discard(self.index, shard);
         } else {
-            let discarded = self.shared.put(self.index, shard);
+            self.shared.put(self.index, shard);
             self.shared.look_again(self.index);
-            self.shared.discard(self.index, discarded);
         }
     }
 }
@@ -346,13 +348,14 @@ impl<S: State> Drop for Loans<S> {
         // Dropped when all of them are back.
         let mut discarded = Vec::new();
         for loan in &mut self.loans {
-            let Some(shard) = loan.shard.take() else {
+            let Some(mut shard) = loan.shard.take() else {
                 continue;
             };
             if loan.changing > 0 && !is_planted(Fault::BrokenMapReused) {
                 loan.shared.report_lost(loan.index, shard);
             } else {
-                let left = loan.shared.put(loan.index, shard);
+                let left = shard.take_discarded();
+                loan.shared.put(loan.index, shard);
                 if !left.is_empty() {
                     discarded.push((Arc::clone(&loan.shared), loan.index, left));
                 }

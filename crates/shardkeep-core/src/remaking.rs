@@ -143,9 +143,8 @@ impl<S: State> Owner<S> {
         };
         self.unmade.succeeded(index);
         self.shared.take_back(index);
-        let discarded = self.shared.put(index, shard);
+        self.shared.put(index, shard);
         self.shared.look_again(index);
-        self.shared.discard(index, discarded);
         self.shared.shard_back.wake();
         // A close that did not find it has left word in the flag, which refusing mail has cleared.
         if self.shared.is_stopping() {

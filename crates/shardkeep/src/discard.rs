@@ -5,19 +5,24 @@
 use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-/// Drops items one by one, also when several of them panic; the first panic goes on afterwards, unless
-/// this thread is unwinding already.
-pub(crate) fn all<T>(items: impl IntoIterator<Item = T>) {
-    let mut items = items.into_iter();
+/// Runs what drops values until nothing is left: again after each panic, with the value that panicked
+/// gone. The first panic goes on afterwards, unless this thread is unwinding already.
+pub(crate) fn until_done(mut drop_values: impl FnMut()) {
     let mut first = None;
-    // An item is out of the iterator before it is dropped, so each round has one less.
-    while let Err(panic) = catch_unwind(AssertUnwindSafe(|| items.by_ref().for_each(drop))) {
+    while let Err(panic) = catch_unwind(AssertUnwindSafe(&mut drop_values)) {
         first.get_or_insert(panic);
     }
     match first {
         Some(panic) if !std::thread::panicking() => resume_unwind(panic),
         Some(_) | None => {}
     }
+}
+
+/// Drops items one by one, also when several of them panic.
+pub(crate) fn all<T>(items: impl IntoIterator<Item = T>) {
+    let mut items = items.into_iter();
+    // An item is out of the iterator before it is dropped, so each round has one less.
+    until_done(|| items.by_ref().for_each(drop));
 }
 
 /// Drops a value whose panic concerns nobody.

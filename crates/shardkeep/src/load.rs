@@ -14,6 +14,7 @@ use shardkeep_core::Error;
 use crate::discard::Bag;
 use crate::flight::{Lead, Part};
 use crate::hand;
+use crate::reply::Put;
 use crate::store::Store;
 use crate::{Key, Value};
 
@@ -168,13 +169,12 @@ impl<K: Key, V: Value> Store<K, V> {
         let put = self.change_kept(hash, shard, |hand| {
             present = hand.look(|state| state.get(hash, key.as_ref()?));
             if present.is_some() {
-                return Ok(None);
+                return Put::New;
             }
             let stored = value.clone();
-            let put = hand.change(|state| state.put(hash, &mut key, stored, None));
-            put.map(Some).map_err(Error::from)
+            hand.change(|state| state.put(hash, &mut key, stored, None))
         })?;
-        drop((put, key));
+        drop(put.into_old()?);
         let landed = present.unwrap_or(value);
         lead.land(&landed);
         Ok(landed)

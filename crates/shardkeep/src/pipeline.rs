@@ -492,10 +492,15 @@ impl<K: Key, V: Value> Batch<K, V> {
                 removed,
                 ..
             } = self;
-            let values = insertions.drain(..).map(|it| (it.key, it.value));
-            let removed = removed.drain(..).map(|(key, value)| (Some(key), value));
-            let keys = keys.drain(..).map(|key| (Some(key), None));
-            discard::all(values.chain(removed).chain(keys));
+            discard::until_done(|| {
+                for insertion in &mut *insertions {
+                    insertion.key = None;
+                    insertion.value = None;
+                }
+                while keys.pop().is_some() {}
+                while removed.pop().is_some() {}
+            });
+            insertions.clear();
         }
     }
 

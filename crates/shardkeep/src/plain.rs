@@ -136,7 +136,7 @@ impl<K: Key, V: Value> Store<K, V> {
             let put = self.change_kept(hash, shard, |hand| {
                 hand.change(|state| state.put(hash, &mut key, value, expires))
             })?;
-            return Ok(put.into_old());
+            return put.into_old();
         }
         let mut value = Some(value);
         let put = |state: &mut ShardState<K, V>| match value.take() {
@@ -145,7 +145,7 @@ impl<K: Key, V: Value> Store<K, V> {
         };
         let keep = &self.inner.keep;
         if let Ok(put) = keep.change_idle(shard, put) {
-            return Ok(put?.into_old());
+            return put.into_old();
         }
         let Some(value) = value else {
             unreachable!("what was not called has taken nothing")
@@ -176,7 +176,7 @@ impl<K: Key, V: Value> Store<K, V> {
             }
             Borrowed::Closed => return Err(Refused::Closed.into()),
         };
-        Ok(put?.into_old())
+        put.into_old()
     }
 
     /// As [`Store::insert`], but never waits for the shard, or for room in the log.
@@ -190,7 +190,7 @@ impl<K: Key, V: Value> Store<K, V> {
         let put = self.try_change(hash, shard, |hand| {
             hand.change(|state| state.put(hash, &mut key, value, None))
         })?;
-        Ok(put.into_old())
+        put.into_old()
     }
 
     /// Inserts as `how` says: with an expiry, under a condition.
@@ -207,7 +207,7 @@ impl<K: Key, V: Value> Store<K, V> {
             let put = self.change_kept(hash, shard, |hand| {
                 hand.change(|state| state.insert(hash, &mut key, value, (expires, when)))
             })?;
-            return Ok(put.into_inserted());
+            return put.into_inserted();
         }
         let put = match &mut self.inner.keep.borrow(shard) {
             Borrowed::Loan(loan) => {
@@ -224,7 +224,7 @@ impl<K: Key, V: Value> Store<K, V> {
             }
             Borrowed::Closed => return Err(Refused::Closed.into()),
         };
-        Ok(put?.into_inserted())
+        put.into_inserted()
     }
 
     /// Inserts only where the key is absent, without expiry; says whether it did.
@@ -264,7 +264,7 @@ impl<K: Key, V: Value> Store<K, V> {
         if self.inner.keeping != Keeping::Nothing {
             let removed = self.change_kept(hash, shard, |hand| {
                 Ok::<_, Refused>(hand.change(|state| state.remove(hash, key)))
-            })?;
+            })??;
             return Ok(removed.and_then(Removed::into_value));
         }
         if let Ok(removed) = keep.change_idle(shard, |state| state.remove(hash, key)) {
@@ -294,7 +294,7 @@ impl<K: Key, V: Value> Store<K, V> {
         let (hash, shard) = self.place(key);
         let removed = self.try_change(hash, shard, |hand| {
             Ok::<_, Refused>(hand.change(|state| state.remove(hash, key)))
-        })?;
+        })??;
         Ok(removed.and_then(Removed::into_value))
     }
 }

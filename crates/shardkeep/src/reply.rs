@@ -92,7 +92,7 @@ pub(crate) enum Expires {
 pub(crate) struct Insertion<K, V> {
     /// `None` when it lies in the map.
     pub(crate) key: Option<K>,
-    /// `None` when it lies in the map; before that the new value, and afterwards one that nobody gets.
+    /// Before it is carried out the new value, afterwards one that nobody gets.
     pub(crate) value: Option<V>,
     pub(crate) expires: Expires,
     pub(crate) when: When,
@@ -109,46 +109,62 @@ impl<K, V> Insertion<K, V> {
     }
 }
 
-/// What became of a write, with the value that is in nobody's hands now: to be looked at, and dropped,
-/// when the shard is back.
+/// What became of a write, with the value that is in nobody's hands now: looked at, and dropped, when
+/// the shard is back.
 pub(crate) enum Put<V> {
-    /// It is in the map; this one was there before.
-    Stored(Option<V>),
-    /// It is in the map; this one was there before and had expired.
-    Expired(V),
-    /// The condition did not hold: this is the value that was brought.
+    /// Nothing was there before, or nothing was done.
+    New,
+    /// This was there before.
+    Over(V),
+    /// This was there before, and had expired.
+    OverExpired(V),
+    /// The condition did not hold: this is what was brought.
     Kept(V),
+    /// It was refused, and why. Behind a pointer: what is not refused travels lighter.
+    Refused(Box<(V, Refused)>),
 }
 
 impl<V> Put<V> {
     /// The value that was replaced.
     #[inline]
-    pub(crate) fn into_old(self) -> Option<V> {
+    pub(crate) fn into_old(self) -> Result<Option<V>, Error> {
         match self {
-            Self::Stored(old) => old,
-            Self::Expired(_) | Self::Kept(_) => None,
+            Self::Over(old) => Ok(Some(old)),
+            Self::New | Self::OverExpired(_) | Self::Kept(_) => Ok(None),
+            Self::Refused(refused) => Err(refused.1.into()),
         }
     }
 
-    pub(crate) fn into_inserted(self) -> Inserted<V> {
+    pub(crate) fn into_inserted(self) -> Result<Inserted<V>, Error> {
         match self {
-            Self::Stored(old) => Inserted::Stored(old),
-            Self::Expired(_) => Inserted::Stored(None),
-            Self::Kept(_) => Inserted::Kept,
+            Self::Kept(_) => Ok(Inserted::Kept),
+            put @ (Self::New | Self::Over(_) | Self::OverExpired(_) | Self::Refused(_)) => {
+                put.into_old().map(Inserted::Stored)
+            }
         }
     }
 }
 
-/// A write that was refused, with the value that was brought.
-pub(crate) struct Unput<V> {
-    pub(crate) value: V,
-    pub(crate) why: Refused,
-}
-
-impl<V> From<Unput<V>> for Error {
+/// A result of a change.
+pub(crate) trait Changed {
+    /// Whether it shows anything of what is in the map: then it waits until that is durable.
     #[inline]
-    fn from(unput: Unput<V>) -> Self {
-        Self::Refused(unput.why)
+    fn shows(&self) -> bool {
+        true
+    }
+}
+
+impl<V> Changed for Put<V> {
+    #[inline]
+    fn shows(&self) -> bool {
+        !matches!(self, Self::Refused(_))
+    }
+}
+
+impl<T> Changed for Result<T, Refused> {
+    #[inline]
+    fn shows(&self) -> bool {
+        self.is_ok()
     }
 }
 

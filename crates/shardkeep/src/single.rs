@@ -10,26 +10,11 @@ use std::time::Duration;
 use shardkeep_core::{Error, Refused};
 
 use crate::hand::{self, Hand};
-use crate::reply::{Put, Ttl, Unput, Update};
-use crate::state::{Removed, ShardState};
+use crate::reply::{Put, Ttl, Update};
+use crate::state::ShardState;
 use crate::store::{Keeping, Store};
 use crate::table::UnixMillis;
 use crate::{Key, Value, closure};
-
-/// What an update took out of the map or left unused; dropped when the shard is back.
-enum Updated<K, V> {
-    Put(Put<V>),
-    Removed(Option<Removed<K, V>>),
-}
-
-impl<K, V> Updated<K, V> {
-    fn into_old(self) -> Option<V> {
-        match self {
-            Self::Put(put) => put.into_old(),
-            Self::Removed(removed) => removed.and_then(Removed::into_value),
-        }
-    }
-}
 
 impl<K: Key, V: Value> Store<K, V> {
     /// Reads a value where it lies, without cloning it; `None` where the key is absent.
@@ -130,7 +115,7 @@ impl<K: Key, V: Value> Store<K, V> {
         let updated = self.change_kept(hash, shard, |hand| {
             self.update_in_hand(hand, (hash, key, &mut owned), decide)
         })?;
-        Ok(updated.into_old())
+        updated.into_old()
     }
 
     /// As [`Store::update`], but never waits for the shard, or for room in the log.
@@ -151,7 +136,7 @@ impl<K: Key, V: Value> Store<K, V> {
         let updated = self.try_change(hash, shard, |hand| {
             self.update_in_hand(hand, (hash, key, &mut owned), decide)
         })?;
-        Ok(updated.into_old())
+        updated.into_old()
     }
 
     fn update_in_hand<Q>(
@@ -159,7 +144,7 @@ impl<K: Key, V: Value> Store<K, V> {
         hand: &mut Hand<'_, '_, K, V>,
         (hash, key, owned): (u64, &Q, &mut Option<K>),
         decide: impl FnOnce(Option<&V>) -> Update<V>,
-    ) -> Result<Updated<K, V>, Unput<V>>
+    ) -> Put<V>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
@@ -170,17 +155,16 @@ impl<K: Key, V: Value> Store<K, V> {
             (update, entry.and_then(|entry| entry.expires))
         });
         let (value, expires) = match update {
-            Update::Keep => return Ok(Updated::Removed(None)),
+            Update::Keep => return Put::New,
             Update::Remove => {
                 let removed = hand.change(|state| state.remove(hash, key));
-                return Ok(Updated::Removed(removed));
+                return removed.map_or(Put::New, |removed| removed.into_put(owned));
             }
             Update::Put(value) => (value, expires),
             Update::PutWithTtl(value, ttl) => (value, Some(self.inner.after(ttl))),
         };
         *owned = Some(key.to_owned());
-        let put = hand.change(|state| state.put(hash, owned, value, expires));
-        put.map(Updated::Put)
+        hand.change(|state| state.put(hash, owned, value, expires))
     }
 
     /// How long a key has to live; `None` where it is absent.
@@ -257,9 +241,10 @@ impl<K: Key, V: Value> Store<K, V> {
     {
         self.admit()?;
         let (hash, shard) = self.place(key);
-        self.change_kept(hash, shard, |hand| {
+        let before = self.change_kept(hash, shard, |hand| {
             hand.change(|state| state.set_expiry(hash, key, expires))
-        })
+        })?;
+        Ok(before?)
     }
 }
 

@@ -24,7 +24,7 @@ use crate::flight::Flights;
 use crate::ledger::Ledger;
 use crate::mail::Mailed;
 use crate::prefetch::prefetch;
-use crate::reply::{Expires, Insertion, Put, Reply, Unput, When};
+use crate::reply::{Expires, Insertion, Put, Reply, When};
 use crate::router::Router;
 use crate::table::{Cursor, Entry as TableEntry, Slot, Spot, Table, UnixMillis, Walked};
 use crate::{Key, Value, discard};
@@ -69,6 +69,15 @@ impl<K, V> Removed<K, V> {
     #[inline]
     pub(crate) fn into_value(self) -> Option<V> {
         self.is_live.then_some(self.entry.value)
+    }
+
+    /// As a change that left nothing in its place; the key goes into `key`.
+    pub(crate) fn into_put(self, key: &mut Option<K>) -> Put<V> {
+        *key = Some(self.entry.key);
+        match self.is_live {
+            true => Put::Over(self.entry.value),
+            false => Put::OverExpired(self.entry.value),
+        }
     }
 
     /// Its value, unless it had expired; and what nobody gets.
@@ -151,7 +160,7 @@ impl<K: Key, V: Value> ShardState<K, V> {
         self.find(hash, key).is_some()
     }
 
-    /// Inserts or overwrites; returns the old value. The key is taken where it was absent.
+    /// Inserts or overwrites. The key is taken where it was absent.
     #[inline]
     pub(crate) fn put(
         &mut self,
@@ -159,17 +168,30 @@ impl<K: Key, V: Value> ShardState<K, V> {
         key: &mut Option<K>,
         value: V,
         expires: Option<UnixMillis>,
-    ) -> Result<Put<V>, Unput<V>> {
-        if self.ledger.is_some()
-            && let Err(why) = self.admit(hash, key, &value)
-        {
-            return Err(Unput { value, why });
+    ) -> Put<V> {
+        if self.ledger.is_some() {
+            return self.put_noted(hash, key, value, expires);
         }
-        let old = self.place(hash, key, value, expires);
+        self.place(hash, key, value, expires)
+    }
+
+    /// As [`ShardState::put`], where every change must be known.
+    #[inline(never)]
+    fn put_noted(
+        &mut self,
+        hash: u64,
+        key: &mut Option<K>,
+        value: V,
+        expires: Option<UnixMillis>,
+    ) -> Put<V> {
+        if let Err(refused) = self.admit(hash, key.as_ref(), &value) {
+            return Put::Refused(Box::new((value, refused)));
+        }
+        let put = self.place(hash, key, value, expires);
         if let Some(ledger) = &mut self.ledger {
             ledger.wrote(hash, expires);
         }
-        Ok(old)
+        put
     }
 
     /// Puts an entry in its place.
@@ -207,23 +229,19 @@ impl<K: Key, V: Value> ShardState<K, V> {
                     value,
                     expires,
                 });
-                return Put::Stored(None);
+                return Put::New;
             }
         };
         if self.is_live(old_expires) {
-            Put::Stored(Some(old))
+            Put::Over(old)
         } else {
-            Put::Expired(old)
+            Put::OverExpired(old)
         }
     }
 
     /// What must be seen to before an entry is written: its weight, and its form as bytes.
-    #[cold]
-    fn admit(&mut self, hash: u64, key: &Option<K>, value: &V) -> Result<(), Refused> {
-        let Some(key) = key else {
-            unreachable!("{KEY_IS_TAKEN_ONCE}")
-        };
-        let Some(ledger) = &mut self.ledger else {
+    fn admit(&mut self, hash: u64, key: Option<&K>, value: &V) -> Result<(), Refused> {
+        let (Some(ledger), Some(key)) = (&mut self.ledger, key) else {
             return Ok(());
         };
         ledger.encode(key, value)?;
@@ -238,24 +256,25 @@ impl<K: Key, V: Value> ShardState<K, V> {
         key: &mut Option<K>,
         value: V,
         expires: Option<UnixMillis>,
-    ) -> Result<Put<V>, Unput<V>> {
+    ) -> Put<V> {
         // In the middle of a transaction the sum may be above what it ends at.
         let allowed = self.ledger.as_mut().and_then(|ledger| ledger.lift_limit());
-        let old = self.put(hash, key, value, expires);
+        let put = self.put(hash, key, value, expires);
         if let (Some(ledger), Some(allowed)) = (&mut self.ledger, allowed) {
             ledger.limit(allowed);
         }
-        old
+        put
     }
 
     /// Inserts under a condition.
+    #[inline]
     pub(crate) fn insert(
         &mut self,
         hash: u64,
         key: &mut Option<K>,
         value: V,
         (expires, when): (Expires, When),
-    ) -> Result<Put<V>, Unput<V>> {
+    ) -> Put<V> {
         let (present, expires) = match (when, expires) {
             (When::Always, Expires::At(at)) => {
                 return self.put(hash, key, value, at);
@@ -276,7 +295,7 @@ impl<K: Key, V: Value> ShardState<K, V> {
             When::IfPresent => present,
         };
         if !holds {
-            return Ok(Put::Kept(value));
+            return Put::Kept(value);
         }
         self.put(hash, key, value, expires)
     }
@@ -289,16 +308,18 @@ impl<K: Key, V: Value> ShardState<K, V> {
         };
         let how = (insertion.expires, insertion.when);
         match self.insert(hash, &mut insertion.key, value, how) {
-            Ok(Put::Stored(old)) => Reply::Value(old),
-            Ok(Put::Expired(old)) => {
+            Put::New => Reply::Value(None),
+            Put::Over(old) => Reply::Value(Some(old)),
+            Put::OverExpired(old) => {
                 insertion.value = Some(old);
                 Reply::Value(None)
             }
-            Ok(Put::Kept(value)) => {
+            Put::Kept(value) => {
                 insertion.value = Some(value);
                 Reply::Kept
             }
-            Err(Unput { value, why }) => {
+            Put::Refused(refused) => {
+                let (value, why) = *refused;
                 insertion.value = Some(value);
                 Reply::Failed(why.into())
             }

@@ -17,7 +17,7 @@ use std::time::Duration;
 use shardkeep_core::{Call, Error, Loans, Refused, Reservation, fail_point};
 
 use crate::discard::Bag;
-use crate::reply::{Put, Unput};
+use crate::reply::Put;
 use crate::state::{Removed, ShardState};
 use crate::store::{Inner, Keeping, Store};
 use crate::table::UnixMillis;
@@ -94,7 +94,7 @@ struct Named<K, V> {
 
 /// What a write of a transaction took out of the map.
 enum Replaced<K, V> {
-    Put(Result<Put<V>, Unput<V>>),
+    Put(Put<V>),
     Removed(Option<Removed<K, V>>),
 }
 
