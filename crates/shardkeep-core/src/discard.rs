@@ -24,6 +24,15 @@ impl<T: Send> Discard for Vec<T> {
     }
 }
 
+/// The values that an iterator has left.
+pub struct Remaining<I>(pub I);
+
+impl<I: Iterator + Send> Discard for Remaining<I> {
+    fn drop_next(&mut self) -> bool {
+        self.0.next().is_some()
+    }
+}
+
 /// Values that are to be dropped when the shard is back. Empty, it owns nothing.
 #[derive(Default)]
 pub struct Discarded(Vec<Box<dyn Discard>>);

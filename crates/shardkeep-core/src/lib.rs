@@ -154,7 +154,7 @@ pub use cancel::CancelToken;
 pub use closing::CloseReport;
 pub use config::{Config, Durability, Handover, Overload, SyncMode};
 pub use deadline::{Call, Deadline};
-pub use discard::{Discard, Discarded};
+pub use discard::{Discard, Discarded, Remaining};
 pub use duty::JournalDesk;
 pub use error::{Error, Lost, OpenError, Refused};
 pub use event::Event;

@@ -80,6 +80,11 @@ impl<S: State> Shared<S> {
             );
         }
         if S::DISCARDS {
+            shard
+                .state
+                .abandoned()
+                .into_iter()
+                .for_each(|map| discarded.push(map));
             discarded.push(Box::new(vec![shard]));
             self.discard(index, discarded);
         } else {

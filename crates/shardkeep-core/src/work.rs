@@ -22,8 +22,8 @@ pub trait State: Sized + Send + 'static {
     type Journal: Journal;
 
     /// Whether values that leave this map may have a `Drop` of somebody else's. They are then dropped
-    /// when their shard is back: what [`State::discarded`] and [`Work::settle_into`] hand over, and the
-    /// map of a shard that was lost.
+    /// when their shard is back: what [`State::discarded`] and [`Work::settle_into`] hand over, and
+    /// [`State::abandoned`].
     const DISCARDS: bool = false;
 
     /// Whether the state has something to do by itself (expiry). Asked at each return of the shard,
@@ -48,6 +48,11 @@ pub trait State: Sized + Send + 'static {
 
     /// What slices of tending have taken out and not dropped.
     fn discarded(&mut self) -> Option<Box<dyn Discard>> {
+        None
+    }
+
+    /// What is in the map of a shard that was lost, and is not used again.
+    fn abandoned(&mut self) -> Option<Box<dyn Discard>> {
         None
     }
 }

@@ -14,7 +14,7 @@ use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use shardkeep_core::{Discard, Effects, NoTransaction, Refused, State, Tended};
+use shardkeep_core::{Discard, Effects, NoTransaction, Refused, Remaining, State, Tended};
 
 use crate::clock::Clock;
 use crate::codec::{DecodeError, EncodeError};
@@ -581,14 +581,19 @@ where
         let swept = std::mem::take(&mut self.swept);
         (!swept.is_empty()).then(|| Box::new(swept) as Box<dyn Discard>)
     }
+
+    fn abandoned(&mut self) -> Option<Box<dyn Discard>> {
+        let swept = std::mem::take(&mut self.swept);
+        Some(Box::new(Remaining(self.table.take().chain(swept))))
+    }
 }
 
 impl<K, V> Drop for ShardState<K, V> {
     /// A map that is dropped with its shard, on whichever thread: each entry has its own chance.
     fn drop(&mut self) {
         if std::mem::needs_drop::<(K, V)>() {
-            let table = self.table.take();
-            drop(catch_unwind(AssertUnwindSafe(|| discard::all(table))));
+            let entries = self.table.take().chain(std::mem::take(&mut self.swept));
+            drop(catch_unwind(AssertUnwindSafe(|| discard::all(entries))));
         }
     }
 }
