@@ -425,6 +425,30 @@ fn a_value_that_blocks_when_it_is_dropped_holds_up_no_shard() {
 }
 
 #[test]
+fn the_writes_of_a_transaction_that_panics_are_dropped_when_its_shards_are_back() {
+    for handover in BOTH {
+        let full = full(handover, false);
+        let (tell, told) = channel();
+        let store = full.store.clone();
+        let calls = loud(move || {
+            tell.send(Full::answers(&store)).unwrap();
+            panic!("as planned");
+        });
+        let panicked = catch_unwind(AssertUnwindSafe(|| {
+            full.store.transaction([quiet(1)], |tx| {
+                tx.insert(&quiet(1), calls).unwrap();
+                panic!("as planned");
+                #[expect(unreachable_code, reason = "says what it would return")]
+                Ok::<(), ()>(())
+            })
+        }));
+        assert!(panicked.is_err(), "by its closure");
+        assert_eq!(told.recv_timeout(PATIENCE), Ok(Ok(())));
+        assert_eq!(full.store.stats()[0].times_lost, 0);
+    }
+}
+
+#[test]
 fn every_value_is_dropped_when_several_of_those_that_are_cleared_or_swept_panic() {
     for handover in BOTH {
         let full = full(handover, false);
