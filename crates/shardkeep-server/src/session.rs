@@ -245,6 +245,7 @@ fn auth(context: &Context, connection: &mut Connection, args: Args<'_>, reply: &
 fn reset(context: &Context, connection: &mut Connection, reply: &mut Reply<'_>) {
     connection.protocol = Protocol::Resp2;
     connection.patience = None;
+    connection.multi_refused = false;
     connection.client.protocol.store(2, Relaxed);
     if context.password.is_some() {
         connection.forget_authentication();

@@ -26,6 +26,8 @@ mod liveness;
 #[cfg(test)]
 mod memory;
 #[cfg(test)]
+mod openers;
+#[cfg(test)]
 mod operating;
 #[cfg(test)]
 #[cfg(debug_assertions)]

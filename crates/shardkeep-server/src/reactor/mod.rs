@@ -26,6 +26,7 @@ mod held;
 mod lending;
 mod log;
 mod many;
+mod openers;
 mod round;
 mod save;
 mod stream;
