@@ -72,6 +72,10 @@ pub const LOGGED_KEY_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// millisecond of work; with more to do, a client should hear of it while it can still go elsewhere.
 pub const REJECT_COMMANDS: usize = 1_024;
 
+/// A SCAN that has held its shards for this long ends where it is, whatever its COUNT: a small part of any
+/// deadline of those that wait for them.
+pub const SCAN_SLICE: Duration = Duration::from_millis(20);
+
 /// Commands with more arguments than this are timed one by one, for SLOWLOG.
 pub const TIMED_ARGS: usize = 32;
 

@@ -36,6 +36,8 @@ mod overload;
 #[cfg(debug_assertions)]
 mod panics;
 #[cfg(test)]
+mod patterns;
+#[cfg(test)]
 mod pipelines;
 #[cfg(test)]
 #[cfg(debug_assertions)]

@@ -345,12 +345,11 @@ impl Reactor {
                 self.wanted = shards;
                 flow
             }
-            RouteKind::WholeStore if last == 0 => self.push(stand, id, args, 0, 0),
             RouteKind::WholeStore => self.run_range(stand, id, spec, args, 0),
-            RouteKind::Cursor => match cursor_shard(args.get(1)).min(last) {
-                shard if shard == last => self.push(stand, id, args, 0, shard),
-                shard => self.run_range(stand, id, spec, args, shard),
-            },
+            RouteKind::Cursor => {
+                let shard = cursor_shard(args.get(1)).min(last);
+                self.run_range(stand, id, spec, args, shard)
+            }
             RouteKind::None => unreachable!("commands without a route run on the connection"),
         }
     }

@@ -18,7 +18,7 @@ use super::log::leave;
 use super::round::{Answer, Held};
 use crate::command::{Args, CommandId, CommandSpec, Flags};
 use crate::engine::{
-    Item, LoanSet, Needs, Places, Reservation, ServerKeep, ShardState, ShardsWork,
+    Item, LoanSet, Needs, Patience, Places, Reservation, ServerKeep, ShardState, ShardsWork,
 };
 use crate::errors;
 
@@ -89,7 +89,7 @@ impl Reactor {
         let start = self.round.replies.len();
         match self.context.keep.try_acquire(shards) {
             Ok(loans) => {
-                let needs = self.run_here(loans, spec, args, (protocol, client), shards);
+                let needs = self.run_here(loans, spec, args, (protocol, client, until), shards);
                 self.round.note_needs(index, needs);
                 self.answered(stand, Some(id), start)
             }
@@ -188,7 +188,7 @@ impl Reactor {
         mut loans: Loans<ShardState>,
         spec: &CommandSpec,
         args: Args<'_>,
-        (protocol, client): (Protocol, u64),
+        (protocol, client, until): (Protocol, u64, Option<Instant>),
         shards: &[usize],
     ) -> Needs {
         let (first, last) = (shards[0], shards[shards.len() - 1]);
@@ -198,6 +198,7 @@ impl Reactor {
         let places = writes.then_some(&mut self.log.places);
         let reserved = deposit(&self.context.keep, places, &mut loans);
         let routes = &self.context.routes;
+        let live = Some(&self.context.live);
         let replies = &mut self.round.replies;
         // The shards go back in here: what was done is queued then.
         let ran = catch_unwind(AssertUnwindSafe(move || {
@@ -207,6 +208,7 @@ impl Reactor {
                 first,
                 last,
                 client,
+                patience: Patience { live, until },
             };
             set.run(spec, args, protocol, wall, replies)
         }));
