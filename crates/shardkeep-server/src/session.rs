@@ -127,6 +127,7 @@ impl Reactor {
             }
             ConnectionCommand::LatencyEvents => operate::latency_events(args, reply),
             ConnectionCommand::LatencyHistogram => operate::latency_histogram(context, args, reply),
+            ConnectionCommand::MemoryPurge => operate::memory_purge(reply),
             ConnectionCommand::MemoryStats => operate::memory_stats(context, reply),
             ConnectionCommand::Info => {
                 reply.verbatim(b"txt", info::text(context, args).as_bytes());

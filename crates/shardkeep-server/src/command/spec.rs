@@ -54,6 +54,7 @@ pub enum ConnectionCommand {
     /// LATENCY DOCTOR, GRAPH, HISTORY, LATEST and RESET.
     LatencyEvents,
     LatencyHistogram,
+    MemoryPurge,
     MemoryStats,
     Ping,
     Quit,
