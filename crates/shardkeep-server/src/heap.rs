@@ -5,6 +5,7 @@
 //!
 //! 1. Without [`use_jemalloc`] nothing here asks jemalloc for anything: it may be linked and not be used.
 
+use std::hint::black_box;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -19,6 +20,9 @@ use crate::say::say;
 /// Ten times shorter than its default: what a FLUSHALL has freed is gone after a second, and values that
 /// come and go at full speed still find their pages.
 const DIRTY_DECAY_MS: isize = 1_000;
+
+/// Bytes that are sure to be "oversize" for jemalloc (8 MiB and more), which keeps these apart.
+const OVERSIZE_BYTES: usize = 16 * 1024 * 1024;
 
 /// Threads that give free pages back, so that no thread that serves does it. One is enough for all arenas:
 /// it hands whole runs of pages to the kernel.
@@ -55,8 +59,18 @@ fn configure() -> Result<()> {
     // For the arenas to come, and for the one that there is.
     b"arenas.dirty_decay_ms\0".name().write(DIRTY_DECAY_MS)?;
     b"arena.0.dirty_decay_ms\0".name().write(DIRTY_DECAY_MS)?;
+    give_back_oversize_at_once()?;
     max_background_threads::write(PURGING_THREADS)?;
     background_thread::write(true)
+}
+
+/// Large values and buffers come seldom, and are much: their pages go back as they are freed. Their arena is
+/// the last one, and begins with the first of them.
+fn give_back_oversize_at_once() -> Result<()> {
+    drop(black_box(Vec::<u8>::with_capacity(OVERSIZE_BYTES)));
+    let last = arenas::narenas::read()?.saturating_sub(1);
+    let decay = format!("arena.{last}.dirty_decay_ms\0");
+    decay.name().write(0_isize)
 }
 
 /// The allocator as Redis names it.
@@ -96,8 +110,8 @@ fn purge_arenas() -> Result<()> {
     for arena in 0..arenas::narenas::read()? {
         let decay = format!("arena.{arena}.dirty_decay_ms\0");
         // Not every number is an arena yet. Those that are give all back as soon as they may keep nothing.
-        if decay.name().write(0_isize).is_ok() {
-            decay.name().write(DIRTY_DECAY_MS)?;
+        if let Ok(before) = Access::<isize>::update(decay.name(), 0) {
+            decay.name().write(before)?;
         }
     }
     Ok(())
