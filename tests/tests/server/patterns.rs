@@ -51,6 +51,7 @@ fn a_match_that_takes_too_long_is_refused_by_the_deadline() {
         assert!(late.starts_with("-THROTTLED match compared="), "{late}");
     }
     assert_eq!(ask(&mut client, "KEYS b*"), "[]");
+    assert!(ask(&mut client, "INFO stats").contains("throttled_commands:2\r\n"));
 }
 
 #[test]

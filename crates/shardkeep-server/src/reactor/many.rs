@@ -146,6 +146,9 @@ impl Reactor {
                     }));
                     leave(reserved);
                     if ran.is_ok() {
+                        if let [b'-', error @ ..] = &work.reply[..] {
+                            self.stats.note_told(error);
+                        }
                         let needs = std::mem::take(&mut work.needs);
                         self.round.note_needs(index, needs);
                         self.round.replies.extend_from_slice(&work.reply);
@@ -213,6 +216,9 @@ impl Reactor {
             set.run(spec, args, protocol, wall, replies)
         }));
         leave(reserved);
+        if let (Ok(_), [b'-', error @ ..]) = (&ran, &self.round.replies[start..]) {
+            self.stats.note_told(error);
+        }
         ran.unwrap_or_else(|_| {
             self.round.replies.truncate(start);
             let text = errors::lost(first);
