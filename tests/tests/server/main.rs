@@ -28,6 +28,8 @@ mod liveness;
 #[cfg(test)]
 mod memory;
 #[cfg(test)]
+mod openers;
+#[cfg(test)]
 mod operating;
 #[cfg(test)]
 #[cfg(debug_assertions)]
@@ -35,6 +37,8 @@ mod overload;
 #[cfg(test)]
 #[cfg(debug_assertions)]
 mod panics;
+#[cfg(test)]
+mod patterns;
 #[cfg(test)]
 mod pipelines;
 #[cfg(test)]
