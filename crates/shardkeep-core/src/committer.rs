@@ -187,7 +187,9 @@ impl<J: Journal> Plan<J> {
 
     /// Reads off the log what is due, and when.
     fn schedule(&mut self, log: &Log<J>, now: Instant) {
-        self.retry_at = (log.condition() == Condition::NoSpace)
+        self.retry_at = log
+            .condition()
+            .is_short()
             .then(|| self.retry_at.unwrap_or(now + limits::LOG_RETRY_INTERVAL));
         self.sync_at = match log.durability.sync {
             SyncMode::Interval(interval) if log.is_behind() => {

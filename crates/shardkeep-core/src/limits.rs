@@ -60,8 +60,12 @@ pub const LOG_PLACES: usize = if cfg!(shuttle) { 3 } else { 16_384 };
 /// Bytes of a batch that one place of the log's queue stands for.
 pub const LOG_PLACE_BYTES: usize = 4_096;
 
-/// Taken places that end the window in which batches are gathered for one commit.
-pub const LOG_GATHERED_MAX: usize = LOG_PLACES / 2;
+/// Places of the log's queue at least, where the journal keeps little room free: enough for a batch of
+/// each shard of a usual store.
+pub const LOG_PLACES_MIN: usize = if cfg!(shuttle) { 3 } else { 256 };
+
+/// Bytes that the places of the log's queue stand for.
+pub const LOG_QUEUE_BYTES: u64 = (LOG_PLACES * LOG_PLACE_BYTES) as u64;
 
 /// Buffers of written batches kept to be used again: as many as are written together at a usual load.
 pub const LOG_SPARE_BUFFERS: usize = if cfg!(shuttle) { 1 } else { 1_024 };
@@ -89,4 +93,5 @@ pub const JOIN_GRACE: Duration = Duration::from_millis(500);
 const _: () = assert!(SERVICE_WORKS_MAX <= OWNER_SERVICE_WORKS_MAX);
 const _: () = assert!(BATCH_WRITES_MAX <= MAILBOX_WORKS_DEFAULT);
 const _: () = assert!(LOG_SPARE_BUFFERS <= LOG_PLACES);
+const _: () = assert!(LOG_PLACES_MIN <= LOG_PLACES);
 const _: () = assert!(MAILBOX_WORKS_DEFAULT <= MAILBOX_WORKS_MAX);

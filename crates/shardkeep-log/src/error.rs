@@ -27,6 +27,8 @@ pub enum Operation {
     Write,
     /// To cut it.
     Cut,
+    /// To take space for it.
+    Allocate,
     /// To make its content durable.
     Sync,
     /// To rename it.
@@ -46,6 +48,7 @@ impl fmt::Display for Operation {
             Self::Read => "reading",
             Self::Write => "writing",
             Self::Cut => "cutting",
+            Self::Allocate => "taking space for",
             Self::Sync => "syncing",
             Self::Rename => "renaming",
             Self::Remove => "removing",

@@ -15,8 +15,8 @@ use shardkeep_core::{
 use crate::clock::{Clock, SystemClock};
 use crate::codec::{Codec, Encode, Plain};
 use crate::durable::{
-    self, Automatic, Compression, Directory, Durable, LogJournal, RecoverError, RecoveryProgress,
-    Route,
+    self, Automatic, Compression, Directory, Disk, Durable, LogJournal, RecoverError,
+    RecoveryProgress, Route,
 };
 use crate::ledger::{Budget, Codecs, Kept, Ledger, Weigher};
 use crate::router::Router;
@@ -330,6 +330,7 @@ impl<K: Key, V: Value> Builder<K, V> {
 /// What is needed to take snapshots when the log has grown.
 struct Watch {
     grown: Arc<AtomicU64>,
+    disk: Disk,
     threshold: u64,
     events: Arc<dyn Fn(Event) + Send + Sync>,
 }
@@ -338,6 +339,7 @@ impl Watch {
     fn start<K: Key, V: Value>(self, inner: &Arc<Inner<K, V>>) -> Result<(), OpenError> {
         let Self {
             grown,
+            disk,
             threshold,
             events,
         } = self;
@@ -346,7 +348,7 @@ impl Watch {
         let take =
             move |is_cancelled: &dyn Fn() -> bool| Some(store.upgrade()?.snapshot(is_cancelled));
         let tell = move |what| events(Event::Log(LogEvent::Warning(what)));
-        let automatic = Automatic::start(&name, grown, threshold, take, tell)
+        let automatic = Automatic::start(&name, grown, disk, threshold, take, tell)
             .map_err(|source| OpenError::Thread { name, source })?;
         *inner.automatic.lock() = Some(automatic);
         Ok(())
@@ -403,6 +405,7 @@ fn open_kept<K: Key, V: Value>(
         0 => None,
         threshold => Some(Watch {
             grown: recovered.grown,
+            disk: recovered.disk,
             threshold,
             events,
         }),

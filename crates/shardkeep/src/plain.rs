@@ -246,7 +246,7 @@ impl<K: Key, V: Value> Store<K, V> {
         let (hash, shard) = self.place(key);
         let keep = &self.inner.keep;
         if self.inner.keeping != Keeping::Nothing {
-            return self.change_kept(hash, shard, |hand| {
+            return self.remove_kept(hash, shard, |hand| {
                 let removed = hand.change(|state| state.remove(hash, key));
                 Ok(removed.map(|entry| entry.value))
             });
@@ -278,7 +278,7 @@ impl<K: Key, V: Value> Store<K, V> {
         Q: Hash + Eq + ?Sized,
     {
         let (hash, shard) = self.place(key);
-        let removed = self.try_change(hash, shard, |hand| {
+        let removed = self.try_remove_kept(hash, shard, |hand| {
             Ok(hand.change(|state| state.remove(hash, key)))
         })?;
         Ok(removed.map(|entry| entry.value))

@@ -13,6 +13,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
 use shardkeep_core::clock;
 
+use super::disk::Disk;
 use super::error::SnapshotError;
 use super::schedule::Schedule;
 use super::snapshot::SnapshotReport;
@@ -38,7 +39,7 @@ impl Stop<'_> {
 
 impl Automatic {
     /// Starts the thread. `grown` counts the bytes of the log; whenever it is `threshold` beyond what it
-    /// was at the last snapshot, `take` takes one, or gives `None` to end the thread. One that was not taken
+    /// was at the last snapshot, or `disk` is short of space, `take` takes one, or gives `None` to end the thread. One that was not taken
     /// is tried again, later and later; `tell` hears of the first, and of the first that is taken again.
     ///
     /// # Errors
@@ -46,6 +47,7 @@ impl Automatic {
     pub fn start(
         name: &str,
         grown: Arc<AtomicU64>,
+        disk: Disk,
         threshold: u64,
         mut take: impl FnMut(&dyn Fn() -> bool) -> Option<Result<SnapshotReport, SnapshotError>>
         + Send
@@ -68,14 +70,14 @@ impl Automatic {
                     == Err(RecvTimeoutError::Timeout)
                 {
                     let now = grown.load(Ordering::Relaxed);
-                    if !schedule.is_due(now, clock::now()) {
+                    if !schedule.is_due(now, disk.is_short(), clock::now()) {
                         continue;
                     }
                     let stop = Stop(&stopped);
                     match take(&|| stop.is_asked()) {
                         None => return,
                         Some(Ok(_)) => {
-                            if schedule.taken(now) {
+                            if schedule.taken(now, disk.is_short(), clock::now()) {
                                 tell("a snapshot was taken again".to_owned());
                             }
                         }
