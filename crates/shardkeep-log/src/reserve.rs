@@ -167,15 +167,21 @@ impl<S: Storage> Log<S> {
         self.reserve.bytes = self.reserve.wanted.bytes(space);
         if self.reserve.bytes == 0 {
             // None is wanted any more, or none can be kept.
-            if self.storage.open(RESERVE).is_ok() {
-                drop(self.storage.remove(RESERVE));
-            }
-            return;
+            return self.remove_reserve();
         }
         let bytes = self.reserve.bytes;
         self.reserve.is_whole = self.is_there(bytes);
         if !self.reserve.is_whole {
+            self.remove_reserve();
             drop(self.room());
+        }
+    }
+
+    /// Removes what is there of another size, or no longer wanted.
+    fn remove_reserve(&self) {
+        if self.storage.open(RESERVE).is_ok() {
+            // What stays is replaced by the next that is taken.
+            drop(self.storage.remove(RESERVE));
         }
     }
 

@@ -13,5 +13,6 @@ mod making;
 #[cfg(debug_assertions)]
 mod planted;
 mod repairing;
+mod space;
 mod tails;
 mod troubles;
