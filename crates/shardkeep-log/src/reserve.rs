@@ -95,6 +95,11 @@ impl fmt::Display for Shortage {
     }
 }
 
+/// One of so many parts of a reserve; one that is larger than the default has no larger parts.
+fn part(reserve: u64, parts: u64) -> u64 {
+    reserve.min(RESERVE_BYTES_DEFAULT) / parts
+}
+
 /// What the log knows of its reserve.
 #[derive(Debug)]
 pub(crate) struct Kept {
@@ -141,7 +146,7 @@ impl<S: Storage> Log<S> {
         if reserve == 0 {
             return Room::Ample;
         }
-        let needed = reserve.saturating_add(reserve / RESERVE_PART_TO_SPARE);
+        let needed = reserve.saturating_add(part(reserve, RESERVE_PART_TO_SPARE));
         let free = space.map(|space| space.free);
         let mut shortage = Shortage {
             reserve,
@@ -155,7 +160,7 @@ impl<S: Storage> Log<S> {
                 Err(error) => shortage.error = Some(error),
             }
         }
-        match free.is_some_and(|free| free < reserve / RESERVE_PART_FOR_SNAPSHOT) {
+        match free.is_some_and(|free| free < part(reserve, RESERVE_PART_FOR_SNAPSHOT)) {
             true => Room::None(shortage),
             false => Room::Scarce(shortage),
         }

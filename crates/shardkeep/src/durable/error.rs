@@ -118,7 +118,7 @@ impl fmt::Display for SnapshotError {
             Self::Unencodable(why) => write!(f, "an entry could not be encoded: {why}"),
             Self::DoesNotFit { needed, free } => write!(
                 f,
-                "no space for the snapshot: it takes {needed} bytes, and {free} are free"
+                "no space for the snapshot: it takes {needed} bytes, and {free} are free for it"
             ),
         }
     }
