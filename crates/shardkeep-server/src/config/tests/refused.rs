@@ -65,7 +65,7 @@ fn a_bad_value_is_refused_with_its_name_and_what_is_allowed() {
         ),
         (
             "--dir d --disk-reserve 1023kb",
-            "disk_reserve = 1023kb (flag --disk-reserve) is refused; allowed: auto, 0 for none, or 1048576 and more",
+            "disk_reserve = 1023kb (flag --disk-reserve) is refused; allowed: auto, 0 for none, or 1mb and more",
         ),
         (
             "--disk-reserve 64mb",
