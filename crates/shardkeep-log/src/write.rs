@@ -162,13 +162,15 @@ impl<S: Storage> Log<S> {
         self.alive()?;
         let goes_on =
             self.active_is_empty() || self.segments.len() >= SEGMENTS_MAX || self.must_go_on();
-        while !goes_on {
+        if goes_on {
+            return Ok(());
+        }
+        loop {
             match self.rotate() {
                 Err(WriteError::NoSpace(error)) if self.gives_up_reserve(&error.error) => {}
                 ended => return ended,
             }
         }
-        Ok(())
     }
 
     /// Begins a new segment.

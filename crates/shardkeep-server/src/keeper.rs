@@ -65,6 +65,7 @@ impl Keeper {
                 );
             }
         };
+        disk.look();
         persistence.set_disk(disk.clone());
         context.keep.watch(&context.watch);
         persistence.set_ready();
@@ -158,6 +159,8 @@ impl Saver<'_> {
         let threshold = self.context.settings.snapshot_log_bytes;
         let mut schedule = Schedule::new(threshold, self.grown.load(Relaxed));
         while !self.persistence.is_stopping() {
+            // For those who show it: they wait for no disk.
+            self.disk.look();
             // Ends by a request, or by the next look.
             #[expect(
                 clippy::disallowed_methods,

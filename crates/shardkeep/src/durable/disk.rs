@@ -17,10 +17,15 @@ pub struct Disk {
     known: Arc<Known>,
 }
 
+/// No number of bytes.
+const UNKNOWN: u64 = u64::MAX;
+
 /// What the log tells of it.
 #[derive(Debug, Default)]
 pub(super) struct Known {
     pub(super) reserve_bytes: AtomicU64,
+    /// [`UNKNOWN`] where the system does not say.
+    pub(super) free_bytes: AtomicU64,
     pub(super) is_reserve_spent: AtomicBool,
     /// Ordinary writes are refused for want of space.
     pub(super) is_short: AtomicBool,
@@ -52,10 +57,17 @@ impl Disk {
         self.known.is_short.load(Relaxed)
     }
 
-    /// Bytes that are free beside the reserve; `None` where the system does not say.
+    /// Bytes that were free beside the reserve when somebody looked last; `None` where the system does not say.
     #[must_use]
     pub fn free_bytes(&self) -> Option<u64> {
-        Some(self.directory.upgrade()?.space()?.free)
+        Some(self.known.free_bytes.load(Relaxed)).filter(|bytes| *bytes != UNKNOWN)
+    }
+
+    /// Looks how much is free. Takes the file system's time.
+    pub fn look(&self) {
+        let space = (self.directory.upgrade()).and_then(|directory| directory.space());
+        let free = space.map_or(UNKNOWN, |space| space.free);
+        self.known.free_bytes.store(free, Relaxed);
     }
 }
 

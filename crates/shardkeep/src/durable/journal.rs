@@ -157,7 +157,13 @@ impl Journal for LogJournal {
         if !self.log.is_reserve_spent() && !self.known.is_short.load(Ordering::Relaxed) {
             return Room::Ample;
         }
-        let room = match self.log.room() {
+        let room = self.log.room();
+        if let shardkeep_log::Room::Scarce(why) | shardkeep_log::Room::None(why) = &room
+            && let Some(free) = why.free
+        {
+            self.known.free_bytes.store(free, Ordering::Relaxed);
+        }
+        let room = match room {
             shardkeep_log::Room::Ample => Room::Ample,
             shardkeep_log::Room::Scarce(why) => {
                 Room::Scarce(format!("{why}; what only removes is admitted"))
