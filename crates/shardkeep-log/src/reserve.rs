@@ -9,7 +9,7 @@
 //! 1. It is given up once, whole, and only against an error that says that there is no space.
 //! 2. It is taken again only where that leaves a quarter of it free: what has just resumed does not stop at
 //!    the next write.
-//! 3. Nothing here fails the log.
+//! 3. That it is there or not never fails the log.
 
 use std::fmt;
 use std::io;
@@ -139,7 +139,7 @@ impl<S: Storage> Log<S> {
             return Room::Ample;
         }
         // A file that was read until now may go, and make room.
-        self.sweep();
+        let swept = self.sweep();
         let space = self.storage.space();
         let reserve = self.reserve.wanted.bytes(space);
         self.reserve.bytes = reserve;
@@ -154,6 +154,11 @@ impl<S: Storage> Log<S> {
             free,
             error: None,
         };
+        if let Err(failed) = swept {
+            // Whoever writes or looks next hears that from the log.
+            shortage.error = Some(failed.cause);
+            return Room::None(shortage);
+        }
         if free.is_none_or(|free| free >= needed) {
             match self.take_reserve(reserve) {
                 Ok(()) => return Room::Ample,

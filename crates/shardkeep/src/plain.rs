@@ -17,10 +17,9 @@ use std::time::Duration;
 use shardkeep_core::{Borrowed, Error, Refused};
 
 use crate::mail::Op;
-use crate::reply::{Expires, Insert, Inserted, Insertion, When};
+use crate::reply::{Insert, Inserted, Insertion};
 use crate::state::ShardState;
 use crate::store::{Keeping, Store};
-use crate::table::UnixMillis;
 use crate::{Key, Value};
 
 impl<K: Key, V: Value> Store<K, V> {
@@ -114,30 +113,33 @@ impl<K: Key, V: Value> Store<K, V> {
     /// [`Store`] for the others.
     #[inline]
     pub fn insert(&self, key: K, value: V) -> Result<Option<V>, Error> {
-        self.put(key, value, None)
+        self.put(key, value)
     }
 
-    /// Inserts or overwrites; the entry expires `ttl` from now (wall clock, to the millisecond).
-    /// Returns the old value.
+    /// Inserts or overwrites; the entry expires `ttl` after it was inserted (wall clock, to the
+    /// millisecond), however long the call had to wait for its shard. Returns the old value.
     ///
     /// # Errors
     /// As [`Store::insert`].
     pub fn insert_with_ttl(&self, key: K, value: V, ttl: Duration) -> Result<Option<V>, Error> {
-        self.put(key, value, Some(self.inner.after(ttl)))
+        match self.insert_with(key, value, Insert::new().ttl(ttl))? {
+            Inserted::Stored(old) => Ok(old),
+            Inserted::Kept => Ok(None),
+        }
     }
 
     #[inline]
-    fn put(&self, key: K, value: V, expires: Option<UnixMillis>) -> Result<Option<V>, Error> {
+    fn put(&self, key: K, value: V) -> Result<Option<V>, Error> {
         self.admit()?;
         let (hash, shard) = self.place(&key);
         if self.inner.keeping != Keeping::Nothing {
             return self.change_kept(hash, shard, |hand| {
-                hand.change(|state| state.put(hash, key, value, expires))
+                hand.change(|state| state.put(hash, key, value, None))
             });
         }
         let mut entry = Some((key, value));
         let put = |state: &mut ShardState<K, V>| match entry.take() {
-            Some((key, value)) => state.put(hash, key, value, expires),
+            Some((key, value)) => state.put(hash, key, value, None),
             None => unreachable!("it is called once"),
         };
         let keep = &self.inner.keep;
@@ -147,29 +149,18 @@ impl<K: Key, V: Value> Store<K, V> {
         let Some((key, value)) = entry else {
             unreachable!("what was not called has taken nothing")
         };
-        self.put_slowly(shard, hash, key, value, expires)
+        self.put_slowly(shard, hash, key, value)
     }
 
     #[cold]
     #[inline(never)]
-    fn put_slowly(
-        &self,
-        shard: usize,
-        hash: u64,
-        key: K,
-        value: V,
-        expires: Option<UnixMillis>,
-    ) -> Result<Option<V>, Error> {
-        match &mut self.inner.keep.borrow(shard) {
-            Borrowed::Loan(loan) => Ok(loan.change(|state| state.put(hash, key, value, expires))?),
+    fn put_slowly(&self, shard: usize, hash: u64, key: K, value: V) -> Result<Option<V>, Error> {
+        let keep = &self.inner.keep;
+        match &mut keep.borrow(shard) {
+            Borrowed::Loan(loan) => Ok(loan.change(|state| state.put(hash, key, value, None))?),
             Borrowed::Away => {
-                let insertion = Insertion {
-                    key,
-                    value,
-                    expires: Expires::At(expires),
-                    when: When::Always,
-                };
-                let op = Op::Insert(Some(insertion));
+                let how = Insert::new();
+                let op = Op::Insert(Some(Insertion { key, value, how }));
                 self.mail(shard, hash, op)?.into_value()
             }
             Borrowed::Closed => Err(Refused::Closed.into()),
@@ -195,13 +186,14 @@ impl<K: Key, V: Value> Store<K, V> {
     pub fn insert_with(&self, key: K, value: V, how: Insert) -> Result<Inserted<V>, Error> {
         self.admit()?;
         let (hash, shard) = self.place(&key);
-        let insertion = self.inner.insertion(key, value, how);
+        let insertion = Insertion { key, value, how };
+        let keep = &self.inner.keep;
         if self.inner.keeping != Keeping::Nothing {
             return self.change_kept(hash, shard, |hand| {
                 hand.change(|state| state.insert(hash, insertion))
             });
         }
-        match &mut self.inner.keep.borrow(shard) {
+        match &mut keep.borrow(shard) {
             Borrowed::Loan(loan) => Ok(loan.change(|state| state.insert(hash, insertion))?),
             Borrowed::Away => {
                 let op = Op::Insert(Some(insertion));

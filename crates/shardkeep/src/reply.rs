@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use shardkeep_core::Error;
 
-use crate::table::UnixMillis;
-
 /// How an entry is to be inserted.
 ///
 /// ```
@@ -24,6 +22,7 @@ pub struct Insert {
     pub(crate) when: When,
 }
 
+/// How long a new entry is to live.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) enum NewTtl {
     #[default]
@@ -51,7 +50,7 @@ impl Insert {
         }
     }
 
-    /// The entry expires `ttl` from now, to the millisecond.
+    /// The entry expires `ttl` after it was inserted, to the millisecond.
     #[must_use]
     pub const fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = NewTtl::After(ttl);
@@ -80,19 +79,11 @@ impl Insert {
     }
 }
 
-/// When a new entry expires, as its shard is told.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Expires {
-    At(Option<UnixMillis>),
-    Keep,
-}
-
-/// One insert on its way.
+/// One insert on its way. Its time to live begins when it is carried out.
 pub(crate) struct Insertion<K, V> {
     pub(crate) key: K,
     pub(crate) value: V,
-    pub(crate) expires: Expires,
-    pub(crate) when: When,
+    pub(crate) how: Insert,
 }
 
 /// What became of an insert.
@@ -156,7 +147,7 @@ pub enum Update<V> {
     Keep,
     /// Puts this value in its place; its expiry stays as it is, a new entry gets none.
     Put(V),
-    /// Puts this value in its place; it expires so long from now.
+    /// Puts this value in its place; it expires so long after that.
     PutWithTtl(V, Duration),
     /// Removes it.
     Remove,

@@ -158,7 +158,7 @@ impl<K: Key, V: Value> Store<K, V> {
                 return Ok(removed.map(|entry| entry.value));
             }
             Update::Put(value) => (value, expires),
-            Update::PutWithTtl(value, ttl) => (value, Some(self.inner.after(ttl))),
+            Update::PutWithTtl(value, ttl) => (value, Some(hand.look(|state| state.after(ttl)))),
         };
         let key = key.to_owned();
         hand.change(|state| state.put(hash, key, value, expires))
@@ -200,7 +200,7 @@ impl<K: Key, V: Value> Store<K, V> {
         }))
     }
 
-    /// Lets a key expire `ttl` from now; says whether it was there.
+    /// Lets a key expire `ttl` from when its shard is in hand; says whether it was there.
     ///
     /// # Errors
     /// See [`Store`].
@@ -209,8 +209,7 @@ impl<K: Key, V: Value> Store<K, V> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let at = self.inner.after(ttl);
-        let before = self.set_expiry(key, Some(at))?;
+        let before = self.set_expiry(key, Some(ttl))?;
         Ok(before.is_some())
     }
 
@@ -230,7 +229,7 @@ impl<K: Key, V: Value> Store<K, V> {
     fn set_expiry<Q>(
         &self,
         key: &Q,
-        expires: Option<UnixMillis>,
+        ttl: Option<Duration>,
     ) -> Result<Option<Option<UnixMillis>>, Error>
     where
         K: Borrow<Q>,
@@ -239,7 +238,10 @@ impl<K: Key, V: Value> Store<K, V> {
         self.admit()?;
         let (hash, shard) = self.place(key);
         self.change_kept(hash, shard, |hand| {
-            hand.change(|state| state.set_expiry(hash, key, expires))
+            hand.change(|state| {
+                let expires = ttl.map(|ttl| state.after(ttl));
+                state.set_expiry(hash, key, expires)
+            })
         })
     }
 }

@@ -10,6 +10,7 @@ use std::borrow::Borrow;
 use std::hash::Hash;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use shardkeep_core::{Effects, NoTransaction, Refused, State, Tended};
 
@@ -21,7 +22,7 @@ use crate::flight::Flights;
 use crate::ledger::Ledger;
 use crate::mail::Mailed;
 use crate::prefetch::prefetch;
-use crate::reply::{Expires, Inserted, Insertion, When};
+use crate::reply::{Inserted, Insertion, NewTtl, When};
 use crate::router::Router;
 use crate::table::{Cursor, Entry as TableEntry, Slot, Spot, Table, UnixMillis, Walked};
 use crate::{Key, Value};
@@ -78,6 +79,18 @@ impl<K: Key, V: Value> ShardState<K, V> {
     #[inline(never)]
     fn is_ahead(&self, at: UnixMillis) -> bool {
         at > self.clock.now()
+    }
+
+    /// The present, by the clock of the store.
+    pub(crate) fn now(&self) -> UnixMillis {
+        self.clock.now()
+    }
+
+    /// When an entry expires that is written now, and is to live for `ttl`.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn after(&self, ttl: Duration) -> UnixMillis {
+        self.now().later(ttl)
     }
 
     /// Begins to fetch the entry that probably has this hash.
@@ -201,27 +214,26 @@ impl<K: Key, V: Value> ShardState<K, V> {
         hash: u64,
         insertion: Insertion<K, V>,
     ) -> Result<Inserted<V>, Refused> {
-        let Insertion {
-            key,
-            value,
-            expires,
-            when,
-        } = insertion;
-        let (present, expires) = match (when, expires) {
-            (When::Always, Expires::At(at)) => {
+        let Insertion { key, value, how } = insertion;
+        let (present, expires) = match (how.when, how.ttl) {
+            (When::Always, NewTtl::Never) => {
+                return self.put(hash, key, value, None).map(Inserted::Stored);
+            }
+            (When::Always, NewTtl::After(ttl)) => {
+                let at = Some(self.after(ttl));
                 return self.put(hash, key, value, at).map(Inserted::Stored);
             }
-            (_, expires) => {
+            (_, ttl) => {
                 let found = self.find(hash, &key);
-                let kept = found.and_then(|entry| entry.expires);
-                let at = match expires {
-                    Expires::At(at) => at,
-                    Expires::Keep => kept,
+                let at = match ttl {
+                    NewTtl::Never => None,
+                    NewTtl::After(ttl) => Some(self.after(ttl)),
+                    NewTtl::Keep => found.and_then(|entry| entry.expires),
                 };
                 (found.is_some(), at)
             }
         };
-        let holds = match when {
+        let holds = match how.when {
             When::Always => true,
             When::IfAbsent => !present,
             When::IfPresent => present,

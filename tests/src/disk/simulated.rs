@@ -8,7 +8,7 @@
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use shardkeep_log::{File, Space, Storage};
+use shardkeep_log::{Displaced, Displacement, File, Space, Storage};
 
 use super::state::{SECTOR_BYTES, State};
 
@@ -115,6 +115,8 @@ struct Inner {
     order: Option<Order>,
     /// Bytes that it holds at most.
     capacity: Option<u64>,
+    /// Somebody has put another directory in the place of this one.
+    is_replaced: bool,
     complaint: Option<String>,
 }
 
@@ -173,6 +175,16 @@ impl Disk {
     #[must_use]
     pub fn free(&self) -> u64 {
         self.inner().free()
+    }
+
+    /// Lets somebody else put another directory in the place of this one, or put this one back.
+    pub fn replace_directory(&self, is_replaced: bool) {
+        self.inner().is_replaced = is_replaced;
+    }
+
+    /// Lets somebody else change what it holds.
+    pub fn tamper(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.inner().state);
     }
 
     /// Operations so far that changed something.
@@ -316,6 +328,26 @@ impl Storage for Disk {
             total,
             largest_file: u64::MAX,
         })
+    }
+
+    fn look(&self, name: &str, file: &DiskFile) -> Result<u64, Displaced> {
+        let inner = self.inner();
+        let displaced = |what: &str, how| {
+            let what = what.to_owned();
+            Err(Displaced { what, how })
+        };
+        if inner.is_replaced {
+            return displaced("the disk", Displacement::Moved);
+        }
+        let state = &inner.state;
+        let inode = state.inodes.get(&file.inode);
+        match inode.filter(|_| state.names.get(name) == Some(&file.inode)) {
+            None => displaced(name, Displacement::Renamed),
+            Some(inode) => match state.links(file.inode) {
+                1 => Ok(inode.live.len() as u64),
+                names => displaced(name, Displacement::Shared { names }),
+            },
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use shardkeep_core::{DetachedSync, Journal, JournalError, Room};
 use shardkeep_log::limits::PAYLOAD_BYTES_MAX;
-use shardkeep_log::{AppendError, Directory, Log, SyncEnd, Synced, WriteError};
+use shardkeep_log::{AppendError, Directory, Log, LogFailed, SyncEnd, Synced, WriteError};
 
 use super::disk::Known;
 use super::options::{DiskStep, Gate};
@@ -60,6 +60,16 @@ impl LogJournal {
         known.is_short.store(is_short, Ordering::Relaxed);
     }
 
+    /// What a write came to, as the keep hears it.
+    fn note_written(&self, written: Result<(), WriteError>) -> Result<(), JournalError> {
+        written.map_err(|error| {
+            if matches!(error, WriteError::NoSpace(_)) {
+                self.note_room(true);
+            }
+            unwritten(error)
+        })
+    }
+
     /// Bytes of effects appended since the log was opened; goes on counting.
     pub(super) fn bytes(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.bytes)
@@ -99,8 +109,17 @@ fn pass(gate: Option<&Gate>, step: DiskStep) -> Result<(), JournalError> {
     gate.map_or(Ok(()), |gate| (gate.0)(step))
 }
 
-fn failed(error: impl fmt::Display) -> JournalError {
-    JournalError::Failed(error.to_string())
+/// That the log has failed is said by whoever hears of it; this is why.
+fn failed(LogFailed { cause }: LogFailed) -> JournalError {
+    JournalError::Failed(cause.to_string())
+}
+
+fn unwritten(error: WriteError) -> JournalError {
+    match error {
+        WriteError::NoSpace(error) => JournalError::NoSpace(error.to_string()),
+        WriteError::Failed(error) => failed(error),
+        other => JournalError::Failed(other.to_string()),
+    }
 }
 
 impl Journal for LogJournal {
@@ -125,21 +144,33 @@ impl Journal for LogJournal {
 
     fn write(&mut self) -> Result<(), JournalError> {
         if let Some(error) = &self.failed {
-            return Err(failed(error));
+            return Err(JournalError::Failed(error.to_string()));
         }
         pass(self.gate.as_ref(), DiskStep::Write)?;
-        self.log.write().map_err(|error| match error {
-            WriteError::NoSpace(error) => {
-                self.note_room(true);
-                JournalError::NoSpace(error.to_string())
-            }
-            other => failed(other),
-        })
+        let written = self.log.write();
+        self.note_written(written)
+    }
+
+    fn write_in_steps(
+        &mut self,
+        bytes: usize,
+        step: &mut dyn FnMut(usize) -> usize,
+    ) -> Result<(), JournalError> {
+        if let Some(error) = &self.failed {
+            return Err(JournalError::Failed(error.to_string()));
+        }
+        pass(self.gate.as_ref(), DiskStep::Write)?;
+        let written = self.log.write_in_steps(bytes, step);
+        self.note_written(written)
     }
 
     fn sync(&mut self) -> Result<Synced, JournalError> {
         pass(self.gate.as_ref(), DiskStep::Sync)?;
         self.log.sync().map_err(failed)
+    }
+
+    fn look(&mut self) -> Result<(), JournalError> {
+        self.log.look().map_err(failed)
     }
 
     fn begin_sync(&mut self) -> Result<LogSync, JournalError> {

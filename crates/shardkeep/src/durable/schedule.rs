@@ -9,6 +9,7 @@
 
 use std::time::Instant;
 
+use shardkeep_core::clock;
 use shardkeep_core::restart::Backoff;
 
 use crate::limits;
@@ -78,7 +79,7 @@ impl Schedule {
     pub fn taken(&mut self, grown: u64, is_short: bool, now: Instant) -> bool {
         self.last = grown;
         self.is_taken = true;
-        self.put_off = is_short.then(|| now + BACKOFF.delay(self.in_vain, 0));
+        self.put_off = is_short.then(|| clock::later(now, BACKOFF.delay(self.in_vain, 0)));
         self.in_vain = match is_short {
             true => self.in_vain.saturating_add(1),
             false => 0,
@@ -88,7 +89,7 @@ impl Schedule {
 
     /// One that was due was not taken; says whether it is the first, of which somebody should hear.
     pub fn failed(&mut self, now: Instant) -> bool {
-        self.put_off = Some(now + BACKOFF.delay(self.failures, 0));
+        self.put_off = Some(clock::later(now, BACKOFF.delay(self.failures, 0)));
         self.failures = self.failures.saturating_add(1);
         self.failures == 1
     }
