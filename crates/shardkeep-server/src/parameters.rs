@@ -65,6 +65,9 @@ fn all(context: &Context) -> Vec<(&'static str, String)> {
         Sync::Interval => "everysec",
         Sync::Never => "no",
     };
+    let reserve = settings
+        .disk_reserve
+        .map_or_else(|| "auto".to_owned(), |bytes| bytes.to_string());
     let dir = settings.dir.as_ref();
     let overload = match context.live.rejects() {
         true => "reject",
@@ -80,6 +83,7 @@ fn all(context: &Context) -> Vec<(&'static str, String)> {
             "dir",
             dir.map_or(String::new(), |dir| dir.display().to_string()),
         ),
+        ("disk-reserve", reserve),
         ("frame-timeout", show_duration(context.live.frame_timeout())),
         // Nothing is watched by events: see LATENCY DOCTOR.
         ("latency-monitor-threshold", "0".into()),

@@ -22,6 +22,8 @@ mod endurance;
 #[cfg(test)]
 mod frames;
 #[cfg(test)]
+mod full;
+#[cfg(test)]
 mod health;
 #[cfg(test)]
 mod liveness;

@@ -262,6 +262,8 @@ pub struct CommandSpec {
     pub route: RouteKind,
     /// Where it runs.
     pub action: Action,
+    /// Whether it changes nothing but by removing keys: it goes on where there is no space for other writes.
+    pub only_removes: bool,
     /// Whether its time depends on how much is stored, or how large a value is: it is timed by itself.
     pub is_heavy: bool,
     /// Hints for clients and proxies.
@@ -349,6 +351,12 @@ impl CommandSpec {
         self
     }
 
+    /// It changes nothing but by removing keys.
+    pub(super) const fn removing(mut self) -> Self {
+        self.only_removes = true;
+        self
+    }
+
     const fn new(name: &'static str, arity: i32, flags: Flags, action: Action) -> Self {
         Self {
             name,
@@ -359,6 +367,7 @@ impl CommandSpec {
             key_specs: &[],
             route: RouteKind::None,
             action,
+            only_removes: false,
             is_heavy: false,
             tips: &[],
             group: Group::Generic,

@@ -111,11 +111,21 @@ impl Reactor {
         id: CommandId,
         shard: Option<usize>,
     ) -> Option<Flow> {
-        if shard.is_some_and(|shard| self.round.placed.contains(shard)) {
+        let only_removes = id.spec().only_removes;
+        if shard.is_some_and(|shard| self.round.placed.contains(shard))
+            && self.round.placed.admits(only_removes)
+        {
             return None;
         }
         let start = self.round.replies.len();
-        match self.log.places.try_take(&self.log.place_wake) {
+        let mut taken = self.log.places.try_take(&self.log.place_wake);
+        if only_removes && taken == Err(Refused::LogHasNoSpace) {
+            taken = self.log.places.try_take_for_removal(&self.log.place_wake);
+            if taken.is_ok() {
+                self.round.placed.limit_to_removals();
+            }
+        }
+        match taken {
             Ok(()) => {
                 if let Some(shard) = shard {
                     self.round.placed.insert(shard);
