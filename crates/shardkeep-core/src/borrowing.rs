@@ -137,6 +137,9 @@ impl<S: State> Shared<S> {
     #[cold]
     #[inline(never)]
     pub(crate) fn attend(&self, index: usize) {
+        if self.is_elsewhere() {
+            return;
+        }
         let mut rounds = 0;
         while self.desk(index).has_mail() {
             if !self.may_serve(rounds) {

@@ -36,8 +36,10 @@
 //!             token_bucket            how much may go now, at a rate
 //!             discard                 values on their way to their own `Drop`
 //!             journal unsynced        effects, and which of them are not durable
+//!             progress                how long a wait for the log goes on
 //! vocabulary  limits config error clock deadline cancel stats log_stats
 //!             histogram panicked fail_point
+//!             process                 the process that a keep belongs to
 //! ```
 //!
 //! Invariants:
@@ -46,7 +48,7 @@
 //! 2. Every queue has a bound with a name; every wait has a deadline or an event that must come.
 //! 3. The holder of a shard never blocks; a transaction waits for a *higher* shard, by its deadline.
 //! 4. A refused work was never applied; a lost one may have been.
-//! 5. `unsafe` is in the desk alone.
+//! 5. `unsafe` is in the desk, and where forks are watched for, alone.
 //!
 //! ```
 //! use std::time::Duration;
@@ -131,6 +133,9 @@ mod panicked;
 mod place;
 mod port;
 mod posting;
+#[doc(hidden)]
+pub mod process;
+mod progress;
 mod remaking;
 mod reserve;
 pub mod restart;

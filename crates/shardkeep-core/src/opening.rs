@@ -9,6 +9,7 @@ use crate::error::OpenError;
 use crate::event::{Event, Events};
 use crate::keep::Keep;
 use crate::owner::Owner;
+use crate::process;
 use crate::shared::{Make, Remake, Shared};
 use crate::syncer;
 use crate::work::State;
@@ -53,6 +54,7 @@ impl<S: State> Keep<S> {
         events: Events,
     ) -> Result<Self, OpenError> {
         config.check()?;
+        process::watch_forks().map_err(OpenError::Forks)?;
         let shared = Shared::new(config, make, remake, events);
         let threads = Arc::clone(&shared.threads);
         let keep = Self { shared, threads };

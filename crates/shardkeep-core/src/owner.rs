@@ -147,7 +147,7 @@ impl<S: State> Owner<S> {
                 Backoff::default().max
             }
         };
-        let until = now + delay;
+        let until = clock::later(now, delay);
         while clock::now() < until && !self.shared.is_stopping() {
             port.doorbell.answer();
             port.pulse.rest();
@@ -297,10 +297,14 @@ impl<S: State> Owner<S> {
             return;
         }
         let now = clock::now();
-        if *self.tend_at.get_or_insert(now + limits::TEND_INTERVAL) > now {
+        if *self
+            .tend_at
+            .get_or_insert(clock::later(now, limits::TEND_INTERVAL))
+            > now
+        {
             return;
         }
-        self.tend_at = Some(now + limits::TEND_INTERVAL);
+        self.tend_at = Some(clock::later(now, limits::TEND_INTERVAL));
         let shared = Arc::clone(&self.shared);
         self.tending.retain(|&index| tend_shard(&shared, index));
     }

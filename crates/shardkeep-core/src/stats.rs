@@ -91,7 +91,8 @@ impl ShardCounters {
             | Refused::Recovering
             | Refused::Unencodable
             | Refused::OverLimit { .. }
-            | Refused::Reentrant => &self.refused_other,
+            | Refused::Reentrant
+            | Refused::OtherProcess => &self.refused_other,
         };
         counter.add(1);
     }

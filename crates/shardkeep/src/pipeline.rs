@@ -19,7 +19,7 @@ use shardkeep_core::group::Groups;
 use shardkeep_core::{Borrowed, Call, Error, Handover, Keep, Loan, Refused, Shared, Ticket, Visit};
 
 use crate::mail::{Load, LoadTicket, Mailed, Op, Step};
-use crate::reply::{Expires, Insert, Insertion, Reply, When};
+use crate::reply::{Insert, Insertion, Reply};
 use crate::state::{Removed, ShardState};
 use crate::store::{Keeping, Store};
 use crate::{Key, Value, discard, limits};
@@ -197,15 +197,17 @@ impl<K: Key, V: Value> Pipeline<K, V> {
         self.push_insertion(Insertion {
             key: Some(key),
             value: Some(value),
-            expires: Expires::At(None),
-            when: When::Always,
+            how: Insert::new(),
         })
     }
 
-    /// Adds: insert as `how` says. A time to live counts from now, not from the run.
+    /// Adds: insert as `how` says. A time to live begins when the run carries this out.
     pub fn insert_with(&mut self, key: K, value: V, how: Insert) -> &mut Self {
-        let insertion = self.store.inner.insertion(key, value, how);
-        self.push_insertion(insertion)
+        self.push_insertion(Insertion {
+            key: Some(key),
+            value: Some(value),
+            how,
+        })
     }
 
     /// Operations waiting to be run.

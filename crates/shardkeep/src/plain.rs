@@ -17,10 +17,9 @@ use std::time::Duration;
 use shardkeep_core::{Borrowed, Error, Refused};
 
 use crate::mail::Op;
-use crate::reply::{Expires, Insert, Inserted, Insertion, When};
+use crate::reply::{Insert, Inserted, Insertion};
 use crate::state::{Removed, ShardState};
 use crate::store::{Keeping, Store};
-use crate::table::UnixMillis;
 use crate::{Key, Value};
 
 impl<K: Key, V: Value> Store<K, V> {
@@ -114,33 +113,36 @@ impl<K: Key, V: Value> Store<K, V> {
     /// [`Store`] for the others.
     #[inline]
     pub fn insert(&self, key: K, value: V) -> Result<Option<V>, Error> {
-        self.put(key, value, None)
+        self.put(key, value)
     }
 
-    /// Inserts or overwrites; the entry expires `ttl` from now (wall clock, to the millisecond).
-    /// Returns the old value.
+    /// Inserts or overwrites; the entry expires `ttl` after it was inserted (wall clock, to the
+    /// millisecond), however long the call had to wait for its shard. Returns the old value.
     ///
     /// # Errors
     /// As [`Store::insert`].
     pub fn insert_with_ttl(&self, key: K, value: V, ttl: Duration) -> Result<Option<V>, Error> {
-        self.put(key, value, Some(self.inner.after(ttl)))
+        match self.insert_with(key, value, Insert::new().ttl(ttl))? {
+            Inserted::Stored(old) => Ok(old),
+            Inserted::Kept => Ok(None),
+        }
     }
 
     #[inline]
-    fn put(&self, key: K, value: V, expires: Option<UnixMillis>) -> Result<Option<V>, Error> {
+    fn put(&self, key: K, value: V) -> Result<Option<V>, Error> {
         self.admit()?;
         let (hash, shard) = self.place(&key);
         // What does not go into the map stays here, until the shard is back.
         let mut key = Some(key);
         if self.inner.keeping != Keeping::Nothing {
             let put = self.change_kept(hash, shard, |hand| {
-                hand.change(|state| state.put(hash, &mut key, value, expires))
+                hand.change(|state| state.put(hash, &mut key, value, None))
             })?;
             return put.into_old();
         }
         let mut value = Some(value);
         let put = |state: &mut ShardState<K, V>| match value.take() {
-            Some(value) => state.put(hash, &mut key, value, expires),
+            Some(value) => state.put(hash, &mut key, value, None),
             None => unreachable!("it is called once"),
         };
         let keep = &self.inner.keep;
@@ -150,7 +152,7 @@ impl<K: Key, V: Value> Store<K, V> {
         let Some(value) = value else {
             unreachable!("what was not called has taken nothing")
         };
-        self.put_slowly(shard, hash, key, value, expires)
+        self.put_slowly(shard, hash, key, value)
     }
 
     #[cold]
@@ -161,16 +163,14 @@ impl<K: Key, V: Value> Store<K, V> {
         hash: u64,
         mut key: Option<K>,
         value: V,
-        expires: Option<UnixMillis>,
     ) -> Result<Option<V>, Error> {
         let put = match &mut self.inner.keep.borrow(shard) {
-            Borrowed::Loan(loan) => loan.change(|state| state.put(hash, &mut key, value, expires)),
+            Borrowed::Loan(loan) => loan.change(|state| state.put(hash, &mut key, value, None)),
             Borrowed::Away => {
                 let op = Op::Insert(Insertion {
                     key,
                     value: Some(value),
-                    expires: Expires::At(expires),
-                    when: When::Always,
+                    how: Insert::new(),
                 });
                 return self.mail(shard, hash, op)?.into_value();
             }
@@ -200,25 +200,21 @@ impl<K: Key, V: Value> Store<K, V> {
     pub fn insert_with(&self, key: K, value: V, how: Insert) -> Result<Inserted<V>, Error> {
         self.admit()?;
         let (hash, shard) = self.place(&key);
-        let (expires, when) = (self.inner.expires(how), how.when);
         // What does not go into the map stays here, until the shard is back.
         let mut key = Some(key);
         if self.inner.keeping != Keeping::Nothing {
             let put = self.change_kept(hash, shard, |hand| {
-                hand.change(|state| state.insert(hash, &mut key, value, (expires, when)))
+                hand.change(|state| state.insert(hash, &mut key, value, how))
             })?;
             return put.into_inserted();
         }
         let put = match &mut self.inner.keep.borrow(shard) {
-            Borrowed::Loan(loan) => {
-                loan.change(|state| state.insert(hash, &mut key, value, (expires, when)))
-            }
+            Borrowed::Loan(loan) => loan.change(|state| state.insert(hash, &mut key, value, how)),
             Borrowed::Away => {
                 let op = Op::Insert(Insertion {
                     key,
                     value: Some(value),
-                    expires,
-                    when,
+                    how,
                 });
                 return self.mail(shard, hash, op)?.into_inserted();
             }

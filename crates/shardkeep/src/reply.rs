@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use shardkeep_core::{Error, Refused};
 
-use crate::table::UnixMillis;
-
 /// How an entry is to be inserted.
 ///
 /// ```
@@ -24,6 +22,7 @@ pub struct Insert {
     pub(crate) when: When,
 }
 
+/// How long a new entry is to live.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) enum NewTtl {
     #[default]
@@ -51,7 +50,7 @@ impl Insert {
         }
     }
 
-    /// The entry expires `ttl` from now, to the millisecond.
+    /// The entry expires `ttl` after it was inserted, to the millisecond.
     #[must_use]
     pub const fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = NewTtl::After(ttl);
@@ -80,22 +79,14 @@ impl Insert {
     }
 }
 
-/// When a new entry expires, as its shard is told.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Expires {
-    At(Option<UnixMillis>),
-    Keep,
-}
-
-/// One insert on its way. What of it does not go into the map stays here, to be dropped when the shard
-/// is back.
+/// One insert on its way. Its time to live begins when it is carried out. What of it does not go into the
+/// map stays here, to be dropped when the shard is back.
 pub(crate) struct Insertion<K, V> {
     /// `None` when it lies in the map.
     pub(crate) key: Option<K>,
     /// Before it is carried out the new value, afterwards one that nobody gets.
     pub(crate) value: Option<V>,
-    pub(crate) expires: Expires,
-    pub(crate) when: When,
+    pub(crate) how: Insert,
 }
 
 impl<K, V> Insertion<K, V> {
@@ -229,7 +220,7 @@ pub enum Update<V> {
     Keep,
     /// Puts this value in its place; its expiry stays as it is, a new entry gets none.
     Put(V),
-    /// Puts this value in its place; it expires so long from now.
+    /// Puts this value in its place; it expires so long after that.
     PutWithTtl(V, Duration),
     /// Removes it.
     Remove,

@@ -161,7 +161,7 @@ impl<K: Key, V: Value> Store<K, V> {
                 return removed.map_or(Put::New, |removed| removed.into_put(owned));
             }
             Update::Put(value) => (value, expires),
-            Update::PutWithTtl(value, ttl) => (value, Some(self.inner.after(ttl))),
+            Update::PutWithTtl(value, ttl) => (value, Some(hand.look(|state| state.after(ttl)))),
         };
         *owned = Some(key.to_owned());
         hand.change(|state| state.put(hash, owned, value, expires))
@@ -203,7 +203,7 @@ impl<K: Key, V: Value> Store<K, V> {
         }))
     }
 
-    /// Lets a key expire `ttl` from now; says whether it was there.
+    /// Lets a key expire `ttl` from when its shard is in hand; says whether it was there.
     ///
     /// # Errors
     /// See [`Store`].
@@ -212,8 +212,7 @@ impl<K: Key, V: Value> Store<K, V> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let at = self.inner.after(ttl);
-        let before = self.set_expiry(key, Some(at))?;
+        let before = self.set_expiry(key, Some(ttl))?;
         Ok(before.is_some())
     }
 
@@ -233,7 +232,7 @@ impl<K: Key, V: Value> Store<K, V> {
     fn set_expiry<Q>(
         &self,
         key: &Q,
-        expires: Option<UnixMillis>,
+        ttl: Option<Duration>,
     ) -> Result<Option<Option<UnixMillis>>, Error>
     where
         K: Borrow<Q>,
@@ -242,7 +241,10 @@ impl<K: Key, V: Value> Store<K, V> {
         self.admit()?;
         let (hash, shard) = self.place(key);
         let before = self.change_kept(hash, shard, |hand| {
-            hand.change(|state| state.set_expiry(hash, key, expires))
+            hand.change(|state| {
+                let expires = ttl.map(|ttl| state.after(ttl));
+                state.set_expiry(hash, key, expires)
+            })
         })?;
         Ok(before?)
     }

@@ -13,6 +13,7 @@ use std::hash::Hash;
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use shardkeep_core::{Discard, Effects, NoTransaction, Refused, Remaining, State, Tended};
 
@@ -24,7 +25,7 @@ use crate::flight::Flights;
 use crate::ledger::Ledger;
 use crate::mail::Mailed;
 use crate::prefetch::prefetch;
-use crate::reply::{Expires, Insertion, Put, Reply, When};
+use crate::reply::{Insert, Insertion, NewTtl, Put, Reply, When};
 use crate::router::Router;
 use crate::table::{Cursor, Entry as TableEntry, Slot, Spot, Table, UnixMillis, Walked};
 use crate::{Key, Value, discard};
@@ -119,6 +120,18 @@ impl<K: Key, V: Value> ShardState<K, V> {
     #[inline(never)]
     fn is_ahead(&self, at: UnixMillis) -> bool {
         at > self.clock.now()
+    }
+
+    /// The present, by the clock of the store.
+    pub(crate) fn now(&self) -> UnixMillis {
+        self.clock.now()
+    }
+
+    /// When an entry expires that is written now, and is to live for `ttl`.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn after(&self, ttl: Duration) -> UnixMillis {
+        self.now().later(ttl)
     }
 
     /// Begins to fetch the entry that probably has this hash.
@@ -273,23 +286,27 @@ impl<K: Key, V: Value> ShardState<K, V> {
         hash: u64,
         key: &mut Option<K>,
         value: V,
-        (expires, when): (Expires, When),
+        how: Insert,
     ) -> Put<V> {
-        let (present, expires) = match (when, expires) {
-            (When::Always, Expires::At(at)) => {
+        let (present, expires) = match (how.when, how.ttl) {
+            (When::Always, NewTtl::Never) => {
+                return self.put(hash, key, value, None);
+            }
+            (When::Always, NewTtl::After(ttl)) => {
+                let at = Some(self.after(ttl));
                 return self.put(hash, key, value, at);
             }
-            (_, expires) => {
+            (_, ttl) => {
                 let found = key.as_ref().and_then(|key| self.find(hash, key));
-                let kept = found.and_then(|entry| entry.expires);
-                let at = match expires {
-                    Expires::At(at) => at,
-                    Expires::Keep => kept,
+                let at = match ttl {
+                    NewTtl::Never => None,
+                    NewTtl::After(ttl) => Some(self.after(ttl)),
+                    NewTtl::Keep => found.and_then(|entry| entry.expires),
                 };
                 (found.is_some(), at)
             }
         };
-        let holds = match when {
+        let holds = match how.when {
             When::Always => true,
             When::IfAbsent => !present,
             When::IfPresent => present,
@@ -306,7 +323,7 @@ impl<K: Key, V: Value> ShardState<K, V> {
         let Some(value) = insertion.value.take() else {
             return Reply::Kept;
         };
-        let how = (insertion.expires, insertion.when);
+        let how = insertion.how;
         match self.insert(hash, &mut insertion.key, value, how) {
             Put::New => Reply::Value(None),
             Put::Over(old) => Reply::Value(Some(old)),

@@ -20,7 +20,6 @@ use crate::discard::Bag;
 use crate::reply::Put;
 use crate::state::{Removed, ShardState};
 use crate::store::{Inner, Keeping, Store};
-use crate::table::UnixMillis;
 use crate::{Key, Value, closure, limits};
 
 /// A transaction touched a key that it had not named.
@@ -60,8 +59,8 @@ impl<E: std::error::Error + 'static> std::error::Error for TransactionError<E> {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Aborted(error) => Some(error),
-            Self::KeyNotNamed => Some(&KeyNotNamed),
-            Self::Store(error) => Some(error),
+            Self::KeyNotNamed => None,
+            Self::Store(error) => error.source(),
         }
     }
 }
@@ -80,7 +79,7 @@ impl<E> From<Refused> for TransactionError<E> {
 
 /// What the closure wants to become of a key.
 enum Write<V> {
-    Insert(V, Option<UnixMillis>),
+    Insert(V, Option<Duration>),
     Remove,
 }
 
@@ -146,7 +145,7 @@ impl<K: Key, V: Value> Transaction<'_, K, V> {
         self.write(key, Write::Insert(value, None))
     }
 
-    /// Inserts or overwrites when the transaction is applied; the entry expires `ttl` from now.
+    /// Inserts or overwrites when the transaction is applied; the entry expires `ttl` after that.
     ///
     /// # Errors
     /// As [`Transaction::get`].
@@ -160,8 +159,7 @@ impl<K: Key, V: Value> Transaction<'_, K, V> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let expires = self.inner.after(ttl);
-        self.write(key, Write::Insert(value, Some(expires)))
+        self.write(key, Write::Insert(value, Some(ttl)))
     }
 
     /// Removes a key when the transaction is applied.
@@ -260,13 +258,19 @@ impl<K: Key, V: Value> Transaction<'_, K, V> {
             }
         };
         let name = &self.inner.keep.config().name;
+        let mut applied_at = None;
         loans.change(|loans| {
             let writes = named.iter_mut().filter(|named| named.write.is_some());
             for (at, named) in writes.enumerate() {
                 fail_point::hit_at("transaction.next", || format!("{name}#{at}."));
                 let state = loans.state(named.shard);
                 match (named.write.take(), &mut named.key) {
-                    (Some(Write::Insert(value, expires)), key) => {
+                    (Some(Write::Insert(value, ttl)), key) => {
+                        // One moment for all of them.
+                        let expires = ttl.map(|ttl| {
+                            let now = *applied_at.get_or_insert_with(|| state.now());
+                            now.later(ttl)
+                        });
                         let put = state.put_fitting(named.hash, key, value, expires);
                         keep_replaced(Replaced::Put(put));
                     }

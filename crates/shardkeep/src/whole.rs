@@ -182,7 +182,7 @@ impl<K: Key, V: Value> Iterator for Entries<'_, K, V> {
             }
             let (shard, cursor) = self.at?;
             if let Err(error) = self.read_segment(shard, cursor) {
-                if let Error::Refused(Refused::Closed) = error {
+                if let Error::Refused(Refused::Closed | Refused::OtherProcess) = error {
                     // It will not open again.
                     self.at = None;
                 }
