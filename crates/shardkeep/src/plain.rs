@@ -164,7 +164,8 @@ impl<K: Key, V: Value> Store<K, V> {
         mut key: Option<K>,
         value: V,
     ) -> Result<Option<V>, Error> {
-        let put = match &mut self.inner.keep.borrow(shard) {
+        let keep = &self.inner.keep;
+        let put = match &mut keep.borrow(shard) {
             Borrowed::Loan(loan) => loan.change(|state| state.put(hash, &mut key, value, None)),
             Borrowed::Away => {
                 let op = Op::Insert(Insertion {

@@ -79,8 +79,8 @@ impl Insert {
     }
 }
 
-/// One insert on its way. Its time to live begins when it is carried out. What of it does not go into the
-/// map stays here, to be dropped when the shard is back.
+/// One insert on its way. Its time to live begins when it is carried out. What of it does not go into the map
+/// stays here, to be dropped when the shard is back.
 pub(crate) struct Insertion<K, V> {
     /// `None` when it lies in the map.
     pub(crate) key: Option<K>,

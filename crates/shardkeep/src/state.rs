@@ -289,9 +289,7 @@ impl<K: Key, V: Value> ShardState<K, V> {
         how: Insert,
     ) -> Put<V> {
         let (present, expires) = match (how.when, how.ttl) {
-            (When::Always, NewTtl::Never) => {
-                return self.put(hash, key, value, None);
-            }
+            (When::Always, NewTtl::Never) => return self.put(hash, key, value, None),
             (When::Always, NewTtl::After(ttl)) => {
                 let at = Some(self.after(ttl));
                 return self.put(hash, key, value, at);
@@ -323,8 +321,7 @@ impl<K: Key, V: Value> ShardState<K, V> {
         let Some(value) = insertion.value.take() else {
             return Reply::Kept;
         };
-        let how = insertion.how;
-        match self.insert(hash, &mut insertion.key, value, how) {
+        match self.insert(hash, &mut insertion.key, value, insertion.how) {
             Put::New => Reply::Value(None),
             Put::Over(old) => Reply::Value(Some(old)),
             Put::OverExpired(old) => {
