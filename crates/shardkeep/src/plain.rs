@@ -210,9 +210,7 @@ impl<K: Key, V: Value> Store<K, V> {
             return put.into_inserted();
         }
         let put = match &mut self.inner.keep.borrow(shard) {
-            Borrowed::Loan(loan) => {
-                loan.change(|state| state.insert(hash, &mut key, value, how))
-            }
+            Borrowed::Loan(loan) => loan.change(|state| state.insert(hash, &mut key, value, how)),
             Borrowed::Away => {
                 let op = Op::Insert(Insertion {
                     key,
