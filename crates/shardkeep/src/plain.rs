@@ -209,6 +209,31 @@ impl<K: Key, V: Value> Store<K, V> {
             })?;
             return put.into_inserted();
         }
+        let mut value = Some(value);
+        let put = |state: &mut ShardState<K, V>| match value.take() {
+            Some(value) => state.insert(hash, &mut key, value, how),
+            None => unreachable!("it is called once"),
+        };
+        let keep = &self.inner.keep;
+        if let Ok(put) = keep.change_idle(shard, put) {
+            return put.into_inserted();
+        }
+        let Some(value) = value else {
+            unreachable!("what was not called has taken nothing")
+        };
+        self.insert_slowly(shard, hash, key, value, how)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn insert_slowly(
+        &self,
+        shard: usize,
+        hash: u64,
+        mut key: Option<K>,
+        value: V,
+        how: Insert,
+    ) -> Result<Inserted<V>, Error> {
         let put = match &mut self.inner.keep.borrow(shard) {
             Borrowed::Loan(loan) => loan.change(|state| state.insert(hash, &mut key, value, how)),
             Borrowed::Away => {
