@@ -1,7 +1,7 @@
 //! The thread that commits when nobody else does.
 //!
 //! It writes what was queued once the window has passed, syncs at intervals, tries again where there
-//! was no space, and puts the journal away when the keep closes.
+//! was no space, marks a log that rests, and puts the journal away when the keep closes.
 //!
 //! 1. One blocking call beside the journal's own: the doorbell (and, while it gathers, the window).
 //! 2. It never holds a shard.
@@ -39,6 +39,10 @@ struct Plan<J> {
     sync_at: Option<Instant>,
     /// When a log without space is asked again.
     retry_at: Option<Instant>,
+    /// When the log is marked, if nothing was written since that was set.
+    mark_at: Option<Instant>,
+    /// How often something was written by then.
+    writes: u64,
     duty: Option<Box<dyn Duty<J>>>,
     /// What the duty found written was synced aside: what is left takes no time.
     eased: bool,
@@ -66,6 +70,8 @@ impl<S: State> Committer<S> {
             plan: Plan {
                 sync_at: None,
                 retry_at: None,
+                mark_at: None,
+                writes: 0,
                 duty: None,
                 eased: false,
                 gathered: false,
@@ -117,12 +123,17 @@ impl<J: Journal> Plan<J> {
     /// A sync that runs aside rings when it has ended, and only then another is due.
     fn next_due(&self, log: &Log<J>) -> Option<Instant> {
         let sync_at = self.sync_at.filter(|_| !log.aside.is_under_way());
-        sync_at.into_iter().chain(self.retry_at).min()
+        let due = sync_at.into_iter().chain(self.retry_at);
+        due.chain(self.mark_at).min()
     }
 
     fn tick(&mut self, log: &Log<J>) -> Tick {
         let now = clock::now();
         self.schedule(log, now);
+        if self.mark_at.is_some_and(|at| at <= now) {
+            self.mark(log);
+            self.schedule(log, now);
+        }
         let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         self.duty = self.duty.take().or_else(|| log.duties.try_recv());
         let wanted = log.wants_sync() || self.duty.is_some() || is_due(self.sync_at);
@@ -189,6 +200,12 @@ impl<J: Journal> Plan<J> {
     fn schedule(&mut self, log: &Log<J>, now: Instant) {
         self.retry_at = (log.condition() == Condition::NoSpace)
             .then(|| self.retry_at.unwrap_or(now + limits::LOG_RETRY_INTERVAL));
+        if !log.is_unmarked() {
+            self.mark_at = None;
+        } else if self.mark_at.is_none() {
+            self.mark_at = Some(now + limits::LOG_MARK_DELAY);
+            self.writes = log.counters.writes();
+        }
         self.sync_at = match log.durability.sync {
             SyncMode::Interval(interval) if log.is_behind() => {
                 Some(self.sync_at.unwrap_or(now + interval))
@@ -197,9 +214,19 @@ impl<J: Journal> Plan<J> {
         };
     }
 
+    /// Marks the log, if it has rested; otherwise looks again later.
+    fn mark(&mut self, log: &Log<J>) {
+        self.mark_at = None;
+        let has_rested = log.counters.writes() == self.writes && !log.has_queued();
+        // Whoever has the journal is about to write.
+        if has_rested && let Some(mut holding) = log.borrow() {
+            holding.mark();
+        }
+    }
+
     /// What is left to do after a tick has panicked: nothing of it comes by there again.
     fn stand_down(&mut self, log: &Log<J>) -> Tick {
-        (self.sync_at, self.retry_at) = (None, None);
+        (self.sync_at, self.retry_at, self.mark_at) = (None, None, None);
         if log.condition() != Condition::Failed {
             let Some(mut holding) = log.borrow_or_ask() else {
                 return Tick::Away;

@@ -52,6 +52,16 @@ pub trait Journal: Send + 'static {
         &mut self,
         end: <Self::Detached as DetachedSync>::End,
     ) -> Result<Self::Synced, JournalError>;
+
+    /// Notes behind the records how far they are written and synced, when none has followed for a while.
+    /// Nothing depends on it but what the next start can tell of damage. By default does nothing. Blocks
+    /// on the file system.
+    ///
+    /// # Errors
+    /// The journal failed; a lack of space is none.
+    fn mark(&mut self) -> Result<(), JournalError> {
+        Ok(())
+    }
 }
 
 /// A sync that was begun with the journal in hand, and does not need it to run.

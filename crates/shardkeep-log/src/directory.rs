@@ -13,8 +13,12 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 
+use crate::format::BootId;
 use crate::names::LOCK;
 use crate::storage::{File, Storage};
+
+/// Where Linux names the boot.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// A directory was not opened.
 #[derive(Debug)]
@@ -218,6 +222,11 @@ impl Storage for Directory {
     #[expect(clippy::disallowed_methods, reason = "blocking point B26: the disk")]
     fn sync_directory(&self) -> io::Result<()> {
         self.directory.sync_all()
+    }
+
+    /// As Linux names it; unknown elsewhere, and where that cannot be read.
+    fn boot(&self) -> Option<BootId> {
+        BootId::parse(&fs::read_to_string(BOOT_ID).ok()?)
     }
 }
 

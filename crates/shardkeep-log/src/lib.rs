@@ -31,7 +31,7 @@ pub use directory::{Directory, DirectoryError, DirectoryFile};
 pub use error::{
     AdoptError, AppendError, DiskError, LogFailed, Operation, SnapshotError, WriteError,
 };
-pub use format::{Lsn, StoreId};
+pub use format::{BootId, Lsn, StoreId};
 pub use log::{Log, Synced};
 pub use open_error::{Damage, OpenError};
 pub use options::Options;

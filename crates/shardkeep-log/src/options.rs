@@ -2,7 +2,7 @@
 
 use crate::format::StoreId;
 use crate::limits::{
-    AHEAD_BYTES_DEFAULT, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MIN, SNAPSHOTS_KEPT_MAX,
+    AHEAD_BYTES_DEFAULT, CONTENT_BYTES_MAX, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MIN, SNAPSHOTS_KEPT_MAX,
 };
 use crate::open_error::OpenError;
 
@@ -19,6 +19,11 @@ pub struct Options {
     /// Snapshots to keep, with the log behind the oldest of them. With more than one, a damaged
     /// snapshot can be repaired without loss.
     pub snapshots_kept: usize,
+    /// What the payloads are, in words that stay the same as long as they do: noted in the store, and
+    /// compared with what is noted there. `None`: not compared, for those who do not look into payloads.
+    pub content: Option<String>,
+    /// Open a store with other content too; from then on it is said to hold `content`.
+    pub accepts_other_content: bool,
 }
 
 impl Options {
@@ -30,6 +35,8 @@ impl Options {
             segment_bytes: SEGMENT_BYTES_DEFAULT,
             ahead_bytes: AHEAD_BYTES_DEFAULT,
             snapshots_kept: 1,
+            content: None,
+            accepts_other_content: false,
         }
     }
 
@@ -48,6 +55,15 @@ impl Options {
                 allowed: "1 to 16",
             });
         }
+        if let Some(content) = &self.content
+            && content.len() > CONTENT_BYTES_MAX
+        {
+            return Err(OpenError::Setting {
+                name: "content",
+                value: content.len() as u64,
+                allowed: "1024 bytes and fewer",
+            });
+        }
         Ok(())
     }
 }
@@ -59,6 +75,6 @@ impl Default for Options {
 }
 
 const _: () = assert!(
-    SEGMENT_BYTES_MIN == 512 && SNAPSHOTS_KEPT_MAX == 16,
+    SEGMENT_BYTES_MIN == 512 && SNAPSHOTS_KEPT_MAX == 16 && CONTENT_BYTES_MAX == 1_024,
     "as the texts say"
 );

@@ -8,6 +8,8 @@
 
 use std::io;
 
+use crate::format::BootId;
+
 /// A directory of files.
 pub trait Storage: Send + Sync {
     /// One of its files.
@@ -48,6 +50,12 @@ pub trait Storage: Send + Sync {
     /// # Errors
     /// As the operating system says; then nobody knows which names are.
     fn sync_directory(&self) -> io::Result<()>;
+
+    /// The present boot of the system, where that is known: within one boot nothing that was written can
+    /// be missing, synced or not, however a process ended.
+    fn boot(&self) -> Option<BootId> {
+        None
+    }
 }
 
 /// A file of a [`Storage`].

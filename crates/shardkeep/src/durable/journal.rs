@@ -127,6 +127,10 @@ impl Journal for LogJournal {
     fn end_sync(&mut self, end: Result<SyncEnd, JournalError>) -> Result<Synced, JournalError> {
         self.log.end_sync(end?).map_err(failed)
     }
+
+    fn mark(&mut self) -> Result<(), JournalError> {
+        self.log.mark().map_err(failed)
+    }
 }
 
 impl Drop for LogJournal {
