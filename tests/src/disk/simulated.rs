@@ -8,7 +8,7 @@
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use shardkeep_log::{File, Storage};
+use shardkeep_log::{BootId, File, Storage};
 
 use super::state::State;
 
@@ -262,6 +262,10 @@ impl Storage for Disk {
         inner.begin(Call::SyncDirectory)?;
         inner.state.sync_names();
         Ok(())
+    }
+
+    fn boot(&self) -> Option<BootId> {
+        Some(self.inner().state.boot())
     }
 }
 

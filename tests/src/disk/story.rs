@@ -120,6 +120,7 @@ impl Story {
             },
             ahead_bytes: chance.one(&[0, 512, 4_096, 1 << 20]),
             snapshots_kept: chance.one(&[1, 1, 2]),
+            ..Options::new()
         };
         Self {
             history: Vec::new(),
@@ -175,7 +176,7 @@ impl Story {
         let mut hands = Hands::default();
         disk.note(self.acknowledged);
         for _ in 0..steps {
-            let ending = match self.chance.below(23) {
+            let ending = match self.chance.below(24) {
                 0..=5 => self.append(log),
                 6..=9 => self.settle(log.write(), is_troubled).map(|_| Ending::Well),
                 10..=13 => self.commit(log, &mut hands, is_troubled),
@@ -184,6 +185,11 @@ impl Story {
                 17 => self.adopt(log, &mut hands, is_troubled),
                 18 => self.replay(log, &mut hands),
                 19..=21 => self.sync_beside(log, &mut hands, is_troubled),
+                22 => match log.mark() {
+                    Ok(()) => Ok(Ending::Well),
+                    Err(_) if is_troubled => Ok(Ending::Failed),
+                    Err(failed) => Err(format!("mark: {failed}")),
+                },
                 _ => match self.chance.below(6) {
                     0 => self.close(log, &mut hands, is_troubled),
                     1 => {
@@ -431,6 +437,7 @@ impl Story {
             log.write().map_err(|error| error.to_string()),
             log.sync().map(drop).map_err(|error| error.to_string()),
             log.close().map(drop).map_err(|error| error.to_string()),
+            log.mark().map_err(|error| error.to_string()),
             log.snapshot(self.compression)
                 .map(drop)
                 .map_err(|error| error.to_string()),

@@ -158,9 +158,9 @@ fn a_file_of_another_store_is_refused_by_its_owner() {
             true => FileKind::Segment,
             false => FileKind::Snapshot,
         };
-        let mut header = FileHeader::decode(kind, &content).unwrap();
+        let (mut header, bytes) = FileHeader::decode(kind, &content).unwrap();
         header.store = StoreId::new([0xee; 16]);
-        let foreign = [&header.encode()[..], &content[header.encode().len()..]].concat();
+        let foreign = [&header.encode()[..], &content[bytes..]].concat();
         let text = refused(stored.open_with(&story, &name, foreign), &name);
         assert!(text.contains(&name) && text.contains("eeeeeeee"), "{text}");
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use shardkeep_core::{Durability, JournalError, SyncMode};
 use shardkeep_log::Compression;
+use shardkeep_log::limits::CONTENT_BYTES_MAX;
 
 use crate::limits;
 
@@ -26,6 +27,8 @@ pub struct Durable {
     pub(crate) compression: Compression,
     pub(crate) snapshot_bytes: u64,
     pub(crate) segment_bytes: Option<u64>,
+    pub(crate) content: Option<String>,
+    pub(crate) accepts_other_types: bool,
     pub(crate) gate: Option<Gate>,
 }
 
@@ -61,6 +64,8 @@ impl Durable {
             compression: Compression::None,
             snapshot_bytes: limits::SNAPSHOT_LOG_BYTES_DEFAULT,
             segment_bytes: None,
+            content: None,
+            accepts_other_types: false,
             gate: None,
         }
     }
@@ -105,6 +110,21 @@ impl Durable {
         self
     }
 
+    /// Opens a store too that was written with other types or codecs, whose bytes the present ones
+    /// understand: one whose types were renamed, or that another program has made. From then on it counts
+    /// as written with the present ones. By default it is refused, and what it holds is named.
+    pub fn accept_other_types(mut self) -> Self {
+        self.accepts_other_types = true;
+        self
+    }
+
+    /// What the effects are about, for states that are not typed stores. A [`Builder`](crate::Builder)
+    /// says it by the forms of its codecs.
+    pub fn content(mut self, content: impl Into<String>) -> Self {
+        self.content = Some(within_limit(content.into()));
+        self
+    }
+
     /// Segments of another size, in bytes: for tests that need many.
     #[doc(hidden)]
     pub fn segment_bytes(mut self, bytes: u64) -> Self {
@@ -128,6 +148,20 @@ impl Durable {
     pub fn durability(&self) -> &Durability {
         &self.durability
     }
+}
+
+/// `content`, or so much of it as can be noted, and a number that stands for all of it.
+pub(super) fn within_limit(content: String) -> String {
+    const NUMBER_BYTES: usize = 20;
+    if content.len() <= CONTENT_BYTES_MAX {
+        return content;
+    }
+    // FNV-1a: the same in every version of this program.
+    let number = content.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let end = content.floor_char_boundary(CONTENT_BYTES_MAX - NUMBER_BYTES);
+    format!("{}... {number:016x}", &content[..end])
 }
 
 impl Default for Durable {

@@ -86,6 +86,8 @@ pub fn recover<S: Kept>(
 ) -> Result<Recovered, RecoverError> {
     let mut options = Options {
         create: durable.create.then(random_id),
+        content: durable.content.clone(),
+        accepts_other_content: durable.accepts_other_types,
         ..Options::new()
     };
     if let Some(bytes) = durable.segment_bytes {
