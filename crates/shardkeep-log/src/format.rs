@@ -641,7 +641,11 @@ mod tests {
             boot[..3].to_vec(),
         ];
         for bytes in cases {
-            assert_eq!(Fields::decode(&bytes), Err(HeaderFault::Fields), "{bytes:?}");
+            assert_eq!(
+                Fields::decode(&bytes),
+                Err(HeaderFault::Fields),
+                "{bytes:?}"
+            );
         }
     }
 

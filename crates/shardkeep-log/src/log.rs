@@ -279,7 +279,8 @@ impl<S: Storage> Log<S> {
             false => self.synced,
         };
         let says = Some((self.written, synced));
-        if self.active.version < VERSION || self.active_is_empty() || self.marked == says {
+        let is_known = self.marked == says || self.recorded >= self.written;
+        if is_known || self.active.version < VERSION || self.active_is_empty() {
             return Ok(());
         }
         let bytes = Head::mark(self.written, synced).encode(self.seed);

@@ -10,7 +10,8 @@
 //!    has written what it has lost.
 //! 4. Bytes that are cut off can never stand behind new ones: the cut is synced first. Before that they are
 //!    laid aside, durable, under a name of their own.
-//! 5. The present boot is noted only when all of that is durable.
+//! 5. Nothing follows from the manifest that was read before its name is durable.
+//! 6. The present boot is noted only when all of that is durable.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -27,9 +28,9 @@ use crate::names::{
 };
 use crate::open_error::OpenError;
 use crate::options::Options;
+use crate::repair::copy;
 use crate::segment::{Cursor, Step, open_file};
 use crate::snapshot::SnapshotReader;
-use crate::repair::copy;
 use crate::storage::{File, Storage, is_no_space, read_exact_at, write_all_at};
 use crate::walk::{Known, Tail, Walk};
 use crate::write::{NotBegun, begin_segment};
@@ -294,7 +295,12 @@ impl<S: Storage> Recovery<S> {
         while self.walk.step()?.is_some() {}
         let mut warnings = Vec::new();
         let mut manifest = match self.manifest.take() {
-            Some(manifest) => manifest,
+            Some(manifest) => {
+                // A process that was killed may have given it its name and not synced that: a power cut
+                // must not bring the older one back once something follows from this one.
+                sync_directory(&*self.storage, MANIFEST)?;
+                manifest
+            }
             None => {
                 let store = self.options.create.ok_or(OpenError::NotFound)?;
                 let manifest = Manifest::new(store, self.fields(None));

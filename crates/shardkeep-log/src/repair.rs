@@ -172,11 +172,7 @@ impl Remains {
                     }
                     Err(error) => give_up(error)?,
                 },
-                Name::Manifest
-                | Name::Temporary
-                | Name::Damaged
-                | Name::Torn
-                | Name::Foreign => {}
+                Name::Manifest | Name::Temporary | Name::Damaged | Name::Torn | Name::Foreign => {}
             }
         }
         Ok(remains)

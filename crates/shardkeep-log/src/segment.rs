@@ -296,11 +296,8 @@ impl<F: File> Cursor<F> {
             let left = end - self.at;
             let window = WINDOW_BYTES.min(usize::try_from(left).unwrap_or(usize::MAX));
             let from = self.fill(window)?;
-            let found = find_record_head(
-                self.seed,
-                &self.window[from..from + window],
-                lsns.clone(),
-            );
+            let found =
+                find_record_head(self.seed, &self.window[from..from + window], lsns.clone());
             let Some((at, head)) = found else {
                 self.at += (window - (HEAD_BYTES - 1)) as u64;
                 continue;

@@ -234,9 +234,9 @@ fn renew_segment<S: Storage>(
     let (name, temporary) = (segment_name(first), segment_temporary_name(first));
     let file = manifest::create(storage, &temporary).map_err(not_created)?;
     write_header(storage, &file, &temporary, store, first)?;
-    storage.rename(&temporary, &name).map_err(|error| {
-        NotBegun::Failed(DiskError::new(Operation::Rename, &temporary, error))
-    })?;
+    storage
+        .rename(&temporary, &name)
+        .map_err(|error| NotBegun::Failed(DiskError::new(Operation::Rename, &temporary, error)))?;
     manifest::sync_directory(storage, &name).map_err(NotBegun::Failed)?;
     Ok(Active::without_records(name, file))
 }

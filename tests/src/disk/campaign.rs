@@ -173,8 +173,10 @@ impl Explorer {
                     Phase::Recovery => self.tally.recoveries += 1,
                     Phase::Later => self.tally.later += 1,
                 }
-                self.path
-                    .push(format!("{how} before operation {index} ({:?})", moment.call));
+                self.path.push(format!(
+                    "{how} before operation {index} ({:?})",
+                    moment.call
+                ));
                 let mut story = story.clone();
                 story.acknowledged = moment.note;
                 self.recover(image, story, depth + 1)?;

@@ -2,9 +2,9 @@
 //!
 //! Here every bit of a small log turns, and some bits of one of 64 KiB; `crash-points --damage` turns all.
 
-use shardkeep_log::format::{FileHeader, FileKind, Head};
+use shardkeep_log::format::{FileHeader, FileKind, HEAD_BYTES, Head};
 use shardkeep_log::{Lsn, StoreId};
-use shardkeep_tests::disk::{Disk, Left, Plan, STORE, Stored, Verdict};
+use shardkeep_tests::disk::{Disk, Left, Plan, STORE, Stored, Syncs, Verdict};
 use shardkeep_tests::random::Random;
 
 /// Bytes of a log of which some bits are turned, and how many are left out.
@@ -53,6 +53,22 @@ fn a_turned_bit_of_a_crashed_log_costs_no_more_than_what_nothing_proves() {
             .unwrap();
         assert!(tried.opened > 0, "nothing proves the last batch");
         assert!(tried.opened < tried.cases / 2);
+    }
+}
+
+#[test]
+fn a_turned_bit_of_a_log_at_rest_costs_no_record_whatever_was_synced() {
+    /// Bits of the mark, which is no record.
+    const OF_MARK: u64 = (HEAD_BYTES * 8) as u64;
+    for syncs in [Syncs::Always, Syncs::Interval, Syncs::Never] {
+        for (bytes, stride) in [SMALL, LARGE] {
+            let tried = stored(0, bytes, Left::AtRest(syncs))
+                .turn_bits("log-", stride)
+                .unwrap();
+            assert!(tried.cases as usize >= bytes * 8 / stride);
+            assert!(tried.opened <= OF_MARK, "{syncs:?}: {tried:?}");
+            assert!(stride > 1 || tried.opened == OF_MARK);
+        }
     }
 }
 
@@ -192,7 +208,7 @@ fn another_version_is_refused_and_so_is_an_unknown_kind() {
         assert!(text.contains(&name) && text.contains("version 9"), "{text}");
     }
     // The very last record, where all that is wrong otherwise is a torn tail.
-    let (name, content) = stored
+    let (name_of_last, content) = stored
         .files()
         .into_iter()
         .rfind(|(name, _)| name.starts_with("log-"))
@@ -201,6 +217,21 @@ fn another_version_is_refused_and_so_is_an_unknown_kind() {
     let mut head = Head::record(lsn, lsn.previous(), 0, 0);
     head.kind = 2;
     let longer = [&content[..], &head.encode(STORE.records_seed())].concat();
-    let text = refused(stored.open_with(&story, &name, longer), "it");
+    let text = refused(stored.open_with(&story, &name_of_last, longer), "it");
     assert!(text.contains("kind 2 is unknown"), "{text}");
+    // Kinds that have a name already are refused by it.
+    for (kind, name) in [
+        (1, "record with its place in the replication stream"),
+        (8, "cut of a walk"),
+        (12, "loss of a shard"),
+        (16, "first part of a large record"),
+        (20, "middle part of a large record"),
+        (24, "last part of a large record"),
+        (28, "end of a large record that was abandoned"),
+    ] {
+        head.kind = kind;
+        let longer = [&content[..], &head.encode(STORE.records_seed())].concat();
+        let text = refused(stored.open_with(&story, &name_of_last, longer), name);
+        assert!(text.contains(&format!("kind {kind} ({name})")), "{text}");
+    }
 }

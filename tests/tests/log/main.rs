@@ -9,6 +9,7 @@
 mod crashing;
 mod damage;
 mod directory;
+mod earlier;
 mod making;
 #[cfg(debug_assertions)]
 mod planted;

@@ -157,9 +157,11 @@ pub(super) fn within_limit(content: String) -> String {
         return content;
     }
     // FNV-1a: the same in every version of this program.
-    let number = content.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let number = content
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
     let end = content.floor_char_boundary(CONTENT_BYTES_MAX - NUMBER_BYTES);
     format!("{}... {number:016x}", &content[..end])
 }
