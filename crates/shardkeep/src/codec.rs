@@ -66,7 +66,7 @@ fn short_name<T: ?Sized>() -> String {
 /// drop(prices);
 ///
 /// let opened = Store::<String, u64>::builder().durable(&dir, Durable::new()).open();
-/// assert!(opened.unwrap_err().to_string().contains("keys text, values cents"));
+/// assert!(opened.is_err(), "a number is not an amount of money");
 /// # std::fs::remove_dir_all(&dir)?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

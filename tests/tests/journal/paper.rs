@@ -15,6 +15,7 @@ pub(crate) enum Step {
     Append,
     Write,
     Sync,
+    Mark,
 }
 
 /// How it goes.
@@ -46,11 +47,13 @@ struct Way {
 
 #[derive(Default)]
 struct Disk {
-    ways: [Way; 3],
+    ways: [Way; 4],
     records: Vec<Vec<u8>>,
     written: usize,
     synced: usize,
     durable: HashSet<Effect>,
+    /// What the last mark says is written and synced.
+    marked: Option<(usize, usize)>,
     /// Who has synced.
     syncers: Vec<String>,
     /// What is appended is not remembered.
@@ -129,6 +132,11 @@ impl Paper {
 
     pub(crate) fn until_written(&self, records: usize) {
         self.until(|disk| disk.written >= records);
+    }
+
+    /// Waits until the log says of itself that it is written and synced so far.
+    pub(crate) fn until_marked(&self, written: usize, synced: usize) {
+        self.until(|disk| disk.marked == Some((written, synced)));
     }
 
     pub(crate) fn is_synced(&self, effect: Effect) -> bool {
@@ -267,5 +275,14 @@ impl Journal for Pen {
 
     fn end_sync(&mut self, end: Result<(), JournalError>) -> Result<(), JournalError> {
         end
+    }
+
+    fn mark(&mut self) -> Result<(), JournalError> {
+        self.0.take(Step::Mark)?;
+        let mut disk = self.0.disk();
+        disk.marked = Some((disk.written, disk.synced));
+        drop(disk);
+        self.0.0.1.notify_all();
+        Ok(())
     }
 }

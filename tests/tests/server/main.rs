@@ -12,6 +12,7 @@ mod configuration;
 #[cfg(test)]
 mod connections;
 #[cfg(test)]
+mod damage;
 mod drain;
 #[cfg(test)]
 mod durable;

@@ -6,4 +6,5 @@
 mod making;
 mod place;
 mod reopening;
+mod types;
 mod unsynced;
