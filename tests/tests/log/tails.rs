@@ -79,9 +79,10 @@ fn open(mut state: State, change: impl Fn(&mut Vec<u8>)) -> Result<(u64, Vec<War
 fn a_record_that_cannot_be_read_is_damage_when_anything_says_that_it_was_synced_or_cannot_be_missing()
  {
     use Left::{Closed, Cut, CutAtRest, Killed, KilledAtRest};
-    // Batches, how the log was left, the record that is turned; how many are left, if any, and how many whole
-    // ones are laid aside.
-    let cases: [(&[usize], Left, usize, Option<(u64, u64)>); 22] = [
+    /// Batches, how the log was left, the record that is turned; how many are left, if any, and how many
+    /// whole ones are laid aside.
+    type Case = (&'static [usize], Left, usize, Option<(u64, u64)>);
+    let cases: [Case; 22] = [
         (&[4], Cut, 1, Some((0, 3))),
         (&[4], Cut, 2, Some((1, 2))),
         (&[4], Cut, 4, Some((3, 0))),

@@ -13,6 +13,7 @@ mod configuration;
 mod connections;
 #[cfg(test)]
 mod damage;
+#[cfg(test)]
 mod drain;
 #[cfg(test)]
 mod durable;

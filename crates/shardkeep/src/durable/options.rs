@@ -162,7 +162,10 @@ pub(super) fn within_limit(content: String) -> String {
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
         });
-    let end = content.floor_char_boundary(CONTENT_BYTES_MAX - NUMBER_BYTES);
+    let mut end = CONTENT_BYTES_MAX - NUMBER_BYTES;
+    while !content.is_char_boundary(end) {
+        end -= 1;
+    }
     format!("{}... {number:016x}", &content[..end])
 }
 
