@@ -1,7 +1,8 @@
 //! The thread that commits when nobody else does.
 //!
 //! It writes what was queued once the window has passed, syncs at intervals, tries again where there
-//! was no space, marks a log that rests, and puts the journal away when the keep closes.
+//! was no space, marks a log that rests, sees to it that somebody looks whether the files are still where they
+//! were, and puts the journal away when the keep closes.
 //!
 //! 1. One blocking call beside the journal's own: the doorbell (and, while it gathers, the window).
 //! 2. It never holds a shard.
@@ -43,6 +44,8 @@ struct Plan<J> {
     mark_at: Option<Instant>,
     /// How often something was written by then.
     writes: u64,
+    /// When it is looked again whether the log's files are where they were.
+    look_at: Option<Instant>,
     duty: Option<Box<dyn Duty<J>>>,
     /// What the duty found written was synced aside: what is left takes no time.
     eased: bool,
@@ -72,6 +75,7 @@ impl<S: State> Committer<S> {
                 retry_at: None,
                 mark_at: None,
                 writes: 0,
+                look_at: None,
                 duty: None,
                 eased: false,
                 gathered: false,
@@ -123,8 +127,8 @@ impl<J: Journal> Plan<J> {
     /// A sync that runs aside rings when it has ended, and only then another is due.
     fn next_due(&self, log: &Log<J>) -> Option<Instant> {
         let sync_at = self.sync_at.filter(|_| !log.aside.is_under_way());
-        let due = sync_at.into_iter().chain(self.retry_at);
-        due.chain(self.mark_at).min()
+        let others = self.retry_at.into_iter().chain(self.look_at);
+        sync_at.into_iter().chain(others).chain(self.mark_at).min()
     }
 
     fn tick(&mut self, log: &Log<J>) -> Tick {
@@ -135,12 +139,16 @@ impl<J: Journal> Plan<J> {
             self.schedule(log, now);
         }
         let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        if is_due(self.look_at) {
+            self.look_at = Some(clock::later(now, limits::LOG_LOOK_INTERVAL));
+            log.ask_for_look();
+        }
         self.duty = self.duty.take().or_else(|| log.duties.try_recv());
         let wanted = log.wants_sync() || self.duty.is_some() || is_due(self.sync_at);
         let sync = wanted && !log.aside.is_under_way();
         if !sync && !log.aside.has_ended() && !is_due(self.retry_at) {
             if !log.has_queued() {
-                return Tick::Done;
+                return look(log);
             }
             if !std::mem::replace(&mut self.gathered, true) {
                 gather(log);
@@ -198,17 +206,26 @@ impl<J: Journal> Plan<J> {
 
     /// Reads off the log what is due, and when.
     fn schedule(&mut self, log: &Log<J>, now: Instant) {
-        self.retry_at = (log.condition() == Condition::NoSpace)
-            .then(|| self.retry_at.unwrap_or(now + limits::LOG_RETRY_INTERVAL));
+        self.look_at = match log.condition() {
+            Condition::Recovering | Condition::Open | Condition::NoSpace => {
+                let next = || clock::later(now, limits::LOG_LOOK_INTERVAL);
+                Some(self.look_at.unwrap_or_else(next))
+            }
+            Condition::Failed | Condition::Closed => None,
+        };
+        self.retry_at = (log.condition() == Condition::NoSpace).then(|| {
+            self.retry_at
+                .unwrap_or_else(|| clock::later(now, limits::LOG_RETRY_INTERVAL))
+        });
         if !log.is_unmarked() {
             self.mark_at = None;
         } else if self.mark_at.is_none() {
-            self.mark_at = Some(now + limits::LOG_MARK_DELAY);
+            self.mark_at = Some(clock::later(now, limits::LOG_MARK_DELAY));
             self.writes = log.counters.writes();
         }
         self.sync_at = match log.durability.sync {
             SyncMode::Interval(interval) if log.is_behind() => {
-                Some(self.sync_at.unwrap_or(now + interval))
+                Some(self.sync_at.unwrap_or_else(|| clock::later(now, interval)))
             }
             SyncMode::Interval(_) | SyncMode::Always | SyncMode::Never => None,
         };
@@ -226,7 +243,8 @@ impl<J: Journal> Plan<J> {
 
     /// What is left to do after a tick has panicked: nothing of it comes by there again.
     fn stand_down(&mut self, log: &Log<J>) -> Tick {
-        (self.sync_at, self.retry_at, self.mark_at) = (None, None, None);
+        (self.sync_at, self.retry_at) = (None, None);
+        (self.look_at, self.mark_at) = (None, None);
         if log.condition() != Condition::Failed {
             let Some(mut holding) = log.borrow_or_ask() else {
                 return Tick::Away;
@@ -261,6 +279,7 @@ impl<J: Journal> Plan<J> {
         let Some(mut holding) = log.borrow_or_ask() else {
             return Tick::Away;
         };
+        log.ask_for_look();
         holding.end_sync();
         // Nobody gets a shard any more, so what is still queued comes to an end.
         while holding.commit(Extent::Sync) && log.has_queued() {}
@@ -279,6 +298,17 @@ impl<J: Journal> Plan<J> {
     }
 }
 
+/// Looks whether the log's files are where they were, if it is time, and nothing else is to be done.
+fn look<J: Journal>(log: &Log<J>) -> Tick {
+    if log.wants_look() {
+        let Some(mut holding) = log.borrow_or_ask() else {
+            return Tick::Away;
+        };
+        holding.look();
+    }
+    Tick::Done
+}
+
 /// Gives others time to join the commit.
 fn gather<J: Journal>(log: &Log<J>) {
     let window = log.durability.window;
@@ -286,12 +316,13 @@ fn gather<J: Journal>(log: &Log<J>) {
         return;
     }
     let began = clock::now();
-    // Ends with the window, or before it when enough has gathered, or the keep closes.
+    // Ends with the window, or before it when enough has gathered, something is wanted at once, or the
+    // keep closes.
     #[expect(
         clippy::disallowed_methods,
         reason = "blocking point B10: enough has gathered, or the window"
     )]
-    log.gathering.wait_until(Some(began + window));
+    log.gathering.wait_until(Some(clock::later(began, window)));
     let took = clock::now().saturating_duration_since(began);
     log.counters.windows.note_time(took);
 }

@@ -9,14 +9,11 @@ use crate::clock;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Deadline(Instant);
 
-/// A timeout beyond this is as good as none, and adding it to an `Instant` could overflow.
-const TIMEOUT_MAX: Duration = Duration::from_secs(365 * 24 * 3_600);
-
 impl Deadline {
-    /// The moment `timeout` from now (at most a year).
+    /// The moment `timeout` from now ([`FAR`](clock::FAR) from now at most).
     #[must_use]
     pub fn after(timeout: Duration) -> Self {
-        Self(clock::now() + timeout.min(TIMEOUT_MAX))
+        Self(clock::later(clock::now(), timeout))
     }
 
     /// The moment itself.
@@ -45,6 +42,10 @@ pub struct Call {
     pub deadline: Deadline,
     /// Revokes the call as long as its work has not begun.
     pub cancel: Option<CancelToken>,
+    /// For how long the log may stand still while the call waits for a sync: the deadline bounds that wait
+    /// only where neither a write nor a sync of the log ends meanwhile. `None`: for as long as the deadline
+    /// has left when that wait begins.
+    pub standstill: Option<Duration>,
 }
 
 impl Call {
@@ -54,6 +55,17 @@ impl Call {
         Self {
             deadline,
             cancel: None,
+            standstill: None,
+        }
+    }
+
+    /// A call that ends `timeout` from now (at most a year), and whose wait for a sync ends when the log
+    /// has stood still for as long.
+    #[must_use]
+    pub fn within(timeout: Duration) -> Self {
+        Self {
+            standstill: Some(timeout),
+            ..Self::by(Deadline::after(timeout))
         }
     }
 

@@ -61,6 +61,8 @@ pub enum Refused {
     },
     /// The store was called from inside a closure that it was running itself.
     Reentrant,
+    /// The store belongs to the process that opened it, and this is a child that was forked from that one.
+    OtherProcess,
 }
 
 impl fmt::Display for Refused {
@@ -118,6 +120,11 @@ impl fmt::Display for Refused {
                     "refused: the store was called from inside one of its own closures"
                 )
             }
+            Self::OtherProcess => write!(
+                f,
+                "refused: the store was opened by another process, of which this one was forked; open \
+                 a store of its own here, or exec"
+            ),
         }
     }
 }
@@ -138,7 +145,7 @@ pub enum Lost {
         /// The shard that was lost.
         shard: usize,
     },
-    /// It was done, but the deadline passed before that was durable.
+    /// It was done, but the deadline passed before that was durable, and the log stood still.
     NotSynced {
         /// The shard it was done on.
         shard: usize,
@@ -161,7 +168,8 @@ impl fmt::Display for Lost {
             }
             Self::NotSynced { shard } => write!(
                 f,
-                "lost: the deadline passed before the change on shard {shard} was durable"
+                "lost: the deadline passed before the change on shard {shard} was durable; the log stands \
+                 still"
             ),
             Self::LogFailed => write!(f, "lost: the log failed before the change was durable"),
         }
@@ -191,8 +199,8 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Refused(refused) => Some(refused),
-            Self::Lost(lost) => Some(lost),
+            Self::Refused(refused) => refused.source(),
+            Self::Lost(lost) => lost.source(),
         }
     }
 }
@@ -229,6 +237,8 @@ pub enum OpenError {
         /// Why.
         source: std::io::Error,
     },
+    /// Forks of this process could not be watched for: a child might take the store for its own.
+    Forks(std::io::Error),
     /// What was kept on disk could not be read; it was not changed.
     Recovery(Box<dyn std::error::Error + Send + Sync>),
 }
@@ -244,6 +254,7 @@ impl fmt::Display for OpenError {
                 write!(f, "{name} = {value} is not possible: allowed is {allowed}")
             }
             Self::Thread { name, .. } => write!(f, "thread {name} could not be started"),
+            Self::Forks(_) => write!(f, "forks of this process could not be watched for"),
             Self::Recovery(_) => write!(f, "the store could not be recovered"),
         }
     }
@@ -253,7 +264,7 @@ impl std::error::Error for OpenError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Setting { .. } => None,
-            Self::Thread { source, .. } => Some(source),
+            Self::Thread { source, .. } | Self::Forks(source) => Some(source),
             Self::Recovery(source) => Some(&**source),
         }
     }

@@ -18,8 +18,14 @@ pub const SHARDS_PER_CORE: usize = 32;
 /// would only hide a stuck holder.
 pub const MAILBOX_WORKS_DEFAULT: usize = 1_024;
 
-/// Places of one mailbox at most, in works: a mailbox is allocated when the store opens.
+/// Places of one mailbox at most, in works: a mailbox is allocated for its first work.
 pub const MAILBOX_WORKS_MAX: usize = 1 << 20;
+
+/// Groups of values that wait to be dropped by a store's own thread, each of one sweep of a shard or of
+/// the works that were given up during one. Enough for what the sweeps of all owners leave while a
+/// `Drop` takes its time; then the sweeps leave entries where they are, and whoever has served mail drops
+/// what was given up.
+pub const DISCARDS_MAX: usize = 64;
 
 /// Works a passing holder serves for others before it hands the shard to its owner. At 0.1 to
 /// 1 us a work a caller is captured for some tens of microseconds at most.
@@ -60,6 +66,18 @@ pub const LOG_PLACES: usize = if cfg!(shuttle) { 3 } else { 16_384 };
 /// Bytes of a batch that one place of the log's queue stands for.
 pub const LOG_PLACE_BYTES: usize = 4_096;
 
+/// Bytes after which a commit writes and syncs what it has appended before it appends more, at least: so
+/// that those who wait see the log come forward. 0.4 s of a disk that takes 10 MB/s.
+pub const LOG_STEP_BYTES: usize = 4 * 1_024 * 1_024;
+
+/// The same, at most: syncs that take 0.2 s whatever they cover then still take in 80 MB/s, and a disk that
+/// suddenly takes no more than 20 MB/s has ended the step that is under way within the default deadline.
+pub const LOG_STEP_BYTES_MAX: usize = 16 * 1_024 * 1_024;
+
+/// How long one step is to take: a quarter of the default deadline, and longer than most disks need for a
+/// sync of anything, so that the steps grow where it is the sync that takes the time, not its bytes.
+pub const LOG_STEP_TIME: Duration = Duration::from_millis(250);
+
 /// Taken places that end the window in which batches are gathered for one commit.
 pub const LOG_GATHERED_MAX: usize = LOG_PLACES / 2;
 
@@ -81,6 +99,20 @@ pub const LOG_RETRY_INTERVAL: Duration = Duration::from_millis(100);
 /// after the last write at the latest.
 pub const LOG_MARK_DELAY: Duration = Duration::from_millis(50);
 
+/// How often it is looked whether the log's files are still where they were left: what has been moved or
+/// removed is noticed within a second, with half of it to spare for a busy machine.
+///
+/// (Never in the schedule explorer's build, whose journals are nowhere.)
+pub const LOG_LOOK_INTERVAL: Duration = if cfg!(shuttle) {
+    Duration::from_secs(1_000_000)
+} else {
+    Duration::from_millis(500)
+};
+
+/// Longest window in which writes are gathered, whatever was asked for: a window is there to save
+/// syncs, and after a second most callers have given up.
+pub const WINDOW_MAX: Duration = Duration::from_secs(1);
+
 /// How long a store that is dropped without being closed waits for its own threads.
 ///
 /// (Never in the schedule explorer's build, so that it finds what would have to wait for it.)
@@ -93,5 +125,7 @@ pub const JOIN_GRACE: Duration = Duration::from_millis(500);
 
 const _: () = assert!(SERVICE_WORKS_MAX <= OWNER_SERVICE_WORKS_MAX);
 const _: () = assert!(BATCH_WRITES_MAX <= MAILBOX_WORKS_DEFAULT);
+const _: () = assert!(LOG_STEP_BYTES <= LOG_STEP_BYTES_MAX);
+const _: () = assert!(LOG_PLACE_BYTES <= LOG_STEP_BYTES && LOG_SPARE_BYTES_MAX <= LOG_STEP_BYTES);
 const _: () = assert!(LOG_SPARE_BUFFERS <= LOG_PLACES);
 const _: () = assert!(MAILBOX_WORKS_DEFAULT <= MAILBOX_WORKS_MAX);

@@ -38,6 +38,8 @@ use crate::holding::{Holding, Shelf};
 use crate::journal::{Effects, Journal};
 use crate::limits;
 use crate::log_stats::LogCounters;
+use crate::process;
+use crate::progress::Progress;
 use crate::sync::channel::Queue;
 use crate::sync::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Mutex, Waiter, Wake};
 use crate::watch::Pulse;
@@ -136,18 +138,27 @@ pub(crate) struct Log<J: Journal> {
     pub(crate) aside: Aside<J>,
     /// Callers that wait until everything queued is durable, whatever the mode.
     pub(crate) syncs_wanted: AtomicUsize,
+    pub(crate) progress: Progress,
     /// Something was written and is not durable. Written by the journal's holder.
     behind: AtomicBool,
     /// Something was written or synced that the journal's mark does not tell of. Written by its holder.
     unmarked: AtomicBool,
+    /// It is time to look whether the journal's files are where they were: whoever has it next does so.
+    look_is_due: AtomicBool,
     pub(crate) duties: Queue<Box<dyn Duty<J>>>,
     closing: AtomicBool,
+    /// The process that opened it: no other writes it.
+    home: u32,
     tell: Tell,
 }
 
 impl<J: Journal> Log<J> {
     pub(crate) fn new(shards: usize, durability: Durability, tell: Tell) -> Self {
         let numbers = (0..shards).map(|_| CachePadded::new(Numbers::default()));
+        let durability = Durability {
+            window: durability.window.min(limits::WINDOW_MAX),
+            ..durability
+        };
         Self {
             desk: Desk::empty(),
             queue: Queue::bounded(limits::LOG_PLACES),
@@ -165,10 +176,13 @@ impl<J: Journal> Log<J> {
             is_wanted: AtomicBool::new(false),
             aside: Aside::new(),
             syncs_wanted: AtomicUsize::new(0),
+            progress: Progress::new(),
             behind: AtomicBool::new(false),
             unmarked: AtomicBool::new(false),
+            look_is_due: AtomicBool::new(false),
             duties: Queue::bounded(limits::LOG_DUTIES_MAX),
             closing: AtomicBool::new(false),
+            home: process::generation(),
             tell,
         }
     }
@@ -194,6 +208,11 @@ impl<J: Journal> Log<J> {
     /// Why it stands as it does, where that is not as it should.
     pub(crate) fn why(&self) -> String {
         self.why.lock().clone()
+    }
+
+    /// Why it has failed, if it has.
+    pub(crate) fn failure(&self) -> Option<String> {
+        (self.condition() == Condition::Failed).then(|| self.why())
     }
 
     pub(crate) fn admits(&self) -> Result<(), Refused> {
@@ -343,7 +362,7 @@ impl<J: Journal> Log<J> {
 
     /// Makes sure that what was queued is looked at, where the caller does not commit it.
     pub(crate) fn ring_if_queued(&self) {
-        if !self.desk.has_mail() {
+        if !self.desk.has_mail() || self.is_elsewhere() {
             return;
         }
         match self.condition() {
@@ -357,8 +376,16 @@ impl<J: Journal> Log<J> {
         self.desk.has_mail()
     }
 
-    /// Borrows the journal, if it lies on its desk.
+    /// Whether this is a child that was forked while a call of this thread was under way.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        self.home != process::generation()
+    }
+
+    /// Borrows the journal, if it lies on its desk, and this is its process.
     pub(crate) fn borrow(&self) -> Option<Holding<'_, J>> {
+        if self.is_elsewhere() {
+            return None;
+        }
         let shelf = self.desk.borrow()?;
         Some(Holding::new(self, shelf))
     }
@@ -380,6 +407,21 @@ impl<J: Journal> Log<J> {
     /// Whether something was written and is not durable.
     pub(crate) fn is_behind(&self) -> bool {
         self.behind.load(SeqCst)
+    }
+
+    /// Has whoever commits next look first whether the journal's files are where they were.
+    pub(crate) fn ask_for_look(&self) {
+        self.look_is_due.store(true, SeqCst);
+    }
+
+    /// Whether that was asked and has not been done.
+    pub(crate) fn wants_look(&self) -> bool {
+        self.look_is_due.load(Relaxed)
+    }
+
+    /// It is being done. Called by the journal's holder.
+    pub(crate) fn begin_look(&self) {
+        self.look_is_due.store(false, SeqCst);
     }
 
     /// Something was written and is not durable, or nothing is. The committer, which syncs at
@@ -429,6 +471,14 @@ impl<J: Journal> Log<J> {
         }
         let is_synced = |(shard, number): (usize, u64)| self.synced(shard) >= number;
         self.awaiting.wake_where(|what| what.is_none_or(is_synced));
+    }
+
+    /// Makes the committer see to something that is wanted now: it gathers no longer.
+    pub(crate) fn hurry(&self) {
+        self.doorbell.ring();
+        if !self.durability.window.is_zero() {
+            self.gathering.wake();
+        }
     }
 
     /// Ends the window in which the committer gathers, where too much has gathered already.

@@ -41,6 +41,8 @@ pub enum Fault {
     BootForgotten,
     /// A boot is noted before what was written in the one before is durable.
     BootNotedEarly,
+    /// That a file or the directory is not where it was left is not looked at.
+    DisplacementIgnored,
 }
 
 #[cfg(not(debug_assertions))]

@@ -29,7 +29,7 @@ use crate::names::{
 use crate::open_error::OpenError;
 use crate::options::Options;
 use crate::repair::copy;
-use crate::segment::{Cursor, Step, open_file};
+use crate::segment::{Cursor, Step, open_file, read_header};
 use crate::snapshot::SnapshotReader;
 use crate::storage::{File, Storage, is_no_space, read_exact_at, write_all_at};
 use crate::walk::{Known, Tail, Walk};
@@ -418,6 +418,10 @@ impl<S: Storage> Recovery<S> {
         let (end, length, begins) = (cursor.at(), cursor.file_bytes(), cursor.begins());
         let version = cursor.version();
         let file = cursor.into_file();
+        // What others may write too is not written at all.
+        self.storage
+            .look(&name, &file)
+            .map_err(DiskError::displaced)?;
         if !is_planted(Fault::TailNotWrittenAgain) {
             write_again(&file, &name, unproven.unwrap_or(end), end)?;
         }
@@ -544,8 +548,13 @@ pub(crate) fn leftovers(
     for name in names.difference(&listed) {
         match Name::of(name) {
             Name::Manifest | Name::Damaged | Name::Torn | Name::Foreign => {}
-            Name::Temporary | Name::Snapshot(_) => leftovers.push(name.clone()),
+            Name::Temporary => leftovers.push(name.clone()),
+            Name::Snapshot(_) => {
+                is_own(storage, name, FileKind::Snapshot, manifest.store)?;
+                leftovers.push(name.clone());
+            }
             Name::Segment(first) => {
+                is_own(storage, name, FileKind::Segment, manifest.store)?;
                 let is_old = manifest
                     .segments
                     .first()
@@ -559,6 +568,33 @@ pub(crate) fn leftovers(
         }
     }
     Ok(leftovers)
+}
+
+/// Refuses a file that says that it belongs to another store: it is not for this one to remove it.
+fn is_own(
+    storage: &impl Storage,
+    name: &str,
+    kind: FileKind,
+    store: StoreId,
+) -> Result<(), OpenError> {
+    let file = storage
+        .open(name)
+        .map_err(|error| DiskError::new(Operation::Open, name, error))?;
+    match read_header(&file, name, kind) {
+        Ok((header, _)) if header.store != store => Err(OpenError::Foreign {
+            file: name.to_owned(),
+            found: header.store,
+            expected: store,
+        }),
+        // What cannot be read is worth nothing to anybody.
+        Ok(_)
+        | Err(
+            OpenError::Damaged { .. }
+            | OpenError::UnknownVersion { .. }
+            | OpenError::UnknownField { .. },
+        ) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Whether a segment is more than a header of any version. (One that was begun and not listed never is.)

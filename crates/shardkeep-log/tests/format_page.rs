@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::{env, fs, io, process};
 
 use shardkeep_log::{
-    BootId, Compression, Directory, DirectoryFile, Options, Recovery, Storage, StoreId,
+    BootId, Compression, Directory, DirectoryFile, Displaced, Options, Recovery, Storage, StoreId,
 };
 
 const README: &str = include_str!("../README.md");
@@ -66,6 +66,10 @@ impl Storage for InOneBoot {
 
     fn sync_directory(&self) -> io::Result<()> {
         self.0.sync_directory()
+    }
+
+    fn look(&self, name: &str, file: &DirectoryFile) -> Result<u64, Displaced> {
+        self.0.look(name, file)
     }
 
     fn boot(&self) -> Option<BootId> {

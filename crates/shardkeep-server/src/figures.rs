@@ -35,6 +35,8 @@ pub(crate) enum Counted {
     Rejected,
     ProtocolErrors,
     TimedOut,
+    LoginTimeouts,
+    FailedLogins,
     Panics,
     Mailed,
     Throttled,
@@ -43,7 +45,7 @@ pub(crate) enum Counted {
 }
 
 impl Counted {
-    const ALL: [Self; 18] = [
+    const ALL: [Self; 20] = [
         Self::Accepted,
         Self::Refused,
         Self::Commands,
@@ -57,6 +59,8 @@ impl Counted {
         Self::Rejected,
         Self::ProtocolErrors,
         Self::TimedOut,
+        Self::LoginTimeouts,
+        Self::FailedLogins,
         Self::Panics,
         Self::Mailed,
         Self::Throttled,
@@ -92,6 +96,8 @@ impl Counted {
             Self::Rejected => commands(|command| &command.rejected),
             Self::ProtocolErrors => reactors(|reactor| &reactor.protocol_errors),
             Self::TimedOut => reactors(|reactor| &reactor.timed_out),
+            Self::LoginTimeouts => reactors(|reactor| &reactor.login_timeouts),
+            Self::FailedLogins => reactors(|reactor| &reactor.failed_logins),
             Self::Panics => reactors(|reactor| &reactor.panics),
             Self::Mailed => reactors(|reactor| &reactor.mailed),
             Self::Throttled => reactors(|reactor| &reactor.throttled),

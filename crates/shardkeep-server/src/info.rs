@@ -196,6 +196,8 @@ fn stats(context: &Context, out: &mut String) {
         ("slow_commands", told(Counted::Slow)),
         ("protocol_errors", told(Counted::ProtocolErrors)),
         ("timed_out_connections", told(Counted::TimedOut)),
+        ("login_timeouts", told(Counted::LoginTimeouts)),
+        ("failed_logins", told(Counted::FailedLogins)),
         ("reactor_panics", told(Counted::Panics)),
         ("works_mailed", told(Counted::Mailed)),
         ("throttled_commands", told(Counted::Throttled)),

@@ -17,6 +17,7 @@ mod intervals;
 mod losing;
 mod paper;
 mod places;
+mod progress;
 mod resting;
 mod space;
 mod transactions;

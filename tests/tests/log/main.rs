@@ -9,10 +9,13 @@
 mod crashing;
 mod damage;
 mod directory;
+mod displaced;
 mod earlier;
+mod held;
 mod making;
 #[cfg(debug_assertions)]
 mod planted;
 mod repairing;
+mod steps;
 mod tails;
 mod troubles;

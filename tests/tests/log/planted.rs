@@ -7,6 +7,8 @@ use std::ops::ControlFlow;
 use shardkeep_log::fault::{Fault, plant};
 use shardkeep_tests::disk::{Left, Order, Plan, Stored, Syncs, Trouble, Verdict, explore, suffer};
 
+use crate::displaced::displacements_show;
+
 /// Stories within which a fault must show.
 const STORIES: u64 = 40;
 
@@ -157,6 +159,13 @@ fn damage_taken_for_a_power_cut_that_never_was_is_noticed() {
     });
     let _planted = Planted::new(fault);
     check(fault, turned_bits_show(&stored.unwrap()));
+}
+
+#[test]
+fn a_displacement_that_is_not_looked_at_is_noticed() {
+    let fault = Fault::DisplacementIgnored;
+    let _planted = Planted::new(fault);
+    check(fault, displacements_show());
 }
 
 #[test]

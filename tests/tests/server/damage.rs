@@ -97,14 +97,11 @@ fn the_directory_of_a_server_is_refused_to_a_program_with_types_and_the_reverse(
             .durable(&dir, durable)
             .open()
     };
-    let refused = open(Durable::new())
-        .unwrap_err()
-        .source()
-        .unwrap()
-        .to_string();
+    let refused = open(Durable::new()).unwrap_err();
+    let refused = refused.source().unwrap().to_string();
     let expected = "the store holds the keys and strings of a server, and was opened as one of keys text, \
                     values text";
-    assert!(refused.starts_with(expected), "{refused}");
+    assert!(refused.contains(expected), "{refused}");
     let store = open(Durable::new().accept_other_types()).unwrap();
     assert_eq!(store.get("k").unwrap(), Some("v".to_owned()));
     drop(store);

@@ -11,9 +11,11 @@ use std::time::{Duration, Instant};
 use shardkeep_resp::{Decoder, Limits, Protocol};
 
 use super::backlog::Backlog;
+use super::buffer;
 use super::held::{Held, Part};
 use super::stream::Stream;
 use crate::clients::Client;
+use crate::clock;
 use crate::command::CommandId;
 use crate::engine::{Needs, ShardsWork};
 use crate::fault::{Fault, is_planted};
@@ -56,6 +58,10 @@ pub(crate) struct Connection {
     pub(crate) patience: Option<Duration>,
     pub(crate) frame_since: Option<Instant>,
     pub(crate) over_soft_since: Option<Instant>,
+    /// Since when the password is asked of it; `None` when it is not.
+    pub(crate) login_since: Option<Instant>,
+    /// It gave a wrong password: nothing is sent, and nothing more decoded, before this.
+    pub(crate) held_back: Option<Instant>,
     /// It is to end, and waits for its last replies to be read.
     pub(crate) finishing_since: Option<Instant>,
     /// Tells two connections in one place apart.
@@ -197,6 +203,8 @@ impl Connection {
             patience: None,
             frame_since: None,
             over_soft_since: None,
+            login_since: None,
+            held_back: None,
             finishing_since: None,
             generation,
         }
@@ -204,17 +212,39 @@ impl Connection {
 
     pub(crate) fn authenticate(&mut self) {
         self.authenticated = true;
+        self.login_since = None;
         self.decoder.set_limits(Limits::default());
     }
 
-    pub(crate) fn forget_authentication(&mut self) {
+    pub(crate) fn forget_authentication(&mut self, now: Instant) {
         self.authenticated = false;
+        self.login_since.get_or_insert(now);
         self.decoder.set_limits(Limits::unauthenticated());
+    }
+
+    /// Adds bytes of requests that wait to be decoded.
+    pub(super) fn keep_input(&mut self, bytes: &[u8]) {
+        buffer::append(&mut self.pending, bytes);
+    }
+
+    /// Adds bytes that wait to be sent.
+    pub(super) fn keep_output(&mut self, bytes: &[u8]) {
+        buffer::append(&mut self.out, bytes);
+    }
+
+    /// The round has taken its requests: gives back what is not needed for what is left of them, and tells
+    /// what that takes.
+    #[inline]
+    pub(super) fn rest_input(&mut self) {
+        buffer::fit(&mut self.pending);
+        let held = self.pending.capacity() + self.decoder.held_bytes();
+        self.client.note_input(self.pending.len(), held);
     }
 
     /// When a command that has arrived and not begun is refused, if the client has said so.
     pub(crate) fn begins_until(&self) -> Option<Instant> {
-        self.patience.map(|patience| self.arrived_at + patience)
+        let patience = self.patience?;
+        Some(clock::later(self.arrived_at, patience))
     }
 
     pub(crate) fn unsent(&self) -> usize {
@@ -234,7 +264,10 @@ impl Connection {
 
     /// Whether nothing keeps it from being decoded.
     pub(crate) fn may_decode(&self) -> bool {
-        self.stalled.is_none() && !self.waits_for_place && self.may_read()
+        self.stalled.is_none()
+            && !self.waits_for_place
+            && self.held_back.is_none()
+            && self.may_read()
     }
 
     /// Whether a round could do something for it.

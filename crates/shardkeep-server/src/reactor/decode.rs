@@ -230,9 +230,7 @@ impl Reactor {
         if commands > first {
             self.stats.commands.add((commands - first) as u64);
             connection.active_at = now;
-            connection
-                .client
-                .note(now, last_command, rest.len(), connection.unsent());
+            connection.client.note(now, last_command);
         }
         if rest.is_empty() || stop.more {
             connection.frame_since = None;
@@ -403,7 +401,8 @@ impl Reactor {
             let connection = self.connections.get(token).and_then(Option::as_ref);
             let patience = connection.and_then(|connection| connection.patience);
             let deadline = self.context.live.deadline();
-            since + patience.unwrap_or(deadline).min(deadline) <= self.round_at
+            let waited = self.round_at.saturating_duration_since(since);
+            waited >= patience.unwrap_or(deadline).min(deadline)
         })
     }
 

@@ -20,11 +20,12 @@ use super::decode::{Flow, Stand};
 use super::deliver::client_name;
 use super::held::Verdict;
 use super::lending::Lending;
+use crate::clock;
 use crate::command::{Args, CommandId, CommandSpec, Flags};
 use crate::config::{Commit, Sync};
 use crate::context::Context;
 use crate::engine::{Places, ReplyPort, Reservation, ServerKeep};
-use crate::{clock, errors, limits};
+use crate::{errors, limits};
 
 /// Rung when there may be places in the log's queue.
 struct Bell {
@@ -144,7 +145,7 @@ impl Reactor {
             return false;
         };
         let since = *connection.placeless_since.get_or_insert(now);
-        let latest = since + self.context.live.deadline();
+        let latest = clock::later(since, self.context.live.deadline());
         let until = (connection.begins_until()).map_or(latest, |until| until.min(latest));
         if until <= now || self.refusing_since.is_some() {
             return false;
@@ -267,6 +268,9 @@ impl Reactor {
         left_at: Instant,
     ) -> bool {
         let (now, stats) = (self.now, Arc::clone(&self.stats));
+        // As long as the log gets on, what waits for it waits.
+        let patient_until = (keep.log_progress()).map(|last| last + self.context.live.deadline());
+        let ends = |until: Instant| patient_until.map_or(until, |patient| patient.max(until));
         let Some(Some(connection)) = self.connections.get_mut(token) else {
             return false;
         };
@@ -279,13 +283,13 @@ impl Reactor {
             Some(shard) if has_failed => {
                 Verdict::Fails(errors::not_durable_for_ever(shard, part.writes))
             }
-            Some(shard) if part.until <= now => {
+            Some(shard) if ends(part.until) <= now => {
                 Verdict::Fails(errors::not_durable_in_time(shard, part.writes))
             }
             Some(_) => Verdict::Waits,
         });
         self.stats.lost.add(lost);
-        let until = connection.held.deadline();
+        let until = connection.held.deadline().map(ends);
         connection.is_holding = until.is_some();
         if let Some(until) = until {
             let earliest = self.log.held_until.get_or_insert(until);

@@ -17,6 +17,7 @@
 mod accept;
 mod away;
 mod backlog;
+mod buffer;
 mod connection;
 mod decode;
 mod deliver;
@@ -95,6 +96,7 @@ pub(crate) struct Reactor {
     pub(crate) now: Instant,
     /// When this round began; `now` is when the sockets were looked at.
     pub(crate) round_at: Instant,
+    /// Expiry time when this round began.
     pub(crate) wall: UnixMillis,
     pub(crate) sweep_at: Option<Instant>,
     pub(crate) drain_until: Option<Instant>,
@@ -250,6 +252,9 @@ impl Reactor {
             }
             // One round alone is begun as soon as the sockets were looked at.
             self.round_at = if at == 0 { self.now } else { clock::now() };
+            if at > 0 {
+                self.wall = clock::unix_millis();
+            }
             if catch_unwind(AssertUnwindSafe(|| self.round())).is_err() {
                 self.recover();
             }
@@ -343,7 +348,8 @@ impl Reactor {
         }
         self.generations = self.generations.wrapping_add(1);
         let open = self.context.password.is_none();
-        let connection = Connection::new(stream, client, open, self.generations, self.now);
+        let mut connection = Connection::new(stream, client, open, self.generations, self.now);
+        connection.login_since = (!open).then_some(self.now);
         self.connections[token] = Some(Box::new(connection));
         self.stats.connections.add(1);
         if self.sweep_at.is_none() {

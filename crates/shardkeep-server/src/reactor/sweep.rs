@@ -1,4 +1,4 @@
-//! Whose time is up: silent clients, unfinished requests, replies nobody reads, goodbyes.
+//! Whose time is up: silent clients, those that do not log in, unfinished requests, replies nobody reads, goodbyes.
 
 use std::time::Duration;
 
@@ -33,6 +33,7 @@ impl Reactor {
         self.sweep_at = None;
         let mut watch = false;
         for token in 0..self.connections.len() {
+            self.let_go(token);
             let Some(connection) = &self.connections[token] else {
                 continue;
             };
@@ -41,6 +42,8 @@ impl Reactor {
                 Verdict::Watch => watch = true,
                 Verdict::Close => {
                     self.stats.timed_out.add(1);
+                    let was_login = connection.login_since.is_some();
+                    self.stats.login_timeouts.add(u64::from(was_login));
                     self.close(token);
                 }
             }
@@ -54,8 +57,23 @@ impl Reactor {
         }
     }
 
+    /// Sends what was held back after a wrong password, if it is time to; while draining it is.
+    fn let_go(&mut self, token: usize) {
+        let is_draining = self.drain_until.is_some();
+        if let Some(connection) = &mut self.connections[token]
+            && connection
+                .held_back
+                .take_if(|until| *until <= self.now || is_draining)
+                .is_some()
+        {
+            self.flush(token);
+        }
+    }
+
     fn verdict(&self, connection: &Connection) -> Verdict {
-        let past = |since: std::time::Instant, allowed: Duration| self.now >= since + allowed;
+        let past = |since: std::time::Instant, allowed: Duration| {
+            self.now.saturating_duration_since(since) >= allowed
+        };
         if let Life::Lingering(until) = connection.life {
             return if self.now >= until {
                 Verdict::Close
@@ -78,8 +96,16 @@ impl Reactor {
             .idle_timeout()
             .filter(|_| connection.may_decode() && connection.held.is_empty())
             .map(|allowed| (connection.active_at, allowed));
-        let mut verdict = Verdict::Calm;
-        for (since, allowed) in [output, frame, idle].into_iter().flatten() {
+        let login = connection
+            .login_since
+            .zip(self.context.live.login_timeout());
+        // A login may be given less time meanwhile.
+        let is_watched = connection.held_back.is_some() || connection.login_since.is_some();
+        let mut verdict = match is_watched {
+            true => Verdict::Watch,
+            false => Verdict::Calm,
+        };
+        for (since, allowed) in [output, frame, idle, login].into_iter().flatten() {
             if past(since, allowed) {
                 return Verdict::Close;
             }

@@ -1,11 +1,9 @@
 //! A store is opened with the types it was written with, or refused by name.
 
-use std::error::Error as _;
-
 use shardkeep::codec::{Named, Plain};
 use shardkeep::durable::NewStore;
 use shardkeep::effect::Effect;
-use shardkeep::{Codec, Durable, Encode, Key, RecoverError, Store, Value};
+use shardkeep::{Codec, Durable, Encode, Key, OpenError, RecoverError, Store, Value};
 
 use crate::place::Place;
 
@@ -28,7 +26,9 @@ fn open_with<K: Key, V: Value>(
         .durable_with(place.path(), durable, key, value)
         .open();
     opened.map_err(|error| {
-        let why = error.source().unwrap();
+        let OpenError::Recovery(why) = error else {
+            panic!("{error}");
+        };
         let why: &RecoverError = why.downcast_ref().unwrap();
         assert!(matches!(why, RecoverError::OtherTypes { .. }), "{why}");
         why.to_string()
