@@ -293,6 +293,12 @@ impl<S: Storage> Recovery<S> {
     /// The log is damaged, or the disk refuses. Recovery can be tried again.
     pub fn into_log(mut self) -> Result<(Log<S>, Vec<Warning>), OpenError> {
         while self.walk.step()?.is_some() {}
+        // Where others are at work too, nothing is written at all.
+        if let Some((name, file)) = self.walk.file() {
+            self.storage
+                .look(name, file)
+                .map_err(DiskError::displaced)?;
+        }
         let mut warnings = Vec::new();
         let mut manifest = match self.manifest.take() {
             Some(manifest) => {
@@ -418,10 +424,6 @@ impl<S: Storage> Recovery<S> {
         let (end, length, begins) = (cursor.at(), cursor.file_bytes(), cursor.begins());
         let version = cursor.version();
         let file = cursor.into_file();
-        // What others may write too is not written at all.
-        self.storage
-            .look(&name, &file)
-            .map_err(DiskError::displaced)?;
         if !is_planted(Fault::TailNotWrittenAgain) {
             write_again(&file, &name, unproven.unwrap_or(end), end)?;
         }

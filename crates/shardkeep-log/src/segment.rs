@@ -171,6 +171,10 @@ impl<F: File> Cursor<F> {
         self.file_bytes
     }
 
+    pub(crate) fn file(&self) -> &F {
+        &self.file
+    }
+
     pub(crate) fn into_file(self) -> F {
         self.file
     }

@@ -168,6 +168,12 @@ impl<S: Storage> Walk<S> {
         }
     }
 
+    /// The file that is being read, or was read last.
+    pub(crate) fn file(&self) -> Option<(&str, &S::File)> {
+        let cursor = self.cursor.as_ref();
+        cursor.map(|cursor| (&cursor.name[..], cursor.file()))
+    }
+
     /// The payload of the record that `step` has returned last.
     pub(crate) fn payload(&self, part: Range<usize>) -> &[u8] {
         self.cursor
