@@ -35,6 +35,7 @@ pub(crate) enum Counted {
     Rejected,
     ProtocolErrors,
     TimedOut,
+    GivenUp,
     Panics,
     Mailed,
     Throttled,
@@ -43,7 +44,7 @@ pub(crate) enum Counted {
 }
 
 impl Counted {
-    const ALL: [Self; 18] = [
+    const ALL: [Self; 19] = [
         Self::Accepted,
         Self::Refused,
         Self::Commands,
@@ -57,6 +58,7 @@ impl Counted {
         Self::Rejected,
         Self::ProtocolErrors,
         Self::TimedOut,
+        Self::GivenUp,
         Self::Panics,
         Self::Mailed,
         Self::Throttled,
@@ -92,6 +94,7 @@ impl Counted {
             Self::Rejected => commands(|command| &command.rejected),
             Self::ProtocolErrors => reactors(|reactor| &reactor.protocol_errors),
             Self::TimedOut => reactors(|reactor| &reactor.timed_out),
+            Self::GivenUp => reactors(|reactor| &reactor.given_up),
             Self::Panics => reactors(|reactor| &reactor.panics),
             Self::Mailed => reactors(|reactor| &reactor.mailed),
             Self::Throttled => reactors(|reactor| &reactor.throttled),

@@ -196,6 +196,7 @@ fn stats(context: &Context, out: &mut String) {
         ("slow_commands", told(Counted::Slow)),
         ("protocol_errors", told(Counted::ProtocolErrors)),
         ("timed_out_connections", told(Counted::TimedOut)),
+        ("given_up_connections", told(Counted::GivenUp)),
         ("reactor_panics", told(Counted::Panics)),
         ("works_mailed", told(Counted::Mailed)),
         ("throttled_commands", told(Counted::Throttled)),

@@ -51,6 +51,8 @@ pub(crate) struct ReactorStats {
     pub(crate) timed_out: Figure,
     /// Connections that the end of a drain cut off before everything was sent.
     pub(crate) cut_off: Figure,
+    /// Connections whose client had stopped reading when the server drained.
+    pub(crate) given_up: Figure,
     /// Panics outside of a shard.
     pub(crate) panics: Figure,
     per_command: Box<[CommandFigures]>,
@@ -98,6 +100,7 @@ impl ReactorStats {
             protocol_errors: Figure::default(),
             timed_out: Figure::default(),
             cut_off: Figure::default(),
+            given_up: Figure::default(),
             panics: Figure::default(),
             per_command: TABLE.iter().map(|_| CommandFigures::new()).collect(),
         }

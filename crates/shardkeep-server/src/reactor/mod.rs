@@ -26,8 +26,11 @@ mod held;
 mod lending;
 mod log;
 mod many;
+mod progress;
 mod round;
 mod save;
+#[cfg(target_os = "linux")]
+mod socket;
 mod stream;
 mod sweep;
 

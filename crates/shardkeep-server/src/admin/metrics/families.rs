@@ -193,6 +193,11 @@ pub(super) static FAMILIES: &[Family] = &[
         |seen, out| out.one(seen.reactors(|reactor| &reactor.timed_out)),
     ),
     counter(
+        "shardkeep_connections_given_up_total",
+        "Connections closed in a drain because the client had stopped reading.",
+        |seen, out| out.one(seen.reactors(|reactor| &reactor.given_up)),
+    ),
+    counter(
         "shardkeep_protocol_errors_total",
         "Requests that could not be decoded.",
         |seen, out| out.one(seen.reactors(|reactor| &reactor.protocol_errors)),
