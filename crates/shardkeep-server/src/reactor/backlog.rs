@@ -213,10 +213,14 @@ mod tests {
             at += 10 * MS;
             backlog.advise(u64::from(waits), Duration::ZERO, 100 * MS, at)
         };
-        waits.into_iter().map_while(|waits| {
-            let advice = look(waits);
-            (waits || advice.is_none() || advice == Some(Advice::Wide { before: 7 })).then_some(advice)
-        }).collect()
+        waits
+            .into_iter()
+            .map_while(|waits| {
+                let advice = look(waits);
+                (waits || advice.is_none() || advice == Some(Advice::Wide { before: 7 }))
+                    .then_some(advice)
+            })
+            .collect()
     }
 
     #[test]
@@ -231,7 +235,10 @@ mod tests {
         // Two reads of each have something behind them, the third has not.
         let advice = advised((0..14).map(|at| at % 3 != 2));
         assert_eq!(advice[..13], [const { None }; 13]);
-        assert_eq!(advised((0..15).map(|at| at % 3 != 2))[14], Some(Advice::Wide { before: 7 }));
+        assert_eq!(
+            advised((0..15).map(|at| at % 3 != 2))[14],
+            Some(Advice::Wide { before: 7 })
+        );
     }
 
     #[test]

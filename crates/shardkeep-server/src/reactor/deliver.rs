@@ -126,7 +126,8 @@ impl Reactor {
         let (token, first, end) = (member.token, member.first, member.end);
         fail_point::hit_at("reply.deliver", || client_name(member.client));
         if member.has_too_much
-            && let Some(Some(connection)) = self.connections.get_mut(token) {
+            && let Some(Some(connection)) = self.connections.get_mut(token)
+        {
             connection.life = Life::Finishing;
         }
         if first == end {

@@ -320,8 +320,8 @@ fn run_members<'c>(
     let kept = state.keyspace.is_kept();
     for &index in groups.group(group).members {
         let member = &mut members[commands[index as usize].member as usize];
-        let has_too_much = member.reply_bytes > limits::PIPELINE_REPLY_BYTES_MAX
-            && member.has_too_much(commands);
+        let has_too_much =
+            member.reply_bytes > limits::PIPELINE_REPLY_BYTES_MAX && member.has_too_much(commands);
         let command = &mut commands[index as usize];
         let input = match command.from {
             From::Arena => &arena[command.base..],
