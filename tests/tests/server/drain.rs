@@ -64,11 +64,9 @@ fn reported(server: &ServerProcess, name: &str) -> u64 {
 
 /// A client whose unread replies no drain can deliver.
 fn stuck(server: &ServerProcess) -> Client {
-    let mut client = server
-        .client()
-        .unwrap()
-        .with_patience(Duration::from_millis(300));
+    let mut client = server.client().unwrap();
     assert_eq!(ask(&mut client, "SETRANGE big 1000000 x"), "1000001");
+    let mut client = client.with_patience(Duration::from_millis(300));
     while client.send(&repeated(&["GET", "big"], 100)).is_ok() {}
     client
 }

@@ -58,7 +58,7 @@ pub(crate) struct Connection {
     /// The request that has begun and is not whole.
     pub(crate) frame: Option<Progress>,
     /// Replies that it must read before it is served again, or before it ends.
-    pub(crate) unread: Option<Unread>,
+    pub(crate) unread: Option<Box<Unread>>,
     /// Tells two connections in one place apart.
     pub(crate) generation: u32,
 }

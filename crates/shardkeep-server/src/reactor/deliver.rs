@@ -401,7 +401,9 @@ impl Reactor {
         if connection.life.is_open() && (connection.may_read() || !connection.owes_reading()) {
             connection.unread = None;
         } else {
-            connection.unread.get_or_insert_with(|| Unread::new(now));
+            connection
+                .unread
+                .get_or_insert_with(|| Box::new(Unread::new(now)));
             self.sweep_soon();
         }
     }

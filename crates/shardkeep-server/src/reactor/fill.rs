@@ -133,7 +133,9 @@ impl Reactor {
         };
         if connection.unsent() > 0 || connection.stalled.is_some() {
             let now = self.now;
-            connection.unread.get_or_insert_with(|| Unread::new(now));
+            connection
+                .unread
+                .get_or_insert_with(|| Box::new(Unread::new(now)));
             return self.sweep_soon();
         }
         if connection.peer_done {

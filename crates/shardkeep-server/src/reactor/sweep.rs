@@ -132,7 +132,9 @@ impl Reactor {
             }
             if connection.owes_reading() {
                 let now = self.now;
-                connection.unread.get_or_insert_with(|| Unread::new(now));
+                connection
+                    .unread
+                    .get_or_insert_with(|| Box::new(Unread::new(now)));
             }
             if connection.life == Life::Finishing {
                 self.finish(token);
