@@ -31,15 +31,20 @@ pub struct CloseReport {
     pub lost: u64,
     /// Changes that were not made durable: batches of them, each of one shard. Zero without a log.
     pub unsynced: u64,
+    /// Why the log has failed, if it has: what was written last may be lost, or be found in another place.
+    pub log_failed: Option<String>,
     /// How long it took.
     pub took: Duration,
 }
 
 impl CloseReport {
-    /// Whether everything that was admitted was finished and every thread joined.
+    /// Whether everything that was admitted was finished and kept, and every thread joined.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.shards_away == 0 && self.owners_left == 0 && self.unsynced == 0
+        self.shards_away == 0
+            && self.owners_left == 0
+            && self.unsynced == 0
+            && self.log_failed.is_none()
     }
 }
 
@@ -69,6 +74,7 @@ impl<S: State> Keep<S> {
             refused: stats.iter().map(|shard| shard.refused.sum()).sum(),
             lost: stats.iter().map(|shard| shard.works_lost).sum(),
             unsynced: self.shared.log.as_ref().map_or(0, |log| log.unsynced()),
+            log_failed: self.shared.log.as_ref().and_then(|log| log.failure()),
             took: clock::now().saturating_duration_since(began),
         }
     }

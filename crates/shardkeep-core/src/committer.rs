@@ -1,7 +1,8 @@
 //! The thread that commits when nobody else does.
 //!
 //! It writes what was queued once the window has passed, syncs at intervals, tries again where there
-//! was no space, and puts the journal away when the keep closes.
+//! was no space, sees to it that somebody looks whether the files are still where they were, and puts the
+//! journal away when the keep closes.
 //!
 //! 1. One blocking call beside the journal's own: the doorbell (and, while it gathers, the window).
 //! 2. It never holds a shard.
@@ -39,6 +40,8 @@ struct Plan<J> {
     sync_at: Option<Instant>,
     /// When a log without space is asked again.
     retry_at: Option<Instant>,
+    /// When it is looked again whether the log's files are where they were.
+    look_at: Option<Instant>,
     duty: Option<Box<dyn Duty<J>>>,
     /// What the duty found written was synced aside: what is left takes no time.
     eased: bool,
@@ -66,6 +69,7 @@ impl<S: State> Committer<S> {
             plan: Plan {
                 sync_at: None,
                 retry_at: None,
+                look_at: None,
                 duty: None,
                 eased: false,
                 gathered: false,
@@ -117,19 +121,24 @@ impl<J: Journal> Plan<J> {
     /// A sync that runs aside rings when it has ended, and only then another is due.
     fn next_due(&self, log: &Log<J>) -> Option<Instant> {
         let sync_at = self.sync_at.filter(|_| !log.aside.is_under_way());
-        sync_at.into_iter().chain(self.retry_at).min()
+        let others = self.retry_at.into_iter().chain(self.look_at);
+        sync_at.into_iter().chain(others).min()
     }
 
     fn tick(&mut self, log: &Log<J>) -> Tick {
         let now = clock::now();
         self.schedule(log, now);
         let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
+        if is_due(self.look_at) {
+            self.look_at = Some(now + limits::LOG_LOOK_INTERVAL);
+            log.ask_for_look();
+        }
         self.duty = self.duty.take().or_else(|| log.duties.try_recv());
         let wanted = log.wants_sync() || self.duty.is_some() || is_due(self.sync_at);
         let sync = wanted && !log.aside.is_under_way();
         if !sync && !log.aside.has_ended() && !is_due(self.retry_at) {
             if !log.has_queued() {
-                return Tick::Done;
+                return look(log);
             }
             if !std::mem::replace(&mut self.gathered, true) {
                 gather(log);
@@ -187,6 +196,12 @@ impl<J: Journal> Plan<J> {
 
     /// Reads off the log what is due, and when.
     fn schedule(&mut self, log: &Log<J>, now: Instant) {
+        self.look_at = match log.condition() {
+            Condition::Recovering | Condition::Open | Condition::NoSpace => {
+                Some(self.look_at.unwrap_or(now + limits::LOG_LOOK_INTERVAL))
+            }
+            Condition::Failed | Condition::Closed => None,
+        };
         self.retry_at = (log.condition() == Condition::NoSpace)
             .then(|| self.retry_at.unwrap_or(now + limits::LOG_RETRY_INTERVAL));
         self.sync_at = match log.durability.sync {
@@ -199,7 +214,7 @@ impl<J: Journal> Plan<J> {
 
     /// What is left to do after a tick has panicked: nothing of it comes by there again.
     fn stand_down(&mut self, log: &Log<J>) -> Tick {
-        (self.sync_at, self.retry_at) = (None, None);
+        (self.sync_at, self.retry_at, self.look_at) = (None, None, None);
         if log.condition() != Condition::Failed {
             let Some(mut holding) = log.borrow_or_ask() else {
                 return Tick::Away;
@@ -234,6 +249,7 @@ impl<J: Journal> Plan<J> {
         let Some(mut holding) = log.borrow_or_ask() else {
             return Tick::Away;
         };
+        log.ask_for_look();
         holding.end_sync();
         // Nobody gets a shard any more, so what is still queued comes to an end.
         while holding.commit(Extent::Sync) && log.has_queued() {}
@@ -250,6 +266,17 @@ impl<J: Journal> Plan<J> {
         }
         Tick::Closed
     }
+}
+
+/// Looks whether the log's files are where they were, if it is time, and nothing else is to be done.
+fn look<J: Journal>(log: &Log<J>) -> Tick {
+    if log.wants_look() {
+        let Some(mut holding) = log.borrow_or_ask() else {
+            return Tick::Away;
+        };
+        holding.look();
+    }
+    Tick::Done
 }
 
 /// Gives others time to join the commit.

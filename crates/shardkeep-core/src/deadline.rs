@@ -10,7 +10,7 @@ use crate::clock;
 pub struct Deadline(Instant);
 
 /// A timeout beyond this is as good as none, and adding it to an `Instant` could overflow.
-const TIMEOUT_MAX: Duration = Duration::from_secs(365 * 24 * 3_600);
+pub(crate) const TIMEOUT_MAX: Duration = Duration::from_secs(365 * 24 * 3_600);
 
 impl Deadline {
     /// The moment `timeout` from now (at most a year).
@@ -45,6 +45,10 @@ pub struct Call {
     pub deadline: Deadline,
     /// Revokes the call as long as its work has not begun.
     pub cancel: Option<CancelToken>,
+    /// For how long the log may stand still while the call waits for a sync: the deadline bounds that wait
+    /// only where neither a write nor a sync of the log ends meanwhile. `None`: for as long as the deadline
+    /// has left when that wait begins.
+    pub standstill: Option<Duration>,
 }
 
 impl Call {
@@ -54,6 +58,17 @@ impl Call {
         Self {
             deadline,
             cancel: None,
+            standstill: None,
+        }
+    }
+
+    /// A call that ends `timeout` from now (at most a year), and whose wait for a sync ends when the log
+    /// has stood still for as long.
+    #[must_use]
+    pub fn within(timeout: Duration) -> Self {
+        Self {
+            standstill: Some(timeout),
+            ..Self::by(Deadline::after(timeout))
         }
     }
 

@@ -18,6 +18,7 @@ use crate::error::Lost;
 use crate::fault::{Fault, is_planted};
 use crate::journal::Journal;
 use crate::log::{Condition, Extent, Log};
+use crate::progress::Wait;
 use crate::sync::{AtomicUsize, Waiter, Wake};
 
 /// Counts a caller that wants everything synced, until it is dropped.
@@ -38,7 +39,7 @@ impl Drop for Wanting<'_> {
 
 impl<J: Journal> Log<J> {
     /// Waits until batch `number` of `shard` is durable, committing it itself where the journal is to
-    /// be had; until the deadline of `call`.
+    /// be had; until the deadline of `call`, and beyond it while the log makes progress.
     pub(crate) fn wait_synced(&self, shard: usize, number: u64, call: &Call) -> Result<(), Lost> {
         if self.synced(shard) >= number {
             return Ok(());
@@ -59,6 +60,7 @@ impl<J: Journal> Log<J> {
     fn sleep_until_synced(&self, shard: usize, number: u64, call: &Call) -> Result<(), Lost> {
         let sleeper = Arc::new(Waiter::new());
         let wake: Arc<dyn Wake> = Arc::clone(&sleeper) as Arc<dyn Wake>;
+        let wait = Wait::new(call, clock::now());
         let result = loop {
             let looked = is_planted(Fault::AwaitedAfterLook).then(|| self.synced(shard));
             self.await_sync(Some((shard, number)), &wake);
@@ -72,15 +74,17 @@ impl<J: Journal> Log<J> {
                 Condition::Failed => break Err(Lost::LogFailed),
                 Condition::Closed => break Err(Lost::NotSynced { shard }),
             }
-            if call.deadline.has_passed(clock::now()) {
+            let ends = wait.ends(self.progress.last());
+            if ends <= clock::now() {
                 break Err(Lost::NotSynced { shard });
             }
-            // Woken when the batch is durable, or the log has failed or closed; ends by the deadline.
+            // Woken when the batch is durable, or the log has failed or closed; ends when the log has
+            // stood still for too long.
             #[expect(
                 clippy::disallowed_methods,
-                reason = "blocking point B06: durable, or the deadline"
+                reason = "blocking point B06: durable, or the log stands still"
             )]
-            sleeper.wait_until(Some(call.deadline.instant()));
+            sleeper.wait_until(Some(ends));
         };
         self.awaiting.forget(&wake);
         result

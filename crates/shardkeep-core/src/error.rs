@@ -138,7 +138,7 @@ pub enum Lost {
         /// The shard that was lost.
         shard: usize,
     },
-    /// It was done, but the deadline passed before that was durable.
+    /// It was done, but the deadline passed before that was durable, and the log stood still.
     NotSynced {
         /// The shard it was done on.
         shard: usize,
@@ -161,7 +161,8 @@ impl fmt::Display for Lost {
             }
             Self::NotSynced { shard } => write!(
                 f,
-                "lost: the deadline passed before the change on shard {shard} was durable"
+                "lost: the deadline passed before the change on shard {shard} was durable; the log stands \
+                 still"
             ),
             Self::LogFailed => write!(f, "lost: the log failed before the change was durable"),
         }
@@ -191,8 +192,8 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Refused(refused) => Some(refused),
-            Self::Lost(lost) => Some(lost),
+            Self::Refused(refused) => refused.source(),
+            Self::Lost(lost) => lost.source(),
         }
     }
 }

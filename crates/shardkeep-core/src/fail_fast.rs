@@ -55,9 +55,9 @@ impl<E: fmt::Display> fmt::Display for Failure<E> {
 impl<E: std::error::Error + 'static> std::error::Error for Failure<E> {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Failed { error, .. } => Some(error),
+            Self::Failed { error, .. } => error.source(),
             Self::Panicked { .. } => None,
-            Self::NotStarted { source, .. } => Some(source),
+            Self::NotStarted { source, .. } => source.source(),
         }
     }
 }

@@ -8,9 +8,13 @@
 //! 4. While a sync runs aside none is carried out in hand: the first to be told of an error may be the
 //!    only one.
 //! 5. Places come back when what took them is written, or certainly never will be.
+//! 6. Where it is time to look whether the files are still where they were, that is done before anything
+//!    else, whoever has the journal: nobody is released by what is found nowhere.
+//! 7. What is queued is committed in steps (see `progress`), each noted as progress when it has ended.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::SeqCst;
+use std::time::Instant;
 
 use crate::clock;
 use crate::duty::Duty;
@@ -20,6 +24,7 @@ use crate::fault::{Fault, is_planted};
 use crate::journal::{Journal, JournalError};
 use crate::limits;
 use crate::log::{Condition, Entry, Extent, Log, Marks};
+use crate::progress::Pace;
 
 /// The journal with what belongs to it: whoever holds this holds the log.
 pub(crate) struct Shelf<J> {
@@ -36,6 +41,7 @@ pub(crate) struct Shelf<J> {
     covered: Newest,
     /// A sync was begun and has not been ended.
     has_aside: bool,
+    pace: Pace,
 }
 
 /// The newest batch of each shard that was appended and is not written, or written and not durable.
@@ -88,6 +94,7 @@ impl<J: Journal> Shelf<J> {
             written: Newest::new(shards),
             covered: Newest::new(shards),
             has_aside: false,
+            pace: Pace::new(),
         }
     }
 
@@ -161,33 +168,81 @@ impl<'l, J: Journal> Holding<'l, J> {
     }
 
     fn commit_queue(&mut self, extent: Extent) -> Result<(), JournalError> {
-        fail_point::hit("log.append");
-        self.append_queue();
-        fail_point::hit("log.appended");
-        if is_planted(Fault::LogFlagClearedLate) {
-            self.log.desk.clear_mail();
+        // As many as can be in the queue at once: what comes later rides on the next commit.
+        let mut left = limits::LOG_PLACES;
+        loop {
+            fail_point::hit("log.append");
+            self.look_if_due()?;
+            let step = self.shelf().pace.bytes();
+            let (bytes, more) = self.append_queue(&mut left, step);
+            fail_point::hit("log.appended");
+            if is_planted(Fault::LogFlagClearedLate) {
+                self.log.desk.clear_mail();
+            }
+            let written = self.write(extent);
+            if let Err(JournalError::Failed(_)) = written {
+                return written;
+            }
+            match extent {
+                // Where there was no space: what was written before.
+                Extent::Sync => self.sync(bytes)?,
+                Extent::Write => self.note_behind(),
+            }
+            if written.is_err() {
+                // Kept by the journal too, as what was appended before.
+                self.append_queue(&mut left, usize::MAX);
+                return written;
+            }
+            if !more {
+                return Ok(());
+            }
         }
-        let written = self.write();
-        if let Err(JournalError::Failed(_)) = written {
-            return written;
-        }
-        match extent {
-            // Where there was no space: what was written before.
-            Extent::Sync => self.sync()?,
-            Extent::Write => self.note_behind(),
-        }
-        written
     }
 
-    fn append_queue(&mut self) {
+    /// Looks whether the files are where they were, where the time for it has come, and does nothing else.
+    /// Says whether they are.
+    pub(crate) fn look(&mut self) -> bool {
+        if self.log.condition() == Condition::Failed {
+            return false;
+        }
+        let looked = catch_unwind(AssertUnwindSafe(|| self.look_if_due()));
+        match looked.unwrap_or_else(|_| Err(JournalError::Failed("the log panicked".to_owned()))) {
+            Ok(()) => true,
+            Err(JournalError::Failed(why) | JournalError::NoSpace(why)) => {
+                self.fail(why);
+                false
+            }
+        }
+    }
+
+    fn look_if_due(&mut self) -> Result<(), JournalError> {
+        if !self.log.wants_look() {
+            return Ok(());
+        }
+        self.log.begin_look();
+        self.shelf().journal.look()
+    }
+
+    /// Appends the next batches, `left` of them at most, and none beyond `bytes` in all. Says how many bytes
+    /// these have, and whether others may be behind them in this commit.
+    fn append_queue(&mut self, left: &mut usize, bytes: usize) -> (usize, bool) {
         let log = self.log;
         let shelf = self.shelf();
-        // As many as can be in the queue at once: what comes later rides on the next commit.
-        for _ in 0..limits::LOG_PLACES {
+        let mut appended = 0;
+        while *left > 0 {
+            if appended >= bytes {
+                return (appended, true);
+            }
             let Some(entry) = log.queue.try_recv() else {
-                return;
+                return (appended, false);
             };
+            *left -= 1;
+            appended += entry.record.len();
             shelf.take_in(&entry);
+            if entry.record.len() >= limits::LOG_STEP_BYTES {
+                // Copying it takes its time, too.
+                log.progress.note(clock::now());
+            }
             log.counters.appended(entry.record.len());
             let mut buffer = entry.record;
             if buffer.capacity() <= limits::LOG_SPARE_BYTES_MAX {
@@ -198,15 +253,33 @@ impl<'l, J: Journal> Holding<'l, J> {
         }
         // The bound was reached: whoever puts the journal back must look again.
         log.desk.set_mail();
+        (appended, false)
     }
 
-    fn write(&mut self) -> Result<(), JournalError> {
+    fn write(&mut self, extent: Extent) -> Result<(), JournalError> {
         let log = self.log;
         let shelf = self.shelf();
         if !shelf.unwritten {
             return Ok(());
         }
-        shelf.journal.write()?;
+        match extent {
+            Extent::Sync => {
+                let pace = &mut shelf.pace;
+                let mut ended: Option<Instant> = None;
+                let first = pace.bytes();
+                let step = &mut |bytes| {
+                    let now = clock::now();
+                    log.progress.note(now);
+                    // How long the first one took is not known: for a usual commit no clock is read.
+                    if let Some(began) = ended.replace(now) {
+                        pace.note(bytes, now.saturating_duration_since(began));
+                    }
+                    pace.bytes()
+                };
+                shelf.journal.write_in_steps(first, step)?;
+            }
+            Extent::Write => shelf.journal.write()?,
+        }
         let places = shelf.all_written();
         log.counters
             .written(std::mem::take(&mut shelf.unwritten_batches));
@@ -255,11 +328,11 @@ impl<'l, J: Journal> Holding<'l, J> {
         let Some(ran) = log.aside.take_end() else {
             return;
         };
-        let shelf = self.shelf();
-        shelf.has_aside = false;
-        if log.condition() == Condition::Failed {
+        self.shelf().has_aside = false;
+        if !self.look() {
             return;
         }
+        let shelf = self.shelf();
         log.counters.synced(ran.took);
         let proof = match ran.end {
             Some(end) => catch_unwind(AssertUnwindSafe(|| shelf.journal.end_sync(end)))
@@ -268,6 +341,7 @@ impl<'l, J: Journal> Holding<'l, J> {
         };
         match proof {
             Ok(proof) => {
+                log.progress.note(clock::now());
                 if is_planted(Fault::LaterReleasedToo) {
                     log.raise(shelf.written.of_shard.iter().copied().enumerate());
                 }
@@ -278,7 +352,8 @@ impl<'l, J: Journal> Holding<'l, J> {
         }
     }
 
-    fn sync(&mut self) -> Result<(), JournalError> {
+    /// Syncs what was written: `bytes` of it in this step.
+    fn sync(&mut self, bytes: usize) -> Result<(), JournalError> {
         let log = self.log;
         let shelf = self.shelf();
         debug_assert!(!shelf.has_aside, "one sync at a time");
@@ -286,6 +361,8 @@ impl<'l, J: Journal> Holding<'l, J> {
             return Ok(());
         }
         let began = clock::now();
+        // What is synced now was written just before.
+        log.progress.note(began);
         if is_planted(Fault::ReleasedBeforeSync) {
             log.raise(shelf.written.of_shard.iter().copied().enumerate());
         }
@@ -299,8 +376,11 @@ impl<'l, J: Journal> Holding<'l, J> {
         }
         let proof = proof?;
         fail_point::hit("log.synced");
-        log.counters
-            .synced(clock::now().saturating_duration_since(began));
+        let ended = clock::now();
+        log.progress.note(ended);
+        let took = ended.saturating_duration_since(began);
+        shelf.pace.note(bytes, took);
+        log.counters.synced(took);
         log.note_behind(false);
         log.release(&proof, shelf.written.drain());
         fail_point::hit("log.released");

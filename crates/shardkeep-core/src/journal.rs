@@ -31,11 +31,35 @@ pub trait Journal: Send + 'static {
     /// See [`JournalError`].
     fn write(&mut self) -> Result<(), JournalError>;
 
+    /// As [`Journal::write`], where a sync is to follow: more than `bytes` are written and made durable in
+    /// steps, the first of so many. After each `step` is called with its bytes, so that others see the sync
+    /// coming; it says how many the next one has. Blocks on the disk.
+    ///
+    /// # Errors
+    /// See [`JournalError`].
+    fn write_in_steps(
+        &mut self,
+        bytes: usize,
+        step: &mut dyn FnMut(usize) -> usize,
+    ) -> Result<(), JournalError> {
+        let _ = (bytes, step);
+        self.write()
+    }
+
     /// Makes everything written durable. Blocks on the disk.
     ///
     /// # Errors
     /// Any error is final: what was written may be lost, although a later sync would succeed.
     fn sync(&mut self) -> Result<Self::Synced, JournalError>;
+
+    /// Looks whether what was written is still where it was written, and would be found there. Asked every
+    /// [`LOG_LOOK_INTERVAL`](crate::limits::LOG_LOOK_INTERVAL), and at the end. Cheap; does not block.
+    ///
+    /// # Errors
+    /// It is not: any error is final.
+    fn look(&mut self) -> Result<(), JournalError> {
+        Ok(())
+    }
 
     /// Begins a sync of everything written so far. Until it has ended nothing else is synced. Does not
     /// block.

@@ -34,6 +34,7 @@
 //!             watch                   who makes no progress
 //!             token_bucket            how much may go now, at a rate
 //!             journal unsynced        effects, and which of them are not durable
+//!             progress                how long a wait for the log goes on
 //! vocabulary  limits config error clock deadline cancel stats log_stats
 //!             histogram panicked fail_point
 //! ```
@@ -127,6 +128,7 @@ mod panicked;
 mod place;
 mod port;
 mod posting;
+mod progress;
 mod remaking;
 mod reserve;
 pub mod restart;

@@ -60,6 +60,18 @@ pub const LOG_PLACES: usize = if cfg!(shuttle) { 3 } else { 16_384 };
 /// Bytes of a batch that one place of the log's queue stands for.
 pub const LOG_PLACE_BYTES: usize = 4_096;
 
+/// Bytes after which a commit writes and syncs what it has appended before it appends more, at least: so
+/// that those who wait see the log come forward. 0.4 s of a disk that takes 10 MB/s.
+pub const LOG_STEP_BYTES: usize = 4 * 1_024 * 1_024;
+
+/// The same, at most: syncs that take 0.2 s whatever they cover then still take in 80 MB/s, and a disk that
+/// suddenly takes no more than 20 MB/s has ended the step that is under way within the default deadline.
+pub const LOG_STEP_BYTES_MAX: usize = 16 * 1_024 * 1_024;
+
+/// How long one step is to take: a quarter of the default deadline, and longer than most disks need for a
+/// sync of anything, so that the steps grow where it is the sync that takes the time, not its bytes.
+pub const LOG_STEP_TIME: Duration = Duration::from_millis(250);
+
 /// Taken places that end the window in which batches are gathered for one commit.
 pub const LOG_GATHERED_MAX: usize = LOG_PLACES / 2;
 
@@ -76,6 +88,16 @@ pub const LOG_DUTIES_MAX: usize = 16;
 /// How often a log without space is asked whether there is some again.
 pub const LOG_RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
+/// How often it is looked whether the log's files are still where they were left: what has been moved or
+/// removed is noticed within a second, with half of it to spare for a busy machine.
+///
+/// (Never in the schedule explorer's build, whose journals are nowhere.)
+pub const LOG_LOOK_INTERVAL: Duration = if cfg!(shuttle) {
+    Duration::from_secs(1_000_000)
+} else {
+    Duration::from_millis(500)
+};
+
 /// How long a store that is dropped without being closed waits for its own threads.
 ///
 /// (Never in the schedule explorer's build, so that it finds what would have to wait for it.)
@@ -88,5 +110,7 @@ pub const JOIN_GRACE: Duration = Duration::from_millis(500);
 
 const _: () = assert!(SERVICE_WORKS_MAX <= OWNER_SERVICE_WORKS_MAX);
 const _: () = assert!(BATCH_WRITES_MAX <= MAILBOX_WORKS_DEFAULT);
+const _: () = assert!(LOG_STEP_BYTES <= LOG_STEP_BYTES_MAX);
+const _: () = assert!(LOG_PLACE_BYTES <= LOG_STEP_BYTES && LOG_SPARE_BYTES_MAX <= LOG_STEP_BYTES);
 const _: () = assert!(LOG_SPARE_BUFFERS <= LOG_PLACES);
 const _: () = assert!(MAILBOX_WORKS_DEFAULT <= MAILBOX_WORKS_MAX);

@@ -38,6 +38,7 @@ use crate::holding::{Holding, Shelf};
 use crate::journal::{Effects, Journal};
 use crate::limits;
 use crate::log_stats::LogCounters;
+use crate::progress::Progress;
 use crate::sync::channel::Queue;
 use crate::sync::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Mutex, Waiter, Wake};
 use crate::watch::Pulse;
@@ -136,8 +137,11 @@ pub(crate) struct Log<J: Journal> {
     pub(crate) aside: Aside<J>,
     /// Callers that wait until everything queued is durable, whatever the mode.
     pub(crate) syncs_wanted: AtomicUsize,
+    pub(crate) progress: Progress,
     /// Something was written and is not durable. Written by the journal's holder.
     behind: AtomicBool,
+    /// It is time to look whether the journal's files are where they were: whoever has it next does so.
+    look_is_due: AtomicBool,
     pub(crate) duties: Queue<Box<dyn Duty<J>>>,
     closing: AtomicBool,
     tell: Tell,
@@ -163,7 +167,9 @@ impl<J: Journal> Log<J> {
             is_wanted: AtomicBool::new(false),
             aside: Aside::new(),
             syncs_wanted: AtomicUsize::new(0),
+            progress: Progress::new(),
             behind: AtomicBool::new(false),
+            look_is_due: AtomicBool::new(false),
             duties: Queue::bounded(limits::LOG_DUTIES_MAX),
             closing: AtomicBool::new(false),
             tell,
@@ -191,6 +197,11 @@ impl<J: Journal> Log<J> {
     /// Why it stands as it does, where that is not as it should.
     pub(crate) fn why(&self) -> String {
         self.why.lock().clone()
+    }
+
+    /// Why it has failed, if it has.
+    pub(crate) fn failure(&self) -> Option<String> {
+        (self.condition() == Condition::Failed).then(|| self.why())
     }
 
     pub(crate) fn admits(&self) -> Result<(), Refused> {
@@ -377,6 +388,21 @@ impl<J: Journal> Log<J> {
     /// Whether something was written and is not durable.
     pub(crate) fn is_behind(&self) -> bool {
         self.behind.load(SeqCst)
+    }
+
+    /// Has whoever commits next look first whether the journal's files are where they were.
+    pub(crate) fn ask_for_look(&self) {
+        self.look_is_due.store(true, SeqCst);
+    }
+
+    /// Whether that was asked and has not been done.
+    pub(crate) fn wants_look(&self) -> bool {
+        self.look_is_due.load(Relaxed)
+    }
+
+    /// It is being done. Called by the journal's holder.
+    pub(crate) fn begin_look(&self) {
+        self.look_is_due.store(false, SeqCst);
     }
 
     /// Something was written and is not durable, or nothing is. The committer, which syncs at

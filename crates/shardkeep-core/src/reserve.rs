@@ -2,6 +2,7 @@
 //! durable.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::deadline::Call;
 use crate::error::{Error, Lost, OpenError, Refused};
@@ -74,8 +75,9 @@ impl<S: State> Keep<S> {
     /// Waits until batch `number` of shard `index` is durable (see [`Effects::needs`]), carrying the
     /// commit out itself where it may and the journal is to be had. Number 0 is always durable.
     ///
-    /// Blocks until then, until the log fails, or until the deadline of `call`; not beyond it, except
-    /// for a sync that this very thread carries out.
+    /// Blocks until then, until the log fails, or until the deadline of `call`. Beyond that only as long
+    /// as syncs come: it ends when no write and no sync of the log has ended for as long as the call says
+    /// ([`Call::standstill`]). A sync that this very thread carries out takes the disk's time.
     ///
     /// # Errors
     /// [`Lost`]: what was done may not survive.
@@ -99,7 +101,16 @@ impl<S: State> Keep<S> {
         }
     }
 
-    /// Waits until everything queued so far is durable, whatever the sync mode.
+    /// When a write or a sync of the log last ended (or the log was opened); `None` without one. What
+    /// waits for a sync waits on as long as this moves.
+    #[must_use]
+    pub fn log_progress(&self) -> Option<Instant> {
+        let log = self.shared.log.as_ref()?;
+        Some(log.progress.last())
+    }
+
+    /// Waits until everything queued so far is durable, whatever the sync mode: as
+    /// [`Keep::wait_synced`] does, for each shard in turn.
     ///
     /// # Errors
     /// [`Lost`]: some of it may not survive.

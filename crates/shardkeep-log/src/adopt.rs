@@ -24,7 +24,7 @@ impl<S: Storage> Log<S> {
         &mut self,
         compression: Compression,
     ) -> Result<SnapshotWriter<S>, SnapshotError> {
-        self.alive().map_err(SnapshotError::Failed)?;
+        self.look().map_err(SnapshotError::Failed)?;
         if self.writing.strong_count() > 0 {
             return Err(SnapshotError::InProgress);
         }
@@ -58,6 +58,7 @@ impl<S: Storage> Log<S> {
         if self.newest_snapshot().is_some_and(|newest| newest >= lsn) {
             return Ok(());
         }
+        self.look().map_err(AdoptError::Failed)?;
         let name = snapshot_name(lsn);
         let temporary = snapshot.temporary_name();
         if let Err(error) = self.storage.rename(temporary, &name) {
@@ -98,8 +99,7 @@ impl<S: Storage> Log<S> {
             let is_gone = |part: &mut Arc<Part>| !listed.contains(&part.lsn());
             condemned.extend(parts.extract_if(.., is_gone));
         }
-        self.sweep();
-        Ok(())
+        self.sweep().map_err(AdoptError::Failed)
     }
 
     /// Takes from `manifest` what is not to be kept.

@@ -2,6 +2,9 @@
 //!
 //! A disk that is full is not a disk that has failed: the first passes, the second never does. Here are
 //! the errors of writing; what is wrong with what was read is in `open_error`.
+//!
+//! 1. The text of an error holds that of its cause, and `source` leads on from there: a chain of causes
+//!    says everything once.
 
 use std::fmt;
 use std::io;
@@ -9,7 +12,7 @@ use std::sync::Arc;
 
 use crate::format::Lsn;
 use crate::snapshot::FinishedSnapshot;
-use crate::storage::Storage;
+use crate::storage::{Displaced, Storage};
 
 /// What was asked of the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +38,8 @@ pub enum Operation {
     Remove,
     /// To make the names in the directory durable.
     SyncDirectory,
+    /// To say whether it is where it was left.
+    Look,
 }
 
 impl fmt::Display for Operation {
@@ -50,6 +55,7 @@ impl fmt::Display for Operation {
             Self::Rename => "renaming",
             Self::Remove => "removing",
             Self::SyncDirectory => "syncing the directory of",
+            Self::Look => "looking for",
         })
     }
 }
@@ -59,7 +65,7 @@ impl fmt::Display for Operation {
 pub struct DiskError {
     /// What.
     pub operation: Operation,
-    /// The name of the file it was about.
+    /// The name of the file it was about, or the directory.
     pub file: String,
     /// Why.
     pub error: Arc<io::Error>,
@@ -73,6 +79,11 @@ impl DiskError {
             error: Arc::new(error),
         }
     }
+
+    pub(crate) fn displaced(displaced: Displaced) -> Self {
+        let Displaced { what, how } = displaced;
+        Self::new(Operation::Look, &what, io::Error::other(how))
+    }
 }
 
 impl fmt::Display for DiskError {
@@ -83,7 +94,7 @@ impl fmt::Display for DiskError {
 
 impl std::error::Error for DiskError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&*self.error)
+        self.error.source()
     }
 }
 
@@ -107,7 +118,7 @@ impl fmt::Display for LogFailed {
 
 impl std::error::Error for LogFailed {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.cause)
+        self.cause.source()
     }
 }
 
@@ -144,7 +155,7 @@ impl std::error::Error for AppendError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::TooLarge { .. } => None,
-            Self::Failed(failed) => Some(failed),
+            Self::Failed(failed) => failed.source(),
         }
     }
 }
@@ -172,8 +183,8 @@ impl fmt::Display for WriteError {
 impl std::error::Error for WriteError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::NoSpace(error) => Some(error),
-            Self::Failed(failed) => Some(failed),
+            Self::NoSpace(error) => error.source(),
+            Self::Failed(failed) => failed.source(),
         }
     }
 }
@@ -223,8 +234,8 @@ impl std::error::Error for SnapshotError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::InProgress | Self::TooLarge { .. } => None,
-            Self::NoSpace(error) | Self::Disk(error) => Some(error),
-            Self::Failed(failed) => Some(failed),
+            Self::NoSpace(error) | Self::Disk(error) => error.source(),
+            Self::Failed(failed) => failed.source(),
         }
     }
 }
@@ -270,8 +281,8 @@ impl<S: Storage> std::error::Error for AdoptError<S> {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::NotSynced { .. } => None,
-            Self::NoSpace(error) => Some(error),
-            Self::Failed(failed) => Some(failed),
+            Self::NoSpace(error) => error.source(),
+            Self::Failed(failed) => failed.source(),
         }
     }
 }

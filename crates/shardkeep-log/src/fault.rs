@@ -35,6 +35,8 @@ pub enum Fault {
     RotatedDuringSync,
     /// A sync counts for what was written while it ran, too.
     LaterCoveredToo,
+    /// That a file or the directory is not where it was left is not looked at.
+    DisplacementIgnored,
 }
 
 #[cfg(not(debug_assertions))]

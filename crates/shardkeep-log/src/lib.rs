@@ -11,6 +11,8 @@ pub mod fault;
 pub mod format;
 pub mod limits;
 mod log;
+#[cfg(unix)]
+mod making;
 mod manifest;
 pub mod names;
 mod open_error;
@@ -33,10 +35,12 @@ pub use error::{
 };
 pub use format::{Lsn, StoreId};
 pub use log::{Log, Synced};
+#[cfg(unix)]
+pub use making::NewDirectory;
 pub use open_error::{Damage, OpenError};
 pub use options::Options;
 pub use recovery::{Progress, Record, Recovery, Warning};
 pub use repair::{RepairError, Repaired, repair};
 pub use replay::Replay;
 pub use snapshot::{Compression, FinishedSnapshot, FrameBuffer, SnapshotReader, SnapshotWriter};
-pub use storage::{File, Storage};
+pub use storage::{Displaced, Displacement, File, Storage};

@@ -8,6 +8,9 @@
 //!    of nothing else.
 //! 3. After a failed sync nothing is accepted any more, whatever later calls would say.
 //! 4. A segment gets its first record only when all before it are synced and the manifest lists it.
+//! 5. Before a segment is begun, a snapshot begun or adopted, a file removed and the log closed, it is
+//!    looked whether directory and active segment are where they were left; if not, the log has failed and
+//!    nothing is changed.
 
 use std::fmt;
 use std::sync::{Arc, Weak};
@@ -19,7 +22,7 @@ use crate::limits::{BUFFER_KEPT_BYTES, PAYLOAD_BYTES_MAX};
 use crate::manifest::{self, Manifest};
 use crate::names::{segment_name, snapshot_name};
 use crate::options::Options;
-use crate::storage::{File, Storage};
+use crate::storage::{Displacement, File, Storage};
 
 /// Proof that all records up to one are durable. Only a log makes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -233,6 +236,49 @@ impl<S: Storage> Log<S> {
         Ok(self.synced())
     }
 
+    /// Looks whether the directory and the segment that gets the records are where they were left, and as
+    /// they were left. To be called about once a second while the log is written, so that what is
+    /// acknowledged is not written to where nothing finds it. Cheap: reads no content, waits for nothing.
+    ///
+    /// # Errors
+    /// They are not: the log has failed for good, and nothing of what is there now is changed.
+    pub fn look(&mut self) -> Result<(), LogFailed> {
+        self.alive()?;
+        if is_planted(Fault::DisplacementIgnored) {
+            return Ok(());
+        }
+        let Active {
+            name, file, sized, ..
+        } = &self.active;
+        let looked = self.storage.look(name, file).and_then(|bytes| {
+            // After a write that went wrong it is not known.
+            if bytes == *sized || *sized == u64::MAX {
+                return Ok(());
+            }
+            let left = *sized;
+            Err(Displacement::Length { bytes, left }.of(name))
+        });
+        looked.map_err(|displaced| self.fail(DiskError::displaced(displaced)))
+    }
+
+    /// Looks whether the active segment is as long as it was left, before it becomes longer: then nobody
+    /// could tell any more that it was cut meanwhile.
+    pub(crate) fn look_at_length(&mut self) -> Result<(), LogFailed> {
+        let Active {
+            name, file, sized, ..
+        } = &self.active;
+        let error = match file.len() {
+            _ if is_planted(Fault::DisplacementIgnored) => return Ok(()),
+            Ok(bytes) if bytes == *sized => return Ok(()),
+            Ok(bytes) => {
+                let left = *sized;
+                DiskError::displaced(Displacement::Length { bytes, left }.of(name))
+            }
+            Err(error) => DiskError::new(Operation::Look, name, error),
+        };
+        Err(self.fail(error))
+    }
+
     /// Writes and syncs all, gives back what was written ahead, and records in the manifest how far the
     /// log is synced: so that the next opening notices if anything of it is gone. The log may be used
     /// on. Blocks for the disk.
@@ -240,10 +286,11 @@ impl<S: Storage> Log<S> {
     /// # Errors
     /// As for [`Log::write`]: after `NoSpace` it may be called again.
     pub fn close(&mut self) -> Result<Synced, WriteError> {
+        self.look()?;
         self.write()?;
         self.cut()?;
         self.sync()?;
-        self.sweep();
+        self.sweep()?;
         if self.recorded < self.synced {
             self.replace_manifest(&self.manifest())?;
         }
@@ -302,10 +349,16 @@ impl<S: Storage> Log<S> {
 
     /// Removes what nobody needs any more, as far as nobody reads it. What cannot be removed is tried
     /// again at the next occasion, and by recovery.
-    pub(crate) fn sweep(&mut self) {
+    pub(crate) fn sweep(&mut self) -> Result<(), LogFailed> {
+        let is_read = |part: &Arc<Part>| Arc::strong_count(part) > 1;
+        if self.condemned.iter().all(is_read) {
+            return Ok(());
+        }
+        self.look()?;
         let storage = &self.storage;
         self.condemned
-            .retain(|part| Arc::strong_count(part) > 1 || storage.remove(&part.name()).is_err());
+            .retain(|part| is_read(part) || storage.remove(&part.name()).is_err());
+        Ok(())
     }
 
     /// Whether the active segment holds no record.

@@ -206,7 +206,7 @@ impl fmt::Display for OpenError {
 impl std::error::Error for OpenError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Disk(error) => Some(error),
+            Self::Disk(error) => error.source(),
             Self::Setting { .. }
             | Self::NotFound
             | Self::OutOfRange { .. }

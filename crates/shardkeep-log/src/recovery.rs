@@ -23,7 +23,7 @@ use crate::manifest::{Manifest, sync_directory};
 use crate::names::{MANIFEST, Name, segment_name, snapshot_name};
 use crate::open_error::OpenError;
 use crate::options::Options;
-use crate::segment::{Cursor, Step, open_file};
+use crate::segment::{Cursor, Step, open_file, read_header};
 use crate::snapshot::SnapshotReader;
 use crate::storage::{File, Storage, read_exact_at, write_all_at};
 use crate::walk::Walk;
@@ -342,6 +342,10 @@ impl<S: Storage> Recovery<S> {
         }
         let (end, length) = (cursor.at(), cursor.file_bytes());
         let file = cursor.into_file();
+        // What others may write too is not written at all.
+        self.storage
+            .look(&name, &file)
+            .map_err(DiskError::displaced)?;
         if !is_planted(Fault::TailNotWrittenAgain) {
             write_again(&file, &name, unproven.unwrap_or(end), end)?;
         }
@@ -426,8 +430,13 @@ pub(crate) fn leftovers(
     for name in names.difference(&listed) {
         match Name::of(name) {
             Name::Manifest | Name::Damaged | Name::Foreign => {}
-            Name::Temporary | Name::Snapshot(_) => leftovers.push(name.clone()),
+            Name::Temporary => leftovers.push(name.clone()),
+            Name::Snapshot(_) => {
+                is_own(storage, name, FileKind::Snapshot, manifest.store)?;
+                leftovers.push(name.clone());
+            }
             Name::Segment(first) => {
+                is_own(storage, name, FileKind::Segment, manifest.store)?;
                 let is_old = manifest
                     .segments
                     .first()
@@ -441,6 +450,28 @@ pub(crate) fn leftovers(
         }
     }
     Ok(leftovers)
+}
+
+/// Refuses a file that says that it belongs to another store: it is not for this one to remove it.
+fn is_own(
+    storage: &impl Storage,
+    name: &str,
+    kind: FileKind,
+    store: StoreId,
+) -> Result<(), OpenError> {
+    let file = storage
+        .open(name)
+        .map_err(|error| DiskError::new(Operation::Open, name, error))?;
+    match read_header(&file, name, kind) {
+        Ok(header) if header.store != store => Err(OpenError::Foreign {
+            file: name.to_owned(),
+            found: header.store,
+            expected: store,
+        }),
+        // What cannot be read is worth nothing to anybody.
+        Ok(_) | Err(OpenError::Damaged { .. } | OpenError::UnknownVersion { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Whether a segment is more than a header. (One that was begun and not listed never is.)

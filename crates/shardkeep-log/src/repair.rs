@@ -80,7 +80,7 @@ impl fmt::Display for RepairError {
 impl std::error::Error for RepairError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Open(error) => Some(error),
+            Self::Open(error) => error.source(),
             Self::Ambiguous { .. } | Self::NothingToBeginWith { .. } => None,
         }
     }

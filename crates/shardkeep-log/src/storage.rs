@@ -5,7 +5,9 @@
 //! 1. What `sync_data` has covered survives a power cut; what it has not may survive in any part.
 //! 2. A name created, renamed or removed does so too only once `sync_directory` has covered it.
 //! 3. Calls may be interrupted and writes may be short; the functions here take care of both.
+//! 4. Names are those of the directory that was opened, wherever it is moved; `look` says that it was.
 
+use std::fmt;
 use std::io;
 
 /// A directory of files.
@@ -48,7 +50,88 @@ pub trait Storage: Send + Sync {
     /// # Errors
     /// As the operating system says; then nobody knows which names are.
     fn sync_directory(&self) -> io::Result<()>;
+
+    /// Looks whether the directory is where it was opened and still locked, and whether `name` leads to
+    /// `file` and nothing else does. Returns how many bytes `file` has. Cheap: no content is read, and
+    /// nothing is waited for.
+    ///
+    /// # Errors
+    /// What is not as it was left: somebody else was at work in the directory, or above it.
+    fn look(&self, name: &str, file: &Self::File) -> Result<u64, Displaced>;
 }
+
+/// Something is not where it was left, or not as it was left. What is written from then on may be found
+/// nowhere, or in several places.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Displaced {
+    /// The name of a file, or the directory and its path.
+    pub what: String,
+    /// How it was found.
+    pub how: Displacement,
+}
+
+/// How something was found that is not where or as it was left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Displacement {
+    /// The path of the directory leads to another one, or to none.
+    Moved,
+    /// The name of the file leads to another one, or to none.
+    Renamed,
+    /// The file, which is written, has more names than one: somebody else may write it too.
+    Shared {
+        /// How many names there are.
+        names: u64,
+    },
+    /// The file is not as long as it was left.
+    Length {
+        /// Bytes that it has.
+        bytes: u64,
+        /// Bytes that it was left with.
+        left: u64,
+    },
+    /// The operating system does not say how things stand.
+    Unknown {
+        /// What it says instead.
+        why: String,
+    },
+}
+
+impl Displacement {
+    pub(crate) fn of(self, what: impl Into<String>) -> Displaced {
+        let (what, how) = (what.into(), self);
+        Displaced { what, how }
+    }
+}
+
+impl fmt::Display for Displacement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Moved => write!(f, "moved, removed or replaced since it was opened"),
+            Self::Renamed => write!(f, "renamed, removed or replaced since it was opened"),
+            Self::Shared { names } => write!(
+                f,
+                "it has {names} names, and a file that is written must have one: make copies, not hard \
+                 links"
+            ),
+            Self::Length { bytes, left } => write!(
+                f,
+                "it has {bytes} bytes and was left with {left}: something else has cut or written it"
+            ),
+            Self::Unknown { why } => write!(f, "whether it is still there is not known: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for Displacement {}
+
+impl fmt::Display for Displaced {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.what, self.how)
+    }
+}
+
+impl std::error::Error for Displaced {}
 
 /// A file of a [`Storage`].
 pub trait File: Send + Sync {

@@ -2,8 +2,11 @@
 //!
 //! 1. A record that was written in part is cut off again before anything else happens to the log.
 //! 2. Where there is no space everything is as it was: what is not written stays in the buffer.
-//! 3. A new segment: the old one synced; the new one with its header, synced; its name, synced; the
+//! 3. What was written ahead is not looked at again before it is used up; a file becomes longer only where
+//!    it is as long as it was left.
+//! 4. A new segment: the old one synced; the new one with its header, synced; its name, synced; the
 //!    manifest. Only then it gets records. Not while a detached sync is under way: then the old one grows.
+//! 5. Steps inside of a record are synced for the disk's sake alone: they move neither `written` nor `synced`.
 
 use std::sync::Arc;
 
@@ -14,10 +17,24 @@ use crate::limits::{AHEAD_WRITE_PART, SEGMENTS_MAX};
 use crate::log::{Active, Log, Part};
 use crate::manifest;
 use crate::names::segment_name;
-use crate::storage::{Storage, is_no_space, is_retryable_create, write_all_at};
+use crate::storage::{Storage, Unwritten, is_no_space, is_retryable_create, write_all_at};
 
 /// What zeros written ahead are taken from.
 static ZEROS: [u8; 16 * 1_024] = [0; 16 * 1_024];
+
+/// How a large write goes on.
+struct Steps<'s> {
+    /// Bytes of the next step.
+    bytes: usize,
+    step: &'s mut dyn FnMut(usize) -> usize,
+}
+
+impl Steps<'_> {
+    /// A step of `bytes` has ended.
+    fn end(&mut self, bytes: usize) {
+        self.bytes = (self.step)(bytes).max(1);
+    }
+}
 
 /// Some whole records at the front of the buffer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,6 +51,28 @@ impl<S: Storage> Log<S> {
     /// `NoSpace`: some records may have been written, the others are kept and come first the next time.
     /// `Failed`: see [`Log::sync`].
     pub fn write(&mut self) -> Result<(), WriteError> {
+        self.write_runs(None)
+    }
+
+    /// As [`Log::write`], for a caller that syncs next: more than `bytes` are written and made durable in
+    /// steps, the first of so many, so that it can be seen how the disk gets on. After each `step` is called
+    /// with its bytes, and says how many the next one has; after a new segment was begun, with 0.
+    ///
+    /// # Errors
+    /// As for [`Log::write`].
+    pub fn write_in_steps(
+        &mut self,
+        bytes: usize,
+        step: &mut dyn FnMut(usize) -> usize,
+    ) -> Result<(), WriteError> {
+        // A second sync of the file could take an error away from the one that runs.
+        match self.detached {
+            None => self.write_runs(Some(Steps { bytes, step })),
+            Some(_) => self.write_runs(None),
+        }
+    }
+
+    fn write_runs(&mut self, mut steps: Option<Steps<'_>>) -> Result<(), WriteError> {
         self.alive()?;
         let mut done = 0;
         let result = loop {
@@ -41,14 +80,20 @@ impl<S: Storage> Log<S> {
                 break Ok(());
             }
             let run = self.fitting(done);
-            let step = match run.bytes {
-                0 => self.rotate(),
-                _ => self.put(done, run).map_err(|(whole, error)| {
-                    done += whole;
-                    error
+            let put = match run.bytes {
+                0 => self.rotate().map(|()| {
+                    if let Some(steps) = &mut steps {
+                        steps.end(0);
+                    }
                 }),
+                _ => self
+                    .put(done, run, steps.as_mut())
+                    .map_err(|(whole, error)| {
+                        done += whole;
+                        error
+                    }),
             };
-            match step {
+            match put {
                 Ok(()) => done += run.bytes,
                 Err(error) => break Err(error),
             }
@@ -96,12 +141,29 @@ impl<S: Storage> Log<S> {
     }
 
     /// Writes `run`, or says how many bytes of whole records were written nevertheless.
-    fn put(&mut self, done: usize, run: Run) -> Result<(), (usize, WriteError)> {
+    fn put(
+        &mut self,
+        done: usize,
+        run: Run,
+        steps: Option<&mut Steps<'_>>,
+    ) -> Result<(), (usize, WriteError)> {
+        if self.active.end + run.bytes as u64 >= self.active.sized {
+            self.look_at_length()
+                .map_err(|failed| (0, WriteError::Failed(failed)))?;
+        }
         let mut bytes = &self.buffer[done..done + run.bytes];
         if is_planted(Fault::LastRecordDroppedAtRotation) && done + run.bytes < self.buffer.len() {
             bytes = &bytes[..self.run(done, run.bytes as u64 - 1).bytes];
         }
-        let Err(unwritten) = write_all_at(&*self.active.file, bytes, self.active.end) else {
+        let put = match steps {
+            Some(steps) if bytes.len() > steps.bytes => self.put_in_steps(bytes, steps),
+            Some(_) | None => Ok(write_all_at(&*self.active.file, bytes, self.active.end)),
+        };
+        let put = match put {
+            Ok(put) => put,
+            Err(unsynced) => return Err((0, self.fail(unsynced).into())),
+        };
+        let Err(unwritten) = put else {
             self.wrote(run);
             return self
                 .write_ahead(run)
@@ -118,6 +180,35 @@ impl<S: Storage> Log<S> {
             Err(failed) => failed.into(),
         };
         Err((whole.bytes, error))
+    }
+
+    /// Writes `bytes`, and syncs the file behind each step but the last.
+    fn put_in_steps(
+        &self,
+        bytes: &[u8],
+        steps: &mut Steps<'_>,
+    ) -> Result<Result<(), Unwritten>, DiskError> {
+        let Active {
+            name, file, end, ..
+        } = &self.active;
+        let mut written = 0;
+        loop {
+            let rest = &bytes[written..];
+            let piece = &rest[..rest.len().min(steps.bytes)];
+            if let Err(unwritten) = write_all_at(&**file, piece, end + written as u64) {
+                let written = written + unwritten.written;
+                return Ok(Err(Unwritten {
+                    written,
+                    ..unwritten
+                }));
+            }
+            written += piece.len();
+            if written == bytes.len() {
+                return Ok(Ok(()));
+            }
+            manifest::sync(&**file, name)?;
+            steps.end(piece.len());
+        }
     }
 
     fn wrote(&mut self, run: Run) {
@@ -156,6 +247,7 @@ impl<S: Storage> Log<S> {
 
     /// Begins a new segment.
     fn rotate(&mut self) -> Result<(), WriteError> {
+        self.look()?;
         self.cut()?;
         self.sync_active()?;
         let first = self.written.next();
@@ -176,8 +268,7 @@ impl<S: Storage> Log<S> {
         }
         self.segments.push(Arc::new(part));
         self.active = active;
-        self.sweep();
-        Ok(())
+        Ok(self.sweep()?)
     }
 }
 

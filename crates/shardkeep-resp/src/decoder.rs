@@ -17,10 +17,7 @@ use crate::error::ProtocolError;
 use crate::inline;
 use crate::limits::{BULK_BYTES_MAX, Limits};
 use crate::number::parse_i64;
-
-/// Spans kept allocated for the next request that arrives in pieces: 8 KiB. More is given back, so
-/// that one enormous request does not weigh on its connection for ever.
-const PARTIAL_SPANS_KEPT: usize = 1_024;
+use crate::partial::Partial;
 
 /// What came of looking at the input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,7 +61,7 @@ pub struct Decoder {
     limits: Limits,
     state: State,
     /// Arguments found so far of a request that arrives in pieces; empty in other states.
-    partial: Vec<Span>,
+    partial: Partial,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -132,7 +129,7 @@ impl Decoder {
         Self {
             limits: limits.normalised(),
             state: State::Start,
-            partial: Vec::new(),
+            partial: Partial::default(),
         }
     }
 
@@ -147,6 +144,14 @@ impl Decoder {
     #[must_use]
     pub fn in_frame(&self) -> bool {
         !matches!(self.state, State::Start)
+    }
+
+    /// Bytes of memory that an unfinished request takes here, beside the input: a fraction of what has
+    /// arrived of it.
+    #[inline]
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.partial.held_bytes()
     }
 
     /// Looks for one request at the start of `input`, which must hold all bytes from the start of
@@ -249,7 +254,8 @@ impl Decoder {
                 })
             }
             Ok(Bulks::NeedMore(more)) => {
-                self.partial.extend_from_slice(&spans[before..]);
+                self.partial.begin(next);
+                self.partial.note(&spans[before..]);
                 spans.truncate(before);
                 self.state = State::Bulks(progress);
                 Ok(Step::NeedMore { more })
@@ -299,18 +305,27 @@ impl Decoder {
         mut progress: Progress,
         spans: &mut Vec<Span>,
     ) -> Result<Step, ProtocolError> {
-        match read_bulks(input, &mut progress, &self.limits, &mut self.partial)? {
-            Bulks::Done => {
-                spans.append(&mut self.partial);
-                self.partial.shrink_to(PARTIAL_SPANS_KEPT);
+        let before = spans.len();
+        match read_bulks(input, &mut progress, &self.limits, spans) {
+            Ok(Bulks::Done) => {
+                let found = spans.len() - before;
+                self.partial.move_to(spans);
+                // Those that came first stand behind the others.
+                spans[before..].rotate_left(found);
                 self.state = State::Start;
                 Ok(Step::Request {
                     consumed: progress.at,
                 })
             }
-            Bulks::NeedMore(more) => {
+            Ok(Bulks::NeedMore(more)) => {
+                self.partial.note(&spans[before..]);
+                spans.truncate(before);
                 self.state = State::Bulks(progress);
                 Ok(Step::NeedMore { more })
+            }
+            Err(error) => {
+                spans.truncate(before);
+                Err(error)
             }
         }
     }

@@ -6,6 +6,7 @@ mod error;
 mod inline;
 mod limits;
 mod number;
+mod partial;
 mod reply;
 mod scan;
 #[cfg(test)]

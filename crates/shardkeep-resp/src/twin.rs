@@ -39,9 +39,6 @@ fn naive_line(
     broken: ProtocolError,
 ) -> Result<Option<&[u8]>, ProtocolError> {
     for (index, byte) in bytes.iter().enumerate() {
-        if index > limits.inline_bytes_max {
-            return Err(too_long);
-        }
         if *byte == b'\n' {
             return Err(broken);
         }
@@ -51,6 +48,10 @@ fn naive_line(
                 Some(b'\n') => Ok(Some(&bytes[..index])),
                 Some(_) => Err(broken),
             };
+        }
+        // Whatever comes, the line is longer than that.
+        if index >= limits.inline_bytes_max {
+            return Err(too_long);
         }
     }
     Ok(None)

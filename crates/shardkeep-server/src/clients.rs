@@ -24,8 +24,12 @@ pub(crate) struct Client {
     /// Index of its last command, one more than it; 0 for none.
     pub(crate) command: AtomicU16,
     pub(crate) protocol: AtomicU8,
+    /// Bytes of requests that were read and not served, and what the buffers for them take.
     pub(crate) pending_bytes: AtomicUsize,
+    pub(crate) input_held: AtomicUsize,
+    /// Bytes of replies that were not sent, and what the buffers for them take.
     pub(crate) output_bytes: AtomicUsize,
+    pub(crate) output_held: AtomicUsize,
     pub(crate) labels: Mutex<Labels>,
     /// It is to end.
     killed: AtomicBool,
@@ -43,27 +47,32 @@ impl Client {
         self.killed.load(SeqCst)
     }
 
-    /// Bytes of requests and replies that are kept for it.
+    /// Bytes that the buffers for its requests and replies take.
     pub(crate) fn buffer_bytes(&self) -> usize {
-        self.pending_bytes.load(Relaxed) + self.output_bytes.load(Relaxed)
+        self.input_held.load(Relaxed) + self.output_held.load(Relaxed)
+    }
+
+    /// Notes what is kept of its requests, and what that takes.
+    #[inline]
+    pub(crate) fn note_input(&self, bytes: usize, held: usize) {
+        self.pending_bytes.store(bytes, Relaxed);
+        self.input_held.store(held, Relaxed);
+    }
+
+    /// Notes what is kept of its replies, and what that takes.
+    pub(crate) fn note_output(&self, bytes: usize, held: usize) {
+        self.output_bytes.store(bytes, Relaxed);
+        self.output_held.store(held, Relaxed);
     }
 
     /// Notes what it did last.
-    pub(crate) fn note(
-        &self,
-        now: Instant,
-        command: Option<CommandId>,
-        pending_bytes: usize,
-        output_bytes: usize,
-    ) {
+    pub(crate) fn note(&self, now: Instant, command: Option<CommandId>) {
         let since = now.saturating_duration_since(self.since);
         let active_ms = since.as_secs() * 1_000 + u64::from(since.subsec_millis());
         self.active_ms.store(active_ms, Relaxed);
         if let Some(CommandId(id)) = command {
             self.command.store(id + 1, Relaxed);
         }
-        self.pending_bytes.store(pending_bytes, Relaxed);
-        self.output_bytes.store(output_bytes, Relaxed);
     }
 }
 
@@ -146,7 +155,9 @@ impl Clients {
             command: AtomicU16::new(0),
             protocol: AtomicU8::new(2),
             pending_bytes: AtomicUsize::new(0),
+            input_held: AtomicUsize::new(0),
             output_bytes: AtomicUsize::new(0),
+            output_held: AtomicUsize::new(0),
             labels: Mutex::new(Labels::default()),
             killed: AtomicBool::new(false),
             home: OnceLock::new(),

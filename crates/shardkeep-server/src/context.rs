@@ -15,6 +15,7 @@ use crate::config::{Secret, Settings};
 use crate::engine::{Gauges, Routes, ServerKeep};
 use crate::figures::Figures;
 use crate::live::Live;
+use crate::logins::Logins;
 use crate::notify::Notifier;
 use crate::persistence::Persistence;
 use crate::server::ShutdownCause;
@@ -30,6 +31,8 @@ pub(crate) struct Context {
     pub(crate) reactors: Vec<Arc<ReactorStats>>,
     pub(crate) settings: Settings,
     pub(crate) password: Option<Secret>,
+    /// Those that failed.
+    pub(crate) logins: Logins,
     /// From which some of the settings were read.
     pub(crate) config_file: OnceLock<PathBuf>,
     /// What of the settings can change.
@@ -91,6 +94,7 @@ impl Context {
             clients: Clients::new(settings.max_clients),
             reactors,
             password: settings.password.clone(),
+            logins: Logins::default(),
             config_file: OnceLock::new(),
             live: Live::new(&settings),
             figures: Figures::default(),

@@ -101,12 +101,12 @@ pub(crate) fn not_durable_for_ever(shard: usize, writes: bool) -> String {
     }
 }
 
-/// What becomes of a reply that waited until its deadline.
+/// What becomes of a reply that waited until its deadline, for a log that stands still.
 pub(crate) fn not_durable_in_time(shard: usize, writes: bool) -> String {
     if writes {
         format!(
-            "LOST shard={shard} the deadline passed before the change was durable; it may have been \
-             applied here, and a crash may take it back"
+            "LOST shard={shard} the deadline passed before the change was durable, and the log stands \
+             still; it may have been applied here, and a crash may take it back"
         )
     } else {
         format!(

@@ -36,6 +36,8 @@ pub(crate) enum Counted {
     ProtocolErrors,
     TimedOut,
     GivenUp,
+    LoginTimeouts,
+    FailedLogins,
     Panics,
     Mailed,
     Throttled,
@@ -44,7 +46,7 @@ pub(crate) enum Counted {
 }
 
 impl Counted {
-    const ALL: [Self; 19] = [
+    const ALL: [Self; 21] = [
         Self::Accepted,
         Self::Refused,
         Self::Commands,
@@ -59,6 +61,8 @@ impl Counted {
         Self::ProtocolErrors,
         Self::TimedOut,
         Self::GivenUp,
+        Self::LoginTimeouts,
+        Self::FailedLogins,
         Self::Panics,
         Self::Mailed,
         Self::Throttled,
@@ -95,6 +99,8 @@ impl Counted {
             Self::ProtocolErrors => reactors(|reactor| &reactor.protocol_errors),
             Self::TimedOut => reactors(|reactor| &reactor.timed_out),
             Self::GivenUp => reactors(|reactor| &reactor.given_up),
+            Self::LoginTimeouts => reactors(|reactor| &reactor.login_timeouts),
+            Self::FailedLogins => reactors(|reactor| &reactor.failed_logins),
             Self::Panics => reactors(|reactor| &reactor.panics),
             Self::Mailed => reactors(|reactor| &reactor.mailed),
             Self::Throttled => reactors(|reactor| &reactor.throttled),

@@ -197,6 +197,8 @@ fn stats(context: &Context, out: &mut String) {
         ("protocol_errors", told(Counted::ProtocolErrors)),
         ("timed_out_connections", told(Counted::TimedOut)),
         ("given_up_connections", told(Counted::GivenUp)),
+        ("login_timeouts", told(Counted::LoginTimeouts)),
+        ("failed_logins", told(Counted::FailedLogins)),
         ("reactor_panics", told(Counted::Panics)),
         ("works_mailed", told(Counted::Mailed)),
         ("throttled_commands", told(Counted::Throttled)),

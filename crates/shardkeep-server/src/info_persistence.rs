@@ -112,6 +112,11 @@ fn log(context: &Context, out: &mut String) {
     let sync = context.settings.sync.word();
     line(out, format_args!("aof_last_write_status:{status}"));
     line(out, format_args!("log_state:{state}"));
+    if let Some((_, why)) = context.keep.log_refuses() {
+        // A path may hold anything, and a line of its own would be another figure.
+        let why = why.replace(char::is_control, " ");
+        line(out, format_args!("log_why:{why}"));
+    }
     line(out, format_args!("log_sync:{sync}"));
     let Some(stats) = context.keep.log_stats() else {
         return;

@@ -34,6 +34,7 @@ mod latency;
 pub mod limits;
 mod listening;
 mod live;
+mod logins;
 mod notify;
 mod opening;
 mod operate;

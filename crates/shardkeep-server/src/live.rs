@@ -19,6 +19,8 @@ pub(crate) struct Live {
     /// 0 for never.
     idle_us: AtomicU64,
     frame_us: AtomicU64,
+    /// 0 for never.
+    login_us: AtomicU64,
     output_us: AtomicU64,
     /// What finds many waiting is refused at once.
     rejects: AtomicBool,
@@ -35,6 +37,7 @@ impl Live {
             deadline_us: AtomicU64::new(0),
             idle_us: AtomicU64::new(0),
             frame_us: AtomicU64::new(0),
+            login_us: AtomicU64::new(0),
             output_us: AtomicU64::new(0),
             rejects: AtomicBool::new(false),
         };
@@ -52,6 +55,10 @@ impl Live {
                 micros(settings.idle_timeout.unwrap_or_default()),
             ),
             (&self.frame_us, micros(settings.frame_timeout)),
+            (
+                &self.login_us,
+                micros(settings.login_timeout.unwrap_or_default()),
+            ),
             (&self.output_us, micros(settings.output_timeout)),
         ];
         for (live, wanted) in changes {
@@ -83,6 +90,11 @@ impl Live {
         Duration::from_micros(self.frame_us.load(Relaxed))
     }
 
+    pub(crate) fn login_timeout(&self) -> Option<Duration> {
+        let us = self.login_us.load(Relaxed);
+        (us > 0).then(|| Duration::from_micros(us))
+    }
+
     pub(crate) fn output_timeout(&self) -> Duration {
         Duration::from_micros(self.output_us.load(Relaxed))
     }
@@ -95,6 +107,7 @@ enum Change {
     Idle(Duration),
     Deadline(Duration),
     Frame(Duration),
+    Login(Duration),
     Output(Duration),
     Rejects(bool),
     SlowerThan(u64),
@@ -136,6 +149,7 @@ impl Change {
             Self::Idle(time) => live.idle_us.store(micros(time), Relaxed),
             Self::Deadline(time) => live.deadline_us.store(micros(time), Relaxed),
             Self::Frame(time) => live.frame_us.store(micros(time), Relaxed),
+            Self::Login(time) => live.login_us.store(micros(time), Relaxed),
             Self::Output(time) => live.output_us.store(micros(time), Relaxed),
             Self::Rejects(rejects) => live.rejects.store(rejects, Relaxed),
             Self::SlowerThan(us) => context.gauges.slow.set_threshold_us(us),
@@ -181,6 +195,7 @@ fn understand(context: &Context, name: &str, text: &str) -> Result<Change, Not> 
         "frame-timeout" => {
             time(text, bounds::CLIENT_TIMEOUT_MIN, bounds::IDLE_TIMEOUT_MAX).map(Change::Frame)
         }
+        "login-timeout" => time(text, Duration::ZERO, bounds::IDLE_TIMEOUT_MAX).map(Change::Login),
         "output-timeout" => {
             time(text, bounds::CLIENT_TIMEOUT_MIN, bounds::IDLE_TIMEOUT_MAX).map(Change::Output)
         }

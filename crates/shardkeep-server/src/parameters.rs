@@ -72,6 +72,10 @@ fn all(context: &Context) -> Vec<(&'static str, String)> {
         ("latency-monitor-threshold", "0".into()),
         ("latency-tracking", "yes".into()),
         ("latency-tracking-info-percentiles", "50 99 99.9".into()),
+        (
+            "login-timeout",
+            show_duration(context.live.login_timeout().unwrap_or_default()),
+        ),
         ("maxclients", context.clients.max().to_string()),
         (
             "maxmemory",

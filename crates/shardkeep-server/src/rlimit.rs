@@ -48,7 +48,7 @@ impl fmt::Display for OpenFilesError {
 
 impl Error for OpenFilesError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&self.error)
+        self.error.source()
     }
 }
 

@@ -133,8 +133,9 @@ impl fmt::Display for StartError {
 impl std::error::Error for StartError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Listen { source, .. } | Self::System { source, .. } => Some(source),
-            Self::Open(error) => Some(error),
+            Self::Listen { source, .. } | Self::System { source, .. } => source.source(),
+            Self::Open(OpenError::Recovery(error)) => error.source(),
+            Self::Open(error) => error.source(),
         }
     }
 }
@@ -187,7 +188,11 @@ impl fmt::Display for DrainReport {
             store.shards_away,
             threads_left + store.owners_left,
             took.as_secs_f64()
-        )
+        )?;
+        match &store.log_failed {
+            Some(why) => write!(f, "; the log has failed: {why}"),
+            None => Ok(()),
+        }
     }
 }
 

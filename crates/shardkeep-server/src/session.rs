@@ -49,7 +49,7 @@ impl Reactor {
         let replies = &mut self.round.replies;
         if command == ConnectionCommand::Hello {
             hello(context, connection, args, replies);
-            return Flow::Next;
+            return self.hold_back_failed(token);
         }
         let reply = &mut Reply::new(replies, connection.protocol);
         match command {
@@ -59,12 +59,19 @@ impl Reactor {
             ConnectionCommand::Bgsave => bgsave(context, args, reply),
             ConnectionCommand::Bgrewriteaof => rewrite(context, reply),
             ConnectionCommand::Lastsave => reply.integer(last_save(context).cast_signed()),
-            ConnectionCommand::Auth => auth(context, connection, args, reply),
+            ConnectionCommand::Auth => {
+                auth(context, connection, args, reply);
+                return self.hold_back_failed(token);
+            }
             ConnectionCommand::Quit => {
                 reply.ok();
                 return Flow::End;
             }
-            ConnectionCommand::Reset => reset(context, connection, reply),
+            ConnectionCommand::Reset => {
+                reset(context, connection, reply);
+                // For the login that is due from now on.
+                self.sweep_soon();
+            }
             ConnectionCommand::Shutdown => return shutdown(context, args, reply),
             ConnectionCommand::Ping => match args.len() {
                 1 => reply.simple("PONG"),
@@ -134,6 +141,17 @@ impl Reactor {
         }
         Flow::Next
     }
+
+    /// After a login: what it answers is held back, and what follows it, if it has failed.
+    fn hold_back_failed(&mut self, token: usize) -> Flow {
+        let connection = self.connections.get(token).and_then(Option::as_ref);
+        if connection.is_none_or(|connection| connection.held_back.is_none()) {
+            return Flow::Next;
+        }
+        self.stats.failed_logins.add(1);
+        self.sweep_soon();
+        Flow::Stall
+    }
 }
 
 /// `HELLO [version [AUTH user password] [SETNAME name]]`
@@ -184,6 +202,7 @@ fn greet(
         },
     };
     let mut at = 2;
+    let mut name = None;
     while at < args.len() {
         let option = args.get(at);
         let left = args.len() - at - 1;
@@ -192,18 +211,20 @@ fn greet(
                 .map_err(str::as_bytes)?;
             at += 3;
         } else if option.eq_ignore_ascii_case(b"setname") && left >= 1 {
-            let name = client_name(args.get(at + 1)).ok_or(BAD_NAME)?;
-            connection.client.labels.lock().name = name;
+            name = Some(client_name(args.get(at + 1)).ok_or(BAD_NAME)?);
             at += 2;
         } else {
             return Err(quoting("ERR Syntax error in HELLO option '", option, "'"));
         }
     }
-    if connection.authenticated {
-        Ok(wanted)
-    } else {
-        Err(HELLO_FIRST.into())
+    if !connection.authenticated {
+        return Err(HELLO_FIRST.into());
     }
+    // Of a client that is known alone: before that nothing of it is kept.
+    if let Some(name) = name {
+        connection.client.labels.lock().name = name;
+    }
+    Ok(wanted)
 }
 
 /// An error that repeats what the client sent, byte for byte.
@@ -223,6 +244,12 @@ fn log_in(
             .as_ref()
             .is_none_or(|expected| expected.matches(password));
     if !known {
+        // Without a password there is none to be guessed.
+        if context.password.is_some() {
+            let now = clock::now();
+            let delay = context.logins.fail(&connection.client.address, now);
+            connection.held_back = Some(now + delay);
+        }
         return Err(WRONG_PASSWORD);
     }
     connection.authenticate();
@@ -247,7 +274,7 @@ fn reset(context: &Context, connection: &mut Connection, reply: &mut Reply<'_>) 
     connection.patience = None;
     connection.client.protocol.store(2, Relaxed);
     if context.password.is_some() {
-        connection.forget_authentication();
+        connection.forget_authentication(clock::now());
     }
     connection.client.labels.lock().name.clear();
     reply.simple("RESET");
@@ -415,6 +442,7 @@ fn client_line(client: &Client) -> String {
             .get(usize::from(id) - 1)
             .map_or("NULL", |spec| spec.name),
     };
+    let input = client.pending_bytes.load(Relaxed);
     let output = client.output_bytes.load(Relaxed);
     // Whose address is a path has come by a unix socket.
     let kind = match client.address.starts_with('/') {
@@ -423,7 +451,7 @@ fn client_line(client: &Client) -> String {
     };
     format!(
         "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={kind} db=0 sub=0 psub=0 ssub=0 \
-         multi=-1 qbuf={} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll={} omem={} \
+         multi=-1 qbuf={} qbuf-free={} argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll={} omem={} \
          tot-mem={} events=r cmd={command} user=default redir=-1 resp={} lib-name={} lib-ver={}",
         client.id,
         client.address,
@@ -432,10 +460,11 @@ fn client_line(client: &Client) -> String {
         labels.name,
         age.as_secs(),
         idle.as_secs(),
-        client.pending_bytes.load(Relaxed),
+        input,
+        client.input_held.load(Relaxed).saturating_sub(input),
         u8::from(output > 0),
         output,
-        client.pending_bytes.load(Relaxed) + output,
+        client.buffer_bytes(),
         client.protocol.load(Relaxed),
         labels.library,
         labels.library_version,

@@ -49,6 +49,10 @@ pub(crate) struct ReactorStats {
     pub(crate) protocol_errors: Figure,
     /// Connections closed because their time was up.
     pub(crate) timed_out: Figure,
+    /// Of these, closed before they had logged in.
+    pub(crate) login_timeouts: Figure,
+    /// Wrong passwords.
+    pub(crate) failed_logins: Figure,
     /// Connections that the end of a drain cut off before everything was sent.
     pub(crate) cut_off: Figure,
     /// Connections whose client had stopped reading when the server drained.
@@ -99,6 +103,8 @@ impl ReactorStats {
             refused_draining: Figure::default(),
             protocol_errors: Figure::default(),
             timed_out: Figure::default(),
+            login_timeouts: Figure::default(),
+            failed_logins: Figure::default(),
             cut_off: Figure::default(),
             given_up: Figure::default(),
             panics: Figure::default(),

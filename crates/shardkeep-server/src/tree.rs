@@ -88,7 +88,7 @@ pub(crate) fn admin() -> ChildSpec {
 /// on four in a second.
 const ALIVE_EVERY: Duration = Duration::from_millis(250);
 
-/// Reports who makes no progress, until it is to stop.
+/// Reports who makes no progress, and whose logins failed, until it is to stop.
 pub(crate) fn watch(context: &Arc<Context>, life: &Life) -> Result<(), String> {
     let interval = context.watch.interval().min(ALIVE_EVERY);
     loop {
@@ -100,6 +100,10 @@ pub(crate) fn watch(context: &Arc<Context>, life: &Life) -> Result<(), String> {
                 false => "",
             };
             say(&format!("{gravity}watchdog: {event}"));
+        }
+        // Not where it happens: a reactor does not wait for the reader of standard error.
+        if let Some(line) = context.logins.line(now) {
+            say(&line);
         }
         if context.watch.stalls().is_empty()
             && let Some(notifier) = context.notifier.get()

@@ -38,7 +38,7 @@ impl<E: std::error::Error + 'static> std::error::Error for LoadError<E> {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Loader(error) => Some(error),
-            Self::Store(error) => Some(error),
+            Self::Store(error) => error.source(),
         }
     }
 }

@@ -52,6 +52,11 @@ pub(crate) enum Keeping {
 /// closes it (waiting for its threads 10 s at most). Each handle carries how long its calls may wait
 /// ([`Store::with_deadline`], 1 s by default) and what revokes them ([`Store::with_cancel`]).
 ///
+/// The deadline bounds the wait for a shard and for a place in the log. Where replies wait for a sync
+/// ([`SyncMode::Always`](crate::SyncMode::Always)), what was done waits for it as long as the log comes
+/// forward, and is *lost* once the deadline has passed and no write and no sync has ended for as long
+/// again.
+///
 /// # What blocks, and until when
 /// A call on an idle shard does not block. One that finds its shard in other hands spins for less
 /// than a microsecond, then mails itself to the shard and sleeps until whoever holds the shard has
@@ -195,7 +200,7 @@ impl<K: Key, V: Value> Store<K, V> {
     /// Waits until everything that was written so far is durable, whatever the
     /// [`SyncMode`](crate::SyncMode). Done at once where there is no log.
     ///
-    /// Blocks for the disk, until the deadline.
+    /// Blocks for the disk, until the deadline has passed and no sync has ended for as long again.
     ///
     /// # Errors
     /// *Lost*: some of it may not survive.
@@ -256,8 +261,8 @@ impl<K: Key, V: Value> Store<K, V> {
     /// When a call that begins now must end.
     pub(crate) fn call(&self) -> Call {
         Call {
-            deadline: Deadline::after(self.timeout),
             cancel: self.cancel.clone(),
+            ..Call::within(self.timeout)
         }
     }
 

@@ -57,8 +57,8 @@ impl<E: std::error::Error + 'static> std::error::Error for TransactionError<E> {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Aborted(error) => Some(error),
-            Self::KeyNotNamed => Some(&KeyNotNamed),
-            Self::Store(error) => Some(error),
+            Self::KeyNotNamed => None,
+            Self::Store(error) => error.source(),
         }
     }
 }

@@ -8,7 +8,7 @@
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use shardkeep_log::{File, Storage};
+use shardkeep_log::{Displaced, Displacement, File, Storage};
 
 use super::state::State;
 
@@ -107,6 +107,8 @@ struct Inner {
     moments: Option<Vec<Moment>>,
     note: u64,
     order: Option<Order>,
+    /// Somebody has put another directory in the place of this one.
+    is_replaced: bool,
     complaint: Option<String>,
 }
 
@@ -153,6 +155,16 @@ impl Disk {
     /// Lets something go wrong, or nothing any more.
     pub fn order(&self, order: Option<Order>) {
         self.inner().order = order;
+    }
+
+    /// Lets somebody else put another directory in the place of this one, or put this one back.
+    pub fn replace_directory(&self, is_replaced: bool) {
+        self.inner().is_replaced = is_replaced;
+    }
+
+    /// Lets somebody else change what it holds.
+    pub fn tamper(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.inner().state);
     }
 
     /// Operations so far that changed something.
@@ -262,6 +274,26 @@ impl Storage for Disk {
         inner.begin(Call::SyncDirectory)?;
         inner.state.sync_names();
         Ok(())
+    }
+
+    fn look(&self, name: &str, file: &DiskFile) -> Result<u64, Displaced> {
+        let inner = self.inner();
+        let displaced = |what: &str, how| {
+            let what = what.to_owned();
+            Err(Displaced { what, how })
+        };
+        if inner.is_replaced {
+            return displaced("the disk", Displacement::Moved);
+        }
+        let state = &inner.state;
+        let inode = state.inodes.get(&file.inode);
+        match inode.filter(|_| state.names.get(name) == Some(&file.inode)) {
+            None => displaced(name, Displacement::Renamed),
+            Some(inode) => match state.links(file.inode) {
+                1 => Ok(inode.live.len() as u64),
+                names => displaced(name, Displacement::Shared { names }),
+            },
+        }
     }
 }
 

@@ -245,6 +245,27 @@ impl State {
         self.synced_names.remove(name);
     }
 
+    /// Cuts a file, or lengthens it with zeros.
+    pub fn set_len(&mut self, name: &str, bytes: usize) {
+        let inode = self.names.get(name);
+        if let Some(inode) = inode.and_then(|inode| self.inodes.get_mut(inode)) {
+            inode.set_len(bytes);
+        }
+    }
+
+    /// Gives a file one more name, synced.
+    pub fn share(&mut self, name: &str, other: &str) {
+        if let Some(&inode) = self.names.get(name) {
+            self.names.insert(other.to_owned(), inode);
+            self.synced_names.insert(other.to_owned(), inode);
+        }
+    }
+
+    /// How many names lead to a file.
+    pub(crate) fn links(&self, inode: u64) -> u64 {
+        self.names.values().filter(|named| **named == inode).count() as u64
+    }
+
     /// The names, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.names.keys().map(String::as_str)

@@ -273,16 +273,25 @@ impl ServerProcess {
         Ok(kill_process(raw_pid(&self.child)?, signal)?)
     }
 
-    /// Waits until the process ends, for `within` at most.
+    /// Waits until the process ends, for `within` at most. All that it wrote has been read then.
     ///
     /// # Errors
     /// `TimedOut` when it still runs.
     pub fn wait(&mut self, within: Duration) -> io::Result<ExitStatus> {
         if let Some(status) = self.child.try_wait()? {
+            self.read_to_end();
             return Ok(status);
         }
         wait_for_exit(raw_pid(&self.child)?, within)?;
+        self.read_to_end();
         self.child.wait()
+    }
+
+    /// Reads what a process that has ended wrote last.
+    fn read_to_end(&mut self) {
+        if let Some(reader) = self.reader.take() {
+            drop(reader.join());
+        }
     }
 }
 
@@ -291,9 +300,7 @@ impl Drop for ServerProcess {
         // Fails only when the process has ended already.
         drop(self.child.kill());
         drop(self.child.wait());
-        if let Some(reader) = self.reader.take() {
-            drop(reader.join());
-        }
+        self.read_to_end();
     }
 }
 

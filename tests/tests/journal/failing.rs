@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use shardkeep_core::limits::LOG_PLACES;
-use shardkeep_core::{Error, Handover, LogEvent, Lost, Refused, SyncMode, Ticket, Wake};
+use shardkeep_core::{Config, Error, Handover, LogEvent, Lost, Refused, SyncMode, Ticket, Wake};
 
 use crate::book::{Library, all_ways, call, config, durability, later, short};
 use crate::paper::{Fate, Step};
@@ -171,5 +171,73 @@ impl Wake for Bell {
     fn wake(&self) {
         // Rung already.
         let _ = self.0.try_send(());
+    }
+}
+
+const SYNCS: [SyncMode; 3] = [
+    SyncMode::Always,
+    SyncMode::Interval(crate::book::INTERVAL),
+    SyncMode::Never,
+];
+
+#[test]
+fn a_log_that_is_not_where_it_was_fails_although_nothing_is_written() {
+    fn check(config: &Config, fate: Fate) {
+        let name = format!("{fate:?} {config:?}");
+        let library = Library::open(config.clone());
+        library.set(1, 10).expect("a write");
+        assert_eq!(library.keep.sync(&call()), Ok(()));
+        library.paper.next(Step::Look, fate);
+        assert!(matches!(library.hear_log(), LogEvent::Failed(_)), "{name}");
+        let refused = Err(Error::Refused(Refused::LogFailed));
+        assert_eq!(library.set(9, 90), refused, "{name}");
+        assert_eq!(library.get(1).0, Some(10), "{name}");
+        let report = library.keep.close(later());
+        assert_eq!(report.unsynced, 0, "{name}");
+        assert!(report.log_failed.is_some() && !report.is_clean(), "{name}");
+    }
+    // Each waits for the next look.
+    std::thread::scope(|scope| {
+        for config in SYNCS.into_iter().flat_map(all_ways) {
+            scope.spawn(move || {
+                for fate in [Fate::Failed, Fate::NoSpace, Fate::Panics] {
+                    check(&config, fate);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn a_log_that_is_not_where_it_was_fails_under_writers_that_never_leave_it() {
+    for sync in SYNCS {
+        for config in all_ways(sync) {
+            let library = Library::open(config);
+            std::thread::scope(|scope| {
+                for key in [1, 2, 5] {
+                    let library = &library;
+                    scope.spawn(move || {
+                        let refused = (0..).find_map(|value| library.set(key, value).err());
+                        assert_eq!(refused, Some(Error::Refused(Refused::LogFailed)));
+                    });
+                }
+                library.paper.usual(Step::Look, Fate::Failed);
+                assert!(matches!(library.hear_log(), LogEvent::Failed(_)));
+            });
+        }
+    }
+}
+
+#[test]
+fn a_log_that_is_not_where_it_was_says_so_when_it_is_closed() {
+    for sync in SYNCS {
+        for config in all_ways(sync) {
+            let library = Library::open(config);
+            library.set(1, 10).expect("a write");
+            library.paper.usual(Step::Look, Fate::Failed);
+            let report = library.keep.close(later());
+            let why = report.log_failed.as_deref().unwrap_or_default();
+            assert!(why.contains("Look") && !report.is_clean(), "{why}");
+        }
     }
 }

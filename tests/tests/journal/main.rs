@@ -17,5 +17,6 @@ mod intervals;
 mod losing;
 mod paper;
 mod places;
+mod progress;
 mod space;
 mod transactions;

@@ -15,6 +15,8 @@ pub(crate) enum Step {
     Append,
     Write,
     Sync,
+    /// Whether everything is where it was.
+    Look,
 }
 
 /// How it goes.
@@ -46,13 +48,15 @@ struct Way {
 
 #[derive(Default)]
 struct Disk {
-    ways: [Way; 3],
+    ways: [Way; 4],
     records: Vec<Vec<u8>>,
     written: usize,
     synced: usize,
     durable: HashSet<Effect>,
     /// Who has synced.
     syncers: Vec<String>,
+    /// The next write in steps takes one for each that comes from here, and ends when no more will.
+    steps: Option<Receiver<()>>,
     /// What is appended is not remembered.
     forgets: bool,
     put_away: bool,
@@ -88,6 +92,14 @@ impl Paper {
             came: coming,
             _go: go,
         }
+    }
+
+    /// The next write in steps takes one whenever it is told to, and goes on when what comes back is
+    /// dropped.
+    pub(crate) fn in_steps(&self) -> Sender<()> {
+        let (tell, told) = bounded(0);
+        self.disk().steps = Some(told);
+        tell
     }
 
     /// The next call of `step` goes so.
@@ -254,9 +266,25 @@ impl Journal for Pen {
         Ok(())
     }
 
+    fn write_in_steps(
+        &mut self,
+        bytes: usize,
+        step: &mut dyn FnMut(usize) -> usize,
+    ) -> Result<(), JournalError> {
+        let told = self.0.disk().steps.take();
+        while let Some(Ok(())) = (told.as_ref()).map(|told| told.recv_deadline(later().instant())) {
+            step(bytes);
+        }
+        self.write()
+    }
+
     fn sync(&mut self) -> Result<(), JournalError> {
         let covers = self.0.disk().written;
         self.0.sync(covers)
+    }
+
+    fn look(&mut self) -> Result<(), JournalError> {
+        self.0.take(Step::Look)
     }
 
     fn begin_sync(&mut self) -> Result<Aside, JournalError> {

@@ -2,8 +2,10 @@
 //!
 //! Here every bit of a small log turns, and some bits of one of 64 KiB; `crash-points --damage` turns all.
 
+use std::sync::Arc;
+
 use shardkeep_log::format::{FileHeader, FileKind, Head};
-use shardkeep_log::{Lsn, StoreId};
+use shardkeep_log::{Lsn, StoreId, repair};
 use shardkeep_tests::disk::{Disk, Left, Plan, STORE, Stored, Verdict};
 use shardkeep_tests::random::Random;
 
@@ -163,6 +165,46 @@ fn a_file_of_another_store_is_refused_by_its_owner() {
         let foreign = [&header.encode()[..], &content[header.encode().len()..]].concat();
         let text = refused(stored.open_with(&story, &name, foreign), &name);
         assert!(text.contains(&name) && text.contains("eeeeeeee"), "{text}");
+    }
+}
+
+#[test]
+fn a_file_of_another_store_that_nothing_lists_is_refused_and_not_removed() {
+    let stored = stored(5_000, 5_000, Left::Crashed);
+    let story = stored.story().unwrap();
+    let store = StoreId::new([0xee; 16]);
+    // Names as old as those that a crash before their removal leaves.
+    let (segment, snapshot) = (
+        "log-00000000000000000001.skl",
+        "snapshot-00000000000000000001.sks",
+    );
+    for (name, kind) in [(segment, FileKind::Segment), (snapshot, FileKind::Snapshot)] {
+        assert!(stored.state.content(name).is_none());
+        let lsn = Lsn::new(1);
+        let header = FileHeader { kind, store, lsn }.encode();
+        let disk = Disk::new(stored.state.clone());
+        disk.tamper(|state| state.put(name, header.to_vec()));
+        let opened = story.clone().open(&disk);
+        let text = refused(opened.map(|log| log.appended().get()), name);
+        assert!(text.contains(name) && text.contains("eeeeeeee"), "{text}");
+        assert_eq!(disk.state().content(name), Some(&header[..]));
+        // A repair lays it aside.
+        repair(&Arc::new(disk.clone())).unwrap();
+        let aside = format!("{name}.damaged-1");
+        assert_eq!(disk.state().content(&aside), Some(&header[..]));
+        assert_eq!(
+            story.clone().open(&disk).unwrap().appended().get(),
+            story.records()
+        );
+        // One of the store itself is what a crash has left.
+        let own = FileHeader {
+            kind,
+            store: STORE,
+            lsn,
+        };
+        disk.tamper(|state| state.put(name, own.encode().to_vec()));
+        drop(story.clone().open(&disk).unwrap());
+        assert_eq!(disk.state().content(name), None);
     }
 }
 

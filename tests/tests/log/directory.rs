@@ -87,8 +87,14 @@ fn a_second_one_is_refused_and_the_first_goes_on() {
         Directory::inspect(&path),
     ] {
         let error = second.unwrap_err();
-        assert!(matches!(error, DirectoryError::Locked { .. }), "{error}");
-        let expected = format!("directory {} is in use by another process", path.display());
+        assert!(
+            matches!(error, DirectoryError::AlreadyOpen { .. }),
+            "{error}"
+        );
+        let expected = format!(
+            "directory {} is already open in this process",
+            path.display()
+        );
         assert_eq!(error.to_string(), expected);
     }
     append(&mut log, 1);
@@ -100,7 +106,7 @@ fn a_second_one_is_refused_and_the_first_goes_on() {
     ];
     assert!(matches!(
         Directory::open(&path),
-        Err(DirectoryError::Locked { .. })
+        Err(DirectoryError::AlreadyOpen { .. })
     ));
     drop(looks);
     drop(Directory::open(&path).unwrap());

@@ -9,9 +9,12 @@
 mod crashing;
 mod damage;
 mod directory;
+mod displaced;
+mod held;
 mod making;
 #[cfg(debug_assertions)]
 mod planted;
 mod repairing;
+mod steps;
 mod tails;
 mod troubles;

@@ -7,6 +7,8 @@ use std::ops::ControlFlow;
 use shardkeep_log::fault::{Fault, plant};
 use shardkeep_tests::disk::{Left, Order, Plan, Stored, Trouble, Verdict, explore, suffer};
 
+use crate::displaced::displacements_show;
+
 /// Stories within which a fault must show.
 const STORIES: u64 = 40;
 
@@ -123,6 +125,13 @@ fn damage_that_is_cut_off_or_not_verified_is_noticed() {
     for fault in [Fault::DamageCutAsTail, Fault::ChecksumIgnored] {
         check(fault, damage_shows(fault, turn));
     }
+}
+
+#[test]
+fn a_displacement_that_is_not_looked_at_is_noticed() {
+    let fault = Fault::DisplacementIgnored;
+    let _planted = Planted::new(fault);
+    check(fault, displacements_show());
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! The memory limit.
 
-use shardkeep_tests::harness::resident_bytes;
+use shardkeep_tests::harness::{Client, Scratch, request, resident_bytes};
 
-use crate::support::{MIB, ask, start};
+use crate::support::{MIB, ask, eventually, start};
 
 #[test]
 fn beyond_the_memory_limit_writes_are_refused_while_reads_and_deletions_go_on() {
@@ -65,4 +65,127 @@ fn deleted_keys_give_their_memory_back_to_the_limit() {
     for number in 0..20 {
         assert_eq!(ask(&mut client, &format!("SET k:{number} {value}")), "OK");
     }
+}
+
+/// What `CLIENT LIST` says of the client at the other end of `of`: bytes of its requests, bytes of its
+/// replies, and bytes of memory that these take.
+fn buffers(watcher: &mut Client, of: &Client) -> [u64; 3] {
+    let address = of.stream().local_addr().unwrap();
+    let list = ask(watcher, "CLIENT LIST");
+    let marked = format!(" addr={address} ");
+    let line = list.lines().find(|line| line.contains(&marked)).unwrap();
+    ["qbuf=", "omem=", "tot-mem="].map(|name| {
+        let word = line.split(' ').find_map(|word| word.strip_prefix(name));
+        word.unwrap().parse().unwrap()
+    })
+}
+
+/// What a connection may take beside a third of what it holds.
+const SLACK: u64 = 8 * 1024;
+
+#[test]
+fn memory_of_a_connection_follows_what_has_arrived() {
+    let server = start(&[]);
+    let mut watcher = server.client().unwrap();
+    let value = |len: usize| {
+        [
+            b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$536870912\r\n",
+            &vec![b'v'; len][..],
+        ]
+        .concat()
+    };
+    let many = [&b"*1048576\r\n"[..], &b"$1\r\na\r\n".repeat(20_000)].concat();
+    let unfinished = [
+        b"*1048576\r\n$536870912\r\n".to_vec(),
+        value(1_000),
+        value(15_000),
+        value(33_000),
+        value(100_000),
+        value(1_500_000),
+        value(20_000_000),
+        many,
+        vec![b'i'; 60_000],
+    ];
+    let clients: Vec<Client> = unfinished
+        .iter()
+        .map(|bytes| {
+            let mut client = server.client().unwrap();
+            client.send(bytes).unwrap();
+            client
+        })
+        .collect();
+    for (bytes, client) in unfinished.iter().zip(&clients) {
+        let sent = bytes.len() as u64;
+        eventually("it has arrived", || {
+            buffers(&mut watcher, client)[0] == sent
+        });
+        let [_, _, held] = buffers(&mut watcher, client);
+        assert!(
+            held >= sent && held <= sent * 13 / 10 + SLACK,
+            "{held} for {sent}"
+        );
+    }
+}
+
+#[test]
+fn memory_before_login_follows_what_has_arrived_and_ends_at_64_kib() {
+    let scratch = Scratch::new().unwrap();
+    let file = scratch.file("password", "secret\n").unwrap();
+    let server = start(&["--password-file", &file, "--login-timeout", "0"]);
+    let mut watcher = server.client().unwrap();
+    assert_eq!(ask(&mut watcher, "AUTH secret"), "OK");
+    for arguments in [1, 2, 3] {
+        let mut bytes = b"*9\r\n$4\r\nAUTH\r\n".to_vec();
+        for _ in 0..arguments {
+            bytes.extend_from_slice(b"$16384\r\n");
+            bytes.extend_from_slice(&[b'x'; 16_384]);
+            bytes.extend_from_slice(b"\r\n");
+        }
+        let sent = bytes.len() as u64;
+        let mut stranger = server.client().unwrap();
+        stranger.send(&bytes).unwrap();
+        eventually("it has arrived", || {
+            buffers(&mut watcher, &stranger)[0] == sent
+        });
+        let [_, _, held] = buffers(&mut watcher, &stranger);
+        assert!(
+            held <= (sent * 13 / 10).min(64 * 1024) + SLACK,
+            "{held} for {sent}"
+        );
+    }
+}
+
+#[test]
+fn buffers_of_a_connection_that_rests_are_given_back() {
+    let server = start(&[]);
+    let mut watcher = server.client().unwrap();
+    let mut client = server.client().unwrap();
+    let value = "v".repeat(3_000_000);
+    assert_eq!(ask(&mut client, &format!("SET k {value}")), "OK");
+    let [input, output, held] = buffers(&mut watcher, &client);
+    assert!(input + output == 0 && held <= SLACK, "{held}");
+    // Replies that it does not read, and then does.
+    let count = 10;
+    client.send(&request(&["GET", "k"]).repeat(count)).unwrap();
+    eventually("replies wait", || {
+        let [_, output, held] = buffers(&mut watcher, &client);
+        // Half of it may have been sent.
+        output > MIB && held <= 2 * output * 13 / 10 + SLACK
+    });
+    for _ in 0..count {
+        assert_eq!(client.reply().unwrap().bytes(), Some(value.as_bytes()));
+    }
+    eventually("it rests", || {
+        let [input, output, held] = buffers(&mut watcher, &client);
+        input + output == 0 && held <= SLACK
+    });
+    // A pipeline of small requests leaves little behind.
+    client
+        .send(&request(&["GET", "none"]).repeat(50_000))
+        .unwrap();
+    for _ in 0..50_000 {
+        assert!(client.reply().unwrap().is_null());
+    }
+    let [input, output, held] = buffers(&mut watcher, &client);
+    assert!(input + output == 0 && held <= SLACK, "{held}");
 }

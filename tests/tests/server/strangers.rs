@@ -1,16 +1,23 @@
 //! Peers that have not given the password.
 
 use std::io::ErrorKind;
+use std::time::Duration;
 
-use shardkeep_tests::harness::{Scratch, ServerProcess, request, resident_bytes};
+use shardkeep_tests::clock;
+use shardkeep_tests::harness::{Client, Scratch, ServerProcess, request, resident_bytes};
 
-use crate::support::{MIB, ask, repeated, start};
+use crate::support::{MIB, ask, ends_cleanly, eventually, repeated, says, shown, start};
 
 /// A server that asks for the password `secret`.
 fn guarded() -> (ServerProcess, Scratch) {
+    guarded_with(&[])
+}
+
+fn guarded_with(flags: &[&str]) -> (ServerProcess, Scratch) {
     let scratch = Scratch::new().unwrap();
     let file = scratch.file("password", "secret\n").unwrap();
-    (start(&["--password-file", &file]), scratch)
+    let flags = [&["--password-file", &file], flags].concat();
+    (start(&flags), scratch)
 }
 
 #[test]
@@ -151,4 +158,137 @@ fn who_resets_his_connection_is_a_stranger_again() {
     let (reply, _) = client.rest().unwrap();
     let expected = "-ERR Protocol error: unauthenticated bulk length\r\n";
     assert_eq!(String::from_utf8(reply).unwrap(), expected);
+}
+
+/// The figure of INFO with this name.
+fn figure(client: &mut Client, name: &str) -> u64 {
+    let text = ask(client, "INFO stats");
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    let figure = line.and_then(|rest| rest.strip_prefix(':'));
+    figure.unwrap().trim().parse().unwrap()
+}
+
+#[test]
+fn a_stranger_that_does_not_log_in_is_closed_whatever_it_sends_and_counted() {
+    let (server, _scratch) = guarded_with(&["--login-timeout", "1s"]);
+    let mut known = server.client().unwrap();
+    assert_eq!(ask(&mut known, "AUTH secret"), "OK");
+    let mut silent = server.client().unwrap();
+    let mut stops = server.client().unwrap();
+    stops.send(b"*2\r\n$4\r\nAUTH\r\n$6\r\nsec").unwrap();
+    let mut talks = server.client().unwrap();
+    // What it sends is answered until it is closed.
+    let closed = std::iter::repeat_with(|| talks.call(&["PING"])).find(Result::is_err);
+    assert!(closed.is_some());
+    for stranger in [&mut silent, &mut stops] {
+        let (rest, _) = stranger.rest().unwrap();
+        assert!(rest.is_empty());
+    }
+    assert_eq!(figure(&mut known, "login_timeouts"), 3);
+    assert_eq!(ask(&mut known, "RESET"), "RESET");
+    let (rest, _) = known.rest().unwrap();
+    assert!(rest.is_empty(), "one that was known once is closed too");
+}
+
+#[test]
+fn strangers_do_not_keep_the_places_of_clients() {
+    let (server, _scratch) = guarded_with(&["--login-timeout", "1s", "--max-clients", "4"]);
+    // Some may be too many already.
+    let strangers: Vec<_> = (0..8).filter_map(|_| server.client().ok()).collect();
+    eventually("a client gets a place", || {
+        let Ok(mut client) = server.client() else {
+            return false;
+        };
+        let reply = client.call(&["AUTH", "secret"]);
+        reply.is_ok_and(|reply| shown(&reply) == "OK")
+    });
+    drop(strangers);
+}
+
+#[test]
+fn a_wrong_password_is_answered_late_counted_and_told_and_keeps_no_one_else_waiting() {
+    let (server, _scratch) = guarded();
+    let mut known = server.client().unwrap();
+    assert_eq!(ask(&mut known, "AUTH secret"), "OK");
+    let began = clock::now();
+    let mut guesses = server.client().unwrap();
+    let wrong = "-WRONGPASS invalid username-password pair or user is disabled.";
+    for guess in ["AUTH a", "AUTH default b", "HELLO 3 AUTH default c"] {
+        assert_eq!(ask(&mut guesses, guess), wrong);
+    }
+    // 0.1, 0.2 and 0.4 s.
+    let took = clock::now() - began;
+    assert!(took >= Duration::from_millis(700), "{took:?}");
+    // The fourth, and what stands behind it; over another connection of the same address.
+    let mut other = server.client().unwrap();
+    let pipeline = ["AUTH d", "AUTH secret", "PING"].map(|line| format!("{line}\r\n"));
+    other.send(pipeline.concat().as_bytes()).unwrap();
+    let began = clock::now();
+    let mut served = 0;
+    while figure(&mut known, "failed_logins") < 4 || served < 100 {
+        assert_eq!(ask(&mut known, "PING"), "PONG");
+        served += 1;
+    }
+    for expected in [wrong, "OK", "PONG"] {
+        assert_eq!(shown(&other.reply().unwrap()), expected);
+    }
+    let took = clock::now() - began;
+    assert!(took >= Duration::from_millis(500), "{took:?}");
+    assert_eq!(figure(&mut known, "failed_logins"), 4);
+    eventually("it is told", || {
+        says(&server, "failed logins, the last one from 127.0.0.1:")
+    });
+}
+
+#[test]
+fn what_is_held_back_for_a_wrong_password_does_not_hold_up_a_drain() {
+    let (mut server, _scratch) = guarded();
+    let mut known = server.client().unwrap();
+    assert_eq!(ask(&mut known, "AUTH secret"), "OK");
+    let mut guesses = server.client().unwrap();
+    for _ in 0..3 {
+        guesses.call(&["AUTH", "wrong"]).unwrap();
+    }
+    guesses.send(b"AUTH wrong\r\n").unwrap();
+    eventually("it is held back", || {
+        figure(&mut known, "failed_logins") == 4
+    });
+    ends_cleanly(&mut server);
+    let (reply, _) = guesses.rest().unwrap();
+    assert!(reply.starts_with(b"-WRONGPASS"));
+}
+
+#[test]
+fn a_name_is_kept_of_known_clients_alone() {
+    let (server, _scratch) = guarded();
+    let mut client = server.client().unwrap();
+    let refusal = ask(&mut client, "HELLO 2 SETNAME stranger");
+    assert!(refusal.starts_with("-NOAUTH"), "{refusal}");
+    assert_eq!(ask(&mut client, "AUTH secret"), "OK");
+    assert_eq!(ask(&mut client, "CLIENT GETNAME"), "nil");
+    ask(&mut client, "HELLO 2 AUTH default secret SETNAME known");
+    assert_eq!(ask(&mut client, "CLIENT GETNAME"), "known");
+}
+
+#[test]
+fn who_becomes_a_stranger_in_the_middle_of_a_large_pipeline_is_held_to_its_limits() {
+    let (server, _scratch) = guarded();
+    let mut client = server.client().unwrap();
+    assert_eq!(ask(&mut client, "AUTH secret"), "OK");
+    let mut bytes = request(&["SET", "k", &"v".repeat(300_000)]);
+    bytes.extend_from_slice(&request(&["RESET"]));
+    bytes.extend_from_slice(&request(&["PING"]).repeat(10_000));
+    bytes.extend_from_slice(&vec![b'x'; 200_000]);
+    // It may have hung up already.
+    drop(client.send(&bytes));
+    assert_eq!(shown(&client.reply().unwrap()), "OK");
+    assert_eq!(shown(&client.reply().unwrap()), "RESET");
+    let mut known = server.client().unwrap();
+    assert_eq!(ask(&mut known, "AUTH secret"), "OK");
+    let address = format!(" addr={} ", client.stream().local_addr().unwrap());
+    drop(client.rest());
+    eventually("it is closed", || {
+        !ask(&mut known, "CLIENT LIST").contains(&address)
+    });
+    assert_eq!(figure(&mut known, "reactor_panics"), 0);
 }

@@ -1,7 +1,10 @@
-//! The house rules that a compiler does not check. Reads the repository's files; runs nothing.
+//! The house rules that a compiler does not check. Reads the repository's files; runs nothing of the product
+//! but its errors.
 
 #[cfg(test)]
 mod arrows;
+#[cfg(test)]
+mod errors;
 #[cfg(test)]
 mod places;
 #[cfg(test)]

@@ -27,6 +27,7 @@ pub enum Compression {
 struct Temporary<S: Storage> {
     storage: Arc<S>,
     name: String,
+    file: S::File,
     /// Whether it has got another name.
     is_adopted: bool,
     /// Tells the log that a snapshot is being written.
@@ -35,8 +36,8 @@ struct Temporary<S: Storage> {
 
 impl<S: Storage> Drop for Temporary<S> {
     fn drop(&mut self) {
-        if !self.is_adopted {
-            // Recovery removes it, if this does not.
+        // Nothing is removed that is not ours. Recovery removes what stays.
+        if !self.is_adopted && self.storage.look(&self.name, &self.file).is_ok() {
             drop(self.storage.remove(&self.name));
         }
     }
@@ -63,7 +64,6 @@ impl<S: Storage> Drop for Temporary<S> {
 /// ```
 pub struct SnapshotWriter<S: Storage> {
     temporary: Temporary<S>,
-    file: S::File,
     lsn: Lsn,
     seed: u32,
     compression: Compression,
@@ -90,10 +90,10 @@ impl<S: Storage> SnapshotWriter<S> {
             temporary: Temporary {
                 storage,
                 name,
+                file,
                 is_adopted: false,
                 _writing: writing,
             },
-            file,
             lsn,
             seed: store.frames_seed(lsn),
             compression,
@@ -159,7 +159,7 @@ impl<S: Storage> SnapshotWriter<S> {
             needs,
         };
         self.add(FRAME_FOOTER, &footer.encode())?;
-        manifest::sync_new(&self.file, &self.temporary.name).map_err(|error| {
+        manifest::sync_new(&self.temporary.file, &self.temporary.name).map_err(|error| {
             let is_space = is_no_space(&error.error);
             refused(is_space, error)
         })?;
@@ -206,7 +206,7 @@ impl<S: Storage> SnapshotWriter<S> {
     }
 
     fn put(&mut self, bytes: &[u8]) -> Result<(), SnapshotError> {
-        write_all_at(&self.file, bytes, self.end).map_err(|unwritten| {
+        write_all_at(&self.temporary.file, bytes, self.end).map_err(|unwritten| {
             let is_space = is_no_space(&unwritten.error);
             let name = &self.temporary.name;
             refused(

@@ -54,6 +54,10 @@ pub const IDLE_TIMEOUT_MAX: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// network recovers from a lost packet in.
 pub const FRAME_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 
+/// How long a client may stay without the password, where one is asked for, unless told otherwise: a person
+/// types one in, and a network recovers from lost packets, in less.
+pub const LOGIN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
+
 /// How long a client may leave too many replies unread unless told otherwise.
 pub const OUTPUT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
 

@@ -165,7 +165,7 @@ impl fmt::Display for ConfigError {
 impl Error for ConfigError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::Unreadable { error, .. } => Some(error),
+            Self::Unreadable { error, .. } => error.source(),
             Self::Value { .. }
             | Self::UnknownKey { .. }
             | Self::Needs { .. }

@@ -220,7 +220,8 @@ pub(crate) struct ServeFlags {
     #[arg(long, value_name = "BYTES")]
     pub(crate) max_memory: Option<String>,
 
-    /// A command that takes longer is answered with an error [default: 1s].
+    /// A command that waits longer for its shard, or for a log that stands still, is answered with an error
+    /// [default: 1s].
     #[arg(long, value_name = "DURATION")]
     pub(crate) deadline: Option<String>,
 
@@ -232,6 +233,11 @@ pub(crate) struct ServeFlags {
     /// beyond that time [default: 30s].
     #[arg(long, value_name = "DURATION")]
     pub(crate) frame_timeout: Option<String>,
+
+    /// Close a connection that has not given the password for so long, where there is one [default: 10s; 0:
+    /// never].
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) login_timeout: Option<String>,
 
     /// Close a connection that leaves over 1 MiB of replies unread and takes none of them for so long, or less
     /// than 16 KiB/s beyond that time [default: 60s].
@@ -294,6 +300,7 @@ impl ServeFlags {
             deadline,
             idle_timeout,
             frame_timeout,
+            login_timeout,
             output_timeout,
             drain_timeout,
             pre_stop_delay,
@@ -324,6 +331,7 @@ impl ServeFlags {
             ("deadline", deadline),
             ("idle_timeout", idle_timeout),
             ("frame_timeout", frame_timeout),
+            ("login_timeout", login_timeout),
             ("output_timeout", output_timeout),
             ("drain_timeout", drain_timeout),
             ("pre_stop_delay", pre_stop_delay),

@@ -55,12 +55,13 @@ const OF_THE_LOG: [&str; 5] = [
 ];
 
 /// The settings that can change while the server runs.
-const CAN_CHANGE: [&str; 6] = [
+const CAN_CHANGE: [&str; 7] = [
     "overload",
     "max_memory",
     "deadline",
     "idle_timeout",
     "frame_timeout",
+    "login_timeout",
     "output_timeout",
 ];
 
@@ -207,6 +208,8 @@ pub struct Settings {
     /// How long a client may stop in the middle of a request, or send less of it than
     /// [`PEER_BYTES_PER_SECOND_MIN`](crate::limits::PEER_BYTES_PER_SECOND_MIN).
     pub frame_timeout: Duration,
+    /// How long a client may stay without the password, where there is one; `None` for ever.
+    pub login_timeout: Option<Duration>,
     /// How long a client that leaves more replies unread than
     /// [`OUTPUT_SOFT_BYTES`](crate::limits::OUTPUT_SOFT_BYTES) may take none of them, or less than
     /// [`PEER_BYTES_PER_SECOND_MIN`](crate::limits::PEER_BYTES_PER_SECOND_MIN).
@@ -245,6 +248,7 @@ impl Default for Settings {
             deadline: bounds::DEADLINE_DEFAULT,
             idle_timeout: None,
             frame_timeout: bounds::FRAME_TIMEOUT_DEFAULT,
+            login_timeout: Some(bounds::LOGIN_TIMEOUT_DEFAULT),
             output_timeout: bounds::OUTPUT_TIMEOUT_DEFAULT,
             drain_timeout: bounds::DRAIN_TIMEOUT_DEFAULT,
             pre_stop_delay: Duration::ZERO,

@@ -335,6 +335,19 @@ pub(super) static SETTINGS: &[Setting] = &[
         show: |draft| Ok(show_duration(draft.settings.frame_timeout).into()),
     },
     Setting {
+        name: "login_timeout",
+        allowed: || {
+            let range = durations(Duration::ZERO, bounds::IDLE_TIMEOUT_MAX);
+            format!("{range}; 0 for never")
+        },
+        set: |draft, texts| {
+            let allowed = duration(texts, Duration::ZERO, bounds::IDLE_TIMEOUT_MAX)?;
+            draft.settings.login_timeout = (!allowed.is_zero()).then_some(allowed);
+            Some(())
+        },
+        show: |draft| Ok(show_duration(draft.settings.login_timeout.unwrap_or_default()).into()),
+    },
+    Setting {
         name: "output_timeout",
         allowed: || durations(bounds::CLIENT_TIMEOUT_MIN, bounds::IDLE_TIMEOUT_MAX),
         set: |draft, texts| {

@@ -149,6 +149,86 @@ fn by_its_deadline_a_change_that_is_not_durable_is_lost_and_a_read_is_refused() 
     patient.ask("GET key", "$1\r\n1\r\n");
 }
 
+/// One sync for each `send`, and each within the deadline, but the last of them far beyond it.
+#[test]
+fn a_pipeline_of_large_values_is_waited_for_as_long_as_the_log_comes_forward() {
+    let place = Place::new();
+    let hand = Hand::new();
+    let server = start(settings(&place, Sync::Always), &hand);
+    let mut other = Client::of(&server);
+    other.ask("CONFIG SET deadline 1s", "+OK\r\n");
+    let open = hand.hold(DiskStep::Sync);
+    let client = Client::of(&server);
+    let mut reader = Client(client.0.try_clone().unwrap());
+    let value = "v".repeat(5 << 20);
+    const VALUES: usize = 5;
+    std::thread::scope(|scope| {
+        let mut writer = client;
+        scope.spawn(move || {
+            for n in 0..VALUES {
+                writer.send(&format!(
+                    "*3\r\n$3\r\nSET\r\n$2\r\nk{n}\r\n${}\r\n",
+                    value.len()
+                ));
+                writer.send(&value);
+                writer.send("\r\n");
+            }
+        });
+        for _ in 0..VALUES {
+            let until = crate::clock::now() + Duration::from_millis(400);
+            while crate::clock::now() < until {
+                // Nobody else waits with them.
+                other.ask("PING", "+PONG\r\n");
+            }
+            open.send_timeout((), PATIENCE).unwrap();
+        }
+        hand.set(DiskStep::Sync, Disk::Works);
+        drop(open);
+        reader.expect(&"+OK\r\n".repeat(VALUES));
+    });
+}
+
+#[test]
+fn a_pipeline_beyond_what_the_log_queues_is_read_no_faster_and_refused_nothing() {
+    use shardkeep::engine::limits::{LOG_PLACE_BYTES, LOG_PLACES};
+    const VALUES: usize = 40;
+    let place = Place::new();
+    let hand = Hand::new();
+    let server = start(settings(&place, Sync::Always), &hand);
+    let open = hand.hold(DiskStep::Write);
+    let mut writer = Client::of(&server);
+    let mut reader = Client(writer.0.try_clone().unwrap());
+    let value = "v".repeat(3 << 20);
+    std::thread::scope(|scope| {
+        let writing = scope.spawn(move || {
+            for n in 0..VALUES {
+                writer.send(&format!(
+                    "*3\r\n$3\r\nSET\r\n$3\r\nk{n:02}\r\n${}\r\n",
+                    value.len()
+                ));
+                writer.send(&value);
+                writer.send("\r\n");
+            }
+        });
+        let stats = || server.context.keep.log_stats().unwrap();
+        let until = crate::clock::now() + PATIENCE;
+        while stats().places_taken < LOG_PLACES {
+            assert!(crate::clock::now() < until, "{:?}", stats());
+            std::thread::yield_now();
+        }
+        let mut other = Client::of(&server);
+        settle(&mut other);
+        // Whoever had a place may bring a value beyond it.
+        let most = LOG_PLACES + (3 << 20) / LOG_PLACE_BYTES + 1;
+        assert!(stats().places_taken <= most, "{:?}", stats());
+        assert!(!writing.is_finished(), "all of it was taken");
+        assert!(!reader.has_reply());
+        hand.set(DiskStep::Write, Disk::Works);
+        drop(open);
+        reader.expect(&"+OK\r\n".repeat(VALUES));
+    });
+}
+
 #[test]
 fn info_counts_no_key_that_a_crash_could_take_back_and_does_not_wait() {
     let place = Place::new();

@@ -86,7 +86,7 @@ impl fmt::Display for ReadError {
 impl std::error::Error for ReadError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Unreadable { source, .. } => Some(source),
+            Self::Unreadable { source, .. } => source.source(),
             Self::NotRdb
             | Self::Version { .. }
             | Self::Truncated { .. }

@@ -51,9 +51,9 @@ impl fmt::Display for ImportError {
 impl std::error::Error for ImportError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::File(error) => Some(error),
+            Self::File(error) => error.source(),
             Self::Refused(_) | Self::Cancelled => None,
-            Self::Store(error) => Some(error),
+            Self::Store(error) => error.source(),
         }
     }
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use shardkeep_resp::{Decoder, Limits, Protocol};
 
 use super::backlog::Backlog;
+use super::buffer;
 use super::held::{Held, Part};
 use super::progress::{Progress, Unread};
 use super::stream::Stream;
@@ -59,6 +60,10 @@ pub(crate) struct Connection {
     pub(crate) frame: Option<Progress>,
     /// Replies that it must read before it is served again, or before it ends.
     pub(crate) unread: Option<Box<Unread>>,
+    /// Since when the password is asked of it; `None` when it is not.
+    pub(crate) login_since: Option<Instant>,
+    /// It gave a wrong password: nothing is sent, and nothing more decoded, before this.
+    pub(crate) held_back: Option<Instant>,
     /// Tells two connections in one place apart.
     pub(crate) generation: u32,
 }
@@ -198,18 +203,41 @@ impl Connection {
             patience: None,
             frame: None,
             unread: None,
+            login_since: None,
+            held_back: None,
             generation,
         }
     }
 
     pub(crate) fn authenticate(&mut self) {
         self.authenticated = true;
+        self.login_since = None;
         self.decoder.set_limits(Limits::default());
     }
 
-    pub(crate) fn forget_authentication(&mut self) {
+    pub(crate) fn forget_authentication(&mut self, now: Instant) {
         self.authenticated = false;
+        self.login_since.get_or_insert(now);
         self.decoder.set_limits(Limits::unauthenticated());
+    }
+
+    /// Adds bytes of requests that wait to be decoded.
+    pub(super) fn keep_input(&mut self, bytes: &[u8]) {
+        buffer::append(&mut self.pending, bytes);
+    }
+
+    /// Adds bytes that wait to be sent.
+    pub(super) fn keep_output(&mut self, bytes: &[u8]) {
+        buffer::append(&mut self.out, bytes);
+    }
+
+    /// The round has taken its requests: gives back what is not needed for what is left of them, and tells
+    /// what that takes.
+    #[inline]
+    pub(super) fn rest_input(&mut self) {
+        buffer::fit(&mut self.pending);
+        let held = self.pending.capacity() + self.decoder.held_bytes();
+        self.client.note_input(self.pending.len(), held);
     }
 
     /// When a command that has arrived and not begun is refused, if the client has said so.
@@ -256,7 +284,10 @@ impl Connection {
 
     /// Whether nothing keeps it from being decoded.
     pub(crate) fn may_decode(&self) -> bool {
-        self.stalled.is_none() && !self.waits_for_place && self.may_read()
+        self.stalled.is_none()
+            && !self.waits_for_place
+            && self.held_back.is_none()
+            && self.may_read()
     }
 
     /// Whether a round could do something for it.

@@ -232,9 +232,7 @@ impl Reactor {
         if commands > first {
             self.stats.commands.add((commands - first) as u64);
             connection.active_at = now;
-            connection
-                .client
-                .note(now, last_command, rest.len(), connection.unsent());
+            connection.client.note(now, last_command);
         }
         if rest.is_empty() || stop.more {
             connection.frame = None;

@@ -8,6 +8,7 @@ use shardkeep::engine::fail_point;
 
 use super::Reactor;
 use super::away::Recipient;
+use super::buffer;
 use super::connection::{Connection, Late, Life, Slot, Stalled};
 use super::held::Part;
 use super::progress::Unread;
@@ -102,23 +103,20 @@ impl Reactor {
             return;
         };
         match member.from {
+            // Nothing more of it is decoded.
+            _ if !connection.life.is_open() => connection.pending = Vec::new(),
             From::Arena => {
-                connection
-                    .pending
-                    .extend(connection.postponed.take().into_iter().flatten());
-                let rest = &self.round.arena[member.rest.clone()];
-                connection.pending.extend_from_slice(rest);
+                if let Some(postponed) = connection.postponed.take() {
+                    connection.keep_input(&postponed);
+                }
+                connection.keep_input(&self.round.arena[member.rest.clone()]);
             }
             From::Connection => {
                 let postponed = connection.postponed.take().into_iter().flatten();
                 drop(connection.pending.splice(..member.rest.start, postponed));
-                if connection.pending.is_empty()
-                    && connection.pending.capacity() > limits::BUFFER_KEEP_BYTES
-                {
-                    connection.pending = Vec::new();
-                }
             }
         }
+        connection.rest_input();
     }
 
     fn deliver_member(&mut self, at: usize) {
@@ -335,14 +333,14 @@ impl Reactor {
         self.stats.output_bytes.add(bytes.len() as u64);
         let mut sent = 0;
         debug_assert!(connection.held.is_empty(), "a reply overtakes another");
-        if connection.unsent() == 0 {
+        if connection.unsent() == 0 && connection.held_back.is_none() {
             match write_all(connection, bytes) {
                 Ok(n) => sent = n,
                 Err(_) => return self.broken(token),
             }
         }
         if sent < bytes.len() {
-            connection.out.extend_from_slice(&bytes[sent..]);
+            connection.keep_output(&bytes[sent..]);
             self.note_output(token);
         }
     }
@@ -353,6 +351,9 @@ impl Reactor {
         let Some(Some(connection)) = self.connections.get_mut(token) else {
             return;
         };
+        if connection.held_back.is_some() {
+            return;
+        }
         let out = std::mem::take(&mut connection.out);
         let (sent, free_end) = (connection.sent, out.len() - connection.held.bytes());
         let written = write_all(connection, &out[sent..free_end]);
@@ -373,13 +374,11 @@ impl Reactor {
         if connection.unsent() == 0 {
             connection.sent = 0;
             connection.out.clear();
-            if connection.out.capacity() > limits::BUFFER_KEEP_BYTES {
-                connection.out = Vec::new();
-            }
         } else if connection.sent > connection.out.len() / 2 {
             connection.out.drain(..connection.sent);
             connection.sent = 0;
         }
+        buffer::fit(&mut connection.out);
         self.note_output(token);
         self.after_delivery(token);
     }
@@ -389,7 +388,9 @@ impl Reactor {
         let Some(Some(connection)) = self.connections.get_mut(token) else {
             return;
         };
+        let held = connection.out.capacity() + connection.held.held_bytes();
         let unsent = connection.unsent();
+        connection.client.note_output(unsent, held);
         let unauthenticated = !connection.authenticated;
         if unsent > limits::OUTPUT_HARD_BYTES
             || unauthenticated && unsent > limits::UNAUTHENTICATED_BYTES

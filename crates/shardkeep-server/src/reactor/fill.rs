@@ -51,10 +51,8 @@ impl Reactor {
         let start = self.round.arena_used;
         let mut end = start + connection.pending.len();
         self.round.arena[start..end].copy_from_slice(&connection.pending);
+        // What is left of it goes back there, and what is not needed for that is given back then.
         connection.pending.clear();
-        if connection.pending.capacity() > limits::BUFFER_KEEP_BYTES {
-            connection.pending = Vec::new();
-        }
         let mut ended = false;
         if connection.wants_input() {
             let room = &mut self.round.arena[end..end + limits::READ_BYTES];
@@ -79,25 +77,34 @@ impl Reactor {
         self.decode(token, From::Arena, start..end, ended);
     }
 
-    /// A request larger than a read: it grows in the connection's own buffer, by what has arrived.
+    /// A request larger than a read: it grows in the connection's own buffer, by what has arrived. That is
+    /// read into a buffer of the reactor first, so that nothing is reserved, let alone written with zeros,
+    /// for what has not.
     fn fill_large(&mut self, token: usize) {
         let Some(Some(connection)) = self.connections.get_mut(token) else {
             return;
         };
         let mut ended = false;
         if connection.wants_input() {
-            let mut pending = std::mem::take(&mut connection.pending);
-            let before = pending.len();
-            pending.resize(before + limits::LARGE_READ_BYTES, 0);
-            let got = match read(connection, &mut pending[before..]) {
+            let input = self.round.large_input();
+            // One byte more than there may be shows that there is too much.
+            let room = match connection.authenticated {
+                true => input.len(),
+                false => {
+                    let held = connection.pending.len();
+                    (limits::UNAUTHENTICATED_BYTES + 1)
+                        .saturating_sub(held)
+                        .max(1)
+                }
+            };
+            let got = match read(connection, &mut input[..room]) {
                 Read::Some(n) | Read::Last(n) => n,
                 Read::End => {
                     ended = true;
                     0
                 }
             };
-            pending.truncate(before + got);
-            connection.pending = pending;
+            connection.keep_input(&input[..got]);
             if got > 0 {
                 connection.active_at = self.now;
                 connection.arrived_at = connection.backlog.read(got, self.round_at);

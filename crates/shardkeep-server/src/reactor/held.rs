@@ -12,13 +12,16 @@ use crate::command::CommandId;
 use crate::engine::Needs;
 use crate::errors;
 
+/// Replies of which a connection keeps room for, when none waits.
+const PARTS_KEPT: usize = 16;
+
 /// What is known of one reply beside its bytes.
 pub(crate) struct Part {
     pub(crate) bytes: usize,
     pub(crate) needs: Needs,
     /// Whether its command may have changed something.
     pub(crate) writes: bool,
-    /// When it becomes an error.
+    /// When it becomes an error, if the log stands still then.
     pub(crate) until: Instant,
     /// Which command it answers, and when that arrived.
     pub(crate) command: Option<CommandId>,
@@ -50,12 +53,24 @@ impl Held {
         self.bytes
     }
 
+    /// Bytes of memory that it takes.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.parts.capacity() * size_of::<Part>()
+    }
+
+    /// Gives back what a burst of replies needed.
+    fn rest(&mut self) {
+        if self.parts.is_empty() && self.parts.capacity() > PARTS_KEPT {
+            self.parts = VecDeque::new();
+        }
+    }
+
     /// Bytes that it takes beside those of the replies.
     pub(crate) fn overhead(&self) -> usize {
         self.parts.len() * size_of::<Part>()
     }
 
-    /// When the first of them becomes an error.
+    /// When the first of them becomes an error, if the log stands still then.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.parts.front().map(|part| part.until)
     }
@@ -69,7 +84,7 @@ impl Connection {
 
     /// Adds a reply, to leave when it may. `Some` is one that may leave at once.
     pub(crate) fn hold(&mut self, reply: &[u8], part: Part) -> Option<Part> {
-        self.out.extend_from_slice(reply);
+        self.keep_output(reply);
         if self.held.is_empty() && part.needs == Needs::Nothing {
             return Some(part);
         }
@@ -91,6 +106,7 @@ impl Connection {
                 Verdict::Fails(_) => return self.release_with_errors(judge),
             }
         }
+        self.held.rest();
         0
     }
 

@@ -267,6 +267,9 @@ impl Reactor {
         left_at: Instant,
     ) -> bool {
         let (now, stats) = (self.now, Arc::clone(&self.stats));
+        // As long as the log gets on, what waits for it waits.
+        let patient_until = (keep.log_progress()).map(|last| last + self.context.live.deadline());
+        let ends = |until: Instant| patient_until.map_or(until, |patient| patient.max(until));
         let Some(Some(connection)) = self.connections.get_mut(token) else {
             return false;
         };
@@ -279,13 +282,13 @@ impl Reactor {
             Some(shard) if has_failed => {
                 Verdict::Fails(errors::not_durable_for_ever(shard, part.writes))
             }
-            Some(shard) if part.until <= now => {
+            Some(shard) if ends(part.until) <= now => {
                 Verdict::Fails(errors::not_durable_in_time(shard, part.writes))
             }
             Some(_) => Verdict::Waits,
         });
         self.stats.lost.add(lost);
-        let until = connection.held.deadline();
+        let until = connection.held.deadline().map(ends);
         connection.is_holding = until.is_some();
         if let Some(until) = until {
             let earliest = self.log.held_until.get_or_insert(until);

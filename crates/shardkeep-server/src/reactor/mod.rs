@@ -17,6 +17,7 @@
 mod accept;
 mod away;
 mod backlog;
+mod buffer;
 mod connection;
 mod decode;
 mod deliver;
@@ -346,7 +347,8 @@ impl Reactor {
         }
         self.generations = self.generations.wrapping_add(1);
         let open = self.context.password.is_none();
-        let connection = Connection::new(stream, client, open, self.generations, self.now);
+        let mut connection = Connection::new(stream, client, open, self.generations, self.now);
+        connection.login_since = (!open).then_some(self.now);
         self.connections[token] = Some(Box::new(connection));
         self.stats.connections.add(1);
         if self.sweep_at.is_none() {

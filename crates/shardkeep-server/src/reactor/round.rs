@@ -117,6 +117,8 @@ impl Placed {
 pub(crate) struct Round {
     pub(crate) arena: Vec<u8>,
     pub(crate) arena_used: usize,
+    /// What is read of a large request, on its way to the connection's own buffer.
+    large: Vec<u8>,
     pub(crate) spans: Vec<Span>,
     pub(crate) commands: Vec<Command>,
     pub(crate) members: Vec<Member>,
@@ -158,6 +160,7 @@ impl Round {
         Self {
             arena: vec![0; limits::ARENA_BYTES],
             arena_used: 0,
+            large: Vec::new(),
             spans: Vec::new(),
             commands: Vec::new(),
             members: Vec::new(),
@@ -170,6 +173,14 @@ impl Round {
             throttled: Vec::new(),
             needs: Vec::new(),
         }
+    }
+
+    /// Room for a read of a large request; made when the first one comes.
+    pub(crate) fn large_input(&mut self) -> &mut [u8] {
+        if self.large.is_empty() {
+            self.large = vec![0; limits::LARGE_READ_BYTES];
+        }
+        &mut self.large
     }
 
     /// The reply of a command must not leave before this is durable.

@@ -1,4 +1,4 @@
-//! Whose time is up: silent clients, unfinished requests, replies nobody reads, goodbyes.
+//! Whose time is up: silent clients, those that do not log in, unfinished requests, replies nobody reads, goodbyes.
 
 use super::Reactor;
 use super::connection::{Connection, Life};
@@ -34,6 +34,7 @@ impl Reactor {
         self.sweep_at = None;
         let mut watch = false;
         for token in 0..self.connections.len() {
+            self.let_go(token);
             let Some(connection) = &mut self.connections[token] else {
                 continue;
             };
@@ -46,6 +47,8 @@ impl Reactor {
                 Verdict::Watch => watch = true,
                 Verdict::Close => {
                     self.stats.timed_out.add(1);
+                    let was_login = connection.login_since.is_some();
+                    self.stats.login_timeouts.add(u64::from(was_login));
                     self.close(token);
                 }
                 Verdict::GiveUp => {
@@ -60,6 +63,19 @@ impl Reactor {
         }
         if watch {
             self.sweep_soon();
+        }
+    }
+
+    /// Sends what was held back after a wrong password, if it is time to; while draining it is.
+    fn let_go(&mut self, token: usize) {
+        let is_draining = self.drain_until.is_some();
+        if let Some(connection) = &mut self.connections[token]
+            && connection
+                .held_back
+                .take_if(|until| *until <= self.now || is_draining)
+                .is_some()
+        {
+            self.flush(token);
         }
     }
 
@@ -89,8 +105,17 @@ impl Reactor {
             .idle_timeout()
             .filter(|_| connection.may_decode() && connection.held.is_empty())
             .map(|allowed| self.now >= connection.active_at + allowed);
-        let mut verdict = Verdict::Calm;
-        for is_over in [output, frame, idle].into_iter().flatten() {
+        let login = connection
+            .login_since
+            .zip(live.login_timeout())
+            .map(|(since, allowed)| self.now >= since + allowed);
+        // A login may be given less time meanwhile.
+        let is_watched = connection.held_back.is_some() || connection.login_since.is_some();
+        let mut verdict = match is_watched {
+            true => Verdict::Watch,
+            false => Verdict::Calm,
+        };
+        for is_over in [output, frame, idle, login].into_iter().flatten() {
             if is_over {
                 return Verdict::Close;
             }

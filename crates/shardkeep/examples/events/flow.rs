@@ -14,7 +14,7 @@ use crossbeam_channel::{Sender, TrySendError};
 use parking_lot::Mutex;
 use shardkeep_core::semaphore::{Permit, Semaphore};
 use shardkeep_core::token_bucket::TokenBucket;
-use shardkeep_core::{Call, CancelToken, Deadline};
+use shardkeep_core::{Call, CancelToken};
 
 /// How much of a source is stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -161,8 +161,8 @@ impl Flow {
         let began = Instant::now();
         // Ends by a permit, which the writer gives back, or by a failure that cancels everything.
         let permit = self.permits.acquire(&Call {
-            deadline: Deadline::after(Duration::MAX),
             cancel: Some(self.abort.clone()),
+            ..Call::within(Duration::MAX)
         });
         let waited = Instant::now().saturating_duration_since(began).as_micros();
         self.counts.held_back.fetch_add(1, Relaxed);

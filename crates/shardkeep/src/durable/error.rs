@@ -57,11 +57,11 @@ impl fmt::Display for RecoverError {
 impl std::error::Error for RecoverError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Directory(error) => Some(error),
-            Self::Log(error) => Some(error),
-            Self::Unreadable { source, .. } => Some(source),
-            Self::Thread(error) => Some(error),
-            Self::Store(error) => Some(error),
+            Self::Directory(error) => error.source(),
+            Self::Log(error) => error.source(),
+            Self::Unreadable { source, .. } => source.source(),
+            Self::Thread(error) => error.source(),
+            Self::Store(error) => error.source(),
             Self::Panicked | Self::PanickedAt { .. } | Self::Cancelled => None,
         }
     }
@@ -116,9 +116,9 @@ impl fmt::Display for SnapshotError {
 impl std::error::Error for SnapshotError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Log(error) => Some(error),
-            Self::Adopt(error) => Some(error),
-            Self::Store(error) => Some(error),
+            Self::Log(error) => error.source(),
+            Self::Adopt(error) => error.source(),
+            Self::Store(error) => error.source(),
             Self::NotDurable | Self::Unencodable(_) => None,
         }
     }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use shardkeep_core::{DetachedSync, Journal, JournalError};
 use shardkeep_log::limits::PAYLOAD_BYTES_MAX;
-use shardkeep_log::{AppendError, Directory, Log, SyncEnd, Synced, WriteError};
+use shardkeep_log::{AppendError, Directory, Log, LogFailed, SyncEnd, Synced, WriteError};
 
 use super::options::{DiskStep, Gate};
 use crate::effect;
@@ -77,8 +77,17 @@ fn pass(gate: Option<&Gate>, step: DiskStep) -> Result<(), JournalError> {
     gate.map_or(Ok(()), |gate| (gate.0)(step))
 }
 
-fn failed(error: impl fmt::Display) -> JournalError {
-    JournalError::Failed(error.to_string())
+/// That the log has failed is said by whoever hears of it; this is why.
+fn failed(LogFailed { cause }: LogFailed) -> JournalError {
+    JournalError::Failed(cause.to_string())
+}
+
+fn unwritten(error: WriteError) -> JournalError {
+    match error {
+        WriteError::NoSpace(error) => JournalError::NoSpace(error.to_string()),
+        WriteError::Failed(error) => failed(error),
+        other => JournalError::Failed(other.to_string()),
+    }
 }
 
 impl Journal for LogJournal {
@@ -103,18 +112,31 @@ impl Journal for LogJournal {
 
     fn write(&mut self) -> Result<(), JournalError> {
         if let Some(error) = &self.failed {
-            return Err(failed(error));
+            return Err(JournalError::Failed(error.to_string()));
         }
         pass(self.gate.as_ref(), DiskStep::Write)?;
-        self.log.write().map_err(|error| match error {
-            WriteError::NoSpace(error) => JournalError::NoSpace(error.to_string()),
-            other => failed(other),
-        })
+        self.log.write().map_err(unwritten)
+    }
+
+    fn write_in_steps(
+        &mut self,
+        bytes: usize,
+        step: &mut dyn FnMut(usize) -> usize,
+    ) -> Result<(), JournalError> {
+        if let Some(error) = &self.failed {
+            return Err(JournalError::Failed(error.to_string()));
+        }
+        pass(self.gate.as_ref(), DiskStep::Write)?;
+        self.log.write_in_steps(bytes, step).map_err(unwritten)
     }
 
     fn sync(&mut self) -> Result<Synced, JournalError> {
         pass(self.gate.as_ref(), DiskStep::Sync)?;
         self.log.sync().map_err(failed)
+    }
+
+    fn look(&mut self) -> Result<(), JournalError> {
+        self.log.look().map_err(failed)
     }
 
     fn begin_sync(&mut self) -> Result<LogSync, JournalError> {

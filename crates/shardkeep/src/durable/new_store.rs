@@ -7,17 +7,21 @@
 //! 2. What is at the place already is never touched: the place is free, or an empty directory, or
 //!    refused.
 //! 3. Given up, it removes what it has written. What a crash leaves is refused by name the next time.
+//! 4. What somebody else puts in the place of the unfinished directory meanwhile is neither changed nor
+//!    removed.
 
 use std::ffi::OsString;
 use std::fmt;
-use std::fs::{self, DirBuilder, Metadata};
+use std::fs::{self, Metadata};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use shardkeep_log::limits::PAYLOAD_BYTES_MAX;
-use shardkeep_log::{Compression, Directory, Log, Options, Recovery, SnapshotWriter};
+use shardkeep_log::{
+    Compression, Directory, DirectoryError, Log, NewDirectory, Options, Recovery, SnapshotWriter,
+};
 
 use super::recover::random_id;
 use crate::effect::Effect;
@@ -117,7 +121,7 @@ impl fmt::Display for NewStoreError {
 impl std::error::Error for NewStoreError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::NotWritten { source, .. } | Self::NotDurable { source, .. } => Some(&**source),
+            Self::NotWritten { source, .. } | Self::NotDurable { source, .. } => source.source(),
             Self::Occupied { .. }
             | Self::Leftover { .. }
             | Self::Impossible { .. }
@@ -167,7 +171,7 @@ pub struct NewStore {
     /// Effects of the next frame.
     frame: Vec<u8>,
     entries: u64,
-    unfinished: Unfinished,
+    unfinished: NewDirectory,
     place: PathBuf,
 }
 
@@ -179,15 +183,15 @@ impl NewStore {
     /// The place is not to be had, or the disk refuses.
     pub fn begin(place: impl AsRef<Path>) -> Result<Self, NewStoreError> {
         let place = find(place.as_ref())?;
-        let unfinished = Unfinished::make(&place)?;
+        let unfinished = make_beside(&place)?;
         let options = Options {
             create: Some(random_id()),
             ahead_bytes: 0,
             ..Options::new()
         };
         let begin = || -> Result<_, Source> {
-            let directory = Directory::open(&unfinished.path)?;
-            let (mut log, _) = Recovery::open(Arc::new(directory), options)?.into_log()?;
+            let directory = Arc::clone(unfinished.directory());
+            let (mut log, _) = Recovery::open(directory, options)?.into_log()?;
             let writer = log.snapshot(Compression::None)?;
             Ok((log, writer))
         };
@@ -244,14 +248,11 @@ impl NewStore {
             let synced = log.sync()?;
             log.adopt(finished, synced)?;
             log.close()?;
-            fs::rename(&unfinished.path, &place)?;
+            unfinished.rename(place.file_name().unwrap_or_default())?;
             Ok(bytes)
         };
         let bytes = finish().map_err(not_written(&place))?;
-        unfinished.is_renamed = true;
-        let above = place.parent().unwrap_or(Path::new("/"));
-        #[expect(clippy::disallowed_methods, reason = "blocking point B31: the disk")]
-        if let Err(error) = fs::File::open(above).and_then(|above| above.sync_all()) {
+        if let Err(error) = unfinished.sync_name() {
             let source = error.into();
             return Err(NewStoreError::NotDurable {
                 path: place,
@@ -277,37 +278,20 @@ fn not_written(place: &Path) -> impl FnOnce(Source) -> NewStoreError {
     move |source| NewStoreError::NotWritten { path, source }
 }
 
-/// The directory that is not a store yet, removed unless it has become one.
-#[derive(Debug)]
-struct Unfinished {
-    path: PathBuf,
-    is_renamed: bool,
-}
-
-impl Unfinished {
-    fn make(place: &Path) -> Result<Self, NewStoreError> {
-        let mut path = OsString::from(place);
-        path.push(UNFINISHED);
-        let path = PathBuf::from(path);
-        match DirBuilder::new().mode(0o700).create(&path) {
-            Ok(()) => Ok(Self {
-                path,
-                is_renamed: false,
-            }),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                Err(NewStoreError::Leftover { path })
-            }
-            Err(error) => Err(not_written(&path)(error.into())),
+/// Makes the directory that is not a store yet.
+fn make_beside(place: &Path) -> Result<NewDirectory, NewStoreError> {
+    let mut path = OsString::from(place);
+    path.push(UNFINISHED);
+    let path = PathBuf::from(path);
+    match NewDirectory::make(&path) {
+        Ok(made) => Ok(made),
+        Err(DirectoryError::Refused { source, .. })
+            if source.kind() == io::ErrorKind::AlreadyExists =>
+        {
+            Err(NewStoreError::Leftover { path })
         }
-    }
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        if !self.is_renamed {
-            // What cannot be removed is refused by name the next time.
-            drop(fs::remove_dir_all(&self.path));
-        }
+        Err(DirectoryError::Refused { source, .. }) => Err(not_written(&path)(source.into())),
+        Err(error) => Err(not_written(&path)(error.into())),
     }
 }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use shardkeep_core::fail_fast::{Failure, fail_fast};
-use shardkeep_core::{Call, CancelToken, Deadline, Keep, Loans};
+use shardkeep_core::{Call, CancelToken, Keep, Loans};
 use shardkeep_log::{Directory, FrameBuffer, Options, Recovery, StoreId};
 
 use super::error::{RecoverError, record};
@@ -314,8 +314,8 @@ fn restore_all<S: Kept>(
 ) -> Result<(), RecoverError> {
     let shards: Vec<usize> = (worker..keep.shards()).step_by(workers).collect();
     let call = Call {
-        deadline: Deadline::after(SHARD_MAX),
         cancel: Some(token.clone()),
+        ..Call::within(SHARD_MAX)
     };
     let mut loans = keep.acquire(&shards, call)?;
     // Ends when the reader has ended and dropped its end.

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod making;
+mod opening;
 mod place;
 mod reopening;
 mod unsynced;

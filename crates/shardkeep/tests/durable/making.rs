@@ -185,3 +185,36 @@ fn an_entry_that_is_too_large_for_any_record_is_not_taken() {
     new.put(&set(b"k", b"v")).unwrap();
     assert_eq!(new.finish().unwrap().entries, 1);
 }
+
+#[test]
+fn what_others_put_in_the_place_of_an_unfinished_store_is_neither_used_nor_removed() {
+    let above = Place::new();
+    let place = place_in(&above);
+    let (unfinished, moved) = (
+        above.path().join("store.unfinished"),
+        above.path().join("moved"),
+    );
+    for is_finished in [true, false] {
+        let mut new = NewStore::begin(&place).unwrap();
+        new.put(&set(b"k", b"v")).unwrap();
+        fs::rename(&unfinished, &moved).unwrap();
+        fs::create_dir(&unfinished).unwrap();
+        fs::write(unfinished.join("manifest"), "precious").unwrap();
+        if is_finished {
+            let refused = new.finish().unwrap_err();
+            assert!(
+                matches!(refused, NewStoreError::NotWritten { .. }),
+                "{refused}"
+            );
+            let said = refused.to_string();
+            assert!(said.contains("moved, removed or replaced"), "{said}");
+        } else {
+            drop(new);
+        }
+        assert!(!place.exists());
+        assert_eq!(names(&unfinished), ["manifest"]);
+        assert_eq!(fs::read(unfinished.join("manifest")).unwrap(), b"precious");
+        fs::remove_dir_all(&unfinished).unwrap();
+        fs::remove_dir_all(&moved).unwrap();
+    }
+}

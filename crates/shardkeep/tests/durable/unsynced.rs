@@ -241,3 +241,57 @@ fn without_space_writes_are_refused_and_go_on_when_there_is_some() {
         .unwrap();
     assert_eq!(again.len().unwrap(), 3);
 }
+
+/// Syncs that take a part of the deadline each, and all of them more than it.
+#[test]
+fn large_values_of_many_threads_wait_for_their_syncs_as_long_as_these_come() {
+    const WRITERS: u32 = 5;
+    const DEADLINE: Duration = Duration::from_secs(1);
+    for durable in [Durable::new(), Durable::new().commit_by_thread()] {
+        let place = Place::new();
+        let (allow, allowed) = bounded::<()>(0);
+        let durable = durable.gate(move |step| {
+            if step == DiskStep::Sync {
+                // One for each, and all when the test drops its end.
+                let _done = allowed.recv();
+            }
+            Ok(())
+        });
+        let store: Store<u32, Vec<u8>> = Store::builder()
+            .deadline(DEADLINE)
+            .durable(place.path(), durable)
+            .open()
+            .unwrap();
+        let (tell, told) = bounded(WRITERS as usize);
+        let longest = std::thread::scope(|scope| {
+            for writer in 0..WRITERS {
+                let (store, tell) = (&store, tell.clone());
+                scope.spawn(move || {
+                    let began = shardkeep::engine::clock::now();
+                    let inserted = store.insert(writer, vec![7; 5_000_000]);
+                    let took = shardkeep::engine::clock::now() - began;
+                    tell.send((inserted, took)).unwrap();
+                });
+            }
+            let (mut written, mut longest) = (0, Duration::ZERO);
+            while written < WRITERS {
+                match told.recv_timeout(DEADLINE * 2 / 5) {
+                    Ok((inserted, took)) => {
+                        assert_eq!(inserted, Ok(None));
+                        written += 1;
+                        longest = longest.max(took);
+                    }
+                    // Nobody may be at a sync yet.
+                    Err(_) => drop(allow.send_timeout((), DEADLINE)),
+                }
+            }
+            longest
+        });
+        assert!(
+            longest > DEADLINE,
+            "it was not put to the test: {longest:?}"
+        );
+        drop(allow);
+        assert!(store.close(Duration::from_secs(30)).is_clean());
+    }
+}

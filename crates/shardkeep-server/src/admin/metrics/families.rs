@@ -198,6 +198,16 @@ pub(super) static FAMILIES: &[Family] = &[
         |seen, out| out.one(seen.reactors(|reactor| &reactor.given_up)),
     ),
     counter(
+        "shardkeep_login_timeouts_total",
+        "Connections closed because the client had not logged in in time.",
+        |seen, out| out.one(seen.reactors(|reactor| &reactor.login_timeouts)),
+    ),
+    counter(
+        "shardkeep_logins_failed_total",
+        "Logins with a wrong password.",
+        |seen, out| out.one(seen.reactors(|reactor| &reactor.failed_logins)),
+    ),
+    counter(
         "shardkeep_protocol_errors_total",
         "Requests that could not be decoded.",
         |seen, out| out.one(seen.reactors(|reactor| &reactor.protocol_errors)),

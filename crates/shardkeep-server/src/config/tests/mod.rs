@@ -121,6 +121,7 @@ fn every_setting_can_be_given_in_three_places_alike() {
         ("deadline", "500ms", "\"500ms\""),
         ("idle_timeout", "60", "60"),
         ("frame_timeout", "5s", "\"5s\""),
+        ("login_timeout", "0", "\"0\""),
         ("output_timeout", "90", "90"),
         ("drain_timeout", "2m", "\"2m\""),
         ("pre_stop_delay", "3s", "\"3s\""),
@@ -157,7 +158,7 @@ fn values_mean_what_they_say() {
          --reactors 2 --handover mail --write-window 1ms --dir data --sync interval \
          --sync-interval 20ms --commit thread --snapshot-log-bytes 64mb --compress-snapshots yes \
          --overload reject --max-clients 7 --max-memory 2gb \
-         --deadline 2 --idle-timeout 1m --frame-timeout 5 --output-timeout 2m --drain-timeout 0 --pre-stop-delay 3s \
+         --deadline 2 --idle-timeout 1m --frame-timeout 5 --login-timeout 4s --output-timeout 2m --drain-timeout 0 --pre-stop-delay 3s \
          --stall-bound 500ms --password-file pw",
         &nothing().file("pw", b"secret words\r\nnot this\n"),
     );
@@ -188,6 +189,7 @@ fn values_mean_what_they_say() {
         deadline: Duration::from_secs(2),
         idle_timeout: Some(Duration::from_secs(60)),
         frame_timeout: Duration::from_secs(5),
+        login_timeout: Some(Duration::from_secs(4)),
         output_timeout: Duration::from_secs(120),
         drain_timeout: Duration::ZERO,
         pre_stop_delay: Duration::from_secs(3),
@@ -197,6 +199,10 @@ fn values_mean_what_they_say() {
     assert_eq!(all, expected);
     assert_eq!(settings("--max-memory 0", &nothing()).max_memory, None);
     assert_eq!(settings("--idle-timeout 0", &nothing()).idle_timeout, None);
+    assert_eq!(
+        settings("--login-timeout 0", &nothing()).login_timeout,
+        None
+    );
 }
 
 #[test]

@@ -1,0 +1,196 @@
+//! Logins that failed: how long the answer to one is held back, and what is told of them.
+//!
+//! The answer to a wrong password is late by a time that doubles with each of its address, over all of its
+//! connections; a right one is never late. Nothing here waits: the connection is kept back by its reactor.
+//!
+//! 1. At most [`ADDRESSES_MAX`] addresses are remembered, each for [`FORGOTTEN_AFTER`] after its last failure.
+//! 2. At most one line in [`LINE_EVERY`] tells of failures, however many there are.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+/// How late the answer to the first wrong password of an address is.
+const DELAY_MIN: Duration = Duration::from_millis(100);
+
+/// How late the answer is at most: a person who mistypes waits for it, and clients do not give up yet.
+pub(crate) const DELAY_MAX: Duration = Duration::from_secs(2);
+
+/// An address that has failed and not for so long again begins anew.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
+
+/// Addresses that are remembered: 64 KiB. Beyond that the one whose last failure is oldest is forgotten.
+const ADDRESSES_MAX: usize = 1_024;
+
+/// Time between two lines at least.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+const _: () = assert!(DELAY_MIN.as_nanos() <= DELAY_MAX.as_nanos());
+const _: () = assert!(DELAY_MAX.as_nanos() <= FORGOTTEN_AFTER.as_nanos());
+
+#[derive(Default)]
+pub(crate) struct Logins(Mutex<Failures>);
+
+#[derive(Default)]
+struct Failures {
+    /// By network address; that of all unix sockets is `None`.
+    of: HashMap<Option<IpAddr>, Failed>,
+    /// Since the last line.
+    untold: u64,
+    /// Address of the client that failed last.
+    last: String,
+    told_at: Option<Instant>,
+}
+
+struct Failed {
+    times: u32,
+    last_at: Instant,
+}
+
+impl Logins {
+    /// The client at `address` has given a wrong password; says how late that is to be answered.
+    pub(crate) fn fail(&self, address: &str, now: Instant) -> Duration {
+        self.0.lock().fail(address, now)
+    }
+
+    /// What is to be told now, if anything.
+    pub(crate) fn line(&self, now: Instant) -> Option<String> {
+        self.0.lock().line(now)
+    }
+}
+
+impl Failures {
+    fn fail(&mut self, address: &str, now: Instant) -> Duration {
+        self.untold += 1;
+        address.clone_into(&mut self.last);
+        let network = network(address);
+        if self.of.len() >= ADDRESSES_MAX && !self.of.contains_key(&network) {
+            self.make_room(now);
+        }
+        let failed = self.of.entry(network).or_insert(Failed {
+            times: 0,
+            last_at: now,
+        });
+        if failed.is_forgotten(now) {
+            failed.times = 0;
+        }
+        failed.times = failed.times.saturating_add(1);
+        failed.last_at = now;
+        delay(failed.times)
+    }
+
+    fn make_room(&mut self, now: Instant) {
+        self.of.retain(|_, failed| !failed.is_forgotten(now));
+        let oldest = self.of.iter().min_by_key(|(_, failed)| failed.last_at);
+        if self.of.len() >= ADDRESSES_MAX
+            && let Some(oldest) = oldest.map(|(network, _)| *network)
+        {
+            self.of.remove(&oldest);
+        }
+    }
+
+    fn line(&mut self, now: Instant) -> Option<String> {
+        let is_early = self
+            .told_at
+            .is_some_and(|at| now.saturating_duration_since(at) < LINE_EVERY);
+        if self.untold == 0 || is_early {
+            return None;
+        }
+        self.told_at = Some(now);
+        let (count, last) = (std::mem::take(&mut self.untold), &self.last);
+        Some(format!(
+            "warning: {count} failed logins, the last one from {last}"
+        ))
+    }
+}
+
+impl Failed {
+    fn is_forgotten(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.last_at) >= FORGOTTEN_AFTER
+    }
+}
+
+fn delay(times: u32) -> Duration {
+    let doubled = 1_u32.checked_shl(times.saturating_sub(1));
+    let delay = doubled.and_then(|times| DELAY_MIN.checked_mul(times));
+    delay.map_or(DELAY_MAX, |delay| delay.min(DELAY_MAX))
+}
+
+/// What counts as one address: of IPv6 the network of 64 bits that one peer has to itself.
+fn network(address: &str) -> Option<IpAddr> {
+    let ip = address.parse::<SocketAddr>().ok()?.ip();
+    Some(match ip.to_canonical() {
+        IpAddr::V6(ip) => IpAddr::V6((ip.to_bits() >> 64 << 64).into()),
+        ip @ IpAddr::V4(_) => ip,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn each_failure_of_an_address_is_answered_later_up_to_a_bound() {
+        let (logins, now) = (Logins::default(), clock::now());
+        let delays = [100, 200, 400, 800, 1_600, 2_000, 2_000];
+        for (port, delay) in delays.into_iter().enumerate() {
+            let address = format!("10.0.0.1:{}", 1_000 + port);
+            assert_eq!(logins.fail(&address, now), delay * MS, "{address}");
+        }
+        for _ in 0..100 {
+            assert_eq!(logins.fail("10.0.0.1:1", now), DELAY_MAX);
+        }
+        assert_eq!(logins.fail("10.0.0.2:1", now), DELAY_MIN);
+        let later = now + FORGOTTEN_AFTER;
+        assert_eq!(logins.fail("10.0.0.1:1", later), DELAY_MIN);
+    }
+
+    #[test]
+    fn one_peer_is_one_address() {
+        let same = [
+            ["10.0.0.1:1", "[::ffff:10.0.0.1]:2"],
+            ["[2001:db8::1]:1", "[2001:db8::2]:1"],
+            ["/run/s.sock:0", "/run/s.sock:0"],
+        ];
+        for [one, other] in same {
+            assert_eq!(network(one), network(other));
+        }
+        assert_ne!(network("[2001:db8::1]:1"), network("[2001:db8:0:1::1]:1"));
+    }
+
+    #[test]
+    fn no_more_addresses_are_remembered_than_there_is_room_for() {
+        let (mut failures, now) = (Failures::default(), clock::now());
+        for n in 0..3 * ADDRESSES_MAX as u32 {
+            let ip = IpAddr::V4(n.into());
+            failures.fail(&SocketAddr::new(ip, 1).to_string(), now + n * MS);
+            assert!(failures.of.len() <= ADDRESSES_MAX);
+        }
+        let newest = 3 * ADDRESSES_MAX as u32 - 1;
+        assert!(failures.of.contains_key(&Some(IpAddr::V4(newest.into()))));
+    }
+
+    #[test]
+    fn many_failures_are_few_lines() {
+        let (logins, now) = (Logins::default(), clock::now());
+        assert_eq!(logins.line(now), None);
+        logins.fail("10.0.0.1:1", now);
+        let line = logins.line(now).unwrap();
+        assert_eq!(
+            line,
+            "warning: 1 failed logins, the last one from 10.0.0.1:1"
+        );
+        for port in 0..500 {
+            logins.fail(&format!("10.0.0.1:{port}"), now);
+        }
+        assert_eq!(logins.line(now + LINE_EVERY - MS), None);
+        let line = logins.line(now + LINE_EVERY).unwrap();
+        assert!(line.contains(" 500 ") && line.ends_with(":499"), "{line}");
+        assert_eq!(logins.line(now + 3 * LINE_EVERY), None);
+    }
+}
