@@ -72,8 +72,10 @@ impl<S: State> Shared<S> {
         None
     }
 
+    /// Puts a shard back on its desk. What is to be dropped then was taken out of it before.
     #[inline(always)]
     pub(crate) fn put(&self, index: usize, mut shard: Box<Shard<S>>) {
+        debug_assert!(!shard.discards, "nobody would drop it");
         if shard.place {
             if is_planted(Fault::QueuedAfterReturn) {
                 return self.put_then_queue(index, shard);
@@ -135,6 +137,9 @@ impl<S: State> Shared<S> {
     #[cold]
     #[inline(never)]
     pub(crate) fn attend(&self, index: usize) {
+        if self.is_elsewhere() {
+            return;
+        }
         let mut rounds = 0;
         while self.desk(index).has_mail() {
             if !self.may_serve(rounds) {

@@ -1,9 +1,21 @@
 //! Monotonic time, read in one place.
 //!
 //! Decisions take `now` as an argument; only the threads that carry them out ask here.
+//!
+//! 1. A time from outside is added to a moment by [`later`] alone, which cannot overflow.
 
-#[cfg(not(shuttle))]
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// A time beyond this is as good as for ever.
+pub const FAR: Duration = Duration::from_secs(365 * 24 * 3_600);
+
+/// The moment `by` after `moment`, or [`FAR`] after it if `by` is longer: a setting may be
+/// [`Duration::MAX`], and an [`Instant`] that overflows panics.
+#[must_use]
+#[inline]
+pub fn later(moment: Instant, by: Duration) -> Instant {
+    moment.checked_add(by.min(FAR)).unwrap_or(moment)
+}
 
 /// The present, for deadlines and windows. Wall-clock time is not this crate's business.
 #[cfg(not(shuttle))]
@@ -61,3 +73,23 @@ mod explored {
 pub use explored::now;
 #[cfg(shuttle)]
 pub(crate) use explored::{fire, may_fire};
+
+#[cfg(all(test, not(loom), not(shuttle)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_time_is_too_long_to_be_added() {
+        let now = now();
+        for (by, expected) in [
+            (Duration::ZERO, Duration::ZERO),
+            (Duration::from_nanos(1), Duration::from_nanos(1)),
+            (FAR, FAR),
+            (FAR + Duration::from_nanos(1), FAR),
+            (Duration::MAX, FAR),
+        ] {
+            assert_eq!(later(now, by) - now, expected, "{by:?}");
+            assert!(later(later(now, by), by) >= later(now, by));
+        }
+    }
+}

@@ -11,6 +11,7 @@ use crate::keep::Keep;
 use crate::limits;
 use crate::service::Served;
 use crate::shared::Phase;
+use crate::threads::Threads;
 use crate::work::State;
 
 /// What a close found and left.
@@ -21,7 +22,8 @@ pub struct CloseReport {
     pub drained: u64,
     /// Shards that did not come back by the deadline. Zero means that nothing was left running.
     pub shards_away: usize,
-    /// Threads (owners, the committer and the syncer) that had not ended by the deadline.
+    /// Threads (owners, the committer and the syncer; of a store also the one that takes snapshots) that
+    /// had not ended by the deadline.
     pub owners_left: usize,
     /// Works posted to this keep in all.
     pub mailed: u64,
@@ -46,6 +48,21 @@ impl CloseReport {
             && self.unsynced == 0
             && self.log_failed.is_none()
     }
+
+    /// Nothing was closed: the keep belongs to another process, and so do all of its shards.
+    fn of_another_process(shards: usize) -> Self {
+        Self {
+            drained: 0,
+            shards_away: shards,
+            owners_left: 0,
+            mailed: 0,
+            refused: 0,
+            lost: 0,
+            unsynced: 0,
+            log_failed: None,
+            took: Duration::ZERO,
+        }
+    }
 }
 
 impl<S: State> Keep<S> {
@@ -55,9 +72,13 @@ impl<S: State> Keep<S> {
     /// Blocks until that is done or `deadline` passes; each shard in other hands is waited for by
     /// that deadline, and closed by whoever returns it later. The owner threads get
     /// [`limits::JOIN_GRACE`] beyond it. A second close only waits for what is still there. Called
-    /// on an owner thread (from inside a work), it waits for no shard, and not for that thread.
+    /// on an owner thread (from inside a work), it waits for no shard, and not for that thread. In a
+    /// child that was forked it closes nothing, at once, and reports all shards away.
     pub fn close(&self, deadline: Deadline) -> CloseReport {
         let began = clock::now();
+        if self.is_elsewhere() {
+            return CloseReport::of_another_process(self.shards());
+        }
         let (drained, shards_away) = match self.shared.enter(Phase::Draining) {
             Phase::Open | Phase::Draining => self.close_shards(deadline),
             Phase::Closed => (0, self.shared.shards_away()),
@@ -103,6 +124,7 @@ impl<S: State> Keep<S> {
             .ports
             .iter()
             .for_each(|port| port.doorbell.ring());
+        self.shared.dropping.end();
         if let Some(log) = &self.shared.log {
             log.begin_closing();
         }
@@ -149,6 +171,15 @@ impl<S: State> Keep<S> {
 
 impl<S: State> Drop for Keep<S> {
     fn drop(&mut self) {
+        if self.is_elsewhere() {
+            // What is left of the parent's threads and files is not to be touched, not even freed.
+            std::mem::forget(Arc::clone(&self.shared));
+            std::mem::forget(std::mem::replace(
+                &mut self.threads,
+                Arc::new(Threads::new()),
+            ));
+            return;
+        }
         if !self.threads.are_joined() {
             self.close(Deadline::after(limits::DROP_DEADLINE));
         }

@@ -130,7 +130,7 @@ impl<J: Journal> Plan<J> {
         self.schedule(log, now);
         let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         if is_due(self.look_at) {
-            self.look_at = Some(now + limits::LOG_LOOK_INTERVAL);
+            self.look_at = Some(clock::later(now, limits::LOG_LOOK_INTERVAL));
             log.ask_for_look();
         }
         self.duty = self.duty.take().or_else(|| log.duties.try_recv());
@@ -198,15 +198,18 @@ impl<J: Journal> Plan<J> {
     fn schedule(&mut self, log: &Log<J>, now: Instant) {
         self.look_at = match log.condition() {
             Condition::Recovering | Condition::Open | Condition::NoSpace => {
-                Some(self.look_at.unwrap_or(now + limits::LOG_LOOK_INTERVAL))
+                let next = || clock::later(now, limits::LOG_LOOK_INTERVAL);
+                Some(self.look_at.unwrap_or_else(next))
             }
             Condition::Failed | Condition::Closed => None,
         };
-        self.retry_at = (log.condition() == Condition::NoSpace)
-            .then(|| self.retry_at.unwrap_or(now + limits::LOG_RETRY_INTERVAL));
+        self.retry_at = (log.condition() == Condition::NoSpace).then(|| {
+            self.retry_at
+                .unwrap_or_else(|| clock::later(now, limits::LOG_RETRY_INTERVAL))
+        });
         self.sync_at = match log.durability.sync {
             SyncMode::Interval(interval) if log.is_behind() => {
-                Some(self.sync_at.unwrap_or(now + interval))
+                Some(self.sync_at.unwrap_or_else(|| clock::later(now, interval)))
             }
             SyncMode::Interval(_) | SyncMode::Always | SyncMode::Never => None,
         };
@@ -286,12 +289,13 @@ fn gather<J: Journal>(log: &Log<J>) {
         return;
     }
     let began = clock::now();
-    // Ends with the window, or before it when enough has gathered, or the keep closes.
+    // Ends with the window, or before it when enough has gathered, something is wanted at once, or the
+    // keep closes.
     #[expect(
         clippy::disallowed_methods,
         reason = "blocking point B10: enough has gathered, or the window"
     )]
-    log.gathering.wait_until(Some(began + window));
+    log.gathering.wait_until(Some(clock::later(began, window)));
     let took = clock::now().saturating_duration_since(began);
     log.counters.windows.note_time(took);
 }

@@ -43,7 +43,8 @@ pub enum SyncMode {
 pub struct Durability {
     /// When what was written is made durable.
     pub sync: SyncMode,
-    /// How long batches are gathered before they are written together; zero writes at once.
+    /// How long batches are gathered before they are written together, [`limits::WINDOW_MAX`] at most;
+    /// zero writes at once.
     pub window: Duration,
     /// Whether callers that wait for a sync may carry it out themselves; else the committer thread
     /// always does.
@@ -76,8 +77,8 @@ pub struct Config {
     pub reserved_places: usize,
     /// What a full mailbox does to the caller.
     pub overload: Overload,
-    /// How long a batch of writes may stay open in [`Handover::Mail`]; zero applies each write as it
-    /// is taken.
+    /// How long a batch of writes may stay open in [`Handover::Mail`], [`limits::WINDOW_MAX`] at most;
+    /// zero applies each write as it is taken.
     pub write_window: Duration,
     /// How effects are kept; `None` where they are not.
     pub durability: Option<Durability>,

@@ -9,14 +9,11 @@ use crate::clock;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Deadline(Instant);
 
-/// A timeout beyond this is as good as none, and adding it to an `Instant` could overflow.
-pub(crate) const TIMEOUT_MAX: Duration = Duration::from_secs(365 * 24 * 3_600);
-
 impl Deadline {
-    /// The moment `timeout` from now (at most a year).
+    /// The moment `timeout` from now ([`FAR`](clock::FAR) from now at most).
     #[must_use]
     pub fn after(timeout: Duration) -> Self {
-        Self(clock::now() + timeout.min(TIMEOUT_MAX))
+        Self(clock::later(clock::now(), timeout))
     }
 
     /// The moment itself.

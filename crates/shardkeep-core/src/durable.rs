@@ -44,6 +44,10 @@ impl<J: Journal> Log<J> {
         if self.synced(shard) >= number {
             return Ok(());
         }
+        if self.is_elsewhere() {
+            // Nothing will come of it here.
+            return Err(Lost::NotSynced { shard });
+        }
         if !self.is_lent() {
             self.ring_if_queued();
         } else if let Some(mut holding) = self.borrow() {
@@ -96,7 +100,7 @@ impl<J: Journal> Log<J> {
         for shard in 0..self.shards() {
             let number = self.queued(shard);
             if self.synced(shard) < number {
-                self.doorbell.ring();
+                self.hurry();
                 self.wait_synced(shard, number, call)?;
             }
         }

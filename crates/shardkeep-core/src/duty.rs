@@ -96,7 +96,7 @@ impl<J: Journal> Log<J> {
         if self.admits_duties().is_err() {
             self.refuse_duties();
         }
-        self.doorbell.ring();
+        self.hurry();
         ticket.wait(call, || 0)
     }
 

@@ -61,6 +61,8 @@ pub enum Refused {
     },
     /// The store was called from inside a closure that it was running itself.
     Reentrant,
+    /// The store belongs to the process that opened it, and this is a child that was forked from that one.
+    OtherProcess,
 }
 
 impl fmt::Display for Refused {
@@ -118,6 +120,11 @@ impl fmt::Display for Refused {
                     "refused: the store was called from inside one of its own closures"
                 )
             }
+            Self::OtherProcess => write!(
+                f,
+                "refused: the store was opened by another process, of which this one was forked; open \
+                 a store of its own here, or exec"
+            ),
         }
     }
 }
@@ -230,6 +237,8 @@ pub enum OpenError {
         /// Why.
         source: std::io::Error,
     },
+    /// Forks of this process could not be watched for: a child might take the store for its own.
+    Forks(std::io::Error),
     /// What was kept on disk could not be read; it was not changed.
     Recovery(Box<dyn std::error::Error + Send + Sync>),
 }
@@ -245,6 +254,7 @@ impl fmt::Display for OpenError {
                 write!(f, "{name} = {value} is not possible: allowed is {allowed}")
             }
             Self::Thread { name, .. } => write!(f, "thread {name} could not be started"),
+            Self::Forks(_) => write!(f, "forks of this process could not be watched for"),
             Self::Recovery(_) => write!(f, "the store could not be recovered"),
         }
     }
@@ -254,7 +264,7 @@ impl std::error::Error for OpenError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Setting { .. } => None,
-            Self::Thread { source, .. } => Some(source),
+            Self::Thread { source, .. } | Self::Forks(source) => Some(source),
             Self::Recovery(source) => Some(&**source),
         }
     }

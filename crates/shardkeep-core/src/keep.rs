@@ -24,9 +24,13 @@ use crate::work::State;
 /// A set of shards with their owner threads.
 ///
 /// Dropping it closes it, waiting at most [`limits::DROP_DEADLINE`].
+///
+/// It belongs to the process that opened it. In a child that was forked what waits, writes or asks a thread
+/// is refused ([`Refused::OtherProcess`]), and a drop returns at once: it leaves files, locks and memory as
+/// they are. Whoever borrows in passing looks at [`Keep::is_elsewhere`] first.
 pub struct Keep<S: State> {
     pub(crate) shared: Arc<Shared<S>>,
-    pub(crate) threads: Threads,
+    pub(crate) threads: Arc<Threads>,
 }
 
 /// What came of an attempt to borrow for one's own work.
@@ -94,6 +98,34 @@ impl<S: State> Keep<S> {
             Borrowed::Closed
         } else {
             Borrowed::Away
+        }
+    }
+
+    /// Whether this is another process than the one that opened the keep, a child that was forked. There
+    /// nothing may be borrowed; what waits, writes, or asks a thread is refused, and a drop does nothing.
+    #[must_use]
+    pub fn is_elsewhere(&self) -> bool {
+        self.shared.is_elsewhere()
+    }
+
+    /// Whether this thread is one of the keep's own: one that waited here would wait for itself.
+    #[must_use]
+    pub fn is_own_thread(&self) -> bool {
+        self.threads.has_current()
+    }
+
+    /// Lets the threads that a close has left go on by themselves: the drop does not wait for them again.
+    pub fn let_go(&self) {
+        self.threads.let_go();
+    }
+
+    /// The same keep for a thread in the background: dropping this closes nothing, and does not put off
+    /// the close by the drop of the other. Calls are refused once that one is closed.
+    #[must_use]
+    pub fn unowned(&self) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            threads: Arc::new(Threads::new()),
         }
     }
 

@@ -17,6 +17,7 @@
 //! threads     owner remaking          the doorbell loop: long service, tending, rebuilding
 //!             supervisor fail_fast    children started again, or stopped; groups that fail together
 //!             committer syncer        commits when nobody else does; syncs beside the writers
+//!             dropping                drops the values that no caller drops
 //! hand-over   shared borrowing        what all share; a shard off its desk, and back
 //!             posting sending         mailing a work; transactions, to an owner
 //!             service acquire         serving mail; several shards at once
@@ -33,10 +34,12 @@
 //!             restart child           whether what failed is started again, and when
 //!             watch                   who makes no progress
 //!             token_bucket            how much may go now, at a rate
+//!             discard                 values on their way to their own `Drop`
 //!             journal unsynced        effects, and which of them are not durable
 //!             progress                how long a wait for the log goes on
 //! vocabulary  limits config error clock deadline cancel stats log_stats
 //!             histogram panicked fail_point
+//!             process                 the process that a keep belongs to
 //! ```
 //!
 //! Invariants:
@@ -45,7 +48,7 @@
 //! 2. Every queue has a bound with a name; every wait has a deadline or an event that must come.
 //! 3. The holder of a shard never blocks; a transaction waits for a *higher* shard, by its deadline.
 //! 4. A refused work was never applied; a lost one may have been.
-//! 5. `unsafe` is in the desk alone.
+//! 5. `unsafe` is in the desk, and where forks are watched for, alone.
 //!
 //! ```
 //! use std::time::Duration;
@@ -95,8 +98,10 @@ mod committer;
 mod config;
 mod deadline;
 mod desk;
+mod discard;
 mod door;
 mod doorbell;
+mod dropping;
 mod durable;
 mod duty;
 mod error;
@@ -128,6 +133,8 @@ mod panicked;
 mod place;
 mod port;
 mod posting;
+#[doc(hidden)]
+pub mod process;
 mod progress;
 mod remaking;
 mod reserve;
@@ -152,6 +159,7 @@ pub use cancel::CancelToken;
 pub use closing::CloseReport;
 pub use config::{Config, Durability, Handover, Overload, SyncMode};
 pub use deadline::{Call, Deadline};
+pub use discard::{Discard, Discarded, Remaining};
 pub use duty::JournalDesk;
 pub use error::{Error, Lost, OpenError, Refused};
 pub use event::Event;

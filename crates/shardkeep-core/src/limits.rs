@@ -18,8 +18,14 @@ pub const SHARDS_PER_CORE: usize = 32;
 /// would only hide a stuck holder.
 pub const MAILBOX_WORKS_DEFAULT: usize = 1_024;
 
-/// Places of one mailbox at most, in works: a mailbox is allocated when the store opens.
+/// Places of one mailbox at most, in works: a mailbox is allocated for its first work.
 pub const MAILBOX_WORKS_MAX: usize = 1 << 20;
+
+/// Groups of values that wait to be dropped by a store's own thread, each of one sweep of a shard or of
+/// the works that were given up during one. Enough for what the sweeps of all owners leave while a
+/// `Drop` takes its time; then the sweeps leave entries where they are, and whoever has served mail drops
+/// what was given up.
+pub const DISCARDS_MAX: usize = 64;
 
 /// Works a passing holder serves for others before it hands the shard to its owner. At 0.1 to
 /// 1 us a work a caller is captured for some tens of microseconds at most.
@@ -97,6 +103,10 @@ pub const LOG_LOOK_INTERVAL: Duration = if cfg!(shuttle) {
 } else {
     Duration::from_millis(500)
 };
+
+/// Longest window in which writes are gathered, whatever was asked for: a window is there to save
+/// syncs, and after a second most callers have given up.
+pub const WINDOW_MAX: Duration = Duration::from_secs(1);
 
 /// How long a store that is dropped without being closed waits for its own threads.
 ///

@@ -38,6 +38,7 @@ use crate::holding::{Holding, Shelf};
 use crate::journal::{Effects, Journal};
 use crate::limits;
 use crate::log_stats::LogCounters;
+use crate::process;
 use crate::progress::Progress;
 use crate::sync::channel::Queue;
 use crate::sync::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Mutex, Waiter, Wake};
@@ -144,12 +145,18 @@ pub(crate) struct Log<J: Journal> {
     look_is_due: AtomicBool,
     pub(crate) duties: Queue<Box<dyn Duty<J>>>,
     closing: AtomicBool,
+    /// The process that opened it: no other writes it.
+    home: u32,
     tell: Tell,
 }
 
 impl<J: Journal> Log<J> {
     pub(crate) fn new(shards: usize, durability: Durability, tell: Tell) -> Self {
         let numbers = (0..shards).map(|_| CachePadded::new(Numbers::default()));
+        let durability = Durability {
+            window: durability.window.min(limits::WINDOW_MAX),
+            ..durability
+        };
         Self {
             desk: Desk::empty(),
             queue: Queue::bounded(limits::LOG_PLACES),
@@ -172,6 +179,7 @@ impl<J: Journal> Log<J> {
             look_is_due: AtomicBool::new(false),
             duties: Queue::bounded(limits::LOG_DUTIES_MAX),
             closing: AtomicBool::new(false),
+            home: process::generation(),
             tell,
         }
     }
@@ -351,7 +359,7 @@ impl<J: Journal> Log<J> {
 
     /// Makes sure that what was queued is looked at, where the caller does not commit it.
     pub(crate) fn ring_if_queued(&self) {
-        if !self.desk.has_mail() {
+        if !self.desk.has_mail() || self.is_elsewhere() {
             return;
         }
         match self.condition() {
@@ -365,8 +373,16 @@ impl<J: Journal> Log<J> {
         self.desk.has_mail()
     }
 
-    /// Borrows the journal, if it lies on its desk.
+    /// Whether this is a child that was forked while a call of this thread was under way.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        self.home != process::generation()
+    }
+
+    /// Borrows the journal, if it lies on its desk, and this is its process.
     pub(crate) fn borrow(&self) -> Option<Holding<'_, J>> {
+        if self.is_elsewhere() {
+            return None;
+        }
         let shelf = self.desk.borrow()?;
         Some(Holding::new(self, shelf))
     }
@@ -433,6 +449,14 @@ impl<J: Journal> Log<J> {
         }
         let is_synced = |(shard, number): (usize, u64)| self.synced(shard) >= number;
         self.awaiting.wake_where(|what| what.is_none_or(is_synced));
+    }
+
+    /// Makes the committer see to something that is wanted now: it gathers no longer.
+    pub(crate) fn hurry(&self) {
+        self.doorbell.ring();
+        if !self.durability.window.is_zero() {
+            self.gathering.wake();
+        }
     }
 
     /// Ends the window in which the committer gathers, where too much has gathered already.

@@ -18,6 +18,7 @@ use std::time::Instant;
 use crate::acquire::{Acquisition, Patience, Step};
 use crate::clock;
 use crate::deadline::Call;
+use crate::discard::Discarded;
 use crate::error::{Error, Lost, Refused};
 use crate::event::Event;
 use crate::fail_point;
@@ -146,7 +147,7 @@ impl<S: State> Owner<S> {
                 Backoff::default().max
             }
         };
-        let until = now + delay;
+        let until = clock::later(now, delay);
         while clock::now() < until && !self.shared.is_stopping() {
             port.doorbell.answer();
             port.pulse.rest();
@@ -186,17 +187,29 @@ impl<S: State> Owner<S> {
     }
 
     fn serve_in_hand(&mut self) -> bool {
+        let mut busy = false;
         for loan in std::mem::take(&mut self.in_hand) {
             self.port().pulse.work_at(loan.index());
             fail_point::hit_at("owner.serve", || self.shared.place_name(loan.index()));
             match loan.serve(limits::OWNER_SERVICE_WORKS_MAX) {
                 // Its drop returns the shard and looks again.
                 Served::Empty(loan) => drop(loan),
-                Served::Bound(loan) => self.in_hand.push(loan),
+                Served::Bound(loan) => busy |= self.keep_in_hand(loan),
                 Served::Away => {}
             }
         }
-        !self.in_hand.is_empty()
+        busy
+    }
+
+    /// Goes on with a shard in the next tick. One with values to be dropped goes back first, so that
+    /// they do not gather while its mail never ends.
+    fn keep_in_hand(&mut self, loan: Loan<S>) -> bool {
+        if loan.shard().discards {
+            drop(loan);
+        } else {
+            self.in_hand.push(loan);
+        }
+        true
     }
 
     /// Serves own shards whose flag is up and that lie on their desks.
@@ -218,10 +231,7 @@ impl<S: State> Owner<S> {
                     loan.put_back();
                     busy |= shared.desk(index).has_mail();
                 }
-                Served::Bound(loan) => {
-                    self.in_hand.push(loan.travel());
-                    busy = true;
-                }
+                Served::Bound(loan) => busy |= self.keep_in_hand(loan.travel()),
                 Served::Away => busy = true,
             }
         }
@@ -287,10 +297,14 @@ impl<S: State> Owner<S> {
             return;
         }
         let now = clock::now();
-        if *self.tend_at.get_or_insert(now + limits::TEND_INTERVAL) > now {
+        if *self
+            .tend_at
+            .get_or_insert(clock::later(now, limits::TEND_INTERVAL))
+            > now
+        {
             return;
         }
-        self.tend_at = Some(now + limits::TEND_INTERVAL);
+        self.tend_at = Some(clock::later(now, limits::TEND_INTERVAL));
         let shared = Arc::clone(&self.shared);
         self.tending.retain(|&index| tend_shard(&shared, index));
     }
@@ -404,6 +418,10 @@ impl<S: State> Carried<S> {
 
 /// Some slices of tending; says whether the shard still wants it.
 fn tend_shard<S: State>(shared: &Shared<S>, index: usize) -> bool {
+    // What was taken out before is not dropped yet: this shard's stays where it is.
+    if S::DISCARDS && shared.dropping.is_full() {
+        return true;
+    }
     // Before the shard is borrowed, and without waiting: who tends comes again.
     if let Some(log) = &shared.log
         && log.try_take_places(1, None).is_err()
@@ -434,6 +452,11 @@ fn tend_shard<S: State>(shared: &Shared<S>, index: usize) -> bool {
         }
     }
     let wants = loan.look(State::wants_tending);
+    if let Some(values) = loan.shard_mut().state.discarded() {
+        let mut discarded = Discarded::new();
+        discarded.push(values);
+        loan.shard_mut().discard(discarded);
+    }
     loan.shard_mut().tending = wants;
     drop(loan);
     shared.wake_committer();

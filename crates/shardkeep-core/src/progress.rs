@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
 use crate::clock;
-use crate::deadline::{Call, TIMEOUT_MAX};
+use crate::deadline::Call;
 use crate::limits;
 use crate::sync::AtomicU64;
 
@@ -86,13 +86,14 @@ impl Wait {
         Self {
             deadline,
             began: now,
-            standstill: call.standstill.unwrap_or(left).min(TIMEOUT_MAX),
+            standstill: call.standstill.unwrap_or(left),
         }
     }
 
     /// When it ends in vain, if the log comes no further than it did at `last`.
     pub(crate) fn ends(&self, last: Instant) -> Instant {
-        self.deadline.max(self.began.max(last) + self.standstill)
+        self.deadline
+            .max(clock::later(self.began.max(last), self.standstill))
     }
 }
 

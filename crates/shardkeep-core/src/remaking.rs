@@ -156,7 +156,7 @@ impl<S: State> Owner<S> {
         let now = clock::now();
         match self.unmade.failed(index, now) {
             Decision::Restart(delay) => {
-                self.unmade.push(index, now + delay);
+                self.unmade.push(index, clock::later(now, delay));
                 self.shared.tell(Event::RebuildFailed { shard: index, why });
                 self.shared.refuse_mail(index);
             }

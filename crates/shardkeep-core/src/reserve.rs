@@ -9,6 +9,7 @@ use crate::error::{Error, Lost, OpenError, Refused};
 use crate::keep::Keep;
 use crate::log_stats::{LogDistributions, LogStats};
 use crate::place::{Places, Reservation};
+use crate::shared::Shared;
 use crate::sync::Wake;
 use crate::work::State;
 
@@ -24,6 +25,7 @@ impl<S: State> Keep<S> {
         let places = match &shared.log {
             None => 0,
             Some(log) => {
+                self.shared_here()?;
                 log.take_place(call)?;
                 1
             }
@@ -45,11 +47,20 @@ impl<S: State> Keep<S> {
         let places = match &shared.log {
             None => 0,
             Some(log) => {
+                self.shared_here()?;
                 log.try_take_places(changes, wake)?;
                 changes
             }
         };
         Ok(Reservation::of(shared, places))
+    }
+
+    #[inline]
+    fn shared_here(&self) -> Result<&Shared<S>, Refused> {
+        match self.shared.is_elsewhere() {
+            true => Err(Refused::OtherProcess),
+            false => Ok(&self.shared),
+        }
     }
 
     /// No places yet, to be filled by [`Places::try_take`].
@@ -191,7 +202,7 @@ impl<S: State> Keep<S> {
         call: &Call,
         duty: impl FnOnce(&mut S::Journal) -> T + Send + 'static,
     ) -> Result<T, Error> {
-        match &self.shared.log {
+        match &self.shared_here()?.log {
             Some(log) => log.on_journal(call, duty),
             None => Err(Refused::LogFailed.into()),
         }

@@ -10,16 +10,21 @@ use crossbeam_utils::CachePadded;
 use crate::batch::Batch;
 use crate::config::Config;
 use crate::desk::Desk;
+use crate::discard::Discarded;
+use crate::dropping::Dropping;
 use crate::duty::JournalDesk;
 use crate::error::Refused;
 use crate::event::{self, Event, Events};
+use crate::limits;
 use crate::loan::Shard;
 use crate::log::Log;
 use crate::mailbox::Mailbox;
 use crate::port::Port;
+use crate::process;
 use crate::spot::{Beside, Spot};
 use crate::stats::{HolderCount, ShardCounters};
 use crate::sync::{AtomicBool, AtomicU8, AtomicUsize, Waiter};
+use crate::threads::Threads;
 use crate::watch::Sight;
 use crate::work::State;
 
@@ -52,6 +57,8 @@ pub struct Shared<S: State> {
     beside: Box<[CachePadded<Beside<S>>]>,
     pub(crate) ports: Box<[Port<S>]>,
     pub(crate) config: Config,
+    /// The generation of the process that opened it.
+    home: u32,
     make: Make<S>,
     remake: Option<Remake<S>>,
     events: Events,
@@ -62,6 +69,9 @@ pub struct Shared<S: State> {
     pub(crate) transactions_ended: Waiter,
     /// A lost shard is back, or could not be brought back; a close waits for that.
     pub(crate) shard_back: Waiter,
+    /// Values that no caller drops.
+    pub(crate) dropping: Dropping,
+    pub(crate) threads: Arc<Threads>,
     me: Weak<Self>,
 }
 
@@ -104,6 +114,7 @@ impl<S: State> Shared<S> {
             beside,
             ports,
             config,
+            home: process::generation(),
             make,
             remake,
             events,
@@ -112,6 +123,8 @@ impl<S: State> Shared<S> {
             transactions: AtomicUsize::new(0),
             transactions_ended: Waiter::new(),
             shard_back: Waiter::new(),
+            dropping: Dropping::new(),
+            threads: Arc::new(Threads::new()),
             me: Weak::clone(me),
         });
         for index in 0..shared.shards() {
@@ -138,7 +151,7 @@ impl<S: State> Shared<S> {
     }
 
     fn shard(&self, index: usize, mut state: S) -> Box<Shard<S>> {
-        let window = self.config.write_window;
+        let window = self.config.write_window.min(limits::WINDOW_MAX);
         if let (Some(log), Some(effects)) = (&self.log, state.effects()) {
             // It was made from what was queued, and some of that may not be durable yet.
             effects.needs_all_until(log.queued(index));
@@ -148,7 +161,9 @@ impl<S: State> Shared<S> {
             closed: false,
             tending: false,
             place: false,
+            discards: false,
             batch: Batch::new(window),
+            discarded: Discarded::new(),
         })
     }
 
@@ -218,8 +233,17 @@ impl<S: State> Shared<S> {
         event::tell(&self.events, event);
     }
 
+    /// Whether this is another process than the one that has opened the keep: then its threads are not
+    /// here, its files are not ours, and its locks may be held for ever.
+    pub(crate) fn is_elsewhere(&self) -> bool {
+        self.home != process::generation()
+    }
+
     /// Why nothing new is admitted, if so.
     pub(crate) fn admits_nothing(&self) -> Option<Refused> {
+        if self.is_elsewhere() {
+            return Some(Refused::OtherProcess);
+        }
         match self.phase() {
             Phase::Open => None,
             Phase::Draining => Some(Refused::Draining),

@@ -65,6 +65,11 @@ impl Threads {
         handles.iter().any(|handle| thread::id_of(handle) == me)
     }
 
+    /// Lets those that have not ended go on by themselves.
+    pub(crate) fn let_go(&self) {
+        drop(std::mem::take(&mut *self.handles.lock()));
+    }
+
     /// Whether there is nothing left to join.
     pub(crate) fn are_joined(&self) -> bool {
         self.handles.lock().is_empty()

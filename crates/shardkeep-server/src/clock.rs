@@ -2,8 +2,9 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-pub(crate) use shardkeep::engine::clock::now;
+pub(crate) use shardkeep::engine::clock::{later, now};
 use shardkeep::table::UnixMillis;
+use shardkeep::{Clock, SystemClock};
 
 /// The wall clock in microseconds since 1970; a clock before 1970 counts as 1970.
 pub(crate) fn unix_micros() -> u64 {
@@ -17,7 +18,7 @@ pub(crate) fn unix_micros() -> u64 {
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
-/// The wall clock in milliseconds since 1970.
+/// Expiry time in milliseconds since 1970: the wall clock, but never back (see [`SystemClock`]).
 pub(crate) fn unix_millis() -> UnixMillis {
-    UnixMillis::new(unix_micros() / 1_000)
+    SystemClock.now()
 }

@@ -85,6 +85,10 @@ pub const LOGGED_KEY_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// millisecond of work; with more to do, a client should hear of it while it can still go elsewhere.
 pub const REJECT_COMMANDS: usize = 1_024;
 
+/// A command that took longer than this is told the time anew before the next one runs: a time to live is
+/// in milliseconds.
+pub const TIME_GOES_ON: Duration = Duration::from_millis(1);
+
 /// Commands with more arguments than this are timed one by one, for SLOWLOG.
 pub const TIMED_ARGS: usize = 32;
 

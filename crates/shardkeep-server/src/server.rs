@@ -434,7 +434,7 @@ impl Server {
     /// the store, and joins all threads. Blocks until that is done, `cap` at most.
     #[must_use]
     pub fn drain(mut self, cap: Duration) -> DrainReport {
-        self.drain_until(clock::now() + cap)
+        self.drain_until(clock::later(clock::now(), cap))
     }
 
     fn drain_until(&mut self, until: Instant) -> DrainReport {
@@ -443,13 +443,20 @@ impl Server {
         self.is_drained = true;
         self.context.drain(until);
         // The drain's own cap ends each of them; this is time to notice it.
-        let stopped = self.supervisor.stop(Deadline::from(until + JOIN_GRACE));
+        let stopped = self
+            .supervisor
+            .stop(Deadline::from(clock::later(until, JOIN_GRACE)));
         if is_planted(Fault::EndedBeforeLastSync) {
             std::process::exit(0);
         }
-        let store = self.context.keep.close(Deadline::from(until + JOIN_GRACE));
+        let store = self
+            .context
+            .keep
+            .close(Deadline::from(clock::later(until, JOIN_GRACE)));
         // Until here it told that the server drains.
-        let last = self.last.stop(Deadline::from(until + JOIN_GRACE));
+        let last = self
+            .last
+            .stop(Deadline::from(clock::later(until, JOIN_GRACE)));
         if store.owners_left > 0 {
             // A thread that waits for the disk is left to the end of the process: dropping the store
             // would wait for it once more.
@@ -494,7 +501,7 @@ impl Drop for Server {
                 true => HALF_ALIVE_CAP,
                 false => DROP_CAP,
             };
-            let _unread = self.drain_until(clock::now() + cap);
+            let _unread = self.drain_until(clock::later(clock::now(), cap));
         }
     }
 }

@@ -7,6 +7,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use shardkeep::engine::{Call, Deadline, Loans};
+use shardkeep::table::UnixMillis;
 
 use super::*;
 use crate::engine::ShardState;
@@ -106,6 +107,26 @@ fn a_command_for_a_shard_in_other_hands_is_answered_when_it_comes_back() {
     until_mailed(&server, 1);
     drop(held);
     client.expect("+OK\r\n$1\r\nv\r\n");
+}
+
+#[test]
+fn a_time_to_live_begins_when_the_command_runs_however_long_it_has_waited() {
+    let server = server(PATIENCE);
+    let key = key_in(&server, 2);
+    let held = hold(&server, 2);
+    let mut client = Client::of(&server);
+    client.send(&format!("SET {key} v PX 60000\r\nPEXPIRETIME {key}\r\n"));
+    until_mailed(&server, 1);
+    let sent = clock::unix_millis();
+    while clock::unix_millis() < UnixMillis::new(sent.get() + 20) {
+        std::thread::yield_now();
+    }
+    let runs = clock::unix_millis().get();
+    drop(held);
+    client.expect("+OK\r\n");
+    let expires = client.line();
+    let expires: u64 = expires.trim_start_matches(':').trim_end().parse().unwrap();
+    assert!(expires >= runs + 60_000, "{runs} {expires}");
 }
 
 #[test]

@@ -115,7 +115,10 @@ pub(crate) fn watch(context: &Arc<Context>, life: &Life) -> Result<(), String> {
             clippy::disallowed_methods,
             reason = "blocking point B58: the next look"
         )]
-        if life.token().wait_until(clock::now() + interval) {
+        if life
+            .token()
+            .wait_until(clock::later(clock::now(), interval))
+        {
             return Ok(());
         }
         fail_point::hit("watchdog.look");

@@ -6,13 +6,12 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use ahash::RandomState;
-use parking_lot::Mutex;
 use shardkeep_core::{
     CancelToken, Config, Event, Handover, JournalDesk, Keep, LogEvent, OpenError, Overload,
     SyncMode,
 };
 
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{Clock, Steady, SystemClock};
 use crate::codec::{Codec, Encode, Plain};
 use crate::durable::{
     self, Automatic, Compression, Directory, Durable, LogJournal, RecoverError, RecoveryProgress,
@@ -199,7 +198,7 @@ impl<K: Key, V: Value> Builder<K, V> {
     }
 
     /// How long writes may be gathered before they are applied in one go, in [`Handover::Mail`]; by
-    /// default not at all.
+    /// default not at all, and 1 s at most.
     pub fn write_window(mut self, window: Duration) -> Self {
         self.config.write_window = window;
         self
@@ -228,9 +227,10 @@ impl<K: Key, V: Value> Builder<K, V> {
         ))
     }
 
-    /// The clock by which entries expire; the system's by default.
+    /// The clock by which entries expire; the system's by default. Where it goes back, expiry time stands
+    /// still until it has caught up: an entry that was gone does not come back.
     pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Arc::new(clock);
+        self.clock = Arc::new(Steady::new(clock));
         self
     }
 
@@ -307,20 +307,18 @@ impl<K: Key, V: Value> Builder<K, V> {
             Some(kept) => open_kept(config, make, kept, &router, events),
         };
         let (keep, watch) = keep?;
-        let inner = Arc::new(Inner {
+        let automatic = watch.map(|watch| watch.start(&keep, compression));
+        let inner = Inner {
+            automatic: automatic.transpose()?,
             keep,
             router,
             clock: self.clock,
             segment_entries,
             keeping,
             compression,
-            automatic: Mutex::new(None),
-        });
-        if let Some(watch) = watch {
-            watch.start(&inner)?;
-        }
+        };
         Ok(Store {
-            inner,
+            inner: Arc::new(inner),
             timeout: self.timeout,
             cancel: None,
         })
@@ -335,21 +333,24 @@ struct Watch {
 }
 
 impl Watch {
-    fn start<K: Key, V: Value>(self, inner: &Arc<Inner<K, V>>) -> Result<(), OpenError> {
+    fn start<K: Key, V: Value>(
+        self,
+        keep: &Keep<ShardState<K, V>>,
+        compression: Compression,
+    ) -> Result<Automatic, OpenError> {
         let Self {
             grown,
             threshold,
             events,
         } = self;
-        let name = inner.keep.config().name.clone();
-        let store = Arc::downgrade(inner);
-        let take =
-            move |is_cancelled: &dyn Fn() -> bool| Some(store.upgrade()?.snapshot(is_cancelled));
+        let name = keep.config().name.clone();
+        let keep = keep.unowned();
+        let take = move |is_cancelled: &dyn Fn() -> bool| {
+            durable::snapshot(&keep, compression, is_cancelled)
+        };
         let tell = move |what| events(Event::Log(LogEvent::Warning(what)));
-        let automatic = Automatic::start(&name, grown, threshold, take, tell)
-            .map_err(|source| OpenError::Thread { name, source })?;
-        *inner.automatic.lock() = Some(automatic);
-        Ok(())
+        Automatic::start(&name, grown, threshold, take, tell)
+            .map_err(|source| OpenError::Thread { name, source })
     }
 }
 

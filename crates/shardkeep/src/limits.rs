@@ -61,9 +61,6 @@ pub const REMAKE_SLICE_EFFECTS: usize = 256;
 /// than a snapshot, because the shard is refused meanwhile.
 pub const REMAKE_RESTS: u32 = 2;
 
-/// How long the end of a store waits for a snapshot that is under way.
-pub const SNAPSHOT_END_MAX: Duration = Duration::from_secs(10);
-
 /// Bytes of effects that a new store puts into one frame of its snapshot, unless one entry alone has
 /// more: large enough to be written at full speed, small enough to be read in parallel.
 pub const NEW_STORE_FRAME_BYTES: usize = 256 * 1_024;

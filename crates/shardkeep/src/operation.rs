@@ -1,6 +1,7 @@
 //! What operations on one key are made of: the shard in hand on this thread, or a work in its mail.
 //!
 //! 1. A reply that must not show what is not durable waits for it after the shard was put back.
+//! 2. What a change returns carries what it discards: it is dropped when the shard is back.
 
 use std::hash::Hash;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use shardkeep_core::{Error, Refused, Ticket};
 
 use crate::hand::{self, Hand};
 use crate::mail::{Load, Mailed, Op, Step};
-use crate::reply::Reply;
+use crate::reply::{Changed, Reply};
 use crate::state::ShardState;
 use crate::store::Store;
 use crate::{Key, Value};
@@ -39,11 +40,11 @@ impl<K: Key, V: Value> Store<K, V> {
 
     /// Changes the shard of a key on this thread, with a place in the log's queue where there is a
     /// log, and waits until that is durable, where replies must.
-    pub(crate) fn change_kept<R>(
+    pub(crate) fn change_kept<R: Changed>(
         &self,
         hash: u64,
         shard: usize,
-        change: impl FnOnce(&mut Hand<'_, '_, K, V>) -> Result<R, Refused>,
+        change: impl FnOnce(&mut Hand<'_, '_, K, V>) -> R,
     ) -> Result<R, Error> {
         let call = self.call_when_needed();
         let keep = &self.inner.keep;
@@ -57,8 +58,7 @@ impl<K: Key, V: Value> Store<K, V> {
                 (change(&mut hand), hand.look(|state| state.needs(hash)))
             },
         )?;
-        let result = result?;
-        if !keep.is_synced(shard, needs) {
+        if result.shows() && !keep.is_synced(shard, needs) {
             keep.wait_synced(shard, needs, &call)?;
         }
         Ok(result)
@@ -84,11 +84,11 @@ impl<K: Key, V: Value> Store<K, V> {
     }
 
     /// As [`Store::change_kept`], if nobody else has the shard, and there is room in the log.
-    pub(crate) fn try_change<R>(
+    pub(crate) fn try_change<R: Changed>(
         &self,
         hash: u64,
         shard: usize,
-        change: impl FnOnce(&mut Hand<'_, '_, K, V>) -> Result<R, Refused>,
+        change: impl FnOnce(&mut Hand<'_, '_, K, V>) -> R,
     ) -> Result<R, Error> {
         self.admit()?;
         let keep = &self.inner.keep;
@@ -97,8 +97,7 @@ impl<K: Key, V: Value> Store<K, V> {
             hand.deposit(&mut reserved);
             (change(&mut hand), hand.look(|state| state.needs(hash)))
         })?;
-        let result = result?;
-        if needs > 0 {
+        if result.shows() && needs > 0 {
             keep.wait_synced(shard, needs, &self.call())?;
         }
         Ok(result)
@@ -114,12 +113,13 @@ impl<K: Key, V: Value> Store<K, V> {
             hash,
             op,
             reply: None,
+            left: None,
         };
-        let work = Mailed {
+        let work = Box::new(Mailed {
             load: Load::One(step),
             ticket: Arc::clone(&ticket),
             deadline: call.deadline,
-        };
+        });
         let keep = &self.inner.keep;
         keep.post(shard, work, &call)
             .map_err(|(_, refused)| refused)?;

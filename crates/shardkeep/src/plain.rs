@@ -17,10 +17,9 @@ use std::time::Duration;
 use shardkeep_core::{Borrowed, Error, Refused};
 
 use crate::mail::Op;
-use crate::reply::{Expires, Insert, Inserted, Insertion, When};
-use crate::state::ShardState;
+use crate::reply::{Insert, Inserted, Insertion};
+use crate::state::{Removed, ShardState};
 use crate::store::{Keeping, Store};
-use crate::table::UnixMillis;
 use crate::{Key, Value};
 
 impl<K: Key, V: Value> Store<K, V> {
@@ -114,40 +113,46 @@ impl<K: Key, V: Value> Store<K, V> {
     /// [`Store`] for the others.
     #[inline]
     pub fn insert(&self, key: K, value: V) -> Result<Option<V>, Error> {
-        self.put(key, value, None)
+        self.put(key, value)
     }
 
-    /// Inserts or overwrites; the entry expires `ttl` from now (wall clock, to the millisecond).
-    /// Returns the old value.
+    /// Inserts or overwrites; the entry expires `ttl` after it was inserted (wall clock, to the
+    /// millisecond), however long the call had to wait for its shard. Returns the old value.
     ///
     /// # Errors
     /// As [`Store::insert`].
     pub fn insert_with_ttl(&self, key: K, value: V, ttl: Duration) -> Result<Option<V>, Error> {
-        self.put(key, value, Some(self.inner.after(ttl)))
+        match self.insert_with(key, value, Insert::new().ttl(ttl))? {
+            Inserted::Stored(old) => Ok(old),
+            Inserted::Kept => Ok(None),
+        }
     }
 
     #[inline]
-    fn put(&self, key: K, value: V, expires: Option<UnixMillis>) -> Result<Option<V>, Error> {
+    fn put(&self, key: K, value: V) -> Result<Option<V>, Error> {
         self.admit()?;
         let (hash, shard) = self.place(&key);
+        // What does not go into the map stays here, until the shard is back.
+        let mut key = Some(key);
         if self.inner.keeping != Keeping::Nothing {
-            return self.change_kept(hash, shard, |hand| {
-                hand.change(|state| state.put(hash, key, value, expires))
-            });
+            let put = self.change_kept(hash, shard, |hand| {
+                hand.change(|state| state.put(hash, &mut key, value, None))
+            })?;
+            return put.into_old();
         }
-        let mut entry = Some((key, value));
-        let put = |state: &mut ShardState<K, V>| match entry.take() {
-            Some((key, value)) => state.put(hash, key, value, expires),
+        let mut value = Some(value);
+        let put = |state: &mut ShardState<K, V>| match value.take() {
+            Some(value) => state.put(hash, &mut key, value, None),
             None => unreachable!("it is called once"),
         };
         let keep = &self.inner.keep;
-        if let Ok(old) = keep.change_idle(shard, put) {
-            return Ok(old?);
+        if let Ok(put) = keep.change_idle(shard, put) {
+            return put.into_old();
         }
-        let Some((key, value)) = entry else {
+        let Some(value) = value else {
             unreachable!("what was not called has taken nothing")
         };
-        self.put_slowly(shard, hash, key, value, expires)
+        self.put_slowly(shard, hash, key, value)
     }
 
     #[cold]
@@ -156,24 +161,23 @@ impl<K: Key, V: Value> Store<K, V> {
         &self,
         shard: usize,
         hash: u64,
-        key: K,
+        mut key: Option<K>,
         value: V,
-        expires: Option<UnixMillis>,
     ) -> Result<Option<V>, Error> {
-        match &mut self.inner.keep.borrow(shard) {
-            Borrowed::Loan(loan) => Ok(loan.change(|state| state.put(hash, key, value, expires))?),
+        let keep = &self.inner.keep;
+        let put = match &mut keep.borrow(shard) {
+            Borrowed::Loan(loan) => loan.change(|state| state.put(hash, &mut key, value, None)),
             Borrowed::Away => {
-                let insertion = Insertion {
+                let op = Op::Insert(Insertion {
                     key,
-                    value,
-                    expires: Expires::At(expires),
-                    when: When::Always,
-                };
-                let op = Op::Insert(Some(insertion));
-                self.mail(shard, hash, op)?.into_value()
+                    value: Some(value),
+                    how: Insert::new(),
+                });
+                return self.mail(shard, hash, op)?.into_value();
             }
-            Borrowed::Closed => Err(Refused::Closed.into()),
-        }
+            Borrowed::Closed => return Err(Refused::Closed.into()),
+        };
+        put.into_old()
     }
 
     /// As [`Store::insert`], but never waits for the shard, or for room in the log.
@@ -183,9 +187,11 @@ impl<K: Key, V: Value> Store<K, V> {
     #[inline]
     pub fn try_insert(&self, key: K, value: V) -> Result<Option<V>, Error> {
         let (hash, shard) = self.place(&key);
-        self.try_change(hash, shard, |hand| {
-            hand.change(|state| state.put(hash, key, value, None))
-        })
+        let mut key = Some(key);
+        let put = self.try_change(hash, shard, |hand| {
+            hand.change(|state| state.put(hash, &mut key, value, None))
+        })?;
+        put.into_old()
     }
 
     /// Inserts as `how` says: with an expiry, under a condition.
@@ -195,20 +201,27 @@ impl<K: Key, V: Value> Store<K, V> {
     pub fn insert_with(&self, key: K, value: V, how: Insert) -> Result<Inserted<V>, Error> {
         self.admit()?;
         let (hash, shard) = self.place(&key);
-        let insertion = self.inner.insertion(key, value, how);
+        // What does not go into the map stays here, until the shard is back.
+        let mut key = Some(key);
         if self.inner.keeping != Keeping::Nothing {
-            return self.change_kept(hash, shard, |hand| {
-                hand.change(|state| state.insert(hash, insertion))
-            });
+            let put = self.change_kept(hash, shard, |hand| {
+                hand.change(|state| state.insert(hash, &mut key, value, how))
+            })?;
+            return put.into_inserted();
         }
-        match &mut self.inner.keep.borrow(shard) {
-            Borrowed::Loan(loan) => Ok(loan.change(|state| state.insert(hash, insertion))?),
+        let put = match &mut self.inner.keep.borrow(shard) {
+            Borrowed::Loan(loan) => loan.change(|state| state.insert(hash, &mut key, value, how)),
             Borrowed::Away => {
-                let op = Op::Insert(Some(insertion));
-                self.mail(shard, hash, op)?.into_inserted()
+                let op = Op::Insert(Insertion {
+                    key,
+                    value: Some(value),
+                    how,
+                });
+                return self.mail(shard, hash, op)?.into_inserted();
             }
-            Borrowed::Closed => Err(Refused::Closed.into()),
-        }
+            Borrowed::Closed => return Err(Refused::Closed.into()),
+        };
+        put.into_inserted()
     }
 
     /// Inserts only where the key is absent, without expiry; says whether it did.
@@ -246,25 +259,23 @@ impl<K: Key, V: Value> Store<K, V> {
         let (hash, shard) = self.place(key);
         let keep = &self.inner.keep;
         if self.inner.keeping != Keeping::Nothing {
-            return self.change_kept(hash, shard, |hand| {
-                let removed = hand.change(|state| state.remove(hash, key));
-                Ok(removed.map(|entry| entry.value))
-            });
+            let removed = self.change_kept(hash, shard, |hand| {
+                Ok::<_, Refused>(hand.change(|state| state.remove(hash, key)))
+            })??;
+            return Ok(removed.and_then(Removed::into_value));
         }
         if let Ok(removed) = keep.change_idle(shard, |state| state.remove(hash, key)) {
-            return Ok(removed.map(|entry| entry.value));
+            return Ok(removed.and_then(Removed::into_value));
         }
-        match &mut keep.borrow(shard) {
-            Borrowed::Loan(loan) => {
-                let removed = loan.change(|state| state.remove(hash, key));
-                Ok(removed.map(|entry| entry.value))
-            }
+        let removed = match &mut keep.borrow(shard) {
+            Borrowed::Loan(loan) => loan.change(|state| state.remove(hash, key)),
             Borrowed::Away => {
                 let op = Op::Remove(key.to_owned());
-                self.mail(shard, hash, op)?.into_value()
+                return self.mail(shard, hash, op)?.into_value();
             }
-            Borrowed::Closed => Err(Refused::Closed.into()),
-        }
+            Borrowed::Closed => return Err(Refused::Closed.into()),
+        };
+        Ok(removed.and_then(Removed::into_value))
     }
 
     /// As [`Store::remove`], but never waits for the shard, or for room in the log.
@@ -279,8 +290,8 @@ impl<K: Key, V: Value> Store<K, V> {
     {
         let (hash, shard) = self.place(key);
         let removed = self.try_change(hash, shard, |hand| {
-            Ok(hand.change(|state| state.remove(hash, key)))
-        })?;
-        Ok(removed.map(|entry| entry.value))
+            Ok::<_, Refused>(hand.change(|state| state.remove(hash, key)))
+        })??;
+        Ok(removed.and_then(Removed::into_value))
     }
 }

@@ -8,19 +8,18 @@ use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use shardkeep_core::limits::DROP_DEADLINE;
+use shardkeep_core::process;
 use shardkeep_core::{
     Call, CancelToken, CloseReport, Deadline, Error, Keep, LogStats, Refused, Reservation,
-    ShardStats,
+    ShardStats, clock,
 };
 
 use crate::builder::Builder;
 use crate::clock::Clock;
 use crate::durable::{self, Automatic, Compression, SnapshotError, SnapshotReport};
-use crate::reply::{Expires, Insert, Insertion, NewTtl};
 use crate::router::Router;
 use crate::state::ShardState;
-use crate::table::UnixMillis;
 use crate::{Key, Value, closure};
 
 /// What all handles of one store share.
@@ -32,8 +31,38 @@ pub(crate) struct Inner<K: Key, V: Value> {
     pub(crate) segment_entries: Option<usize>,
     pub(crate) keeping: Keeping,
     pub(crate) compression: Compression,
-    /// Takes snapshots when the log has grown enough.
-    pub(crate) automatic: Mutex<Option<Automatic>>,
+    /// Takes snapshots when the log has grown enough. Reaches the shards by a keep that it does not own:
+    /// nothing in the background holds what counts as a handle.
+    pub(crate) automatic: Option<Automatic>,
+}
+
+impl<K: Key, V: Value> Inner<K, V> {
+    /// Closes the store: the shards, the log, and whatever is under way beside them, all by one deadline.
+    fn close(&self, deadline: Deadline) -> CloseReport {
+        // In a child that was forked it is the parent's, and its locks may be held for ever.
+        let automatic = self.automatic.as_ref();
+        let automatic = automatic.filter(|_| !self.keep.is_elsewhere());
+        if let Some(automatic) = automatic {
+            automatic.ask_to_stop();
+        }
+        let mut report = self.keep.close(deadline);
+        // It may wait for a shard that this very thread has in hand.
+        let deadline = match self.keep.is_own_thread() {
+            true => Deadline::from(clock::now()),
+            false => deadline,
+        };
+        let has_ended = automatic.is_none_or(|automatic| automatic.end_by(deadline));
+        report.owners_left += usize::from(!has_ended);
+        report
+    }
+}
+
+impl<K: Key, V: Value> Drop for Inner<K, V> {
+    /// The last handle has gone.
+    fn drop(&mut self) {
+        self.close(Deadline::after(DROP_DEADLINE));
+        self.keep.let_go();
+    }
 }
 
 /// What of the store outlives the process.
@@ -49,7 +78,8 @@ pub(crate) enum Keeping {
 /// A key-value store inside of this process.
 ///
 /// A handle: cloning it is one atomic increment, all clones are one store, and the last one to go
-/// closes it (waiting for its threads 10 s at most). Each handle carries how long its calls may wait
+/// closes it, as [`Store::close`] does with 10 s: whatever runs beside it, a snapshot or the rebuilding of
+/// a shard, ends too, and the directory is free when the drop returns. Each handle carries how long its calls may wait
 /// ([`Store::with_deadline`], 1 s by default) and what revokes them ([`Store::with_cancel`]).
 ///
 /// The deadline bounds the wait for a shard and for a place in the log. Where replies wait for a sync
@@ -62,14 +92,41 @@ pub(crate) enum Keeping {
 /// than a microsecond, then mails itself to the shard and sleeps until whoever holds the shard has
 /// served it, or the deadline passes, or the call is cancelled. The `try_` calls do not sleep.
 ///
+/// # The process it belongs to
+/// A store belongs to the process that opened it. In a child made by `fork` every call is refused
+/// ([`Refused::OtherProcess`]), and dropping a handle returns at once; neither touches files, threads or
+/// locks. The child may open a store of its own, elsewhere. A process that forks from inside of a closure
+/// that holds a shard gets no result of that call in the child. (A child that executes another program, as
+/// [`std::process::Command`] makes it, has nothing to do with the store at all.)
+///
 /// # Errors
 /// Every call can be *refused* (certainly not applied) or *lost* (may have been applied, or not); see
 /// [`Error`]. The methods below only say what is special about theirs.
 ///
 /// # Panics
-/// The `Hash`, `Eq`, `Clone` and `Drop` of keys and values run while a shard is held. One that
-/// panics there while the map is being changed loses that shard: its entries are gone, works on it
-/// are refused or lost, and it begins again empty. Closures panic harmlessly, see each.
+/// A panic in the `Hash` or `Eq` of a key, or in a weigher or codec, while the map is being changed
+/// loses that shard: its entries are gone (of a durable store they come back), works on it are refused
+/// or lost, and it begins again. A panic in a `Clone` that only reads harms its caller alone. Closures
+/// panic harmlessly, see each; what a `Drop` does, see below.
+///
+/// # What runs while a shard is held
+/// The `Hash`, `Eq` and `Clone` of keys and values, the closures of `read`, `update` and `transaction`
+/// with whatever they drop themselves, the weigher of [`Builder::max_weight`], and the `encode` of a
+/// [`Codec`](crate::Codec). Until one of these returns nobody else gets at that shard, so they should
+/// be short. A closure that calls a store is refused; one of the others that calls its own store would
+/// wait for itself, until its deadline.
+///
+/// Loaders, the `decode` of a codec, and the `Drop` of keys and values run with no shard held: they may
+/// call the store, and block nobody but themselves. A call drops what it discards (a value that was not
+/// stored, a key that was there already, what it cleared, what a transaction wrote in vain) before it
+/// returns, when all its shards are back; a panic there is that caller's, and the call has had its
+/// effect. What no call discards (entries that expire unasked, works whose callers had given up, the
+/// map of a lost shard) is dropped by a thread of the store, `NAME-drops`, which is started when it is
+/// first needed. A panic there ends there, is counted ([`ShardStats::drops_panicked`]) and told
+/// ([`Event::DropPanicked`](crate::Event::DropPanicked)). While a `Drop` blocks that thread, expired
+/// entries stay in memory from [`DISCARDS_MAX`](crate::engine::limits::DISCARDS_MAX) sweeps on, unseen,
+/// and whoever serves the work of a caller that had given up drops it itself; a close waits for the
+/// thread as for the owners.
 ///
 /// ```
 /// use shardkeep::Store;
@@ -92,6 +149,16 @@ impl<K: Key, V: Value> Clone for Store<K, V> {
             inner: Arc::clone(&self.inner),
             timeout: self.timeout,
             cancel: self.cancel.clone(),
+        }
+    }
+}
+
+impl<K: Key, V: Value> Drop for Store<K, V> {
+    fn drop(&mut self) {
+        if self.inner.keep.is_elsewhere() {
+            // A child has a copy of the memory and nothing else of the store: it stays where it is, so
+            // that not even the last handle does anything.
+            std::mem::forget(Arc::clone(&self.inner));
         }
     }
 }
@@ -131,10 +198,9 @@ impl<K: Key, V: Value> Store<K, V> {
     /// ```
     #[must_use]
     pub fn with_deadline(&self, timeout: Duration) -> Self {
-        Self {
-            timeout,
-            ..self.clone()
-        }
+        let mut store = self.clone();
+        store.timeout = timeout;
+        store
     }
 
     /// The same store, whose calls through this handle `token` revokes: those that wait and have not
@@ -154,10 +220,9 @@ impl<K: Key, V: Value> Store<K, V> {
     /// ```
     #[must_use]
     pub fn with_cancel(&self, token: CancelToken) -> Self {
-        Self {
-            cancel: Some(token),
-            ..self.clone()
-        }
+        let mut store = self.clone();
+        store.cancel = Some(token);
+        store
     }
 
     /// What each shard has seen, without borrowing any.
@@ -176,7 +241,8 @@ impl<K: Key, V: Value> Store<K, V> {
 
     /// Closes the store for all its handles: admits nothing new, finishes what was mailed, ends and
     /// joins its threads. Blocks until that is done or `timeout` has passed; what closures still hold
-    /// then is reported, and closed when it comes back.
+    /// then is reported, and closed when it comes back. In a child that was forked it closes nothing: it
+    /// reports all shards away.
     ///
     /// The entries go when the last handle does. Must not be called from inside of a closure that
     /// holds a shard: it would wait for that shard until `timeout`.
@@ -191,10 +257,7 @@ impl<K: Key, V: Value> Store<K, V> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn close(&self, timeout: Duration) -> CloseReport {
-        if let Some(automatic) = &mut *self.inner.automatic.lock() {
-            automatic.ask_to_stop();
-        }
-        self.inner.keep.close(Deadline::after(timeout))
+        self.inner.close(Deadline::after(timeout))
     }
 
     /// Waits until everything that was written so far is durable, whatever the
@@ -230,7 +293,8 @@ impl<K: Key, V: Value> Store<K, V> {
     /// See [`SnapshotError`]; the log stays as it was.
     pub fn snapshot(&self) -> Result<SnapshotReport, SnapshotError> {
         self.admit().map_err(Error::from)?;
-        self.inner.snapshot(&|| false)
+        let keep = &self.inner.keep;
+        durable::snapshot(keep, self.inner.compression, &|| false)
     }
 
     /// What the log has seen; `None` of a store that is not durable.
@@ -246,16 +310,30 @@ impl<K: Key, V: Value> Store<K, V> {
         (hash, self.inner.router.shard(hash))
     }
 
-    /// Lets a call in, unless it comes from inside of a closure or is revoked.
+    /// Lets a call in, unless it comes from inside of a closure, from another process, or is revoked.
     #[inline]
     pub(crate) fn admit(&self) -> Result<(), Refused> {
-        if closure::is_running() {
-            return Err(Refused::Reentrant);
+        if !closure::is_free() {
+            self.admit_slowly()?;
         }
         match &self.cancel {
             Some(token) if token.is_cancelled() => Err(Refused::Cancelled),
             Some(_) | None => Ok(()),
         }
+    }
+
+    /// The first call of a thread, one from inside of a closure, or one in a child that was forked.
+    #[cold]
+    #[inline(never)]
+    fn admit_slowly(&self) -> Result<(), Refused> {
+        if self.inner.keep.is_elsewhere() {
+            return Err(Refused::OtherProcess);
+        }
+        if closure::is_running() {
+            return Err(Refused::Reentrant);
+        }
+        process::settle();
+        Ok(())
     }
 
     /// When a call that begins now must end.
@@ -281,36 +359,6 @@ impl<K: Key, V: Value> Store<K, V> {
         match keep.try_reserve(1, None) {
             Err(Refused::LogFull { .. }) => keep.reserve(call),
             reserved => reserved,
-        }
-    }
-}
-
-impl<K: Key, V: Value> Inner<K, V> {
-    /// Takes a snapshot, unless it is cancelled before it is whole.
-    pub(crate) fn snapshot(
-        &self,
-        is_cancelled: &dyn Fn() -> bool,
-    ) -> Result<SnapshotReport, SnapshotError> {
-        durable::snapshot(&self.keep, self.compression, is_cancelled)
-    }
-
-    /// The moment `ttl` from now.
-    pub(crate) fn after(&self, ttl: Duration) -> UnixMillis {
-        let ttl = u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX);
-        UnixMillis::new(self.clock.now().get().saturating_add(ttl))
-    }
-
-    pub(crate) fn insertion(&self, key: K, value: V, how: Insert) -> Insertion<K, V> {
-        let expires = match how.ttl {
-            NewTtl::Never => Expires::At(None),
-            NewTtl::After(ttl) => Expires::At(Some(self.after(ttl))),
-            NewTtl::Keep => Expires::Keep,
-        };
-        Insertion {
-            key,
-            value,
-            expires,
-            when: how.when,
         }
     }
 }

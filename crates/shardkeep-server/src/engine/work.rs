@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 
 use shardkeep::engine::fail_point;
 use shardkeep::engine::{Deadline, Outcome, Work};
-use shardkeep::table::UnixMillis;
 use shardkeep_resp::{Protocol, Span};
 
 use super::kept::run_kept;
@@ -73,7 +72,6 @@ pub(crate) struct ShardWork {
     pub(crate) deadline: Deadline,
     pub(crate) claim: Arc<Claim>,
     pub(crate) outcome: Outcome,
-    now: UnixMillis,
     writes: bool,
     port: Arc<ReplyPort>,
 }
@@ -92,7 +90,6 @@ impl ShardWork {
             deadline,
             claim: Arc::new(Claim::default()),
             outcome: Outcome::Done,
-            now: clock::unix_millis(),
             writes: false,
             port,
         })
@@ -111,7 +108,6 @@ impl ShardWork {
         self.places = None;
         self.writes = false;
         self.outcome = Outcome::Done;
-        self.now = clock::unix_millis();
         match Arc::get_mut(&mut self.claim) {
             Some(claim) => *claim = Claim::default(),
             None => self.claim = Arc::new(Claim::default()),
@@ -153,7 +149,8 @@ impl ShardWork {
 
     /// Runs every command. Also used by a reactor that gets the shard in hand after all.
     pub(crate) fn run_on(&mut self, state: &mut ShardState) {
-        state.begin(self.now);
+        // The present, not when it was sent: a time to live begins when the entry is there.
+        state.begin(clock::unix_millis());
         let kept = state.keyspace.is_kept();
         for entry in &self.entries {
             let spans = &self.spans[entry.first_span..entry.first_span + entry.spans];

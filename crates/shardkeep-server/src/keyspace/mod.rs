@@ -178,10 +178,11 @@ impl Keyspace {
         );
     }
 
-    /// Sets the wall-clock time that holds until the next call.
+    /// Sets the wall-clock time that holds until the next call; never back.
     #[inline]
     pub fn set_now(&mut self, now: UnixMillis) {
-        self.now = now;
+        // Another thread, whose round began earlier, must not show again what has expired.
+        self.now = self.now.max(now);
     }
 
     /// The wall-clock time that was set last.

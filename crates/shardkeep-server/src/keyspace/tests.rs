@@ -228,6 +228,18 @@ fn reads_are_counted_as_hits_and_misses_and_writes_are_not() {
 }
 
 #[test]
+fn what_was_gone_is_not_shown_again_to_a_thread_whose_round_began_earlier() {
+    let mut keyspace = keyspace();
+    let hash = hash(&keyspace, b"k");
+    keyspace.set(hash, b"k", b"v", Some(UnixMillis::new(NOW + 5)));
+    keyspace.set_now(UnixMillis::new(NOW + 5));
+    assert!(!keyspace.contains(hash, b"k"));
+    keyspace.set_now(UnixMillis::new(NOW + 4));
+    assert!(!keyspace.contains(hash, b"k"));
+    assert_eq!(keyspace.now(), UnixMillis::new(NOW + 5));
+}
+
+#[test]
 fn what_has_expired_is_removed_though_nobody_looks() {
     let mut keyspace = keyspace();
     for number in 0..10_000_u32 {

@@ -13,6 +13,7 @@ use shardkeep::engine::{Borrowed, Deadline, Error, Outcome, Refused};
 use super::Reactor;
 use super::connection::Late;
 use super::round::{Answer, From};
+use crate::clock;
 use crate::command::Flags;
 use crate::engine::{Claim, Reply, Reservation, ShardWork, ShardsWork};
 use crate::errors;
@@ -122,7 +123,7 @@ impl Reactor {
     /// Packs a group of the round and sends it after its shard.
     pub(crate) fn send_group(&mut self, group: usize, reserved: Option<&mut Reservation<'_>>) {
         let shard = self.round.groups.group(group).shard;
-        let latest = self.now + self.context.live.deadline();
+        let latest = clock::later(self.now, self.context.live.deadline());
         let (mut trip, mut work) = match self.away.waiting[shard].take() {
             Some(waiting) => waiting,
             None => {

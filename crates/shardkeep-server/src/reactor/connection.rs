@@ -16,6 +16,7 @@ use super::held::{Held, Part};
 use super::progress::{Progress, Unread};
 use super::stream::Stream;
 use crate::clients::Client;
+use crate::clock;
 use crate::command::CommandId;
 use crate::engine::{Needs, ShardsWork};
 use crate::fault::{Fault, is_planted};
@@ -242,7 +243,8 @@ impl Connection {
 
     /// When a command that has arrived and not begun is refused, if the client has said so.
     pub(crate) fn begins_until(&self) -> Option<Instant> {
-        self.patience.map(|patience| self.arrived_at + patience)
+        let patience = self.patience?;
+        Some(clock::later(self.arrived_at, patience))
     }
 
     pub(crate) fn unsent(&self) -> usize {

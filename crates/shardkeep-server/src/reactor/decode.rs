@@ -404,7 +404,8 @@ impl Reactor {
             let connection = self.connections.get(token).and_then(Option::as_ref);
             let patience = connection.and_then(|connection| connection.patience);
             let deadline = self.context.live.deadline();
-            since + patience.unwrap_or(deadline).min(deadline) <= self.round_at
+            let waited = self.round_at.saturating_duration_since(since);
+            waited >= patience.unwrap_or(deadline).min(deadline)
         })
     }
 

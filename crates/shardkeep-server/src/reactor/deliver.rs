@@ -172,7 +172,7 @@ impl Reactor {
         if commands.iter().any(is_missing) {
             return self.stall(at, token, first, end);
         }
-        let until = self.now + self.context.live.deadline();
+        let until = clock::later(self.now, self.context.live.deadline());
         for index in first..end {
             let needs = self.round.take_needs(index);
             let command = &mut self.round.commands[index];
@@ -306,7 +306,7 @@ impl Reactor {
             return;
         };
         let before = connection.out.len();
-        let until = self.now + self.context.live.deadline();
+        let until = clock::later(self.now, self.context.live.deadline());
         let (stats, left_at) = (&self.stats, clock::now());
         stalled.replies(until, |reply, part| {
             if let Some(part) = connection.hold(reply, part) {

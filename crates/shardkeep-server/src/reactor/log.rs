@@ -20,11 +20,12 @@ use super::decode::{Flow, Stand};
 use super::deliver::client_name;
 use super::held::Verdict;
 use super::lending::Lending;
+use crate::clock;
 use crate::command::{Args, CommandId, CommandSpec, Flags};
 use crate::config::{Commit, Sync};
 use crate::context::Context;
 use crate::engine::{Places, ReplyPort, Reservation, ServerKeep};
-use crate::{clock, errors, limits};
+use crate::{errors, limits};
 
 /// Rung when there may be places in the log's queue.
 struct Bell {
@@ -144,7 +145,7 @@ impl Reactor {
             return false;
         };
         let since = *connection.placeless_since.get_or_insert(now);
-        let latest = since + self.context.live.deadline();
+        let latest = clock::later(since, self.context.live.deadline());
         let until = (connection.begins_until()).map_or(latest, |until| until.min(latest));
         if until <= now || self.refusing_since.is_some() {
             return false;

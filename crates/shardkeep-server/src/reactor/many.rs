@@ -16,6 +16,7 @@ use super::away::Recipient;
 use super::decode::{Flow, Stand};
 use super::log::leave;
 use super::round::{Answer, Held};
+use crate::clock;
 use crate::command::{Args, CommandId, CommandSpec, Flags};
 use crate::engine::{
     Item, LoanSet, Needs, Places, Reservation, ServerKeep, ShardState, ShardsWork,
@@ -227,7 +228,7 @@ impl Reactor {
         (protocol, client, until): (Protocol, u64, Option<Instant>),
         shards: &[usize],
     ) -> Box<ShardsWork> {
-        let deadline = self.now + self.context.live.deadline();
+        let deadline = clock::later(self.now, self.context.live.deadline());
         let deadline = Deadline::from(until.map_or(deadline, |until| until.min(deadline)));
         let routes = self.context.routes.clone();
         let port = Arc::clone(&self.port);

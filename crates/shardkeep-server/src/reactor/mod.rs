@@ -99,6 +99,7 @@ pub(crate) struct Reactor {
     pub(crate) now: Instant,
     /// When this round began; `now` is when the sockets were looked at.
     pub(crate) round_at: Instant,
+    /// Expiry time when this round began.
     pub(crate) wall: UnixMillis,
     pub(crate) sweep_at: Option<Instant>,
     pub(crate) drain_until: Option<Instant>,
@@ -254,6 +255,9 @@ impl Reactor {
             }
             // One round alone is begun as soon as the sockets were looked at.
             self.round_at = if at == 0 { self.now } else { clock::now() };
+            if at > 0 {
+                self.wall = clock::unix_millis();
+            }
             if catch_unwind(AssertUnwindSafe(|| self.round())).is_err() {
                 self.recover();
             }

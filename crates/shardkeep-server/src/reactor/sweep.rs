@@ -1,5 +1,7 @@
 //! Whose time is up: silent clients, those that do not log in, unfinished requests, replies nobody reads, goodbyes.
 
+use std::time::Duration;
+
 use super::Reactor;
 use super::connection::{Connection, Life};
 use super::progress::Unread;
@@ -80,6 +82,9 @@ impl Reactor {
     }
 
     fn verdict(&self, connection: &Connection) -> Verdict {
+        let past = |since: std::time::Instant, allowed: Duration| {
+            self.now.saturating_duration_since(since) >= allowed
+        };
         if let Life::Lingering(until) = connection.life {
             return if self.now >= until {
                 Verdict::Close
@@ -104,11 +109,11 @@ impl Reactor {
         let idle = live
             .idle_timeout()
             .filter(|_| connection.may_decode() && connection.held.is_empty())
-            .map(|allowed| self.now >= connection.active_at + allowed);
+            .map(|allowed| past(connection.active_at, allowed));
         let login = connection
             .login_since
             .zip(live.login_timeout())
-            .map(|(since, allowed)| self.now >= since + allowed);
+            .map(|(since, allowed)| past(since, allowed));
         // A login may be given less time meanwhile.
         let is_watched = connection.held_back.is_some() || connection.login_since.is_some();
         let mut verdict = match is_watched {
@@ -137,7 +142,8 @@ impl Reactor {
             return false;
         };
         let waits_since = unread.progress.moved_at().max(began);
-        connection.owes_reading() && self.now >= waits_since + limits::GIVE_UP_AFTER
+        connection.owes_reading()
+            && self.now.saturating_duration_since(waits_since) >= limits::GIVE_UP_AFTER
     }
 
     /// While draining: whoever has nothing under way any more is told goodbye.

@@ -1,7 +1,7 @@
 //! Snapshots that nobody asks for: taken when they are due, see [`Schedule`].
 //!
-//! 1. One thread, asleep but for one look a second; it ends when this is dropped, at the latest after
-//!    the step of a snapshot that is under way.
+//! 1. One thread, asleep but for one look a second; it ends when it is asked to, at the latest after the
+//!    step of a snapshot that is under way.
 
 use std::fmt;
 use std::io;
@@ -10,8 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use parking_lot::Mutex;
 
-use shardkeep_core::clock;
+use shardkeep_core::{Deadline, clock};
 
 use super::error::SnapshotError;
 use super::schedule::Schedule;
@@ -21,10 +22,10 @@ use crate::limits;
 /// The thread that looks after the log's growth.
 pub struct Automatic {
     /// Dropped to end the thread.
-    stop: Option<Sender<()>>,
+    stop: Mutex<Option<Sender<()>>>,
     /// Disconnects when the thread has nothing more to do.
     ended: Receiver<()>,
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// Asked between the steps of a snapshot.
@@ -38,8 +39,8 @@ impl Stop<'_> {
 
 impl Automatic {
     /// Starts the thread. `grown` counts the bytes of the log; whenever it is `threshold` beyond what it
-    /// was at the last snapshot, `take` takes one, or gives `None` to end the thread. One that was not taken
-    /// is tried again, later and later; `tell` hears of the first, and of the first that is taken again.
+    /// was at the last snapshot, `take` takes one. One that was not taken is tried again, later and later;
+    /// `tell` hears of the first, and of the first that is taken again.
     ///
     /// # Errors
     /// The thread could not be started.
@@ -47,7 +48,7 @@ impl Automatic {
         name: &str,
         grown: Arc<AtomicU64>,
         threshold: u64,
-        mut take: impl FnMut(&dyn Fn() -> bool) -> Option<Result<SnapshotReport, SnapshotError>>
+        mut take: impl FnMut(&dyn Fn() -> bool) -> Result<SnapshotReport, SnapshotError>
         + Send
         + 'static,
         tell: impl Fn(String) + Send + 'static,
@@ -73,14 +74,13 @@ impl Automatic {
                     }
                     let stop = Stop(&stopped);
                     match take(&|| stop.is_asked()) {
-                        None => return,
-                        Some(Ok(_)) => {
+                        Ok(_) => {
                             if schedule.taken(now) {
                                 tell("a snapshot was taken again".to_owned());
                             }
                         }
-                        Some(Err(_)) if stop.is_asked() => return,
-                        Some(Err(error)) => {
+                        Err(_) if stop.is_asked() => return,
+                        Err(error) => {
                             if schedule.failed(clock::now()) {
                                 tell(format!(
                                     "no snapshot was taken, which is tried again: {error}"
@@ -91,46 +91,42 @@ impl Automatic {
                 }
             })?;
         Ok(Self {
-            stop: Some(stop),
+            stop: Mutex::new(Some(stop)),
             ended,
-            thread: Some(thread),
+            thread: Mutex::new(Some(thread)),
         })
     }
 
     /// Has the thread end after the step it is at. Does not wait for it.
-    pub fn ask_to_stop(&mut self) {
-        self.stop = None;
+    pub fn ask_to_stop(&self) {
+        drop(self.stop.lock().take());
     }
 
-    /// Ends the thread, and waits for it, by [`limits::SNAPSHOT_END_MAX`].
-    fn stop(&mut self) {
+    /// Ends the thread, and waits for it, by `deadline`; says whether it has ended.
+    pub fn end_by(&self, deadline: Deadline) -> bool {
         self.ask_to_stop();
-        let Some(thread) = self.thread.take() else {
-            return;
-        };
-        // It may be the one that drops the last handle of its store: it ends right after.
-        if thread.thread().id() == thread::current().id() {
-            return;
+        let own = |thread: &JoinHandle<()>| thread.thread().id() == thread::current().id();
+        if self.thread.lock().as_ref().is_some_and(own) {
+            // It is the one that closes its store, in what it tells: it ends right after.
+            return true;
         }
-        // Ends with the thread, or by its time: then the disk does not answer, and the thread is left.
+        // Ends with the thread, or by the deadline: then the disk does not answer, and the thread is left.
         #[expect(
             clippy::disallowed_methods,
-            reason = "blocking point B29: the thread ends, or its time"
+            reason = "blocking point B29: the thread ends, or the deadline"
         )]
-        let ended = self.ended.recv_timeout(limits::SNAPSHOT_END_MAX);
-        if ended == Err(RecvTimeoutError::Disconnected) {
+        let ended = self.ended.recv_deadline(deadline.instant());
+        if ended != Err(RecvTimeoutError::Disconnected) {
+            return false;
+        }
+        if let Some(thread) = self.thread.lock().take() {
             #[expect(
                 clippy::disallowed_methods,
                 reason = "blocking point B30: it has ended"
             )]
             drop(thread.join());
         }
-    }
-}
-
-impl Drop for Automatic {
-    fn drop(&mut self) {
-        self.stop();
+        true
     }
 }
 

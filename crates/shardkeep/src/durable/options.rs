@@ -71,8 +71,9 @@ impl Durable {
         self
     }
 
-    /// How long writes are gathered before they are written together; not at all by default. A lone
-    /// writer never waits for company.
+    /// How long writes are gathered before they are written together; not at all by default, and
+    /// [`WINDOW_MAX`](shardkeep_core::limits::WINDOW_MAX), 1 s, at most. A lone writer never waits for
+    /// company.
     pub fn window(mut self, window: Duration) -> Self {
         self.durability.window = window;
         self

@@ -7,6 +7,7 @@
 
 use std::time::Instant;
 
+use shardkeep_core::clock;
 use shardkeep_core::restart::Backoff;
 
 use crate::limits;
@@ -70,7 +71,7 @@ impl Schedule {
             max: limits::SNAPSHOT_RETRY_MAX,
         };
         // Nothing else is put off with it, so there is no need for chance.
-        self.put_off = Some(now + backoff.delay(self.failures, 0));
+        self.put_off = Some(clock::later(now, backoff.delay(self.failures, 0)));
         self.failures = self.failures.saturating_add(1);
         self.failures == 1
     }

@@ -10,6 +10,7 @@
 
 use core::fmt;
 use core::num::NonZeroU64;
+use core::time::Duration;
 
 use super::Table;
 
@@ -44,6 +45,25 @@ impl UnixMillis {
             Some(millis) => Self(millis),
             None => Self(NonZeroU64::MIN),
         }
+    }
+
+    /// The moment `by` after this one, in whole milliseconds, rounded up: a time that is not nothing is
+    /// not taken for nothing. The last moment there is if that lies beyond it, so that no time is too long.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use shardkeep::table::UnixMillis;
+    ///
+    /// let now = UnixMillis::new(1_000);
+    /// assert_eq!(now.later(Duration::from_millis(5)).get(), 1_005);
+    /// assert_eq!(now.later(Duration::from_nanos(1)).get(), 1_001);
+    /// assert_eq!(now.later(Duration::MAX).get(), u64::MAX);
+    /// ```
+    #[must_use]
+    pub fn later(self, by: Duration) -> Self {
+        let parts = u64::from(by.subsec_nanos().div_ceil(1_000_000));
+        let millis = by.as_secs().saturating_mul(1_000).saturating_add(parts);
+        Self::new(self.get().saturating_add(millis))
     }
 
     /// Milliseconds since 1970 began.
