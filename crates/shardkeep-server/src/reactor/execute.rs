@@ -266,11 +266,12 @@ impl Visit<ShardState> for Visitor<'_, '_> {
 
     #[inline]
     fn touch(&mut self, group: usize, state: &ShardState) {
-        for &index in self.round.groups.group(group).members {
-            state
-                .keyspace
-                .touch(self.round.commands[index as usize].hash);
-        }
+        let members = self.round.groups.group(group).members;
+        let hashes = members
+            .iter()
+            .map(|&index| self.round.commands[index as usize].hash);
+        hashes.clone().for_each(|hash| state.keyspace.prefetch(hash));
+        hashes.for_each(|hash| state.keyspace.touch(hash));
     }
 
     #[inline]
