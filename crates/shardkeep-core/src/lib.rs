@@ -166,7 +166,7 @@ pub use event::Event;
 #[cfg(any(shuttle, loom))]
 pub use fault::{Fault, plant};
 pub use idle::Visit;
-pub use journal::{DetachedSync, Effects, Journal, JournalError, NoJournal};
+pub use journal::{DetachedSync, Effects, Journal, JournalError, NoJournal, Room};
 pub use keep::{Borrowed, Keep};
 pub use loan::{Loan, Loans};
 pub use log::LogEvent;
