@@ -98,6 +98,11 @@ pub const LOG_DUTIES_MAX: usize = 16;
 /// How often a log without space is asked whether there is some again.
 pub const LOG_RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
+/// How long nothing must have been written before the log is marked as far as it is synced: far longer than
+/// the time between two commits under load, where the next record says so. A mark comes twice this time
+/// after the last write at the latest.
+pub const LOG_MARK_DELAY: Duration = Duration::from_millis(50);
+
 /// How often it is looked whether the log's files are still where they were left: what has been moved or
 /// removed is noticed within a second, with half of it to spare for a busy machine.
 ///

@@ -12,6 +12,8 @@ mod configuration;
 #[cfg(test)]
 mod connections;
 #[cfg(test)]
+mod damage;
+#[cfg(test)]
 mod displaced;
 #[cfg(test)]
 mod drain;

@@ -17,6 +17,7 @@ use shardkeep::effect::Effect;
 use shardkeep::engine::CancelToken;
 use shardkeep::table::UnixMillis;
 
+use crate::keyspace::CONTENT;
 use crate::keyspace::record::STRING_BYTES_MAX;
 use crate::limits::LOGGED_KEY_BYTES_MAX;
 
@@ -119,7 +120,7 @@ pub fn import(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Imported, ImportError> {
     let mut reader = Reader::new(source)?;
-    let store = NewStore::begin(place)?;
+    let store = NewStore::begin_with_content(place, CONTENT)?;
     let mut importer = Importer::new(store, now);
     loop {
         let at = reader.offset();

@@ -57,7 +57,7 @@ fn run(scratch: &Scratch, file: &[u8]) -> Result<Imported, ImportError> {
 
 /// What is in the store, without what has expired.
 fn entries(scratch: &Scratch) -> BTreeMap<Vec<u8>, Vec<u8>> {
-    let durable = Durable::new().must_exist();
+    let durable = Durable::new().must_exist().accept_other_types();
     let builder = Store::builder().durable(scratch.place(), durable);
     let store: Store<Vec<u8>, Vec<u8>> = builder.open().unwrap();
     store.iter().collect::<Result<_, _>>().unwrap()
