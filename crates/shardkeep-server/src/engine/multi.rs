@@ -42,9 +42,7 @@ impl Patience<'_> {
     /// waited for the shards since.
     fn clock(self) -> Box<dyn Fn() -> Hour> {
         let began = clock::now();
-        let deadline = self
-            .live
-            .and_then(|live| began.checked_add(live.deadline()));
+        let deadline = self.live.map(|live| clock::later(began, live.deadline()));
         let late = self.until.into_iter().chain(deadline).min();
         let late =
             late.map(|late| clock::later(began, late.saturating_duration_since(began) / 4 * 3));
