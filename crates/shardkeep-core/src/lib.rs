@@ -133,9 +133,9 @@ mod panicked;
 mod place;
 mod port;
 mod posting;
-mod progress;
 #[doc(hidden)]
 pub mod process;
+mod progress;
 mod remaking;
 mod reserve;
 pub mod restart;
