@@ -183,7 +183,7 @@ fn a_pipeline_of_large_values_is_waited_for_as_long_as_the_log_comes_forward() {
                 other.ask("PING", "+PONG\r\n");
             }
             // Nothing may be at its sync yet.
-            drop(open.try_send(()));
+            let _none_waits = open.try_send(());
         }
         reading.join().unwrap();
         // At least three: no step is more than twice as large as the one before it.
