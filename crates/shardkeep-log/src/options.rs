@@ -2,9 +2,11 @@
 
 use crate::format::StoreId;
 use crate::limits::{
-    AHEAD_BYTES_DEFAULT, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MIN, SNAPSHOTS_KEPT_MAX,
+    AHEAD_BYTES_DEFAULT, RESERVE_BYTES_MIN, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MIN,
+    SNAPSHOTS_KEPT_MAX,
 };
 use crate::open_error::OpenError;
+use crate::reserve::Reserve;
 
 /// How a store is opened and its log written.
 #[derive(Clone, Debug)]
@@ -19,10 +21,12 @@ pub struct Options {
     /// Snapshots to keep, with the log behind the oldest of them. With more than one, a damaged
     /// snapshot can be repaired without loss.
     pub snapshots_kept: usize,
+    /// Room kept for a full disk, so that what makes room can still be written.
+    pub reserve: Reserve,
 }
 
 impl Options {
-    /// A store that must be there, with default sizes, and one snapshot.
+    /// A store that must be there, with default sizes, one snapshot, and no reserve.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -30,6 +34,7 @@ impl Options {
             segment_bytes: SEGMENT_BYTES_DEFAULT,
             ahead_bytes: AHEAD_BYTES_DEFAULT,
             snapshots_kept: 1,
+            reserve: Reserve::None,
         }
     }
 
@@ -39,6 +44,15 @@ impl Options {
                 name: "segment_bytes",
                 value: self.segment_bytes,
                 allowed: "512 and more",
+            });
+        }
+        if let Reserve::Bytes(bytes) = self.reserve
+            && bytes < RESERVE_BYTES_MIN
+        {
+            return Err(OpenError::Setting {
+                name: "reserve",
+                value: bytes,
+                allowed: "1048576 and more",
             });
         }
         if !(1..=SNAPSHOTS_KEPT_MAX).contains(&self.snapshots_kept) {
@@ -59,6 +73,6 @@ impl Default for Options {
 }
 
 const _: () = assert!(
-    SEGMENT_BYTES_MIN == 512 && SNAPSHOTS_KEPT_MAX == 16,
+    SEGMENT_BYTES_MIN == 512 && SNAPSHOTS_KEPT_MAX == 16 && RESERVE_BYTES_MIN == 1_048_576,
     "as the texts say"
 );

@@ -23,6 +23,7 @@ use crate::manifest::{Manifest, sync_directory};
 use crate::names::{MANIFEST, Name, segment_name, snapshot_name};
 use crate::open_error::OpenError;
 use crate::options::Options;
+use crate::reserve::make_room_to_open;
 use crate::segment::{Cursor, Step, open_file, read_header};
 use crate::snapshot::SnapshotReader;
 use crate::storage::{File, Storage, read_exact_at, write_all_at};
@@ -186,6 +187,7 @@ impl<S: Storage> Recovery<S> {
                 Name::Manifest
                 | Name::Segment(_)
                 | Name::Snapshot(_)
+                | Name::Reserve
                 | Name::Temporary
                 | Name::Damaged => of_a_store = Some(name.clone()),
             }
@@ -263,6 +265,7 @@ impl<S: Storage> Recovery<S> {
     pub fn into_log(mut self) -> Result<(Log<S>, Vec<Warning>), OpenError> {
         while self.walk.step()?.is_some() {}
         let mut warnings = Vec::new();
+        make_room_to_open(&*self.storage);
         let mut manifest = match self.manifest.take() {
             Some(manifest) => manifest,
             None => {
@@ -291,13 +294,14 @@ impl<S: Storage> Recovery<S> {
             None => self.begin(&mut manifest)?,
         };
         sync_directory(&*self.storage, MANIFEST)?;
-        let log = Log::new(Found {
+        let mut log = Log::new(Found {
             storage: self.storage,
             options: self.options,
             manifest,
             active,
             last: self.walk.next_lsn().previous(),
         });
+        log.open_reserve();
         Ok((log, warnings))
     }
 
@@ -429,7 +433,7 @@ pub(crate) fn leftovers(
     let mut leftovers = Vec::new();
     for name in names.difference(&listed) {
         match Name::of(name) {
-            Name::Manifest | Name::Damaged | Name::Foreign => {}
+            Name::Manifest | Name::Reserve | Name::Damaged | Name::Foreign => {}
             Name::Temporary => leftovers.push(name.clone()),
             Name::Snapshot(_) => {
                 is_own(storage, name, FileKind::Snapshot, manifest.store)?;

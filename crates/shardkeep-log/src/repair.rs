@@ -171,7 +171,11 @@ impl Remains {
                     }
                     Err(error) => give_up(error)?,
                 },
-                Name::Manifest | Name::Temporary | Name::Damaged | Name::Foreign => {}
+                Name::Manifest
+                | Name::Reserve
+                | Name::Temporary
+                | Name::Damaged
+                | Name::Foreign => {}
             }
         }
         Ok(remains)
@@ -291,7 +295,9 @@ impl Plan {
         let is_kept = |name: &str| match Name::of(name) {
             Name::Segment(first) => self.segments.contains(&first),
             Name::Snapshot(lsn) => self.snapshot == Some(lsn),
-            Name::Manifest | Name::Temporary | Name::Damaged | Name::Foreign => true,
+            Name::Manifest | Name::Reserve | Name::Temporary | Name::Damaged | Name::Foreign => {
+                true
+            }
         };
         for name in remains.names.iter().filter(|name| !is_kept(name)) {
             aside.rename(name)?;
@@ -426,7 +432,9 @@ fn whose(
         let kind = match Name::of(name) {
             Name::Segment(_) => FileKind::Segment,
             Name::Snapshot(_) => FileKind::Snapshot,
-            Name::Manifest | Name::Temporary | Name::Damaged | Name::Foreign => continue,
+            Name::Manifest | Name::Reserve | Name::Temporary | Name::Damaged | Name::Foreign => {
+                continue;
+            }
         };
         let other = match read_header(&open(storage, name)?, name, kind) {
             Ok(header) => header.store,

@@ -87,6 +87,8 @@ pub(crate) struct Held {
 pub(crate) struct Placed {
     is_placed: Vec<bool>,
     shards: Vec<usize>,
+    /// Some of them have theirs for removals alone: there is no space for other writes.
+    for_removals: bool,
 }
 
 impl Placed {
@@ -94,7 +96,19 @@ impl Placed {
         Self {
             is_placed: vec![false; shards],
             shards: Vec::new(),
+            for_removals: false,
         }
+    }
+
+    /// Whether what is placed may be shared by a command that `only_removes`, or by any.
+    #[inline]
+    pub(crate) fn admits(&self, only_removes: bool) -> bool {
+        only_removes || !self.for_removals
+    }
+
+    /// From now on the places are for removals alone.
+    pub(crate) fn limit_to_removals(&mut self) {
+        self.for_removals = true;
     }
 
     #[inline]
@@ -108,6 +122,7 @@ impl Placed {
     }
 
     fn clear(&mut self) {
+        self.for_removals = false;
         for shard in self.shards.drain(..) {
             self.is_placed[shard] = false;
         }

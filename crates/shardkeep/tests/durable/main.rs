@@ -8,4 +8,5 @@ mod making;
 mod opening;
 mod place;
 mod reopening;
+mod room;
 mod unsynced;
