@@ -72,8 +72,10 @@ impl<S: State> Shared<S> {
         None
     }
 
+    /// Puts a shard back on its desk. What is to be dropped then was taken out of it before.
     #[inline(always)]
     pub(crate) fn put(&self, index: usize, mut shard: Box<Shard<S>>) {
+        debug_assert!(!shard.discards, "nobody would drop it");
         if shard.place {
             if is_planted(Fault::QueuedAfterReturn) {
                 return self.put_then_queue(index, shard);

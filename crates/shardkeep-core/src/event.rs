@@ -31,6 +31,14 @@ pub enum Event {
         /// Why, the last time.
         why: String,
     },
+    /// The `Drop` of a value panicked that no caller's operation discarded: one that expired, one whose
+    /// caller had given up, or one of a map that was lost. Nothing else is lost by it.
+    DropPanicked {
+        /// The shard it was in.
+        shard: usize,
+        /// What the panic said; of several together, the first.
+        why: String,
+    },
     /// An owner has panicked outside of a work, and goes on. When that happens too often
     /// ([`ChildEvent::Escalated`]) the keep admits nothing more, and should be closed.
     Thread(ChildEvent),

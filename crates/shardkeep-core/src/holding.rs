@@ -282,6 +282,7 @@ impl<'l, J: Journal> Holding<'l, J> {
             places = shelf.all_written();
             log.counters
                 .written(std::mem::take(&mut shelf.unwritten_batches));
+            log.note_unmarked();
         } else if !log.condition().is_short() {
             return Ok(());
         }
@@ -358,6 +359,7 @@ impl<'l, J: Journal> Holding<'l, J> {
                     log.raise(shelf.written.of_shard.iter().copied().enumerate());
                 }
                 log.release(&proof, shelf.covered.drain());
+                log.note_unmarked();
                 self.note_behind();
             }
             Err(error) => self.fail(format!("the sync failed: {error}")),
@@ -394,9 +396,27 @@ impl<'l, J: Journal> Holding<'l, J> {
         shelf.pace.note(bytes, took);
         log.counters.synced(took);
         log.note_behind(false);
+        log.note_unmarked();
         log.release(&proof, shelf.written.drain());
         fail_point::hit("log.released");
         Ok(())
+    }
+
+    /// Lets the journal note how far it is written and synced, for the next start to compare with what it
+    /// finds.
+    pub(crate) fn mark(&mut self) {
+        let log = self.log;
+        if log.condition() == Condition::Failed {
+            return;
+        }
+        log.note_marked();
+        let journal = &mut self.shelf().journal;
+        let marked = catch_unwind(AssertUnwindSafe(|| journal.mark()));
+        // What a journal does that has panicked is not known.
+        match marked.unwrap_or_else(|_| Err(JournalError::Failed("the log panicked".to_owned()))) {
+            Ok(()) | Err(JournalError::NoSpace(_)) => {}
+            Err(JournalError::Failed(why)) => self.fail(why),
+        }
     }
 
     /// Runs what somebody wants done with the journal in hand, unless the log has failed.

@@ -241,6 +241,10 @@ impl<S: State> Hand<'_, S> {
                 return shared.unsettled(index, shard, panic);
             }
             check_queued(&mut shard);
+            debug_assert!(
+                !shard.discards,
+                "it was taken idle, and no mail was served since"
+            );
             shared.see_to_tending(index, &mut shard);
             spot.desk.put(shard);
             shared.look_again_at(spot, index);

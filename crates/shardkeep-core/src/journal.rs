@@ -88,6 +88,16 @@ pub trait Journal: Send + 'static {
     fn bytes_kept_free(&self) -> u64 {
         u64::MAX
     }
+
+    /// Notes behind the records how far they are written and synced, when none has followed for a while.
+    /// Nothing depends on it but what the next start can tell of damage. By default does nothing. Blocks
+    /// on the file system.
+    ///
+    /// # Errors
+    /// The journal failed; a lack of space is none.
+    fn mark(&mut self) -> Result<(), JournalError> {
+        Ok(())
+    }
 }
 
 /// Room for records behind those that were written.

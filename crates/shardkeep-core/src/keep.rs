@@ -30,7 +30,7 @@ use crate::work::State;
 /// they are. Whoever borrows in passing looks at [`Keep::is_elsewhere`] first.
 pub struct Keep<S: State> {
     pub(crate) shared: Arc<Shared<S>>,
-    pub(crate) threads: Threads,
+    pub(crate) threads: Arc<Threads>,
 }
 
 /// What came of an attempt to borrow for one's own work.
@@ -125,7 +125,7 @@ impl<S: State> Keep<S> {
     pub fn unowned(&self) -> Self {
         Self {
             shared: Arc::clone(&self.shared),
-            threads: Threads::new(),
+            threads: Arc::new(Threads::new()),
         }
     }
 

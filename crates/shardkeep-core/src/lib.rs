@@ -25,6 +25,7 @@
 //!             durable duty            waiting for a sync; what is done with the journal in hand
 //!             log holding awaiting    the log, lent; who waits for a sync
 //!             aside                   a sync that runs beside the writers
+//!             dropping                the thread for values that no caller drops
 //!             semaphore               so many at a time
 //!             threads                 the threads of a keep, joined by a deadline
 //!             door                    admission, and waiting for a place
@@ -33,6 +34,7 @@
 //!             restart child           whether what failed is started again, and when
 //!             watch                   who makes no progress
 //!             token_bucket            how much may go now, at a rate
+//!             discard                 values on their way to their own `Drop`
 //!             journal unsynced        effects, and which of them are not durable
 //!             progress                how long a wait for the log goes on
 //! vocabulary  limits config error clock deadline cancel stats log_stats
@@ -96,8 +98,10 @@ mod committer;
 mod config;
 mod deadline;
 mod desk;
+mod discard;
 mod door;
 mod doorbell;
+mod dropping;
 mod durable;
 mod duty;
 mod error;
@@ -155,6 +159,7 @@ pub use cancel::CancelToken;
 pub use closing::CloseReport;
 pub use config::{Config, Durability, Handover, Overload, SyncMode};
 pub use deadline::{Call, Deadline};
+pub use discard::{Discard, Discarded, Remaining};
 pub use duty::JournalDesk;
 pub use error::{Error, Lost, OpenError, Refused};
 pub use event::Event;

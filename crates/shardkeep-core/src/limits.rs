@@ -18,8 +18,14 @@ pub const SHARDS_PER_CORE: usize = 32;
 /// would only hide a stuck holder.
 pub const MAILBOX_WORKS_DEFAULT: usize = 1_024;
 
-/// Places of one mailbox at most, in works: a mailbox is allocated when the store opens.
+/// Places of one mailbox at most, in works: a mailbox is allocated for its first work.
 pub const MAILBOX_WORKS_MAX: usize = 1 << 20;
+
+/// Groups of values that wait to be dropped by a store's own thread, each of one sweep of a shard or of
+/// the works that were given up during one. Enough for what the sweeps of all owners leave while a
+/// `Drop` takes its time; then the sweeps leave entries where they are, and whoever has served mail drops
+/// what was given up.
+pub const DISCARDS_MAX: usize = 64;
 
 /// Works a passing holder serves for others before it hands the shard to its owner. At 0.1 to
 /// 1 us a work a caller is captured for some tens of microseconds at most.
@@ -91,6 +97,11 @@ pub const LOG_DUTIES_MAX: usize = 16;
 
 /// How often a log without space is asked whether there is some again.
 pub const LOG_RETRY_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How long nothing must have been written before the log is marked as far as it is synced: far longer than
+/// the time between two commits under load, where the next record says so. A mark comes twice this time
+/// after the last write at the latest.
+pub const LOG_MARK_DELAY: Duration = Duration::from_millis(50);
 
 /// How often it is looked whether the log's files are still where they were left: what has been moved or
 /// removed is noticed within a second, with half of it to spare for a busy machine.

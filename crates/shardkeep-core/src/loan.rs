@@ -11,6 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
 use crate::batch::Batch;
+use crate::discard::Discarded;
 use crate::fail_point;
 use crate::fault::{Fault, is_planted};
 use crate::log::Log;
@@ -31,8 +32,12 @@ pub(crate) struct Shard<S: State> {
     pub(crate) tending: bool,
     /// A place in the log's queue is taken for what is done now.
     pub(crate) place: bool,
+    /// There is something in `discarded`.
+    pub(crate) discards: bool,
     pub(crate) state: S,
     pub(crate) batch: Batch<Posted<S>>,
+    /// To be dropped when this shard is back.
+    pub(crate) discarded: Discarded,
 }
 
 /// The exclusive right to one shard, and the duty to return it.
@@ -161,8 +166,10 @@ impl<S: State, R: Deref<Target = Shared<S>>> Loan<S, R> {
     /// Puts the shard back without looking for mail: the caller looks.
     #[inline]
     pub(crate) fn put_back(mut self) {
-        if let Some(shard) = self.shard.take() {
+        if let Some(mut shard) = self.shard.take() {
+            let discarded = shard.take_discarded();
             self.shared.put(self.index, shard);
+            self.shared.discard(self.index, discarded);
         }
     }
 
@@ -185,6 +192,8 @@ impl<S: State, R: Deref<Target = Shared<S>>> Drop for Loan<S, R> {
         } else if is_planted(Fault::DroppedInTransit) && std::any::type_name::<R>().contains("Arc")
         {
             std::mem::forget(shard);
+        } else if S::DISCARDS && shard.discards {
+            self.shared.put_and_discard(self.index, shard);
         } else {
             self.shared.put(self.index, shard);
             self.shared.look_again(self.index);
@@ -336,19 +345,28 @@ impl<S: State> Drop for Loans<S> {
             true => self.settle_place(),
             false => Ok(()),
         };
+        // Dropped when all of them are back.
+        let mut discarded = Vec::new();
         for loan in &mut self.loans {
-            let Some(shard) = loan.shard.take() else {
+            let Some(mut shard) = loan.shard.take() else {
                 continue;
             };
             if loan.changing > 0 && !is_planted(Fault::BrokenMapReused) {
                 loan.shared.report_lost(loan.index, shard);
             } else {
+                let left = shard.take_discarded();
                 loan.shared.put(loan.index, shard);
+                if !left.is_empty() {
+                    discarded.push((Arc::clone(&loan.shared), loan.index, left));
+                }
             }
         }
         for loan in self.loans.drain(..) {
             // A lost shard's flag is its owner's business; looking at it does no harm.
             loan.shared.look_again(loan.index);
+        }
+        for (shared, index, left) in discarded {
+            shared.discard(index, left);
         }
         if let Err(panic) = settled
             && !std::thread::panicking()

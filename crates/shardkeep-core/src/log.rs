@@ -160,6 +160,8 @@ pub(crate) struct Log<J: Journal> {
     pub(crate) progress: Progress,
     /// Something was written and is not durable. Written by the journal's holder.
     behind: AtomicBool,
+    /// Something was written or synced that the journal's mark does not tell of. Written by its holder.
+    unmarked: AtomicBool,
     /// It is time to look whether the journal's files are where they were: whoever has it next does so.
     look_is_due: AtomicBool,
     pub(crate) duties: Queue<Box<dyn Duty<J>>>,
@@ -196,6 +198,7 @@ impl<J: Journal> Log<J> {
             syncs_wanted: AtomicUsize::new(0),
             progress: Progress::new(),
             behind: AtomicBool::new(false),
+            unmarked: AtomicBool::new(false),
             look_is_due: AtomicBool::new(false),
             duties: Queue::bounded(limits::LOG_DUTIES_MAX),
             closing: AtomicBool::new(false),
@@ -469,6 +472,25 @@ impl<J: Journal> Log<J> {
         if is_behind && !was_behind && matches!(self.durability.sync, SyncMode::Interval(_)) {
             self.doorbell.ring();
         }
+    }
+
+    /// Something was written or synced. The committer hears of the first since the last mark.
+    pub(crate) fn note_unmarked(&self) {
+        // Written by the journal's holder alone, so what it reads is what it wrote.
+        if !self.unmarked.load(Relaxed) {
+            self.unmarked.store(true, SeqCst);
+            self.doorbell.ring();
+        }
+    }
+
+    /// A mark tells of all that was written and synced. Said by the journal's holder.
+    pub(crate) fn note_marked(&self) {
+        self.unmarked.store(false, SeqCst);
+    }
+
+    /// Whether a mark is to be written once the log rests.
+    pub(crate) fn is_unmarked(&self) -> bool {
+        self.unmarked.load(SeqCst)
     }
 
     /// Raises `synced`, which takes a proof, and wakes whoever waited for that.

@@ -42,6 +42,11 @@ impl LogCounters {
         self.commits.note(batches);
     }
 
+    /// How often something was written.
+    pub(crate) fn writes(&self) -> u64 {
+        self.writes.get()
+    }
+
     pub(crate) fn distributions(&self) -> LogDistributions {
         LogDistributions {
             commits: self.commits.read(),

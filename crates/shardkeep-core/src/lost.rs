@@ -12,6 +12,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::SeqCst;
 
 use crate::deadline::Deadline;
+use crate::discard::Discarded;
 use crate::error::{Lost, Refused};
 use crate::event::Event;
 use crate::limits;
@@ -67,6 +68,7 @@ impl<S: State> Shared<S> {
         let mut gathered = Vec::new();
         shard.batch.take(&mut gathered);
         counters.works_lost.add(gathered.len() as u64);
+        let mut discarded = shard.take_discarded();
         for posted in gathered {
             // Claimed, and gone with the map they were to be written to.
             settle(
@@ -74,10 +76,21 @@ impl<S: State> Shared<S> {
                 index,
                 posted,
                 Outcome::Lost(Lost::ShardLost { shard: index }),
+                &mut discarded,
             );
         }
-        // Dropping a half-changed map may panic again.
-        drop(catch_unwind(AssertUnwindSafe(|| drop(shard))));
+        if S::DISCARDS {
+            shard
+                .state
+                .abandoned()
+                .into_iter()
+                .for_each(|map| discarded.push(map));
+            discarded.push(Box::new(vec![shard]));
+            self.discard(index, discarded);
+        } else {
+            // Dropping a half-changed map may panic again.
+            drop(catch_unwind(AssertUnwindSafe(|| drop(shard))));
+        }
         self.refuse_mail(index);
         self.tell(Event::ShardLost { shard: index });
     }
@@ -131,7 +144,12 @@ impl<S: State> Shared<S> {
             };
             beside.counters.refused(&why);
             match mail {
-                Mail::Work(posted) => settle(self, index, posted, Outcome::Refused(why.clone())),
+                Mail::Work(posted) => {
+                    let mut discarded = Discarded::new();
+                    let refused = Outcome::Refused(why.clone());
+                    settle(self, index, posted, refused, &mut discarded);
+                    self.discard(index, discarded);
+                }
                 Mail::HandMe(request) => request.refuse(why.clone()),
             }
         }

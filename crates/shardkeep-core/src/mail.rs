@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::deadline::Deadline;
+use crate::discard::Discarded;
 use crate::error::{Error, Lost, Refused};
 use crate::loan::Loan;
 use crate::place::Place;
@@ -75,11 +76,11 @@ impl<S: State> Posted<S> {
         }
     }
 
-    pub(crate) fn settle(mut self, outcome: Outcome) {
+    pub(crate) fn settle(mut self, outcome: Outcome, discarded: &mut Discarded) {
         // Whoever has its reply has its place back.
         drop(self.place.take());
         if let Some(work) = self.work.take() {
-            work.settle(outcome);
+            work.settle_into(outcome, discarded);
         }
     }
 

@@ -12,7 +12,6 @@ use crate::owner::Owner;
 use crate::process;
 use crate::shared::{Make, Remake, Shared};
 use crate::syncer;
-use crate::threads::Threads;
 use crate::work::State;
 
 impl<S: State> Keep<S> {
@@ -57,10 +56,8 @@ impl<S: State> Keep<S> {
         config.check()?;
         process::watch_forks().map_err(OpenError::Forks)?;
         let shared = Shared::new(config, make, remake, events);
-        let keep = Self {
-            shared,
-            threads: Threads::new(),
-        };
+        let threads = Arc::clone(&shared.threads);
+        let keep = Self { shared, threads };
         for number in 0..keep.shared.config.owners {
             keep.start_owner(number)?;
         }

@@ -18,6 +18,7 @@ use std::time::Instant;
 use crate::acquire::{Acquisition, Patience, Step};
 use crate::clock;
 use crate::deadline::Call;
+use crate::discard::Discarded;
 use crate::error::{Error, Lost, Refused};
 use crate::event::Event;
 use crate::fail_point;
@@ -187,17 +188,29 @@ impl<S: State> Owner<S> {
     }
 
     fn serve_in_hand(&mut self) -> bool {
+        let mut busy = false;
         for loan in std::mem::take(&mut self.in_hand) {
             self.port().pulse.work_at(loan.index());
             fail_point::hit_at("owner.serve", || self.shared.place_name(loan.index()));
             match loan.serve(limits::OWNER_SERVICE_WORKS_MAX) {
                 // Its drop returns the shard and looks again.
                 Served::Empty(loan) => drop(loan),
-                Served::Bound(loan) => self.in_hand.push(loan),
+                Served::Bound(loan) => busy |= self.keep_in_hand(loan),
                 Served::Away => {}
             }
         }
-        !self.in_hand.is_empty()
+        busy
+    }
+
+    /// Goes on with a shard in the next tick. One with values to be dropped goes back first, so that
+    /// they do not gather while its mail never ends.
+    fn keep_in_hand(&mut self, loan: Loan<S>) -> bool {
+        if loan.shard().discards {
+            drop(loan);
+        } else {
+            self.in_hand.push(loan);
+        }
+        true
     }
 
     /// Serves own shards whose flag is up and that lie on their desks.
@@ -219,10 +232,7 @@ impl<S: State> Owner<S> {
                     loan.put_back();
                     busy |= shared.desk(index).has_mail();
                 }
-                Served::Bound(loan) => {
-                    self.in_hand.push(loan.travel());
-                    busy = true;
-                }
+                Served::Bound(loan) => busy |= self.keep_in_hand(loan.travel()),
                 Served::Away => busy = true,
             }
         }
@@ -409,6 +419,10 @@ impl<S: State> Carried<S> {
 
 /// Some slices of tending; says whether the shard still wants it.
 fn tend_shard<S: State>(shared: &Shared<S>, index: usize) -> bool {
+    // What was taken out before is not dropped yet: this shard's stays where it is.
+    if S::DISCARDS && shared.dropping.is_full() {
+        return true;
+    }
     // Before the shard is borrowed, and without waiting: who tends comes again.
     if let Some(log) = &shared.log
         && log.try_take_places(1, Intent::Remove, None).is_err()
@@ -439,6 +453,11 @@ fn tend_shard<S: State>(shared: &Shared<S>, index: usize) -> bool {
         }
     }
     let wants = loan.look(State::wants_tending);
+    if let Some(values) = loan.shard_mut().state.discarded() {
+        let mut discarded = Discarded::new();
+        discarded.push(values);
+        loan.shard_mut().discard(discarded);
+    }
     loan.shard_mut().tending = wants;
     drop(loan);
     shared.wake_committer();

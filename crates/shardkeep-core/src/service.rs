@@ -4,11 +4,13 @@
 //! 2. Whoever stops before the mailbox is empty sets the flag again before parting with the shard.
 //! 3. Works of one mailbox run in the order in which they were posted.
 //! 4. Gathered writes are applied before anybody else gets the shard in hand for itself.
-//! 5. A work is settled as done when what it wrote is in the log's queue: whoever has its reply finds
+//! 5. What nobody waits for any more is gathered in the shard, and dropped when it is back.
+//! 6. A work is settled as done when what it wrote is in the log's queue: whoever has its reply finds
 //!    it there.
 
 use crate::clock;
 use crate::config::Handover;
+use crate::discard::Discarded;
 use crate::error::{Lost, Refused};
 use crate::fail_point;
 use crate::fault::{Fault, is_planted};
@@ -159,9 +161,16 @@ impl<S: State, R: Deref<Target = Shared<S>> + Clone> Loan<S, R> {
             && posted.is_write()
     }
 
-    fn refuse(&self, posted: Posted<S>, why: Refused) {
+    fn refuse(&mut self, posted: Posted<S>, why: Refused) {
         self.shared().beside(self.index()).counters.refused(&why);
-        settle(self.shared(), self.index(), posted, Outcome::Refused(why));
+        self.settle(posted, Outcome::Refused(why));
+    }
+
+    /// Delivers an outcome. What comes back is dropped when the shard is.
+    fn settle(&mut self, posted: Posted<S>, outcome: Outcome) {
+        let mut discarded = Discarded::new();
+        settle(self.shared(), self.index(), posted, outcome, &mut discarded);
+        self.shard_mut().discard(discarded);
     }
 
     /// The place of a work goes into the shard.
@@ -183,32 +192,22 @@ impl<S: State, R: Deref<Target = Shared<S>> + Clone> Loan<S, R> {
             Ok(()) => {
                 self.end_change();
                 if is_planted(Fault::AnsweredBeforeQueued) {
-                    settle(self.shared(), index, posted, Outcome::Done);
+                    self.settle(posted, Outcome::Done);
                     return self.settle_place();
                 }
                 let fit = self.settle_place();
                 if fit == Fit::No {
                     self.shared().beside(index).counters.works_lost.add(1);
-                    settle(
-                        self.shared(),
-                        index,
-                        posted,
-                        Outcome::Lost(Lost::ShardLost { shard: index }),
-                    );
+                    self.settle(posted, Outcome::Lost(Lost::ShardLost { shard: index }));
                 } else {
-                    settle(self.shared(), index, posted, Outcome::Done);
+                    self.settle(posted, Outcome::Done);
                 }
                 fit
             }
             Err(_) => {
                 self.shared().beside(index).counters.works_lost.add(1);
                 self.settle_broken();
-                settle(
-                    self.shared(),
-                    index,
-                    posted,
-                    Outcome::Lost(Lost::ShardLost { shard: index }),
-                );
+                self.settle(posted, Outcome::Lost(Lost::ShardLost { shard: index }));
                 Fit::No
             }
         }
@@ -258,7 +257,7 @@ impl<S: State, R: Deref<Target = Shared<S>> + Clone> Loan<S, R> {
             }
         };
         for posted in writes {
-            settle(self.shared(), index, posted, outcome.clone());
+            self.settle(posted, outcome.clone());
         }
         fit
     }
@@ -296,9 +295,15 @@ impl<S: State, R: Deref<Target = Shared<S>> + Clone> Loan<S, R> {
         self.shared().desk(index).set_mail();
         fail_point::hit_at("mail.hand", || self.shared().place_name(index));
         let shared = self.shared().clone();
+        // Not the requester's to drop.
+        let discarded = self.shard_mut().take_discarded();
         match request.give(self.travel()) {
-            Ok(()) => None,
-            Err(loan) => {
+            Ok(()) => {
+                shared.discard(index, discarded);
+                None
+            }
+            Err(mut loan) => {
+                loan.shard_mut().discard(discarded);
                 // The requester gave up: keep the map, and go on here (not by returning it: a row of
                 // requesters that gave up would recurse). The flag stays set: it may by now be the
                 // word of a close that did not find the shard.
@@ -308,16 +313,17 @@ impl<S: State, R: Deref<Target = Shared<S>> + Clone> Loan<S, R> {
     }
 }
 
-/// Delivers an outcome. A panic in the user's `settle` ends there: the shard is fine, and the mail
-/// behind must still be served.
+/// Delivers an outcome; what nobody waits for any more goes into `discarded`. A panic in the user's
+/// `settle` ends there: the shard is fine, and the mail behind must still be served.
 pub(crate) fn settle<S: State>(
     shared: &Shared<S>,
     index: usize,
     posted: Posted<S>,
     outcome: Outcome,
+    discarded: &mut Discarded,
 ) {
     drop(catch_unwind(AssertUnwindSafe(|| {
         fail_point::hit_at("mail.settle", || shared.place_name(index));
-        posted.settle(outcome);
+        posted.settle(outcome, discarded);
     })));
 }

@@ -10,6 +10,8 @@ use crossbeam_utils::CachePadded;
 use crate::batch::Batch;
 use crate::config::Config;
 use crate::desk::Desk;
+use crate::discard::Discarded;
+use crate::dropping::Dropping;
 use crate::duty::JournalDesk;
 use crate::error::Refused;
 use crate::event::{self, Event, Events};
@@ -22,6 +24,7 @@ use crate::process;
 use crate::spot::{Beside, Spot};
 use crate::stats::{HolderCount, ShardCounters};
 use crate::sync::{AtomicBool, AtomicU8, AtomicUsize, Waiter};
+use crate::threads::Threads;
 use crate::watch::Sight;
 use crate::work::State;
 
@@ -66,6 +69,9 @@ pub struct Shared<S: State> {
     pub(crate) transactions_ended: Waiter,
     /// A lost shard is back, or could not be brought back; a close waits for that.
     pub(crate) shard_back: Waiter,
+    /// Values that no caller drops.
+    pub(crate) dropping: Dropping,
+    pub(crate) threads: Arc<Threads>,
     me: Weak<Self>,
 }
 
@@ -117,6 +123,8 @@ impl<S: State> Shared<S> {
             transactions: AtomicUsize::new(0),
             transactions_ended: Waiter::new(),
             shard_back: Waiter::new(),
+            dropping: Dropping::new(),
+            threads: Arc::new(Threads::new()),
             me: Weak::clone(me),
         });
         for index in 0..shared.shards() {
@@ -153,7 +161,9 @@ impl<S: State> Shared<S> {
             closed: false,
             tending: false,
             place: false,
+            discards: false,
             batch: Batch::new(window),
+            discarded: Discarded::new(),
         })
     }
 

@@ -66,6 +66,7 @@ pub(crate) struct ShardCounters {
     pub(crate) waited_us_max: HolderCount,
     pub(crate) lost: EventCount,
     pub(crate) works_lost: EventCount,
+    pub(crate) drops_panicked: EventCount,
     refused_mailbox_full: EventCount,
     refused_deadline: EventCount,
     refused_cancelled: EventCount,
@@ -128,6 +129,7 @@ impl ShardCounters {
             waited_max: Duration::from_micros(self.waited_us_max.get()),
             times_lost: self.lost.get(),
             works_lost: self.works_lost.get(),
+            drops_panicked: self.drops_panicked.get(),
             refused: RefusedStats {
                 mailbox_full: self.refused_mailbox_full.get(),
                 deadline: self.refused_deadline.get(),
@@ -181,6 +183,8 @@ pub struct ShardStats {
     pub times_lost: u64,
     /// Works whose outcome became unknown.
     pub works_lost: u64,
+    /// Values whose `Drop` panicked where no caller's operation had discarded them.
+    pub drops_panicked: u64,
     /// Works refused, by reason.
     pub refused: RefusedStats,
 }

@@ -113,6 +113,10 @@ mod imp {
             pub(crate) fn try_recv(&self) -> Option<T> {
                 self.items.lock().pop_front()
             }
+
+            pub(crate) fn is_full(&self) -> bool {
+                self.items.lock().len() >= self.capacity
+            }
         }
     }
 
@@ -214,27 +218,40 @@ mod imp {
     }
 
     pub(crate) mod channel {
+        use std::sync::OnceLock;
+
+        use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+
         /// A bounded queue that is never waited on: both ends try.
+        ///
+        /// Its channel is made for the first item: a channel allocates all its places at once, and
+        /// most queues of a store are never used.
         pub(crate) struct Queue<T> {
-            sender: crossbeam_channel::Sender<T>,
-            receiver: crossbeam_channel::Receiver<T>,
+            channel: OnceLock<(Sender<T>, Receiver<T>)>,
+            capacity: usize,
         }
 
         impl<T> Queue<T> {
             pub(crate) fn bounded(capacity: usize) -> Self {
-                let (sender, receiver) = crossbeam_channel::bounded(capacity);
-                Self { sender, receiver }
+                Self {
+                    channel: OnceLock::new(),
+                    capacity,
+                }
             }
 
             /// Hands the item back when the queue is full.
             pub(crate) fn try_send(&self, item: T) -> Result<(), T> {
-                self.sender
-                    .try_send(item)
-                    .map_err(crossbeam_channel::TrySendError::into_inner)
+                let (sender, _) = self.channel.get_or_init(|| bounded(self.capacity));
+                sender.try_send(item).map_err(TrySendError::into_inner)
             }
 
             pub(crate) fn try_recv(&self) -> Option<T> {
-                self.receiver.try_recv().ok()
+                self.channel.get()?.1.try_recv().ok()
+            }
+
+            pub(crate) fn is_full(&self) -> bool {
+                let channel = self.channel.get();
+                channel.is_some_and(|(sender, _)| sender.is_full())
             }
         }
     }

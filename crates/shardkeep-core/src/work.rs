@@ -6,6 +6,7 @@
 //!    here is a plain answer and must not.
 
 use crate::deadline::Deadline;
+use crate::discard::{Discard, Discarded};
 use crate::error::{Lost, Refused};
 use crate::journal::{Effects, Journal};
 use crate::loan::Loans;
@@ -19,6 +20,11 @@ pub trait State: Sized + Send + 'static {
     type Transaction: Transaction<Self>;
     /// Where effects are kept. States that keep none use [`NoJournal`](crate::NoJournal).
     type Journal: Journal;
+
+    /// Whether values that leave this map may have a `Drop` of somebody else's. They are then dropped
+    /// when their shard is back: what [`State::discarded`] and [`Work::settle_into`] hand over, and
+    /// [`State::abandoned`].
+    const DISCARDS: bool = false;
 
     /// Whether the state has something to do by itself (expiry). Asked at each return of the shard,
     /// so it must cost next to nothing.
@@ -38,6 +44,16 @@ pub trait State: Sized + Send + 'static {
     /// [`TEND_INTERVAL`](crate::limits::TEND_INTERVAL) while [`State::wants_tending`].
     fn tend(&mut self) -> Tended {
         Tended::Done
+    }
+
+    /// What slices of tending have taken out and not dropped.
+    fn discarded(&mut self) -> Option<Box<dyn Discard>> {
+        None
+    }
+
+    /// What is in the map of a shard that was lost, and is not used again.
+    fn abandoned(&mut self) -> Option<Box<dyn Discard>> {
+        None
     }
 }
 
@@ -74,6 +90,15 @@ pub trait Work<S>: Send + 'static {
 
     /// Delivers the outcome, and with it the results that `run` left in the work. Must not block.
     fn settle(self, outcome: Outcome);
+
+    /// As [`Work::settle`], with the shard in hand: what nobody waits for any more is handed over
+    /// instead of dropped.
+    fn settle_into(self, outcome: Outcome, _discarded: &mut Discarded)
+    where
+        Self: Sized,
+    {
+        self.settle(outcome);
+    }
 
     /// Whether it may wait in a batch of writes (`Handover::Mail` with a window).
     fn is_write(&self) -> bool;

@@ -20,8 +20,12 @@ use parking_lot::Mutex;
 use rustix::fs::{AtFlags, CWD, FallocateFlags, FlockOperation, Mode, OFlags, Stat, flock};
 use rustix::io::Errno;
 
+use crate::format::BootId;
 use crate::names::LOCK;
 use crate::storage::{Displaced, Displacement, File, Space, Storage, write_zeros};
+
+/// Where Linux names the boot.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// A directory was not opened.
 #[derive(Debug)]
@@ -477,6 +481,11 @@ impl Storage for Directory {
             return Err(Displacement::Shared { names }.of(name));
         }
         Ok(stat.st_size.unsigned_abs())
+    }
+
+    /// As Linux names it; unknown elsewhere, and where that cannot be read.
+    fn boot(&self) -> Option<BootId> {
+        BootId::parse(&fs::read_to_string(BOOT_ID).ok()?)
     }
 }
 

@@ -34,7 +34,7 @@ pub use directory::{Directory, DirectoryError, DirectoryFile};
 pub use error::{
     AdoptError, AppendError, DiskError, LogFailed, Operation, SnapshotError, WriteError,
 };
-pub use format::{Lsn, StoreId};
+pub use format::{BootId, Lsn, StoreId};
 pub use log::{Log, Synced};
 #[cfg(unix)]
 pub use making::NewDirectory;

@@ -48,6 +48,12 @@ pub const AHEAD_WRITE_PART: u64 = 8;
 /// beyond it is given back.
 pub const BUFFER_KEPT_BYTES: usize = 4 * 1_024 * 1_024;
 
+/// Bytes of the fields in the header of a file: all that are known, and room for those to come.
+pub const FIELDS_BYTES_MAX: usize = 4 * 1_024;
+
+/// Bytes of the text that says what a store holds.
+pub const CONTENT_BYTES_MAX: usize = 1_024;
+
 /// Bytes read at a time. A larger record makes the window grow to its size, once its header has been
 /// verified and the file has been seen to be long enough.
 pub const WINDOW_BYTES: usize = 256 * 1_024;
@@ -57,6 +63,7 @@ pub const WINDOW_BYTES: usize = 256 * 1_024;
 pub const LZ4_RATIO_MAX: usize = 255;
 
 const _: () = assert!(PAYLOAD_BYTES_MAX < 1 << 30, "a length has thirty bits");
+const _: () = assert!(CONTENT_BYTES_MAX < FIELDS_BYTES_MAX);
 const _: () = assert!(SEGMENT_BYTES_MIN <= SEGMENT_BYTES_DEFAULT);
 const _: () = assert!(AHEAD_BYTES_DEFAULT < SEGMENT_BYTES_DEFAULT);
 const _: () = assert!(RESERVE_BYTES_MIN <= RESERVE_BYTES_DEFAULT);

@@ -34,6 +34,18 @@ pub fn snapshot_temporary_name(lsn: Lsn) -> String {
     format!("snapshot-{:020}.sks.tmp", lsn.get())
 }
 
+/// The name under which the `number`th torn tail of the segment that begins with `first` is laid aside.
+#[must_use]
+pub fn torn_name(first: Lsn, number: u64) -> String {
+    format!("log-{:020}.skl.torn-{number}", first.get())
+}
+
+/// The name of the segment that begins with `first`, or a part of it, while it is being written.
+#[must_use]
+pub(crate) fn segment_temporary_name(first: Lsn) -> String {
+    format!("log-{:020}.skl.tmp", first.get())
+}
+
 /// What a name in the store's directory means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Name {
@@ -49,6 +61,8 @@ pub enum Name {
     Temporary,
     /// What a repair has laid aside.
     Damaged,
+    /// A torn tail that an opening has laid aside.
+    Torn,
     /// Not of the store.
     Foreign,
 }
@@ -78,6 +92,7 @@ impl Name {
             (Some(_), _, ".skl.tmp") | (_, Some(_), ".sks.tmp") => Self::Temporary,
             (Some(_), _, ending) if ending.starts_with(".skl.damaged-") => Self::Damaged,
             (_, Some(_), ending) if ending.starts_with(".sks.damaged-") => Self::Damaged,
+            (Some(_), _, ending) if ending.starts_with(".skl.torn-") => Self::Torn,
             (None, None, ".tmp") if stem == MANIFEST => Self::Temporary,
             (None, None, ending) if stem == MANIFEST && ending.starts_with(".damaged-") => {
                 Self::Damaged
@@ -107,6 +122,7 @@ mod tests {
             ("log-00000000000000000001.skl", Name::Segment(Lsn::new(1))),
             ("log-00000000000000000001.skl.tmp", Name::Temporary),
             ("log-00000000000000000001.skl.damaged-12", Name::Damaged),
+            ("log-00000000000000000001.skl.torn-2", Name::Torn),
             ("log-1.skl", Name::Foreign),
             ("log-0000000000000000000x.skl", Name::Foreign),
             ("log-99999999999999999999.skl", Name::Foreign),

@@ -2,8 +2,8 @@
 
 use crate::format::StoreId;
 use crate::limits::{
-    AHEAD_BYTES_DEFAULT, RESERVE_BYTES_MIN, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MIN,
-    SNAPSHOTS_KEPT_MAX,
+    AHEAD_BYTES_DEFAULT, CONTENT_BYTES_MAX, RESERVE_BYTES_MIN, SEGMENT_BYTES_DEFAULT,
+    SEGMENT_BYTES_MIN, SNAPSHOTS_KEPT_MAX,
 };
 use crate::open_error::OpenError;
 use crate::reserve::Reserve;
@@ -23,6 +23,11 @@ pub struct Options {
     pub snapshots_kept: usize,
     /// Room kept for a full disk, so that what makes room can still be written.
     pub reserve: Reserve,
+    /// What the payloads are, in words that stay the same as long as they do: noted in the store, and
+    /// compared with what is noted there. `None`: not compared, for those who do not look into payloads.
+    pub content: Option<String>,
+    /// Open a store with other content too; from then on it is said to hold `content`.
+    pub accepts_other_content: bool,
 }
 
 impl Options {
@@ -35,6 +40,8 @@ impl Options {
             ahead_bytes: AHEAD_BYTES_DEFAULT,
             snapshots_kept: 1,
             reserve: Reserve::None,
+            content: None,
+            accepts_other_content: false,
         }
     }
 
@@ -62,6 +69,15 @@ impl Options {
                 allowed: "1 to 16",
             });
         }
+        if let Some(content) = &self.content
+            && content.len() > CONTENT_BYTES_MAX
+        {
+            return Err(OpenError::Setting {
+                name: "content",
+                value: content.len() as u64,
+                allowed: "1024 bytes and fewer",
+            });
+        }
         Ok(())
     }
 }
@@ -73,6 +89,9 @@ impl Default for Options {
 }
 
 const _: () = assert!(
-    SEGMENT_BYTES_MIN == 512 && SNAPSHOTS_KEPT_MAX == 16 && RESERVE_BYTES_MIN == 1_048_576,
+    SEGMENT_BYTES_MIN == 512
+        && SNAPSHOTS_KEPT_MAX == 16
+        && RESERVE_BYTES_MIN == 1_048_576
+        && CONTENT_BYTES_MAX == 1_024,
     "as the texts say"
 );

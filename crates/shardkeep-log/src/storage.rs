@@ -10,6 +10,8 @@
 use std::fmt;
 use std::io;
 
+use crate::format::BootId;
+
 /// A directory of files.
 pub trait Storage: Send + Sync {
     /// One of its files.
@@ -50,6 +52,12 @@ pub trait Storage: Send + Sync {
     /// # Errors
     /// As the operating system says; then nobody knows which names are.
     fn sync_directory(&self) -> io::Result<()>;
+
+    /// The present boot of the system, where that is known: within one boot nothing that was written can
+    /// be missing, synced or not, however a process ended.
+    fn boot(&self) -> Option<BootId> {
+        None
+    }
 
     /// Looks whether the directory is where it was opened and still locked, and whether `name` leads to
     /// `file` and nothing else does. Returns how many bytes `file` has. Cheap: no content is read, and

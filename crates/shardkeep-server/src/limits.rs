@@ -76,6 +76,10 @@ pub const REJECT_COMMANDS: usize = 1_024;
 /// in milliseconds.
 pub const TIME_GOES_ON: Duration = Duration::from_millis(1);
 
+/// A SCAN that has held its shards for this long ends where it is, whatever its COUNT: a small part of any
+/// deadline of those that wait for them.
+pub const SCAN_SLICE: Duration = Duration::from_millis(20);
+
 /// Commands with more arguments than this are timed one by one, for SLOWLOG.
 pub const TIMED_ARGS: usize = 32;
 

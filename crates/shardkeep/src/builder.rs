@@ -100,8 +100,8 @@ impl<K: Key, V: Value> Builder<K, V> {
         self.durable_with(directory, durable, Plain, Plain)
     }
 
-    /// As [`Builder::durable`], with codecs of one's own for keys and values. The store must always be
-    /// opened with codecs that understand what the earlier ones wrote.
+    /// As [`Builder::durable`], with codecs of one's own for keys and values. What they call themselves
+    /// ([`Codec::form`]) is noted in the store, and another one is refused.
     pub fn durable_with(
         mut self,
         directory: impl Into<PathBuf>,
@@ -110,6 +110,8 @@ impl<K: Key, V: Value> Builder<K, V> {
         value: impl Codec<V>,
     ) -> Self {
         self.config.durability = Some(durable.durability.clone());
+        let content = format!("keys {}, values {}", key.form(), value.form());
+        let durable = durable.content(content);
         self.kept = Some(KeptAt {
             directory: directory.into(),
             durable,

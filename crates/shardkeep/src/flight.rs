@@ -4,7 +4,8 @@
 //! itself is shared with its leader, who ends it without having to get the shard again.
 //!
 //! 1. A flight ends exactly once, also when its leader fails or panics; its followers are told then.
-//! 2. A flight that has ended is as good as none; it is thrown out at the next look.
+//! 2. A flight that has ended is as good as none; it is thrown out at the next look, and its key given
+//!    to that caller to drop.
 
 use std::sync::Arc;
 use std::thread::ThreadId;
@@ -75,14 +76,26 @@ impl<K, V> Default for Flights<K, V> {
 }
 
 impl<K: Eq, V: Clone> Flights<K, V> {
-    /// Joins the load of a key, or begins it.
-    pub(crate) fn join(&mut self, shard: usize, hash: u64, key: K) -> Result<Part<V>, Refused> {
-        self.0.retain(|listed| !listed.flight.has_ended());
+    /// Joins the load of a key, or begins it. The key is taken where it is begun; keys of loads that
+    /// have ended go into `ended`.
+    pub(crate) fn join(
+        &mut self,
+        shard: usize,
+        hash: u64,
+        key: &mut Option<K>,
+        ended: &mut Vec<K>,
+    ) -> Result<Part<V>, Refused> {
+        let over = self.0.extract_if(.., |listed| listed.flight.has_ended());
+        if std::mem::needs_drop::<K>() {
+            ended.extend(over.map(|listed| listed.key));
+        } else {
+            over.for_each(drop);
+        }
         let me = std::thread::current().id();
         let flying = self
             .0
             .iter()
-            .find(|listed| listed.hash == hash && listed.key == key);
+            .find(|listed| listed.hash == hash && Some(&listed.key) == key.as_ref());
         if let Some(listed) = flying {
             if listed.flight.leader == me {
                 // The loader asks for the very key that it is loading.
@@ -107,11 +120,11 @@ impl<K: Eq, V: Clone> Flights<K, V> {
             leader: me,
             waiting: Mutex::new(Some(Vec::new())),
         });
-        self.0.push(Listed {
+        self.0.extend(key.take().map(|key| Listed {
             hash,
             key,
             flight: Arc::clone(&flight),
-        });
+        }));
         Ok(Part::Lead(Lead(flight)))
     }
 }

@@ -9,13 +9,14 @@
 //!             store (the handle)   operation (one, in hand or by mail)
 //! hand-over   hand (one shard in hand)   mail (works that travel)   flight
 //! state       state (the map of one shard, its budget)   reply
-//! pure        table   router   limits   clock   closure   prefetch
+//! pure        table   router   limits   clock   closure   discard   prefetch
 //! ```
 //!
 //! 1. What must be atomic happens with its shards in hand. The one lock, of a flight, is held for a
 //!    moment and never while anything else is waited for.
 //! 2. A user's closure runs while its shard is only looked at, never while it is changed.
 //! 3. What is refused was refused before anything was changed.
+//! 4. No key and no value is dropped while a shard is in hand.
 
 use std::hash::Hash;
 
@@ -23,6 +24,7 @@ mod builder;
 mod clock;
 mod closure;
 pub mod codec;
+mod discard;
 pub mod durable;
 pub mod effect;
 pub mod engine;

@@ -11,8 +11,10 @@ use std::hash::Hash;
 
 use shardkeep_core::Error;
 
+use crate::discard::Bag;
 use crate::flight::{Lead, Part};
 use crate::hand;
+use crate::reply::Put;
 use crate::store::Store;
 use crate::{Key, Value};
 
@@ -123,7 +125,7 @@ impl<K: Key, V: Value> Store<K, V> {
         let (hash, shard) = self.place(key);
         loop {
             let keep = &self.inner.keep;
-            let owned = key.to_owned();
+            let (mut owned, mut ended) = (Some(key.to_owned()), Bag::new());
             let (found, needs) = hand::with(
                 keep,
                 shard,
@@ -134,12 +136,16 @@ impl<K: Key, V: Value> Store<K, V> {
                     let found = match value {
                         Some(value) => Ok(Found::Value(value)),
                         None => hand
-                            .change(|state| state.flights.join(shard, hash, owned))
+                            .change(|state| {
+                                let flights = &mut state.flights;
+                                flights.join(shard, hash, &mut owned, &mut ended)
+                            })
                             .map(Found::Part),
                     };
                     (found, needs)
                 },
             )?;
+            drop((owned, ended));
             let found = found.map_err(Error::from)?;
             keep.wait_synced(shard, needs, &call).map_err(Error::from)?;
             match found {
@@ -159,17 +165,18 @@ impl<K: Key, V: Value> Store<K, V> {
 
     /// Inserts what was loaded, unless somebody was faster, and tells the followers.
     fn land(&self, hash: u64, shard: usize, key: K, value: V, lead: Lead<V>) -> Result<V, Error> {
-        let present = self.change_kept(hash, shard, |hand| {
-            Ok(match hand.look(|state| state.get(hash, &key)) {
-                Some(present) => present,
-                None => {
-                    let stored = value.clone();
-                    hand.change(|state| state.put(hash, key, stored, None))?;
-                    value
-                }
-            })
+        let (mut key, mut present) = (Some(key), None);
+        let put = self.change_kept(hash, shard, |hand| {
+            present = hand.look(|state| state.get(hash, key.as_ref()?));
+            if present.is_some() {
+                return Put::New;
+            }
+            let stored = value.clone();
+            hand.change(|state| state.put(hash, &mut key, stored, None))
         })?;
-        lead.land(&present);
-        Ok(present)
+        drop(put.into_old()?);
+        let landed = present.unwrap_or(value);
+        lead.land(&landed);
+        Ok(landed)
     }
 }

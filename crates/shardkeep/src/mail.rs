@@ -1,14 +1,15 @@
 //! Operations that travel: what is mailed when a shard is away, and what comes back.
 //!
-//! 1. A key that was mailed comes back with its reply and is dropped by the caller, not by the
-//!    holder of the shard.
+//! 1. Whatever was mailed, and whatever it took out of the map, comes back with its reply and is dropped
+//!    by the caller, not by the holder of the shard.
+//! 2. What the caller does not want any more is handed over, to be dropped when the shard is back.
 
 use std::sync::Arc;
 
-use shardkeep_core::{Deadline, Error, Outcome, Ticket, Work};
+use shardkeep_core::{Deadline, Discarded, Error, Outcome, Ticket, Work};
 
-use crate::reply::{Inserted, Insertion, Reply};
-use crate::state::ShardState;
+use crate::reply::{Insertion, Reply};
+use crate::state::{Removed, ShardState};
 use crate::{Key, Value};
 
 /// One operation with its key.
@@ -16,8 +17,7 @@ pub(crate) enum Op<K, V> {
     Get(K),
     Contains(K),
     Remove(K),
-    /// Taken when it runs.
-    Insert(Option<Insertion<K, V>>),
+    Insert(Insertion<K, V>),
 }
 
 /// One operation with its reply.
@@ -25,6 +25,8 @@ pub(crate) struct Step<K, V> {
     pub(crate) hash: u64,
     pub(crate) op: Op<K, V>,
     pub(crate) reply: Option<Reply<V>>,
+    /// What a removal took out of the map beside its reply.
+    pub(crate) left: Option<(K, Option<V>)>,
 }
 
 impl<K: Key, V: Value> Step<K, V> {
@@ -33,12 +35,14 @@ impl<K: Key, V: Value> Step<K, V> {
         self.reply = Some(match &mut self.op {
             Op::Get(key) => Reply::Value(state.get(hash, key)),
             Op::Contains(key) => Reply::Flag(state.contains(hash, key)),
-            Op::Remove(key) => Reply::Value(state.remove(hash, key).map(|entry| entry.value)),
-            Op::Insert(insertion) => match insertion.take().map(|it| state.insert(hash, it)) {
-                Some(Ok(Inserted::Stored(old))) => Reply::Value(old),
-                Some(Ok(Inserted::Kept)) | None => Reply::Kept,
-                Some(Err(refused)) => Reply::Failed(refused.into()),
+            Op::Remove(key) => match state.remove(hash, key).map(Removed::into_parts) {
+                Some((value, left)) => {
+                    self.left = Some(left);
+                    Reply::Value(value)
+                }
+                None => Reply::Value(None),
             },
+            Op::Insert(insertion) => state.run_insertion(hash, insertion),
         });
     }
 
@@ -61,6 +65,15 @@ pub(crate) enum Load<K, V> {
 /// Where a load comes back.
 pub(crate) type LoadTicket<K, V> = Arc<Ticket<Load<K, V>>>;
 
+fn discard<K: Key, V: Value>(load: Load<K, V>, discarded: &mut Discarded) {
+    if std::mem::needs_drop::<(K, V)>() {
+        match load {
+            Load::One(step) => discarded.push(Box::new(vec![step])),
+            Load::Many(steps) => discarded.push(Box::new(steps)),
+        }
+    }
+}
+
 /// The work of a typed store.
 pub(crate) struct Mailed<K, V> {
     pub(crate) load: Load<K, V>,
@@ -68,7 +81,8 @@ pub(crate) struct Mailed<K, V> {
     pub(crate) deadline: Deadline,
 }
 
-impl<K: Key, V: Value> Work<ShardState<K, V>> for Mailed<K, V> {
+/// Behind a pointer: every mailbox has places for a thousand of them.
+impl<K: Key, V: Value> Work<ShardState<K, V>> for Box<Mailed<K, V>> {
     fn deadline(&self) -> Deadline {
         self.deadline
     }
@@ -85,13 +99,35 @@ impl<K: Key, V: Value> Work<ShardState<K, V>> for Mailed<K, V> {
     }
 
     fn settle(self, outcome: Outcome) {
+        self.settle_into(outcome, &mut Discarded::new());
+    }
+
+    fn settle_into(self, outcome: Outcome, discarded: &mut Discarded) {
+        let Mailed { load, ticket, .. } = *self;
         let result = match outcome {
-            Outcome::Done => Ok(self.load),
-            Outcome::Refused(refused) => Err(Error::Refused(refused)),
-            Outcome::Lost(lost) => Err(Error::Lost(lost)),
+            Outcome::Done => Ok(load),
+            Outcome::Refused(refused) => {
+                discard(load, discarded);
+                Err(Error::Refused(refused))
+            }
+            Outcome::Lost(lost) => {
+                discard(load, discarded);
+                Err(Error::Lost(lost))
+            }
         };
-        // What comes back here has nobody waiting for it any more.
-        drop(self.ticket.settle(result));
+        match ticket.settle(result) {
+            // A caller that panicked has left its reply behind.
+            Ok(()) => {
+                if let Some(unread) = Arc::into_inner(ticket)
+                    && std::mem::needs_drop::<(K, V)>()
+                {
+                    discarded.push(Box::new(vec![unread]));
+                }
+            }
+            // The caller has given up.
+            Err(Ok(load)) => discard(load, discarded),
+            Err(Err(_)) => {}
+        }
     }
 
     fn is_write(&self) -> bool {

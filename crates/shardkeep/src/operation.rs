@@ -1,6 +1,7 @@
 //! What operations on one key are made of: the shard in hand on this thread, or a work in its mail.
 //!
 //! 1. A reply that must not show what is not durable waits for it after the shard was put back.
+//! 2. What a change returns carries what it discards: it is dropped when the shard is back.
 
 use std::cell::LazyCell;
 use std::hash::Hash;
@@ -10,7 +11,7 @@ use shardkeep_core::{Call, Error, Refused, Reservation, Ticket};
 
 use crate::hand::{self, Hand};
 use crate::mail::{Load, Mailed, Op, Step};
-use crate::reply::Reply;
+use crate::reply::{Changed, Reply};
 use crate::state::ShardState;
 use crate::store::Store;
 use crate::{Key, Value};
@@ -40,11 +41,11 @@ impl<K: Key, V: Value> Store<K, V> {
 
     /// Changes the shard of a key on this thread, with a place in the log's queue where there is a
     /// log, and waits until that is durable, where replies must.
-    pub(crate) fn change_kept<R>(
+    pub(crate) fn change_kept<R: Changed>(
         &self,
         hash: u64,
         shard: usize,
-        change: impl FnOnce(&mut Hand<'_, '_, K, V>) -> Result<R, Refused>,
+        change: impl FnOnce(&mut Hand<'_, '_, K, V>) -> R,
     ) -> Result<R, Error> {
         let call = self.call_when_needed();
         let reserved = self.reserve(&call)?;
@@ -53,11 +54,11 @@ impl<K: Key, V: Value> Store<K, V> {
 
     /// As [`Store::change_kept`], for a change that does nothing but remove: it goes on without space for
     /// others.
-    pub(crate) fn remove_kept<R>(
+    pub(crate) fn remove_kept<R: Changed>(
         &self,
         hash: u64,
         shard: usize,
-        change: impl FnOnce(&mut Hand<'_, '_, K, V>) -> Result<R, Refused>,
+        change: impl FnOnce(&mut Hand<'_, '_, K, V>) -> R,
     ) -> Result<R, Error> {
         let call = self.call_when_needed();
         let reserved = self.reserve_removal(&call)?;
@@ -65,13 +66,13 @@ impl<K: Key, V: Value> Store<K, V> {
     }
 
     #[inline]
-    fn change_placed<R>(
+    fn change_placed<R: Changed>(
         &self,
         hash: u64,
         shard: usize,
         mut reserved: Reservation<'_, ShardState<K, V>>,
         call: &LazyCell<Call, impl FnOnce() -> Call>,
-        change: impl FnOnce(&mut Hand<'_, '_, K, V>) -> Result<R, Refused>,
+        change: impl FnOnce(&mut Hand<'_, '_, K, V>) -> R,
     ) -> Result<R, Error> {
         let keep = &self.inner.keep;
         let (result, needs) = hand::with(
@@ -83,8 +84,7 @@ impl<K: Key, V: Value> Store<K, V> {
                 (change(&mut hand), hand.look(|state| state.needs(hash)))
             },
         )?;
-        let result = result?;
-        if !keep.is_synced(shard, needs) {
+        if result.shows() && !keep.is_synced(shard, needs) {
             keep.wait_synced(shard, needs, call)?;
         }
         Ok(result)
@@ -110,11 +110,11 @@ impl<K: Key, V: Value> Store<K, V> {
     }
 
     /// As [`Store::change_kept`], if nobody else has the shard, and there is room in the log.
-    pub(crate) fn try_change<R>(
+    pub(crate) fn try_change<R: Changed>(
         &self,
         hash: u64,
         shard: usize,
-        change: impl FnOnce(&mut Hand<'_, '_, K, V>) -> Result<R, Refused>,
+        change: impl FnOnce(&mut Hand<'_, '_, K, V>) -> R,
     ) -> Result<R, Error> {
         self.admit()?;
         let reserved = self.inner.keep.try_reserve(1, None)?;
@@ -122,11 +122,11 @@ impl<K: Key, V: Value> Store<K, V> {
     }
 
     /// As [`Store::try_change`], for a change that does nothing but remove.
-    pub(crate) fn try_remove_kept<R>(
+    pub(crate) fn try_remove_kept<R: Changed>(
         &self,
         hash: u64,
         shard: usize,
-        change: impl FnOnce(&mut Hand<'_, '_, K, V>) -> Result<R, Refused>,
+        change: impl FnOnce(&mut Hand<'_, '_, K, V>) -> R,
     ) -> Result<R, Error> {
         self.admit()?;
         let reserved = self.inner.keep.try_reserve_removals(1, None)?;
@@ -134,20 +134,19 @@ impl<K: Key, V: Value> Store<K, V> {
     }
 
     #[inline]
-    fn try_change_placed<R>(
+    fn try_change_placed<R: Changed>(
         &self,
         hash: u64,
         shard: usize,
         mut reserved: Reservation<'_, ShardState<K, V>>,
-        change: impl FnOnce(&mut Hand<'_, '_, K, V>) -> Result<R, Refused>,
+        change: impl FnOnce(&mut Hand<'_, '_, K, V>) -> R,
     ) -> Result<R, Error> {
         let keep = &self.inner.keep;
         let (result, needs) = hand::try_with(keep, shard, |mut hand| {
             hand.deposit(&mut reserved);
             (change(&mut hand), hand.look(|state| state.needs(hash)))
         })?;
-        let result = result?;
-        if needs > 0 {
+        if result.shows() && needs > 0 {
             keep.wait_synced(shard, needs, &self.call())?;
         }
         Ok(result)
@@ -163,12 +162,13 @@ impl<K: Key, V: Value> Store<K, V> {
             hash,
             op,
             reply: None,
+            left: None,
         };
-        let work = Mailed {
+        let work = Box::new(Mailed {
             load: Load::One(step),
             ticket: Arc::clone(&ticket),
             deadline: call.deadline,
-        };
+        });
         let keep = &self.inner.keep;
         keep.post(shard, work, &call)
             .map_err(|(_, refused)| refused)?;

@@ -19,10 +19,10 @@ use shardkeep_core::group::Groups;
 use shardkeep_core::{Borrowed, Call, Error, Handover, Keep, Loan, Refused, Shared, Ticket, Visit};
 
 use crate::mail::{Load, LoadTicket, Mailed, Op, Step};
-use crate::reply::{Insert, Inserted, Insertion, Reply};
-use crate::state::ShardState;
+use crate::reply::{Insert, Insertion, Reply};
+use crate::state::{Removed, ShardState};
 use crate::store::{Keeping, Store};
-use crate::{Key, Value, limits};
+use crate::{Key, Value, discard, limits};
 
 /// The shard of a group in hand.
 type InHand<'k, K, V> = Loan<ShardState<K, V>, &'k Shared<ShardState<K, V>>>;
@@ -42,8 +42,10 @@ struct Batch<K, V> {
     todo: Vec<Todo>,
     /// Keys of everything but inserts.
     keys: Vec<K>,
-    /// Taken out when they are carried out or mailed.
-    insertions: Vec<Option<Insertion<K, V>>>,
+    /// What is not in the map yet, or does not go there.
+    insertions: Vec<Insertion<K, V>>,
+    /// What removals took out of the map beside their replies.
+    removed: Vec<(K, Option<V>)>,
 }
 
 /// A group of which something is left to do.
@@ -117,6 +119,7 @@ impl<K: Key, V: Value> Store<K, V> {
                 todo: Vec::new(),
                 keys: Vec::new(),
                 insertions: Vec::new(),
+                removed: Vec::new(),
             },
             replies: Vec::new(),
             // Different threads should begin at different shards.
@@ -192,15 +195,19 @@ impl<K: Key, V: Value> Pipeline<K, V> {
     #[inline]
     pub fn insert(&mut self, key: K, value: V) -> &mut Self {
         self.push_insertion(Insertion {
-            key,
-            value,
+            key: Some(key),
+            value: Some(value),
             how: Insert::new(),
         })
     }
 
     /// Adds: insert as `how` says. A time to live begins when the run carries this out.
     pub fn insert_with(&mut self, key: K, value: V, how: Insert) -> &mut Self {
-        self.push_insertion(Insertion { key, value, how })
+        self.push_insertion(Insertion {
+            key: Some(key),
+            value: Some(value),
+            how,
+        })
     }
 
     /// Operations waiting to be run.
@@ -243,11 +250,14 @@ impl<K: Key, V: Value> Pipeline<K, V> {
             self.clear();
         }
         let batch = &mut self.batch;
-        batch
-            .hashes
-            .push(self.store.inner.router.hash(&insertion.key));
+        batch.hashes.push(
+            insertion
+                .key
+                .as_ref()
+                .map_or(0, |key| self.store.inner.router.hash(key)),
+        );
         batch.todo.push(Todo::Insert(batch.insertions.len() as u32));
-        batch.insertions.push(Some(insertion));
+        batch.insertions.push(insertion);
         self
     }
 
@@ -257,9 +267,19 @@ impl<K: Key, V: Value> Pipeline<K, V> {
     /// Blocks like a single call, and not longer than one deadline in all; every operation that has
     /// no result by then says so in its own reply.
     ///
+    /// What the batch discards (keys, values that were not stored) is dropped before this returns, with
+    /// no shard in hand.
+    ///
     /// # Panics
-    /// With a panic of a key's or a value's own code, which leaves the batch partly done.
+    /// With a panic of a key's or a value's own code: in `Hash`, `Eq` or `Clone` it leaves the batch
+    /// partly done; in `Drop` all of it is done.
     pub fn run(&mut self) -> &[Reply<V>] {
+        self.run_all();
+        self.batch.discard();
+        &self.replies
+    }
+
+    fn run_all(&mut self) {
         if self.ran {
             self.clear();
         }
@@ -272,7 +292,7 @@ impl<K: Key, V: Value> Pipeline<K, V> {
         self.replies.resize_with(ops, || Reply::Flag(false));
         if let Err(refused) = self.store.admit() {
             self.replies.fill(Reply::Failed(refused.into()));
-            return &self.replies;
+            return;
         }
         let router = &self.store.inner.router;
         let shards = self.batch.hashes.iter().map(|&hash| router.shard(hash));
@@ -281,7 +301,7 @@ impl<K: Key, V: Value> Pipeline<K, V> {
         self.turn = self.turn.wrapping_add(1);
         if self.store.inner.keeping != Keeping::Nothing {
             self.run_kept();
-            return &self.replies;
+            return;
         }
         let handover = self.store.inner.keep.config().handover;
         match handover {
@@ -289,7 +309,7 @@ impl<K: Key, V: Value> Pipeline<K, V> {
                 self.visit_all();
                 for _ in 1..limits::BATCH_ROUNDS {
                     if self.left.is_empty() {
-                        return &self.replies;
+                        return;
                     }
                     self.visit_left();
                 }
@@ -303,7 +323,6 @@ impl<K: Key, V: Value> Pipeline<K, V> {
         if !self.left.is_empty() {
             self.mail_left();
         }
-        &self.replies
     }
 
     fn visit_all(&mut self) {
@@ -396,7 +415,7 @@ impl<K: Key, V: Value> Pipeline<K, V> {
                             self.replies[at as usize] = reply;
                         }
                     }
-                    steps.clear();
+                    discard::all(steps.drain(..));
                     self.spare.push(steps);
                 }
                 Ok(Load::One(_)) => unreachable!("what comes back is what was sent"),
@@ -465,6 +484,28 @@ impl<K: Key, V: Value> Visit<ShardState<K, V>> for Visitor<'_, K, V> {
 }
 
 impl<K: Key, V: Value> Batch<K, V> {
+    /// Drops what is left of the operations that were run.
+    #[inline]
+    fn discard(&mut self) {
+        if std::mem::needs_drop::<(K, V)>() {
+            let Self {
+                keys,
+                insertions,
+                removed,
+                ..
+            } = self;
+            discard::until_done(|| {
+                for insertion in &mut *insertions {
+                    insertion.key = None;
+                    insertion.value = None;
+                }
+                while keys.pop().is_some() {}
+                while removed.pop().is_some() {}
+            });
+            insertions.clear();
+        }
+    }
+
     /// Asks the memory for what these operations will need.
     #[inline(always)]
     fn touch(&self, members: &[u32], state: &ShardState<K, V>) {
@@ -495,9 +536,8 @@ impl<K: Key, V: Value> Batch<K, V> {
                     });
                 }
                 Todo::Insert(at) => {
-                    if let Some(insertion) = self.insertions[at as usize].take() {
-                        *reply = insert(loan, hash, insertion);
-                    }
+                    let insertion = &mut self.insertions[at as usize];
+                    *reply = loan.change(|state| state.run_insertion(hash, insertion));
                 }
                 Todo::Contains(key) => {
                     let key = &self.keys[key as usize];
@@ -506,7 +546,12 @@ impl<K: Key, V: Value> Batch<K, V> {
                 Todo::Remove(key) => {
                     let key = &self.keys[key as usize];
                     let removed = loan.change(|state| state.remove(hash, key));
-                    *reply = Reply::Value(removed.map(|entry| entry.value));
+                    let parts = removed.map(Removed::into_parts);
+                    let (value, left) = parts.unzip();
+                    *reply = Reply::Value(value.flatten());
+                    if std::mem::needs_drop::<(K, V)>() {
+                        self.removed.extend(left);
+                    }
                 }
             }
         }
@@ -519,26 +564,14 @@ impl<K: Key, V: Value> Batch<K, V> {
             Todo::Get(at) => Op::Get(key(at)),
             Todo::Contains(at) => Op::Contains(key(at)),
             Todo::Remove(at) => Op::Remove(key(at)),
-            Todo::Insert(at) => Op::Insert(self.insertions[at as usize].take()),
+            Todo::Insert(at) => Op::Insert(self.insertions[at as usize].take_out()),
         };
         Step {
             hash: self.hashes[at as usize],
             op,
             reply: None,
+            left: None,
         }
-    }
-}
-
-#[inline]
-fn insert<K: Key, V: Value, R: Deref<Target = Shared<ShardState<K, V>>>>(
-    loan: &mut Loan<ShardState<K, V>, R>,
-    hash: u64,
-    insertion: Insertion<K, V>,
-) -> Reply<V> {
-    match loan.change(|state| state.insert(hash, insertion)) {
-        Ok(Inserted::Stored(old)) => Reply::Value(old),
-        Ok(Inserted::Kept) => Reply::Kept,
-        Err(refused) => Reply::Failed(refused.into()),
     }
 }
 
@@ -549,11 +582,11 @@ fn post<K: Key, V: Value>(
     call: &Call,
 ) -> Result<LoadTicket<K, V>, Refused> {
     let ticket = Ticket::new(shard);
-    let work = Mailed {
+    let work = Box::new(Mailed {
         load: Load::Many(steps),
         ticket: Arc::clone(&ticket),
         deadline: call.deadline,
-    };
+    });
     match keep.post(shard, work, call) {
         Ok(()) => Ok(ticket),
         Err((_, refused)) => Err(refused),

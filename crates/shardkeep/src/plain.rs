@@ -18,7 +18,7 @@ use shardkeep_core::{Borrowed, Error, Refused};
 
 use crate::mail::Op;
 use crate::reply::{Insert, Inserted, Insertion};
-use crate::state::ShardState;
+use crate::state::{Removed, ShardState};
 use crate::store::{Keeping, Store};
 use crate::{Key, Value};
 
@@ -132,21 +132,24 @@ impl<K: Key, V: Value> Store<K, V> {
     fn put(&self, key: K, value: V) -> Result<Option<V>, Error> {
         self.admit()?;
         let (hash, shard) = self.place(&key);
+        // What does not go into the map stays here, until the shard is back.
+        let mut key = Some(key);
         if self.inner.keeping != Keeping::Nothing {
-            return self.change_kept(hash, shard, |hand| {
-                hand.change(|state| state.put(hash, key, value, None))
-            });
+            let put = self.change_kept(hash, shard, |hand| {
+                hand.change(|state| state.put(hash, &mut key, value, None))
+            })?;
+            return put.into_old();
         }
-        let mut entry = Some((key, value));
-        let put = |state: &mut ShardState<K, V>| match entry.take() {
-            Some((key, value)) => state.put(hash, key, value, None),
+        let mut value = Some(value);
+        let put = |state: &mut ShardState<K, V>| match value.take() {
+            Some(value) => state.put(hash, &mut key, value, None),
             None => unreachable!("it is called once"),
         };
         let keep = &self.inner.keep;
-        if let Ok(old) = keep.change_idle(shard, put) {
-            return Ok(old?);
+        if let Ok(put) = keep.change_idle(shard, put) {
+            return put.into_old();
         }
-        let Some((key, value)) = entry else {
+        let Some(value) = value else {
             unreachable!("what was not called has taken nothing")
         };
         self.put_slowly(shard, hash, key, value)
@@ -154,17 +157,27 @@ impl<K: Key, V: Value> Store<K, V> {
 
     #[cold]
     #[inline(never)]
-    fn put_slowly(&self, shard: usize, hash: u64, key: K, value: V) -> Result<Option<V>, Error> {
+    fn put_slowly(
+        &self,
+        shard: usize,
+        hash: u64,
+        mut key: Option<K>,
+        value: V,
+    ) -> Result<Option<V>, Error> {
         let keep = &self.inner.keep;
-        match &mut keep.borrow(shard) {
-            Borrowed::Loan(loan) => Ok(loan.change(|state| state.put(hash, key, value, None))?),
+        let put = match &mut keep.borrow(shard) {
+            Borrowed::Loan(loan) => loan.change(|state| state.put(hash, &mut key, value, None)),
             Borrowed::Away => {
-                let how = Insert::new();
-                let op = Op::Insert(Some(Insertion { key, value, how }));
-                self.mail(shard, hash, op)?.into_value()
+                let op = Op::Insert(Insertion {
+                    key,
+                    value: Some(value),
+                    how: Insert::new(),
+                });
+                return self.mail(shard, hash, op)?.into_value();
             }
-            Borrowed::Closed => Err(Refused::Closed.into()),
-        }
+            Borrowed::Closed => return Err(Refused::Closed.into()),
+        };
+        put.into_old()
     }
 
     /// As [`Store::insert`], but never waits for the shard, or for room in the log.
@@ -174,9 +187,11 @@ impl<K: Key, V: Value> Store<K, V> {
     #[inline]
     pub fn try_insert(&self, key: K, value: V) -> Result<Option<V>, Error> {
         let (hash, shard) = self.place(&key);
-        self.try_change(hash, shard, |hand| {
-            hand.change(|state| state.put(hash, key, value, None))
-        })
+        let mut key = Some(key);
+        let put = self.try_change(hash, shard, |hand| {
+            hand.change(|state| state.put(hash, &mut key, value, None))
+        })?;
+        put.into_old()
     }
 
     /// Inserts as `how` says: with an expiry, under a condition.
@@ -186,21 +201,52 @@ impl<K: Key, V: Value> Store<K, V> {
     pub fn insert_with(&self, key: K, value: V, how: Insert) -> Result<Inserted<V>, Error> {
         self.admit()?;
         let (hash, shard) = self.place(&key);
-        let insertion = Insertion { key, value, how };
-        let keep = &self.inner.keep;
+        // What does not go into the map stays here, until the shard is back.
+        let mut key = Some(key);
         if self.inner.keeping != Keeping::Nothing {
-            return self.change_kept(hash, shard, |hand| {
-                hand.change(|state| state.insert(hash, insertion))
-            });
+            let put = self.change_kept(hash, shard, |hand| {
+                hand.change(|state| state.insert(hash, &mut key, value, how))
+            })?;
+            return put.into_inserted();
         }
-        match &mut keep.borrow(shard) {
-            Borrowed::Loan(loan) => Ok(loan.change(|state| state.insert(hash, insertion))?),
+        let mut value = Some(value);
+        let put = |state: &mut ShardState<K, V>| match value.take() {
+            Some(value) => state.insert(hash, &mut key, value, how),
+            None => unreachable!("it is called once"),
+        };
+        let keep = &self.inner.keep;
+        if let Ok(put) = keep.change_idle(shard, put) {
+            return put.into_inserted();
+        }
+        let Some(value) = value else {
+            unreachable!("what was not called has taken nothing")
+        };
+        self.insert_slowly(shard, hash, key, value, how)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn insert_slowly(
+        &self,
+        shard: usize,
+        hash: u64,
+        mut key: Option<K>,
+        value: V,
+        how: Insert,
+    ) -> Result<Inserted<V>, Error> {
+        let put = match &mut self.inner.keep.borrow(shard) {
+            Borrowed::Loan(loan) => loan.change(|state| state.insert(hash, &mut key, value, how)),
             Borrowed::Away => {
-                let op = Op::Insert(Some(insertion));
-                self.mail(shard, hash, op)?.into_inserted()
+                let op = Op::Insert(Insertion {
+                    key,
+                    value: Some(value),
+                    how,
+                });
+                return self.mail(shard, hash, op)?.into_inserted();
             }
-            Borrowed::Closed => Err(Refused::Closed.into()),
-        }
+            Borrowed::Closed => return Err(Refused::Closed.into()),
+        };
+        put.into_inserted()
     }
 
     /// Inserts only where the key is absent, without expiry; says whether it did.
@@ -238,25 +284,23 @@ impl<K: Key, V: Value> Store<K, V> {
         let (hash, shard) = self.place(key);
         let keep = &self.inner.keep;
         if self.inner.keeping != Keeping::Nothing {
-            return self.remove_kept(hash, shard, |hand| {
-                let removed = hand.change(|state| state.remove(hash, key));
-                Ok(removed.map(|entry| entry.value))
-            });
+            let removed = self.remove_kept(hash, shard, |hand| {
+                Ok::<_, Refused>(hand.change(|state| state.remove(hash, key)))
+            })??;
+            return Ok(removed.and_then(Removed::into_value));
         }
         if let Ok(removed) = keep.change_idle(shard, |state| state.remove(hash, key)) {
-            return Ok(removed.map(|entry| entry.value));
+            return Ok(removed.and_then(Removed::into_value));
         }
-        match &mut keep.borrow(shard) {
-            Borrowed::Loan(loan) => {
-                let removed = loan.change(|state| state.remove(hash, key));
-                Ok(removed.map(|entry| entry.value))
-            }
+        let removed = match &mut keep.borrow(shard) {
+            Borrowed::Loan(loan) => loan.change(|state| state.remove(hash, key)),
             Borrowed::Away => {
                 let op = Op::Remove(key.to_owned());
-                self.mail(shard, hash, op)?.into_value()
+                return self.mail(shard, hash, op)?.into_value();
             }
-            Borrowed::Closed => Err(Refused::Closed.into()),
-        }
+            Borrowed::Closed => return Err(Refused::Closed.into()),
+        };
+        Ok(removed.and_then(Removed::into_value))
     }
 
     /// As [`Store::remove`], but never waits for the shard, or for room in the log.
@@ -271,8 +315,8 @@ impl<K: Key, V: Value> Store<K, V> {
     {
         let (hash, shard) = self.place(key);
         let removed = self.try_remove_kept(hash, shard, |hand| {
-            Ok(hand.change(|state| state.remove(hash, key)))
-        })?;
-        Ok(removed.map(|entry| entry.value))
+            Ok::<_, Refused>(hand.change(|state| state.remove(hash, key)))
+        })??;
+        Ok(removed.and_then(Removed::into_value))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use shardkeep_core::Error;
+use shardkeep_core::{Error, Refused};
 
 /// How an entry is to be inserted.
 ///
@@ -79,11 +79,84 @@ impl Insert {
     }
 }
 
-/// One insert on its way. Its time to live begins when it is carried out.
+/// One insert on its way. Its time to live begins when it is carried out. What of it does not go into the map
+/// stays here, to be dropped when the shard is back.
 pub(crate) struct Insertion<K, V> {
-    pub(crate) key: K,
-    pub(crate) value: V,
+    /// `None` when it lies in the map.
+    pub(crate) key: Option<K>,
+    /// Before it is carried out the new value, afterwards one that nobody gets.
+    pub(crate) value: Option<V>,
     pub(crate) how: Insert,
+}
+
+impl<K, V> Insertion<K, V> {
+    /// The insertion, to travel; nothing of it stays.
+    pub(crate) fn take_out(&mut self) -> Self {
+        Self {
+            key: self.key.take(),
+            value: self.value.take(),
+            ..*self
+        }
+    }
+}
+
+/// What became of a write, with the value that is in nobody's hands now: looked at, and dropped, when
+/// the shard is back.
+pub(crate) enum Put<V> {
+    /// Nothing was there before, or nothing was done.
+    New,
+    /// This was there before.
+    Over(V),
+    /// This was there before, and had expired.
+    OverExpired(V),
+    /// The condition did not hold: this is what was brought.
+    Kept(V),
+    /// It was refused, and why. Behind a pointer: what is not refused travels lighter.
+    Refused(Box<(V, Refused)>),
+}
+
+impl<V> Put<V> {
+    /// The value that was replaced.
+    #[inline]
+    pub(crate) fn into_old(self) -> Result<Option<V>, Error> {
+        match self {
+            Self::Over(old) => Ok(Some(old)),
+            Self::New | Self::OverExpired(_) | Self::Kept(_) => Ok(None),
+            Self::Refused(refused) => Err(refused.1.into()),
+        }
+    }
+
+    pub(crate) fn into_inserted(self) -> Result<Inserted<V>, Error> {
+        match self {
+            Self::Kept(_) => Ok(Inserted::Kept),
+            put @ (Self::New | Self::Over(_) | Self::OverExpired(_) | Self::Refused(_)) => {
+                put.into_old().map(Inserted::Stored)
+            }
+        }
+    }
+}
+
+/// A result of a change.
+pub(crate) trait Changed {
+    /// Whether it shows anything of what is in the map: then it waits until that is durable.
+    #[inline]
+    fn shows(&self) -> bool {
+        true
+    }
+}
+
+impl<V> Changed for Put<V> {
+    #[inline]
+    fn shows(&self) -> bool {
+        !matches!(self, Self::Refused(_))
+    }
+}
+
+impl<T> Changed for Result<T, Refused> {
+    #[inline]
+    fn shows(&self) -> bool {
+        self.is_ok()
+    }
 }
 
 /// What became of an insert.

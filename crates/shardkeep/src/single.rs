@@ -10,7 +10,7 @@ use std::time::Duration;
 use shardkeep_core::{Error, Refused};
 
 use crate::hand::{self, Hand};
-use crate::reply::{Ttl, Update};
+use crate::reply::{Put, Ttl, Update};
 use crate::state::ShardState;
 use crate::store::{Keeping, Store};
 use crate::table::UnixMillis;
@@ -111,9 +111,11 @@ impl<K: Key, V: Value> Store<K, V> {
     {
         self.admit()?;
         let (hash, shard) = self.place(key);
-        self.change_kept(hash, shard, |hand| {
-            self.update_in_hand(hand, hash, key, decide)
-        })
+        let mut owned = None;
+        let updated = self.change_kept(hash, shard, |hand| {
+            self.update_in_hand(hand, (hash, key, &mut owned), decide)
+        })?;
+        updated.into_old()
     }
 
     /// As [`Store::update`], but never waits for the shard, or for room in the log.
@@ -130,18 +132,19 @@ impl<K: Key, V: Value> Store<K, V> {
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
     {
         let (hash, shard) = self.place(key);
-        self.try_change(hash, shard, |hand| {
-            self.update_in_hand(hand, hash, key, decide)
-        })
+        let mut owned = None;
+        let updated = self.try_change(hash, shard, |hand| {
+            self.update_in_hand(hand, (hash, key, &mut owned), decide)
+        })?;
+        updated.into_old()
     }
 
     fn update_in_hand<Q>(
         &self,
         hand: &mut Hand<'_, '_, K, V>,
-        hash: u64,
-        key: &Q,
+        (hash, key, owned): (u64, &Q, &mut Option<K>),
         decide: impl FnOnce(Option<&V>) -> Update<V>,
-    ) -> Result<Option<V>, Refused>
+    ) -> Put<V>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
@@ -152,16 +155,16 @@ impl<K: Key, V: Value> Store<K, V> {
             (update, entry.and_then(|entry| entry.expires))
         });
         let (value, expires) = match update {
-            Update::Keep => return Ok(None),
+            Update::Keep => return Put::New,
             Update::Remove => {
                 let removed = hand.change(|state| state.remove(hash, key));
-                return Ok(removed.map(|entry| entry.value));
+                return removed.map_or(Put::New, |removed| removed.into_put(owned));
             }
             Update::Put(value) => (value, expires),
             Update::PutWithTtl(value, ttl) => (value, Some(hand.look(|state| state.after(ttl)))),
         };
-        let key = key.to_owned();
-        hand.change(|state| state.put(hash, key, value, expires))
+        *owned = Some(key.to_owned());
+        hand.change(|state| state.put(hash, owned, value, expires))
     }
 
     /// How long a key has to live; `None` where it is absent.
@@ -237,12 +240,13 @@ impl<K: Key, V: Value> Store<K, V> {
     {
         self.admit()?;
         let (hash, shard) = self.place(key);
-        self.change_kept(hash, shard, |hand| {
+        let before = self.change_kept(hash, shard, |hand| {
             hand.change(|state| {
                 let expires = ttl.map(|ttl| state.after(ttl));
                 state.set_expiry(hash, key, expires)
             })
-        })
+        })?;
+        Ok(before?)
     }
 }
 

@@ -5,14 +5,17 @@
 //!
 //! 1. An expired entry is never shown: it reads as absent, and writing over it returns nothing.
 //! 2. What can be refused is refused before anything is changed.
+//! 3. Nothing is dropped here that was in the map or was meant for it: the caller gets it, and drops it
+//!    when the shard is back.
 
 use std::borrow::Borrow;
 use std::hash::Hash;
 use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use shardkeep_core::{Effects, NoTransaction, Refused, State, Tended};
+use shardkeep_core::{Discard, Effects, NoTransaction, Refused, Remaining, State, Tended};
 
 use crate::clock::Clock;
 use crate::codec::{DecodeError, EncodeError};
@@ -22,10 +25,13 @@ use crate::flight::Flights;
 use crate::ledger::Ledger;
 use crate::mail::Mailed;
 use crate::prefetch::prefetch;
-use crate::reply::{Inserted, Insertion, NewTtl, When};
+use crate::reply::{Insert, Insertion, NewTtl, Put, Reply, When};
 use crate::router::Router;
 use crate::table::{Cursor, Entry as TableEntry, Slot, Spot, Table, UnixMillis, Walked};
-use crate::{Key, Value};
+use crate::{Key, Value, discard};
+
+/// Why a key must be there.
+const KEY_IS_TAKEN_ONCE: &str = "a key is taken by the one write that it was brought for";
 
 /// One entry of a typed store.
 pub(crate) struct Entry<K, V> {
@@ -49,6 +55,40 @@ pub(crate) struct ShardState<K, V> {
     /// What must be known of every change; `None` where nothing must.
     ledger: Option<Box<Ledger<K, V>>>,
     pub(crate) flights: Flights<K, V>,
+    /// Removed by sweeps, and not yet handed over.
+    swept: Vec<Entry<K, V>>,
+}
+
+/// An entry that was taken out of the map.
+pub(crate) struct Removed<K, V> {
+    entry: Entry<K, V>,
+    is_live: bool,
+}
+
+impl<K, V> Removed<K, V> {
+    /// Its value, unless it had expired.
+    #[inline]
+    pub(crate) fn into_value(self) -> Option<V> {
+        self.is_live.then_some(self.entry.value)
+    }
+
+    /// As a change that left nothing in its place; the key goes into `key`.
+    pub(crate) fn into_put(self, key: &mut Option<K>) -> Put<V> {
+        *key = Some(self.entry.key);
+        match self.is_live {
+            true => Put::Over(self.entry.value),
+            false => Put::OverExpired(self.entry.value),
+        }
+    }
+
+    /// Its value, unless it had expired; and what nobody gets.
+    pub(crate) fn into_parts(self) -> (Option<V>, (K, Option<V>)) {
+        let Entry { key, value, .. } = self.entry;
+        match self.is_live {
+            true => (Some(value), (key, None)),
+            false => (None, (key, Some(value))),
+        }
+    }
 }
 
 impl<K: Key, V: Value> ShardState<K, V> {
@@ -64,6 +104,7 @@ impl<K: Key, V: Value> ShardState<K, V> {
             clock,
             ledger: ledger.map(Box::new),
             flights: Flights::default(),
+            swept: Vec::new(),
         }
     }
 
@@ -132,32 +173,56 @@ impl<K: Key, V: Value> ShardState<K, V> {
         self.find(hash, key).is_some()
     }
 
-    /// Inserts or overwrites; returns the old value.
+    /// Inserts or overwrites. The key is taken where it was absent.
     #[inline]
     pub(crate) fn put(
         &mut self,
         hash: u64,
-        key: K,
+        key: &mut Option<K>,
         value: V,
         expires: Option<UnixMillis>,
-    ) -> Result<Option<V>, Refused> {
+    ) -> Put<V> {
         if self.ledger.is_some() {
-            self.admit(hash, &key, &value)?;
+            return self.put_noted(hash, key, value, expires);
         }
-        let old = self.place(hash, key, value, expires);
+        self.place(hash, key, value, expires)
+    }
+
+    /// As [`ShardState::put`], where every change must be known.
+    #[inline(never)]
+    fn put_noted(
+        &mut self,
+        hash: u64,
+        key: &mut Option<K>,
+        value: V,
+        expires: Option<UnixMillis>,
+    ) -> Put<V> {
+        if let Err(refused) = self.admit(hash, key.as_ref(), &value) {
+            return Put::Refused(Box::new((value, refused)));
+        }
+        let put = self.place(hash, key, value, expires);
         if let Some(ledger) = &mut self.ledger {
             ledger.wrote(hash, expires);
         }
-        Ok(old)
+        put
     }
 
     /// Puts an entry in its place.
     #[inline(always)]
-    fn place(&mut self, hash: u64, key: K, value: V, expires: Option<UnixMillis>) -> Option<V> {
+    fn place(
+        &mut self,
+        hash: u64,
+        key: &mut Option<K>,
+        value: V,
+        expires: Option<UnixMillis>,
+    ) -> Put<V> {
+        let Some(wanted) = &*key else {
+            unreachable!("{KEY_IS_TAKEN_ONCE}")
+        };
         let router = &self.router;
         let found = self.table.entry(
             hash,
-            |entry| entry.key == key,
+            |entry| entry.key == *wanted,
             |entry| router.hash(&entry.key),
         );
         let (old, old_expires) = match found {
@@ -169,21 +234,27 @@ impl<K: Key, V: Value> ShardState<K, V> {
                 (old, old_expires)
             }
             Slot::Vacant(slot) => {
+                let Some(key) = key.take() else {
+                    unreachable!("{KEY_IS_TAKEN_ONCE}")
+                };
                 slot.insert(Entry {
                     key,
                     value,
                     expires,
                 });
-                return None;
+                return Put::New;
             }
         };
-        self.is_live(old_expires).then_some(old)
+        if self.is_live(old_expires) {
+            Put::Over(old)
+        } else {
+            Put::OverExpired(old)
+        }
     }
 
     /// What must be seen to before an entry is written: its weight, and its form as bytes.
-    #[cold]
-    fn admit(&mut self, hash: u64, key: &K, value: &V) -> Result<(), Refused> {
-        let Some(ledger) = &mut self.ledger else {
+    fn admit(&mut self, hash: u64, key: Option<&K>, value: &V) -> Result<(), Refused> {
+        let (Some(ledger), Some(key)) = (&mut self.ledger, key) else {
             return Ok(());
         };
         ledger.encode(key, value)?;
@@ -195,36 +266,36 @@ impl<K: Key, V: Value> ShardState<K, V> {
     pub(crate) fn put_fitting(
         &mut self,
         hash: u64,
-        key: K,
+        key: &mut Option<K>,
         value: V,
         expires: Option<UnixMillis>,
-    ) -> Option<V> {
+    ) -> Put<V> {
         // In the middle of a transaction the sum may be above what it ends at.
         let allowed = self.ledger.as_mut().and_then(|ledger| ledger.lift_limit());
-        let old = self.put(hash, key, value, expires);
+        let put = self.put(hash, key, value, expires);
         if let (Some(ledger), Some(allowed)) = (&mut self.ledger, allowed) {
             ledger.limit(allowed);
         }
-        old.ok().flatten()
+        put
     }
 
     /// Inserts under a condition.
+    #[inline]
     pub(crate) fn insert(
         &mut self,
         hash: u64,
-        insertion: Insertion<K, V>,
-    ) -> Result<Inserted<V>, Refused> {
-        let Insertion { key, value, how } = insertion;
+        key: &mut Option<K>,
+        value: V,
+        how: Insert,
+    ) -> Put<V> {
         let (present, expires) = match (how.when, how.ttl) {
-            (When::Always, NewTtl::Never) => {
-                return self.put(hash, key, value, None).map(Inserted::Stored);
-            }
+            (When::Always, NewTtl::Never) => return self.put(hash, key, value, None),
             (When::Always, NewTtl::After(ttl)) => {
                 let at = Some(self.after(ttl));
-                return self.put(hash, key, value, at).map(Inserted::Stored);
+                return self.put(hash, key, value, at);
             }
             (_, ttl) => {
-                let found = self.find(hash, &key);
+                let found = key.as_ref().and_then(|key| self.find(hash, key));
                 let at = match ttl {
                     NewTtl::Never => None,
                     NewTtl::After(ttl) => Some(self.after(ttl)),
@@ -239,14 +310,39 @@ impl<K: Key, V: Value> ShardState<K, V> {
             When::IfPresent => present,
         };
         if !holds {
-            return Ok(Inserted::Kept);
+            return Put::Kept(value);
         }
-        self.put(hash, key, value, expires).map(Inserted::Stored)
+        self.put(hash, key, value, expires)
     }
 
-    /// Removes an entry; an expired one is removed too, but not returned.
+    /// Carries an insertion out; what does not go into the map stays in it. Says what became of it.
     #[inline]
-    pub(crate) fn remove<Q>(&mut self, hash: u64, key: &Q) -> Option<Entry<K, V>>
+    pub(crate) fn run_insertion(&mut self, hash: u64, insertion: &mut Insertion<K, V>) -> Reply<V> {
+        let Some(value) = insertion.value.take() else {
+            return Reply::Kept;
+        };
+        match self.insert(hash, &mut insertion.key, value, insertion.how) {
+            Put::New => Reply::Value(None),
+            Put::Over(old) => Reply::Value(Some(old)),
+            Put::OverExpired(old) => {
+                insertion.value = Some(old);
+                Reply::Value(None)
+            }
+            Put::Kept(value) => {
+                insertion.value = Some(value);
+                Reply::Kept
+            }
+            Put::Refused(refused) => {
+                let (value, why) = *refused;
+                insertion.value = Some(value);
+                Reply::Failed(why.into())
+            }
+        }
+    }
+
+    /// Removes an entry, also an expired one.
+    #[inline]
+    pub(crate) fn remove<Q>(&mut self, hash: u64, key: &Q) -> Option<Removed<K, V>>
     where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
@@ -255,7 +351,8 @@ impl<K: Key, V: Value> ShardState<K, V> {
         if let Some(ledger) = &mut self.ledger {
             ledger.removed(hash, &entry.key, &entry.value);
         }
-        self.is_live(entry.expires).then_some(entry)
+        let is_live = self.is_live(entry.expires);
+        Some(Removed { entry, is_live })
     }
 
     /// Gives a live entry another expiry; says what it had before.
@@ -363,15 +460,19 @@ impl<K: Key, V: Value> ShardState<K, V> {
             let old = old.map(|entry| (&entry.key, &entry.value));
             ledger.restored(old, Some((&key, &value)));
         }
-        drop(self.place(hash, key, value, expires));
+        let mut key = Some(key);
+        // Nobody's operation discards it now; a `Drop` that panics keeps no record from being replayed.
+        discard::quietly(self.place(hash, &mut key, value, expires));
+        discard::quietly(key);
     }
 
     fn restore_removal(&mut self, key: &K) {
         let hash = self.router.hash(key);
         let removed = self.table.remove(hash, |entry| entry.key == *key);
-        if let (Some(ledger), Some(entry)) = (&mut self.ledger, removed) {
+        if let (Some(ledger), Some(entry)) = (&mut self.ledger, &removed) {
             ledger.restored(Some((&entry.key, &entry.value)), None);
         }
+        discard::quietly(removed);
     }
 
     fn restore_clear(&mut self) {
@@ -380,8 +481,9 @@ impl<K: Key, V: Value> ShardState<K, V> {
         while let Some(at) = cursor {
             cursor = self.table.scan(at, |entry| keys.push(entry.key.clone()));
         }
-        for key in &keys {
-            self.restore_removal(key);
+        for key in keys {
+            self.restore_removal(&key);
+            discard::quietly(key);
         }
     }
 }
@@ -403,6 +505,7 @@ impl<K: Key, V: Value> Kept for ShardState<K, V> {
             Effect::Delete { key } => {
                 let key = codecs.key.decode(key)?;
                 self.restore_removal(&key);
+                discard::quietly(key);
             }
             Effect::Clear => self.restore_clear(),
         }
@@ -454,9 +557,11 @@ where
     K: Hash + Eq + Clone + Send + 'static,
     V: Clone + Send + 'static,
 {
-    type Work = Mailed<K, V>;
+    type Work = Box<Mailed<K, V>>;
     type Transaction = NoTransaction;
     type Journal = LogJournal;
+
+    const DISCARDS: bool = std::mem::needs_drop::<(K, V)>();
 
     #[inline]
     fn effects(&mut self) -> Option<&mut Effects> {
@@ -470,16 +575,39 @@ where
 
     fn tend(&mut self) -> Tended {
         let now = self.clock.now();
-        let (ledger, router) = (&mut self.ledger, &self.router);
+        let (ledger, router, swept) = (&mut self.ledger, &self.router, &mut self.swept);
         let slice = self.table.expire_slice(now, |entry| {
             if let Some(ledger) = ledger {
                 ledger.removed(router.hash(&entry.key), &entry.key, &entry.value);
+            }
+            if Self::DISCARDS {
+                swept.push(entry);
             }
         });
         if slice.more_due {
             Tended::More
         } else {
             Tended::Done
+        }
+    }
+
+    fn discarded(&mut self) -> Option<Box<dyn Discard>> {
+        let swept = std::mem::take(&mut self.swept);
+        (!swept.is_empty()).then(|| Box::new(swept) as Box<dyn Discard>)
+    }
+
+    fn abandoned(&mut self) -> Option<Box<dyn Discard>> {
+        let swept = std::mem::take(&mut self.swept);
+        Some(Box::new(Remaining(self.table.take().chain(swept))))
+    }
+}
+
+impl<K, V> Drop for ShardState<K, V> {
+    /// A map that is dropped with its shard, on whichever thread: each entry has its own chance.
+    fn drop(&mut self) {
+        if std::mem::needs_drop::<(K, V)>() {
+            let entries = self.table.take().chain(std::mem::take(&mut self.swept));
+            drop(catch_unwind(AssertUnwindSafe(|| discard::all(entries))));
         }
     }
 }

@@ -104,9 +104,29 @@ pub(crate) enum Keeping {
 /// [`Error`]. The methods below only say what is special about theirs.
 ///
 /// # Panics
-/// The `Hash`, `Eq`, `Clone` and `Drop` of keys and values run while a shard is held. One that
-/// panics there while the map is being changed loses that shard: its entries are gone, works on it
-/// are refused or lost, and it begins again empty. Closures panic harmlessly, see each.
+/// A panic in the `Hash` or `Eq` of a key, or in a weigher or codec, while the map is being changed
+/// loses that shard: its entries are gone (of a durable store they come back), works on it are refused
+/// or lost, and it begins again. A panic in a `Clone` that only reads harms its caller alone. Closures
+/// panic harmlessly, see each; what a `Drop` does, see below.
+///
+/// # What runs while a shard is held
+/// The `Hash`, `Eq` and `Clone` of keys and values, the closures of `read`, `update` and `transaction`
+/// with whatever they drop themselves, the weigher of [`Builder::max_weight`], and the `encode` of a
+/// [`Codec`](crate::Codec). Until one of these returns nobody else gets at that shard, so they should
+/// be short. A closure that calls a store is refused; one of the others that calls its own store would
+/// wait for itself, until its deadline.
+///
+/// Loaders, the `decode` of a codec, and the `Drop` of keys and values run with no shard held: they may
+/// call the store, and block nobody but themselves. A call drops what it discards (a value that was not
+/// stored, a key that was there already, what it cleared, what a transaction wrote in vain) before it
+/// returns, when all its shards are back; a panic there is that caller's, and the call has had its
+/// effect. What no call discards (entries that expire unasked, works whose callers had given up, the
+/// map of a lost shard) is dropped by a thread of the store, `NAME-drops`, which is started when it is
+/// first needed. A panic there ends there, is counted ([`ShardStats::drops_panicked`]) and told
+/// ([`Event::DropPanicked`](crate::Event::DropPanicked)). While a `Drop` blocks that thread, expired
+/// entries stay in memory from [`DISCARDS_MAX`](crate::engine::limits::DISCARDS_MAX) sweeps on, unseen,
+/// and whoever serves the work of a caller that had given up drops it itself; a close waits for the
+/// thread as for the owners.
 ///
 /// ```
 /// use shardkeep::Store;

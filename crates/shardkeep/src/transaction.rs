@@ -6,7 +6,8 @@
 //! 1. The closure only reads the maps; its writes are kept apart and applied after it has returned
 //!    `Ok`. So an `Err` or a panic applies none of them.
 //! 2. What can be refused is refused before the first write is applied.
-//! 3. Values that were replaced are dropped after the shards are back.
+//! 3. Whatever a transaction discards (keys, values that were replaced, writes that were replaced or
+//!    came to nothing) is dropped after all its shards are back.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -15,7 +16,9 @@ use std::time::Duration;
 
 use shardkeep_core::{Call, Error, Loans, Refused, Reservation, fail_point};
 
-use crate::state::ShardState;
+use crate::discard::Bag;
+use crate::reply::Put;
+use crate::state::{Removed, ShardState};
 use crate::store::{Inner, Keeping, Store};
 use crate::{Key, Value, closure, limits};
 
@@ -83,16 +86,26 @@ enum Write<V> {
 struct Named<K, V> {
     hash: u64,
     shard: usize,
-    key: K,
+    /// Taken when it goes into the map.
+    key: Option<K>,
     write: Option<Write<V>>,
+}
+
+/// What a write of a transaction took out of the map.
+enum Replaced<K, V> {
+    Put(Put<V>),
+    Removed(Option<Removed<K, V>>),
 }
 
 /// What the closure of [`Store::transaction`] works with.
 pub struct Transaction<'s, K: Key, V: Value> {
     inner: &'s Inner<K, V>,
+    /// Dropped before what follows: fields are in their order.
     loans: Loans<ShardState<K, V>>,
     /// By hash.
-    named: Vec<Named<K, V>>,
+    named: Bag<Named<K, V>>,
+    /// Writes that were not accepted, or replaced by another.
+    discarded: Bag<Write<V>>,
     touched_another: bool,
 }
 
@@ -166,9 +179,17 @@ impl<K: Key, V: Value> Transaction<'_, K, V> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let at = self.position(key)?;
-        self.named[at].write = Some(write);
-        Ok(())
+        match self.position(key) {
+            Ok(at) => {
+                let before = self.named[at].write.replace(write);
+                self.discarded.extend(before);
+                Ok(())
+            }
+            Err(error) => {
+                self.discarded.push(write);
+                Err(error)
+            }
+        }
     }
 
     fn position<Q>(&mut self, key: &Q) -> Result<usize, KeyNotNamed>
@@ -181,7 +202,8 @@ impl<K: Key, V: Value> Transaction<'_, K, V> {
         let same_hash = self.named[start..]
             .iter()
             .take_while(|named| named.hash == hash);
-        match { same_hash }.position(|named| named.key.borrow() == key) {
+        let is_it = |named: &Named<K, V>| named.key.as_ref().is_some_and(|it| it.borrow() == key);
+        match { same_hash }.position(is_it) {
             Some(at) => Ok(start + at),
             None => {
                 self.touched_another = true;
@@ -208,58 +230,60 @@ impl<K: Key, V: Value> Transaction<'_, K, V> {
         let keys = self.named.iter().filter(|_| is_held);
         let keys: Vec<_> = keys.map(|named| (named.shard, named.hash)).collect();
         let Self {
-            mut loans, named, ..
+            loans,
+            mut named,
+            discarded: _discarded,
+            ..
         } = self;
-        let writes: Vec<_> = named
-            .into_iter()
-            .filter(|named| named.write.is_some())
-            .collect();
-        for shard in shards_of(&writes) {
-            let here = writes.iter().filter(|named| named.shard == shard);
-            loans.state(shard).fits(here.map(|named| {
+        let mut replaced = Bag::new();
+        // Declared last, and so the first to go, whatever ends this.
+        let mut loans = loans;
+        let is_written = |named: &&Named<K, V>| named.write.is_some();
+        for shard in shards_of(named.iter().filter(is_written)) {
+            let here = named.iter().filter(is_written);
+            let here = here.filter(|named| named.shard == shard);
+            loans.state(shard).fits(here.filter_map(|named| {
                 let value = match &named.write {
                     Some(Write::Insert(value, _)) => Some(value),
                     Some(Write::Remove) | None => None,
                 };
-                (named.hash, &named.key, value)
+                Some((named.hash, named.key.as_ref()?, value))
             }))?;
         }
         reserved.deposit_all(&mut loans);
         // What has nothing to drop need not be kept.
-        let mut replaced = Vec::new();
-        let mut keep_replaced = |key, value| {
+        let mut keep_replaced = |replaced_now| {
             if std::mem::needs_drop::<(K, V)>() {
-                replaced.push((key, value));
+                replaced.push(replaced_now);
             }
         };
         let name = &self.inner.keep.config().name;
         let mut applied_at = None;
         loans.change(|loans| {
-            for (at, named) in writes.into_iter().enumerate() {
+            let writes = named.iter_mut().filter(|named| named.write.is_some());
+            for (at, named) in writes.enumerate() {
                 fail_point::hit_at("transaction.next", || format!("{name}#{at}."));
                 let state = loans.state(named.shard);
-                match named.write {
-                    Some(Write::Insert(value, ttl)) => {
+                match (named.write.take(), &mut named.key) {
+                    (Some(Write::Insert(value, ttl)), key) => {
                         // One moment for all of them.
                         let expires = ttl.map(|ttl| {
                             let now = *applied_at.get_or_insert_with(|| state.now());
                             now.later(ttl)
                         });
-                        let old = state.put_fitting(named.hash, named.key, value, expires);
-                        keep_replaced(None, old);
+                        let put = state.put_fitting(named.hash, key, value, expires);
+                        keep_replaced(Replaced::Put(put));
                     }
-                    Some(Write::Remove) => {
-                        let removed = state.remove(named.hash, &named.key);
-                        keep_replaced(Some(named.key), removed.map(|entry| entry.value));
+                    (Some(Write::Remove), Some(key)) => {
+                        let removed = state.remove(named.hash, key);
+                        keep_replaced(Replaced::Removed(removed));
                     }
-                    None => {}
+                    (Some(Write::Remove), None) | (None, _) => {}
                 }
             }
             fail_point::hit_at("transaction.applied", || name);
         });
         let needs = needs_of(&mut loans, keys.into_iter());
-        drop(loans);
-        drop(replaced);
         Ok(needs)
     }
 }
@@ -302,7 +326,7 @@ impl<K: Key, V: Value> Store<K, V> {
         let named = self.name(keys)?;
         let (keep, call) = (&self.inner.keep, self.call_when_needed());
         let reserved = self.reserve(&call)?;
-        let loans = keep.acquire_with(&shards_of(&named), || call.clone())?;
+        let loans = keep.acquire_with(&shards_of(named.iter()), || call.clone())?;
         self.run_transaction(named, loans, reserved, &call, run)
     }
 
@@ -319,12 +343,12 @@ impl<K: Key, V: Value> Store<K, V> {
         let named = self.name(keys)?;
         let keep = &self.inner.keep;
         let reserved = keep.try_reserve(1, None)?;
-        let loans = keep.try_acquire(&shards_of(&named))?;
+        let loans = keep.try_acquire(&shards_of(named.iter()))?;
         self.run_transaction(named, loans, reserved, &self.call(), run)
     }
 
-    fn name(&self, keys: impl IntoIterator<Item = K>) -> Result<Vec<Named<K, V>>, Refused> {
-        let mut named: Vec<Named<K, V>> = Vec::new();
+    fn name(&self, keys: impl IntoIterator<Item = K>) -> Result<Bag<Named<K, V>>, Refused> {
+        let mut named: Bag<Named<K, V>> = Bag::new();
         for key in keys {
             if named.len() == limits::TRANSACTION_KEYS_MAX {
                 return Err(Refused::OverLimit {
@@ -337,7 +361,7 @@ impl<K: Key, V: Value> Store<K, V> {
             named.push(Named {
                 hash,
                 shard,
-                key,
+                key: Some(key),
                 write: None,
             });
         }
@@ -348,7 +372,7 @@ impl<K: Key, V: Value> Store<K, V> {
 
     fn run_transaction<R, E>(
         &self,
-        named: Vec<Named<K, V>>,
+        named: Bag<Named<K, V>>,
         loans: Loans<ShardState<K, V>>,
         mut reserved: Reservation<'_, ShardState<K, V>>,
         call: &Call,
@@ -358,10 +382,13 @@ impl<K: Key, V: Value> Store<K, V> {
             inner: &self.inner,
             loans,
             named,
+            discarded: Bag::new(),
             touched_another: false,
         };
         let result = closure::run(|| run(&mut transaction));
         if transaction.touched_another {
+            // Before the result, which may carry values too.
+            drop(transaction);
             return Err(TransactionError::KeyNotNamed);
         }
         // What the closure has seen is shown by its error, too. Either way the shards are back before
@@ -391,8 +418,8 @@ fn needs_of<K: Key, V: Value>(
 }
 
 /// Their shards, ascending, each once.
-fn shards_of<K, V>(named: &[Named<K, V>]) -> Vec<usize> {
-    let mut shards: Vec<usize> = named.iter().map(|named| named.shard).collect();
+fn shards_of<'n, K: 'n, V: 'n>(named: impl Iterator<Item = &'n Named<K, V>>) -> Vec<usize> {
+    let mut shards: Vec<usize> = named.map(|named| named.shard).collect();
     shards.sort_unstable();
     shards.dedup();
     shards

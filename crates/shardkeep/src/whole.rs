@@ -7,8 +7,8 @@ use shardkeep_core::{Error, Refused};
 
 use crate::builder::new_table;
 use crate::store::Store;
-use crate::table::Cursor;
-use crate::{Key, Value, hand};
+use crate::table::{Cursor, Table};
+use crate::{Key, Value, discard, hand};
 
 impl<K: Key, V: Value> Store<K, V> {
     /// How many entries there are: the sum over the shards, looked at one after the other, not at
@@ -100,6 +100,9 @@ impl<K: Key, V: Value> Store<K, V> {
         });
         // First the shards go back, then the old entries are dropped.
         drop(loans);
+        if std::mem::needs_drop::<(K, V)>() {
+            discard::all(empty.iter_mut().flat_map(Table::take));
+        }
         drop(empty);
         for (&shard, needs) in shards.iter().zip(needs) {
             keep.wait_synced(shard, needs, &call)?;

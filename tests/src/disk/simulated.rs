@@ -8,7 +8,7 @@
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use shardkeep_log::{Displaced, Displacement, File, Space, Storage};
+use shardkeep_log::{BootId, Displaced, Displacement, File, Space, Storage};
 
 use super::state::{SECTOR_BYTES, State};
 
@@ -328,6 +328,10 @@ impl Storage for Disk {
             total,
             largest_file: u64::MAX,
         })
+    }
+
+    fn boot(&self) -> Option<BootId> {
+        Some(self.inner().state.boot())
     }
 
     fn look(&self, name: &str, file: &DiskFile) -> Result<u64, Displaced> {

@@ -3,6 +3,9 @@
 //! Content is synced or not in sectors; names are synced or not one by one. What is not synced may
 //! survive in any part and in any order.
 //!
+//! A crash is a power cut, after which the system names another boot. Where only the process ends, all that
+//! was written is there, and the boot is the same.
+//!
 //! 1. What was synced survives every crash unchanged.
 //! 2. A sector is written whole or not at all.
 //! 3. The same state and the same chance give the same image.
@@ -10,6 +13,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
+
+use shardkeep_log::BootId;
 
 use crate::random::Random;
 
@@ -165,6 +170,7 @@ pub struct State {
     synced_names: BTreeMap<String, u64>,
     changes: Vec<Change>,
     next: u64,
+    boot: u64,
 }
 
 impl State {
@@ -221,7 +227,10 @@ impl State {
                 }
             }
         }
-        let mut image = Self::default();
+        let mut image = Self {
+            boot: self.boot + 1,
+            ..Self::default()
+        };
         for (name, inode) in names {
             let other = self
                 .inodes
@@ -239,6 +248,18 @@ impl State {
             }
         }
         image
+    }
+
+    /// The same, in another boot of the system.
+    #[must_use]
+    pub fn booted_anew(mut self) -> Self {
+        self.boot += 1;
+        self
+    }
+
+    /// What the system calls its boot.
+    pub(crate) fn boot(&self) -> BootId {
+        BootId::new(u128::from(self.boot).to_le_bytes())
     }
 
     /// Lets a file have this content, synced.

@@ -28,6 +28,9 @@ pub const STORE: StoreId = StoreId::new(*b"a store of tests");
 /// Keys of the map: few, so that most are written again and again.
 const KEYS: usize = 8;
 
+/// Batches of which one is synced, where that happens at intervals.
+const BATCHES_OF_INTERVAL: usize = 4;
+
 /// Bytes of a payload before its filler.
 pub(super) const FRAMING_BYTES: usize = 10;
 
@@ -48,6 +51,17 @@ fn aligned_bytes(number: u64) -> usize {
 /// The map.
 pub(super) type Map = BTreeMap<u8, Rc<[u8]>>;
 
+/// Which of the batches that [`Story::fill`] writes are synced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Syncs {
+    /// Each, before it is acknowledged.
+    Always,
+    /// Some, as at intervals; not the last.
+    Interval,
+    /// None.
+    Never,
+}
+
 /// What was done so far.
 #[derive(Clone, Debug)]
 pub struct Story {
@@ -62,6 +76,8 @@ pub struct Story {
     pub(super) life: u8,
     /// How it is opened.
     pub options: Options,
+    /// What [`Story::fill`] syncs.
+    pub syncs: Syncs,
     compression: Compression,
     /// Whether every fourth record ends with a sector, so that one that a crash has left may follow upon
     /// one that was written later.
@@ -122,6 +138,7 @@ impl Story {
             ahead_bytes: chance.one(&[0, 512, 4_096, 1 << 20]),
             snapshots_kept: chance.one(&[1, 1, 2]),
             reserve: Reserve::None,
+            ..Options::new()
         };
         Self {
             history: Vec::new(),
@@ -129,6 +146,7 @@ impl Story {
             before_last_batch: 0,
             life: 0,
             options,
+            syncs: Syncs::Always,
             compression: chance.one(&[Compression::None, Compression::Lz4]),
             is_aligned,
             chance,
@@ -186,7 +204,7 @@ impl Story {
         let mut hands = Hands::default();
         disk.note(self.acknowledged);
         for _ in 0..steps {
-            let ending = match self.chance.below(23) {
+            let ending = match self.chance.below(24) {
                 0..=5 => self.append(log),
                 6..=9 => self.settle(log.write(), is_troubled).map(|_| Ending::Well),
                 10..=13 => self.commit(log, &mut hands, is_troubled),
@@ -195,6 +213,11 @@ impl Story {
                 17 => self.adopt(log, &mut hands, is_troubled),
                 18 => self.replay(log, &mut hands),
                 19..=21 => self.sync_beside(log, &mut hands, is_troubled),
+                22 => match log.mark() {
+                    Ok(()) => Ok(Ending::Well),
+                    Err(_) if is_troubled => Ok(Ending::Failed),
+                    Err(failed) => Err(format!("mark: {failed}")),
+                },
                 _ => match self.chance.below(6) {
                     0 => self.close(log, &mut hands, is_troubled),
                     1 => {
@@ -449,6 +472,7 @@ impl Story {
             log.write().map_err(|error| error.to_string()),
             log.sync().map(drop).map_err(|error| error.to_string()),
             log.close().map(drop).map_err(|error| error.to_string()),
+            log.mark().map_err(|error| error.to_string()),
             log.snapshot(self.compression)
                 .map(drop)
                 .map_err(|error| error.to_string()),
@@ -462,19 +486,30 @@ impl Story {
         }
     }
 
-    /// Appends, writes and syncs until all is durable; for stores that tests look at afterwards.
+    /// Appends, writes and syncs, as [`Story::syncs`] says, until there are `bytes` more; for stores that
+    /// tests look at afterwards.
     ///
     /// # Errors
     /// The log refuses.
     pub fn fill(&mut self, log: &mut Log<Disk>, bytes: usize) -> Result<(), String> {
-        let mut written = 0;
+        let (mut written, mut batches) = (0, 0);
         while written < bytes {
             let before = self.history.len();
             self.before_last_batch = self.records();
             self.append(log)?;
             let new = self.history[before..].iter();
             written += new.map(|payload| payload.len()).sum::<usize>();
-            self.commit(log, &mut Hands::default(), false)?;
+            batches += 1;
+            let is_last = written >= bytes;
+            let is_synced = match self.syncs {
+                Syncs::Always => true,
+                Syncs::Interval => batches % BATCHES_OF_INTERVAL == 0 && !is_last,
+                Syncs::Never => false,
+            };
+            match is_synced {
+                true => drop(self.commit(log, &mut Hands::default(), false)?),
+                false => told(log.write(), "write")?,
+            }
         }
         Ok(())
     }

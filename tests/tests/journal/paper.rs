@@ -15,6 +15,7 @@ pub(crate) enum Step {
     Append,
     Write,
     Sync,
+    Mark,
     /// Whether everything is where it was.
     Look,
 }
@@ -48,11 +49,13 @@ struct Way {
 
 #[derive(Default)]
 struct Disk {
-    ways: [Way; 4],
+    ways: [Way; 5],
     records: Vec<Vec<u8>>,
     written: usize,
     synced: usize,
     durable: HashSet<Effect>,
+    /// What the last mark says is written and synced.
+    marked: Option<(usize, usize)>,
     /// Who has synced.
     syncers: Vec<String>,
     /// The next write in steps takes one for each that comes from here, and ends when no more will.
@@ -154,6 +157,11 @@ impl Paper {
 
     pub(crate) fn until_written(&self, records: usize) {
         self.until(|disk| disk.written >= records);
+    }
+
+    /// Waits until the log says of itself that it is written and synced so far.
+    pub(crate) fn until_marked(&self, written: usize, synced: usize) {
+        self.until(|disk| disk.marked == Some((written, synced)));
     }
 
     pub(crate) fn is_synced(&self, effect: Effect) -> bool {
@@ -316,5 +324,14 @@ impl Journal for Pen {
 
     fn bytes_kept_free(&self) -> u64 {
         self.0.disk().bytes_kept_free.unwrap_or(u64::MAX)
+    }
+
+    fn mark(&mut self) -> Result<(), JournalError> {
+        self.0.take(Step::Mark)?;
+        let mut disk = self.0.disk();
+        disk.marked = Some((disk.written, disk.synced));
+        drop(disk);
+        self.0.0.1.notify_all();
+        Ok(())
     }
 }

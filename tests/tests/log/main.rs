@@ -10,6 +10,7 @@ mod crashing;
 mod damage;
 mod directory;
 mod displaced;
+mod earlier;
 mod held;
 mod making;
 #[cfg(debug_assertions)]

@@ -12,6 +12,8 @@ mod configuration;
 #[cfg(test)]
 mod connections;
 #[cfg(test)]
+mod damage;
+#[cfg(test)]
 mod displaced;
 #[cfg(test)]
 mod drain;
@@ -30,6 +32,8 @@ mod liveness;
 #[cfg(test)]
 mod memory;
 #[cfg(test)]
+mod openers;
+#[cfg(test)]
 mod operating;
 #[cfg(test)]
 #[cfg(debug_assertions)]
@@ -37,6 +41,8 @@ mod overload;
 #[cfg(test)]
 #[cfg(debug_assertions)]
 mod panics;
+#[cfg(test)]
+mod patterns;
 #[cfg(test)]
 mod pipelines;
 #[cfg(test)]

@@ -115,11 +115,7 @@ impl<S: Storage> SnapshotWriter<S> {
             broken: None,
             buffer: Vec::new(),
         };
-        let header = FileHeader {
-            kind: FileKind::Snapshot,
-            store,
-            lsn,
-        };
+        let header = FileHeader::new(FileKind::Snapshot, store, lsn);
         writer.put(&header.encode())?;
         Ok(writer)
     }

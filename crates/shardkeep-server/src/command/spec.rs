@@ -54,6 +54,7 @@ pub enum ConnectionCommand {
     /// LATENCY DOCTOR, GRAPH, HISTORY, LATEST and RESET.
     LatencyEvents,
     LatencyHistogram,
+    MemoryPurge,
     MemoryStats,
     Ping,
     Quit,
@@ -133,6 +134,17 @@ pub struct KeySpec {
     pub last: i32,
     /// From one key to the next.
     pub step: i32,
+}
+
+impl KeySpec {
+    const fn keys(&self) -> Keys {
+        let last = if self.last < 0 {
+            self.last
+        } else {
+            self.begin + self.last
+        };
+        Keys::new(self.begin, last, self.step)
+    }
 }
 
 macro_rules! bit_set {
@@ -368,12 +380,7 @@ impl CommandSpec {
     /// The range that covers all key specs; they follow one another.
     const fn with_keys(mut self, key_specs: &'static [KeySpec]) -> Self {
         let (first, last) = (key_specs[0], key_specs[key_specs.len() - 1]);
-        let end = if last.last < 0 {
-            last.last
-        } else {
-            last.begin + last.last
-        };
-        self.keys = Keys::new(first.begin, end, first.step);
+        self.keys = Keys::new(first.begin, last.keys().last, first.step);
         self.key_specs = key_specs;
         self
     }
@@ -425,6 +432,17 @@ impl CommandSpec {
             at += 1;
         }
         false
+    }
+
+    /// The keys among the arguments whose entries it may make, or make larger.
+    pub fn written_keys<'a>(&self, args: Args<'a>) -> impl Iterator<Item = &'a [u8]> {
+        let grows = self.flags.contains(Flags::DENYOOM);
+        let writes = move |key_spec: &&KeySpec| {
+            let is = |word| key_spec.flags.contains(&word);
+            is("OW") || grows && is("RW")
+        };
+        let key_specs = self.key_specs.iter().filter(writes);
+        key_specs.flat_map(move |key_spec| key_spec.keys().of(args))
     }
 
     /// Whether it takes this many arguments, its name included.

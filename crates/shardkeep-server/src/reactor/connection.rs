@@ -27,6 +27,8 @@ pub(crate) struct Connection {
     pub(crate) decoder: Decoder,
     pub(crate) protocol: Protocol,
     pub(crate) authenticated: bool,
+    /// It was refused MULTI, and has sent neither EXEC nor DISCARD since.
+    pub(crate) multi_refused: bool,
     pub(crate) pending: Vec<u8>,
     pub(crate) out: Vec<u8>,
     pub(crate) sent: usize,
@@ -183,6 +185,7 @@ impl Connection {
             decoder: Decoder::new(limits),
             protocol: Protocol::Resp2,
             authenticated,
+            multi_refused: false,
             pending: Vec::new(),
             out: Vec::new(),
             sent: 0,

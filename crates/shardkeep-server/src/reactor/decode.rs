@@ -251,21 +251,15 @@ impl Reactor {
         let Some(Some(connection)) = self.connections.get(stand.token) else {
             return Flow::Hangup;
         };
-        let (protocol, authenticated) = (connection.protocol, connection.authenticated);
+        let protocol = connection.protocol;
+        let is_free = connection.authenticated & !connection.multi_refused;
         let start = self.round.replies.len();
         let Some((id, spec)) = resolve(args, &mut Reply::new(&mut self.round.replies, protocol))
         else {
-            if is_http(args.get(0)) {
-                self.round.replies.truncate(start);
-                return Flow::Hangup;
-            }
-            if let Some((id, _)) = crate::command::lookup(args.get(0)) {
-                self.stats.command(id).rejected.add(1);
-            }
-            return self.answered(stand, None, start);
+            return self.unresolved(stand, args, start);
         };
-        if !authenticated && !spec.flags.contains(Flags::NO_AUTH) {
-            return self.reject(stand, id, start, errors::NO_AUTH);
+        if !is_free && let Some(flow) = self.refuse_by_standing(stand, (id, spec), start) {
+            return flow;
         }
         if self.loading && !spec.flags.contains(Flags::LOADING) {
             if self.context.is_loading() {
@@ -349,12 +343,11 @@ impl Reactor {
                 self.wanted = shards;
                 flow
             }
-            RouteKind::WholeStore if last == 0 => self.push(stand, id, args, 0, 0),
             RouteKind::WholeStore => self.run_range(stand, id, spec, args, 0),
-            RouteKind::Cursor => match cursor_shard(args.get(1)).min(last) {
-                shard if shard == last => self.push(stand, id, args, 0, shard),
-                shard => self.run_range(stand, id, spec, args, shard),
-            },
+            RouteKind::Cursor => {
+                let shard = cursor_shard(args.get(1)).min(last);
+                self.run_range(stand, id, spec, args, shard)
+            }
             RouteKind::None => unreachable!("commands without a route run on the connection"),
         }
     }
@@ -463,9 +456,4 @@ impl Reactor {
             reply,
         });
     }
-}
-
-/// The first words of a browser, or of somebody who makes one talk to us: nothing of it must run.
-fn is_http(word: &[u8]) -> bool {
-    word.eq_ignore_ascii_case(b"post") || word.eq_ignore_ascii_case(b"host:")
 }

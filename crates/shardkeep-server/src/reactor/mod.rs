@@ -27,6 +27,7 @@ mod held;
 mod lending;
 mod log;
 mod many;
+mod openers;
 mod round;
 mod save;
 mod stream;

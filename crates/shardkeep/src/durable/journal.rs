@@ -212,6 +212,10 @@ impl Journal for LogJournal {
             bytes => bytes,
         }
     }
+
+    fn mark(&mut self) -> Result<(), JournalError> {
+        self.log.mark().map_err(failed)
+    }
 }
 
 impl Drop for LogJournal {

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shardkeep_core::{Durability, JournalError, SyncMode};
+use shardkeep_log::limits::{CONTENT_BYTES_MAX, SEGMENT_BYTES_DEFAULT};
 use shardkeep_log::{Compression, Reserve};
-
-use shardkeep_log::limits::SEGMENT_BYTES_DEFAULT;
 
 use crate::limits;
 
@@ -29,6 +28,8 @@ pub struct Durable {
     pub(crate) snapshot_bytes: u64,
     pub(crate) segment_bytes: Option<u64>,
     pub(crate) reserve: Reserve,
+    pub(crate) content: Option<String>,
+    pub(crate) accepts_other_types: bool,
     pub(crate) gate: Option<Gate>,
 }
 
@@ -65,6 +66,8 @@ impl Durable {
             snapshot_bytes: limits::SNAPSHOT_LOG_BYTES_DEFAULT,
             segment_bytes: None,
             reserve: Reserve::Fitting,
+            content: None,
+            accepts_other_types: false,
             gate: None,
         }
     }
@@ -139,6 +142,21 @@ impl Durable {
         })
     }
 
+    /// Opens a store too that was written with other types or codecs, whose bytes the present ones
+    /// understand: one whose types were renamed, or that another program has made. From then on it counts
+    /// as written with the present ones. By default it is refused, and what it holds is named.
+    pub fn accept_other_types(mut self) -> Self {
+        self.accepts_other_types = true;
+        self
+    }
+
+    /// What the effects are about, for states that are not typed stores. A [`Builder`](crate::Builder)
+    /// says it by the forms of its codecs.
+    pub fn content(mut self, content: impl Into<String>) -> Self {
+        self.content = Some(within_limit(content.into()));
+        self
+    }
+
     /// Segments of another size, in bytes: for tests that need many.
     #[doc(hidden)]
     pub fn segment_bytes(mut self, bytes: u64) -> Self {
@@ -162,6 +180,25 @@ impl Durable {
     pub fn durability(&self) -> &Durability {
         &self.durability
     }
+}
+
+/// `content`, or so much of it as can be noted, and a number that stands for all of it.
+pub(super) fn within_limit(content: String) -> String {
+    const NUMBER_BYTES: usize = 20;
+    if content.len() <= CONTENT_BYTES_MAX {
+        return content;
+    }
+    // FNV-1a: the same in every version of this program.
+    let number = content
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+    let mut end = CONTENT_BYTES_MAX - NUMBER_BYTES;
+    while !content.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}... {number:016x}", &content[..end])
 }
 
 impl Default for Durable {

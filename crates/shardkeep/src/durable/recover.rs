@@ -91,6 +91,8 @@ pub fn recover<S: Kept>(
         create: durable.create.then(random_id),
         segment_bytes: durable.segment_size(),
         reserve: durable.reserve,
+        content: durable.content.clone(),
+        accepts_other_content: durable.accepts_other_types,
         ..Options::new()
     };
     let directory = Arc::new(directory);

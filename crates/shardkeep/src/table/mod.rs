@@ -212,6 +212,12 @@ impl<E: Entry> Table<E> {
         *self = Self::with_segment_entries_max(shard_bits, self.segment_entries_max);
     }
 
+    /// Takes all entries out; what stays is only fit to be dropped.
+    pub(crate) fn take(&mut self) -> impl Iterator<Item = E> + use<E> {
+        self.entries = 0;
+        std::mem::take(&mut self.segments).into_iter().flatten()
+    }
+
     /// All entries, in no order that means anything.
     pub fn iter(&self) -> impl Iterator<Item = &E> {
         self.segments.iter().flatten()

@@ -9,4 +9,5 @@ mod opening;
 mod place;
 mod reopening;
 mod room;
+mod types;
 mod unsynced;

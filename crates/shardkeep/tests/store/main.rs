@@ -7,9 +7,12 @@
 
 mod batches;
 mod closures;
+mod dropping;
 mod expiry;
 mod failing;
 mod loading;
+#[path = "../durable/place.rs"]
+mod place;
 mod waiting;
 
 use std::time::Duration;

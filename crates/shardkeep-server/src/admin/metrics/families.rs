@@ -114,6 +114,16 @@ pub(super) static FAMILIES: &[Family] = &[
         "Memory of the process, as the kernel counts it.",
         |seen, out| out.one(seen.process.resident_bytes),
     ),
+    gauge(
+        "shardkeep_allocator_allocated_bytes",
+        "Memory that the allocator has given out; 0 where it does not tell.",
+        |seen, out| out.one(seen.heap.allocated),
+    ),
+    gauge(
+        "shardkeep_allocator_resident_bytes",
+        "Memory that the allocator has in pages, free ones on their way back included; 0 where it does not tell.",
+        |seen, out| out.one(seen.heap.resident),
+    ),
     family(
         "shardkeep_cpu_seconds_total",
         Kind::Counter,
