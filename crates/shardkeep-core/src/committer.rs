@@ -207,13 +207,13 @@ impl<J: Journal> Plan<J> {
     /// Reads off the log what is due, and when.
     fn schedule(&mut self, log: &Log<J>, now: Instant) {
         self.look_at = match log.condition() {
-            Condition::Recovering | Condition::Open | Condition::NoSpace => {
+            Condition::Recovering | Condition::Open | Condition::NoSpace | Condition::Scarce => {
                 let next = || clock::later(now, limits::LOG_LOOK_INTERVAL);
                 Some(self.look_at.unwrap_or_else(next))
             }
             Condition::Failed | Condition::Closed => None,
         };
-        self.retry_at = (log.condition() == Condition::NoSpace).then(|| {
+        self.retry_at = log.condition().is_short().then(|| {
             self.retry_at
                 .unwrap_or_else(|| clock::later(now, limits::LOG_RETRY_INTERVAL))
         });

@@ -113,7 +113,10 @@ pub fn check<S: Storage>(storage: &Arc<S>) -> Result<Report, OpenError> {
                 (Name::Segment(first), Some(manifest)) => manifest.segments.contains(&first),
                 (Name::Snapshot(lsn), Some(manifest)) => manifest.snapshots.contains(&lsn),
                 (Name::Segment(_) | Name::Snapshot(_), None)
-                | (Name::Temporary | Name::Damaged | Name::Torn | Name::Foreign, _) => false,
+                | (
+                    Name::Reserve | Name::Temporary | Name::Damaged | Name::Torn | Name::Foreign,
+                    _,
+                ) => false,
             };
             files.push(checked);
         }
@@ -157,7 +160,7 @@ pub(crate) fn read_frames<S: Storage>(snapshot: &SnapshotReader<S>) -> Result<()
 fn look<S: Storage>(storage: &S, name: &str) -> Option<Checked> {
     let bytes = storage.open(name).and_then(|file| file.len());
     let looked = match Name::of(name) {
-        Name::Foreign => return None,
+        Name::Foreign | Name::Reserve => return None,
         Name::Temporary => Ok((Content::Temporary, None)),
         Name::Damaged => Ok((Content::LaidAside, None)),
         Name::Torn => Ok((Content::Torn, None)),

@@ -19,6 +19,22 @@ pub const SEGMENTS_MAX: usize = 65_536;
 /// Snapshots that are kept at most; each keeps the log behind it.
 pub const SNAPSHOTS_KEPT_MAX: usize = 16;
 
+/// Default of the room kept for a full disk, in bytes: what a queue of 64 MiB in front of the log may hold.
+pub const RESERVE_BYTES_DEFAULT: u64 = 64 * 1_024 * 1_024;
+
+/// Smallest room that is kept for a full disk, in bytes: a manifest, a segment and a snapshot begun many
+/// times over, and some thousand removals.
+pub const RESERVE_BYTES_MIN: u64 = 1_024 * 1_024;
+
+/// Part of a file system that the default reserve takes at most, so that a small one is not filled by it.
+pub const RESERVE_PART_OF_DISK: u64 = 16;
+
+/// Part of a reserve that must be left free when it is taken again.
+pub const RESERVE_PART_TO_SPARE: u64 = 4;
+
+/// Last part of a reserve, which is for the beginning of a snapshot alone.
+pub const RESERVE_PART_FOR_SNAPSHOT: u64 = 8;
+
 /// Default of the zeros written ahead of the records, in bytes, so that most syncs find the blocks in
 /// place and the size unchanged. On ext4 the median of write and sync then was 80 us instead of
 /// 115 us for records of 120 bytes, and 80 us instead of 170 us for 4,000 bytes. Four times as much
@@ -50,3 +66,4 @@ const _: () = assert!(PAYLOAD_BYTES_MAX < 1 << 30, "a length has thirty bits");
 const _: () = assert!(CONTENT_BYTES_MAX < FIELDS_BYTES_MAX);
 const _: () = assert!(SEGMENT_BYTES_MIN <= SEGMENT_BYTES_DEFAULT);
 const _: () = assert!(AHEAD_BYTES_DEFAULT < SEGMENT_BYTES_DEFAULT);
+const _: () = assert!(RESERVE_BYTES_MIN <= RESERVE_BYTES_DEFAULT);

@@ -24,6 +24,7 @@ use crate::limits::{BUFFER_KEPT_BYTES, PAYLOAD_BYTES_MAX};
 use crate::manifest::{self, Manifest};
 use crate::names::{segment_name, snapshot_name};
 use crate::options::Options;
+use crate::reserve::Kept;
 use crate::storage::{Displacement, File, Storage, is_no_space, write_all_at};
 
 /// Proof that all records up to one are durable. Only a log makes it.
@@ -88,6 +89,7 @@ pub struct Log<S: Storage> {
     pub(crate) storage: Arc<S>,
     pub(crate) store: StoreId,
     pub(crate) options: Options,
+    pub(crate) reserve: Kept,
     /// What the manifest says beside its lists.
     fields: Fields,
     seed: u32,
@@ -142,6 +144,7 @@ impl<S: Storage> Log<S> {
             recorded: found.manifest.synced,
             marked: None,
             storage: found.storage,
+            reserve: Kept::new(found.options.reserve),
             options: found.options,
             active: found.active,
             buffer: Vec::new(),
@@ -369,13 +372,20 @@ impl<S: Storage> Log<S> {
 
     /// Makes `manifest` the one in force.
     pub(crate) fn replace_manifest(&mut self, manifest: &Manifest) -> Result<(), WriteError> {
-        match manifest.replace(&*self.storage) {
-            Ok(()) => {
-                self.recorded = manifest.synced;
-                Ok(())
+        loop {
+            let refused = match manifest.replace(&*self.storage) {
+                Ok(()) => {
+                    self.recorded = manifest.synced;
+                    return Ok(());
+                }
+                Err(refused) => refused,
+            };
+            if !refused.is_retryable {
+                return Err(self.fail(refused.error).into());
             }
-            Err(refused) if refused.is_retryable => Err(WriteError::NoSpace(refused.error)),
-            Err(refused) => Err(self.fail(refused.error).into()),
+            if !self.gives_up_reserve(&refused.error.error) {
+                return Err(WriteError::NoSpace(refused.error));
+            }
         }
     }
 

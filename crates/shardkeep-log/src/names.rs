@@ -13,6 +13,9 @@ pub const MANIFEST_TEMPORARY: &str = "manifest.tmp";
 /// The name of the lock file, which holds nothing.
 pub const LOCK: &str = "lock";
 
+/// The name of the file that keeps room for a full disk. What is in it means nothing.
+pub const RESERVE: &str = "reserve.skr";
+
 /// The name of the segment that begins with `first`.
 #[must_use]
 pub fn segment_name(first: Lsn) -> String {
@@ -52,6 +55,8 @@ pub enum Name {
     Segment(Lsn),
     /// The snapshot at this record.
     Snapshot(Lsn),
+    /// Room kept for a full disk.
+    Reserve,
     /// Something that was being written, and is worth nothing without the rest.
     Temporary,
     /// What a repair has laid aside.
@@ -68,6 +73,9 @@ impl Name {
     pub fn of(name: &str) -> Self {
         if name == MANIFEST {
             return Self::Manifest;
+        }
+        if name == RESERVE {
+            return Self::Reserve;
         }
         let ours = name
             .split('.')
@@ -124,6 +132,8 @@ mod tests {
             ),
             ("snapshot-00000000000000000009.sks.tmp", Name::Temporary),
             ("snapshot-00000000000000000009.skl", Name::Foreign),
+            ("reserve.skr", Name::Reserve),
+            ("reserve.skr.tmp", Name::Foreign),
             ("lock", Name::Foreign),
             ("lost+found", Name::Foreign),
             ("", Name::Foreign),

@@ -2,10 +2,11 @@
 
 use crate::format::StoreId;
 use crate::limits::{
-    AHEAD_BYTES_DEFAULT, CONTENT_BYTES_MAX, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MIN,
-    SNAPSHOTS_KEPT_MAX,
+    AHEAD_BYTES_DEFAULT, CONTENT_BYTES_MAX, RESERVE_BYTES_MIN, SEGMENT_BYTES_DEFAULT,
+    SEGMENT_BYTES_MIN, SNAPSHOTS_KEPT_MAX,
 };
 use crate::open_error::OpenError;
+use crate::reserve::Reserve;
 
 /// How a store is opened and its log written.
 #[derive(Clone, Debug)]
@@ -20,6 +21,8 @@ pub struct Options {
     /// Snapshots to keep, with the log behind the oldest of them. With more than one, a damaged
     /// snapshot can be repaired without loss.
     pub snapshots_kept: usize,
+    /// Room kept for a full disk, so that what makes room can still be written.
+    pub reserve: Reserve,
     /// What the payloads are, in words that stay the same as long as they do: noted in the store, and
     /// compared with what is noted there. `None`: not compared, for those who do not look into payloads.
     pub content: Option<String>,
@@ -28,7 +31,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// A store that must be there, with default sizes, and one snapshot.
+    /// A store that must be there, with default sizes, one snapshot, and no reserve.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -36,6 +39,7 @@ impl Options {
             segment_bytes: SEGMENT_BYTES_DEFAULT,
             ahead_bytes: AHEAD_BYTES_DEFAULT,
             snapshots_kept: 1,
+            reserve: Reserve::None,
             content: None,
             accepts_other_content: false,
         }
@@ -47,6 +51,15 @@ impl Options {
                 name: "segment_bytes",
                 value: self.segment_bytes,
                 allowed: "512 and more",
+            });
+        }
+        if let Reserve::Bytes(bytes) = self.reserve
+            && bytes < RESERVE_BYTES_MIN
+        {
+            return Err(OpenError::Setting {
+                name: "reserve",
+                value: bytes,
+                allowed: "1048576 and more",
             });
         }
         if !(1..=SNAPSHOTS_KEPT_MAX).contains(&self.snapshots_kept) {
@@ -76,6 +89,9 @@ impl Default for Options {
 }
 
 const _: () = assert!(
-    SEGMENT_BYTES_MIN == 512 && SNAPSHOTS_KEPT_MAX == 16 && CONTENT_BYTES_MAX == 1_024,
+    SEGMENT_BYTES_MIN == 512
+        && SNAPSHOTS_KEPT_MAX == 16
+        && RESERVE_BYTES_MIN == 1_048_576
+        && CONTENT_BYTES_MAX == 1_024,
     "as the texts say"
 );

@@ -29,6 +29,7 @@ use crate::names::{
 use crate::open_error::OpenError;
 use crate::options::Options;
 use crate::repair::copy;
+use crate::reserve::make_room_to_open;
 use crate::segment::{Cursor, Step, open_file, read_header};
 use crate::snapshot::SnapshotReader;
 use crate::storage::{File, Storage, is_no_space, read_exact_at, write_all_at};
@@ -215,6 +216,7 @@ impl<S: Storage> Recovery<S> {
                 Name::Manifest
                 | Name::Segment(_)
                 | Name::Snapshot(_)
+                | Name::Reserve
                 | Name::Temporary
                 | Name::Damaged
                 | Name::Torn => of_a_store = Some(name.clone()),
@@ -300,6 +302,7 @@ impl<S: Storage> Recovery<S> {
                 .map_err(DiskError::displaced)?;
         }
         let mut warnings = Vec::new();
+        make_room_to_open(&*self.storage);
         let mut manifest = match self.manifest.take() {
             Some(manifest) => {
                 // A process that was killed may have given it its name and not synced that: a power cut
@@ -347,6 +350,7 @@ impl<S: Storage> Recovery<S> {
             last: self.walk.next_lsn().previous(),
         });
         log.raise()?;
+        log.open_reserve();
         log.mark()?;
         Ok((log, warnings))
     }
@@ -549,7 +553,7 @@ pub(crate) fn leftovers(
     let mut leftovers = Vec::new();
     for name in names.difference(&listed) {
         match Name::of(name) {
-            Name::Manifest | Name::Damaged | Name::Torn | Name::Foreign => {}
+            Name::Manifest | Name::Reserve | Name::Damaged | Name::Torn | Name::Foreign => {}
             Name::Temporary => leftovers.push(name.clone()),
             Name::Snapshot(_) => {
                 is_own(storage, name, FileKind::Snapshot, manifest.store)?;

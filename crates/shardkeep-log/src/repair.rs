@@ -172,7 +172,12 @@ impl Remains {
                     }
                     Err(error) => give_up(error)?,
                 },
-                Name::Manifest | Name::Temporary | Name::Damaged | Name::Torn | Name::Foreign => {}
+                Name::Manifest
+                | Name::Reserve
+                | Name::Temporary
+                | Name::Damaged
+                | Name::Torn
+                | Name::Foreign => {}
             }
         }
         Ok(remains)
@@ -292,7 +297,12 @@ impl Plan {
         let is_kept = |name: &str| match Name::of(name) {
             Name::Segment(first) => self.segments.contains(&first),
             Name::Snapshot(lsn) => self.snapshot == Some(lsn),
-            Name::Manifest | Name::Temporary | Name::Damaged | Name::Torn | Name::Foreign => true,
+            Name::Manifest
+            | Name::Reserve
+            | Name::Temporary
+            | Name::Damaged
+            | Name::Torn
+            | Name::Foreign => true,
         };
         for name in remains.names.iter().filter(|name| !is_kept(name)) {
             aside.rename(name)?;
@@ -434,7 +444,12 @@ fn whose(
         let kind = match Name::of(name) {
             Name::Segment(_) => FileKind::Segment,
             Name::Snapshot(_) => FileKind::Snapshot,
-            Name::Manifest | Name::Temporary | Name::Damaged | Name::Torn | Name::Foreign => {
+            Name::Manifest
+            | Name::Reserve
+            | Name::Temporary
+            | Name::Damaged
+            | Name::Torn
+            | Name::Foreign => {
                 continue;
             }
         };

@@ -17,10 +17,7 @@ use crate::limits::{AHEAD_WRITE_PART, SEGMENTS_MAX};
 use crate::log::{Active, Log, Part};
 use crate::manifest;
 use crate::names::{segment_name, segment_temporary_name};
-use crate::storage::{Storage, Unwritten, is_no_space, is_retryable_create, write_all_at};
-
-/// What zeros written ahead are taken from.
-static ZEROS: [u8; 16 * 1_024] = [0; 16 * 1_024];
+use crate::storage::{Storage, Unwritten, ZEROS, is_no_space, is_retryable_create, write_all_at};
 
 /// How a large write goes on.
 struct Steps<'s> {
@@ -95,6 +92,8 @@ impl<S: Storage> Log<S> {
             };
             match put {
                 Ok(()) => done += run.bytes,
+                // What was written of the run is counted, and what was not comes again.
+                Err(WriteError::NoSpace(error)) if self.gives_up_reserve(&error.error) => {}
                 Err(error) => break Err(error),
             }
         };
@@ -243,6 +242,26 @@ impl<S: Storage> Log<S> {
             self.active.sized = at;
         }
         Ok(())
+    }
+
+    /// Ends the segment that holds the newest records, if it holds any, so that a snapshot begun now replaces
+    /// it whole. While a detached sync is under way it goes on. Blocks for the disk.
+    ///
+    /// # Errors
+    /// As for [`Log::write`]; then the segment goes on.
+    pub fn end_segment(&mut self) -> Result<(), WriteError> {
+        self.alive()?;
+        let goes_on =
+            self.active_is_empty() || self.segments.len() >= SEGMENTS_MAX || self.must_go_on();
+        if goes_on {
+            return Ok(());
+        }
+        loop {
+            match self.rotate() {
+                Err(WriteError::NoSpace(error)) if self.gives_up_reserve(&error.error) => {}
+                ended => return ended,
+            }
+        }
     }
 
     /// Begins a new segment.

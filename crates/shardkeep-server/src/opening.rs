@@ -83,7 +83,13 @@ impl Opening<'_> {
             }
         };
         let tell = teller(self.shutdown.clone(), LOST_WITH_A_LOG);
-        let durable = Durable::new().sync(self.sync_mode()).content(CONTENT);
+        let mut durable = Durable::new()
+            .sync(self.sync_mode())
+            .content(CONTENT)
+            .snapshot_after_bytes(self.settings.snapshot_log_bytes);
+        if let Some(bytes) = self.settings.disk_reserve {
+            durable = durable.disk_reserve(bytes);
+        }
         let compression = if self.settings.compress_snapshots {
             Compression::Lz4
         } else {

@@ -14,8 +14,8 @@ use shardkeep_core::{
 use crate::clock::{Clock, Steady, SystemClock};
 use crate::codec::{Codec, Encode, Plain};
 use crate::durable::{
-    self, Automatic, Compression, Directory, Durable, LogJournal, RecoverError, RecoveryProgress,
-    Route,
+    self, Automatic, Compression, Directory, Disk, Durable, LogJournal, RecoverError,
+    RecoveryProgress, Route,
 };
 use crate::ledger::{Budget, Codecs, Kept, Ledger, Weigher};
 use crate::router::Router;
@@ -330,6 +330,7 @@ impl<K: Key, V: Value> Builder<K, V> {
 /// What is needed to take snapshots when the log has grown.
 struct Watch {
     grown: Arc<AtomicU64>,
+    disk: Disk,
     threshold: u64,
     events: Arc<dyn Fn(Event) + Send + Sync>,
 }
@@ -342,6 +343,7 @@ impl Watch {
     ) -> Result<Automatic, OpenError> {
         let Self {
             grown,
+            disk,
             threshold,
             events,
         } = self;
@@ -351,7 +353,7 @@ impl Watch {
             durable::snapshot(&keep, compression, is_cancelled)
         };
         let tell = move |what| events(Event::Log(LogEvent::Warning(what)));
-        Automatic::start(&name, grown, threshold, take, tell)
+        Automatic::start(&name, grown, disk, threshold, take, tell)
             .map_err(|source| OpenError::Thread { name, source })
     }
 }
@@ -406,6 +408,7 @@ fn open_kept<K: Key, V: Value>(
         0 => None,
         threshold => Some(Watch {
             grown: recovered.grown,
+            disk: recovered.disk,
             threshold,
             events,
         }),

@@ -209,6 +209,31 @@ impl<K: Key, V: Value> Store<K, V> {
             })?;
             return put.into_inserted();
         }
+        let mut value = Some(value);
+        let put = |state: &mut ShardState<K, V>| match value.take() {
+            Some(value) => state.insert(hash, &mut key, value, how),
+            None => unreachable!("it is called once"),
+        };
+        let keep = &self.inner.keep;
+        if let Ok(put) = keep.change_idle(shard, put) {
+            return put.into_inserted();
+        }
+        let Some(value) = value else {
+            unreachable!("what was not called has taken nothing")
+        };
+        self.insert_slowly(shard, hash, key, value, how)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn insert_slowly(
+        &self,
+        shard: usize,
+        hash: u64,
+        mut key: Option<K>,
+        value: V,
+        how: Insert,
+    ) -> Result<Inserted<V>, Error> {
         let put = match &mut self.inner.keep.borrow(shard) {
             Borrowed::Loan(loan) => loan.change(|state| state.insert(hash, &mut key, value, how)),
             Borrowed::Away => {
@@ -259,7 +284,7 @@ impl<K: Key, V: Value> Store<K, V> {
         let (hash, shard) = self.place(key);
         let keep = &self.inner.keep;
         if self.inner.keeping != Keeping::Nothing {
-            let removed = self.change_kept(hash, shard, |hand| {
+            let removed = self.remove_kept(hash, shard, |hand| {
                 Ok::<_, Refused>(hand.change(|state| state.remove(hash, key)))
             })??;
             return Ok(removed.and_then(Removed::into_value));
@@ -289,7 +314,7 @@ impl<K: Key, V: Value> Store<K, V> {
         Q: Hash + Eq + ?Sized,
     {
         let (hash, shard) = self.place(key);
-        let removed = self.try_change(hash, shard, |hand| {
+        let removed = self.try_remove_kept(hash, shard, |hand| {
             Ok::<_, Refused>(hand.change(|state| state.remove(hash, key)))
         })??;
         Ok(removed.and_then(Removed::into_value))

@@ -134,7 +134,7 @@ struct Explorer {
 impl Explorer {
     fn explore(&mut self, seed: u64) -> Result<(), String> {
         self.tally.stories += 1;
-        let (mut story, disk) = (Story::new(seed), Disk::default());
+        let (mut story, disk) = (Story::new(seed).with_room(seed), Disk::default());
         disk.remember();
         let mut log = story.open(&disk).map_err(Verdict::into_text)?;
         let opening = disk.moments();

@@ -32,6 +32,8 @@ pub(crate) struct Inode {
     dirty: BTreeSet<usize>,
     /// Whether the length was changed since.
     is_resized: bool,
+    /// Bytes of the disk that were taken for it, with nothing written there.
+    pub(crate) taken: u64,
 }
 
 impl Inode {
@@ -106,6 +108,16 @@ impl Inode {
             }
         }
         bytes
+    }
+
+    /// Bytes as everybody sees them.
+    pub(crate) fn len(&self) -> u64 {
+        self.taken.max(self.live.len() as u64)
+    }
+
+    fn used(&self) -> u64 {
+        let sector = SECTOR_BYTES as u64;
+        sector + self.len().next_multiple_of(sector)
     }
 
     fn dirty_end(&self) -> usize {
@@ -230,6 +242,10 @@ impl State {
                 None => Vec::new(),
             };
             image.put(&name, bytes);
+            let taken = self.inodes.get(&inode).map_or(0, |inode| inode.taken);
+            if taken > 0 && chance.percent(percent) {
+                image.take_space(&name, taken);
+            }
         }
         image
     }
@@ -258,6 +274,21 @@ impl State {
         self.names.insert(name.to_owned(), self.next);
         self.synced_names.insert(name.to_owned(), self.next);
         self.next += 1;
+    }
+
+    /// Takes so many bytes of the disk for a file.
+    fn take_space(&mut self, name: &str, bytes: u64) {
+        let inode = self.names.get(name).and_then(|it| self.inodes.get_mut(it));
+        if let Some(inode) = inode {
+            inode.taken = bytes;
+        }
+    }
+
+    /// Bytes of the disk that are in use: whole sectors, and one for each name.
+    #[must_use]
+    pub fn used(&self) -> u64 {
+        let inodes = self.names.values().filter_map(|it| self.inodes.get(it));
+        inodes.map(Inode::used).sum()
     }
 
     /// Takes a file away, synced.

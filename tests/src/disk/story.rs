@@ -11,8 +11,9 @@ use std::fmt::Display;
 use std::rc::Rc;
 
 use shardkeep_log::format::{FILE_HEADER_BYTES, HEAD_BYTES};
+use shardkeep_log::limits::RESERVE_BYTES_MIN;
 use shardkeep_log::{
-    AdoptError, Compression, DetachedSync, FinishedSnapshot, Log, Lsn, Options, Replay,
+    AdoptError, Compression, DetachedSync, FinishedSnapshot, Log, Lsn, Options, Replay, Reserve,
     SnapshotError, SnapshotWriter, StoreId, SyncEnd, WriteError,
 };
 
@@ -136,6 +137,7 @@ impl Story {
             },
             ahead_bytes: chance.one(&[0, 512, 4_096, 1 << 20]),
             snapshots_kept: chance.one(&[1, 1, 2]),
+            reserve: Reserve::None,
             ..Options::new()
         };
         Self {
@@ -149,6 +151,15 @@ impl Story {
             is_aligned,
             chance,
         }
+    }
+
+    /// Half of all stories keep room for a full disk, and end a segment before some snapshots.
+    #[must_use]
+    pub fn with_room(mut self, seed: u64) -> Self {
+        if seed % 2 == 1 {
+            self.options.reserve = Reserve::Bytes(RESERVE_BYTES_MIN);
+        }
+        self
     }
 
     /// How many records there are.
@@ -303,6 +314,10 @@ impl Story {
         }
         // What was written is synced even where there is no space for more.
         let is_whole = self.settle(log.write(), is_troubled)?;
+        if is_whole {
+            // The reserve is taken again, where it was given up.
+            drop(log.room());
+        }
         match log.sync() {
             Ok(synced) => {
                 if is_whole && !synced.covers(log.appended()) {
@@ -343,6 +358,9 @@ impl Story {
         is_troubled: bool,
     ) -> Result<Ending, String> {
         let is_busy = hands.walk.is_some() || hands.finished.is_some();
+        if self.options.reserve != Reserve::None && self.records().is_multiple_of(2) {
+            self.settle(log.end_segment(), is_troubled)?;
+        }
         match log.snapshot(self.compression) {
             Ok(_) if is_busy => Err("two snapshots at once".to_owned()),
             Ok(writer) => {

@@ -5,7 +5,7 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use shardkeep_core::{DetachedSync, Journal, JournalError};
+use shardkeep_core::{DetachedSync, Journal, JournalError, Room};
 
 use crate::book::{Effect, hear, later};
 
@@ -63,6 +63,9 @@ struct Disk {
     /// What is appended is not remembered.
     forgets: bool,
     put_away: bool,
+    /// What there is for more, where that is not ample.
+    room: Option<Room>,
+    bytes_kept_free: Option<u64>,
 }
 
 #[derive(Clone, Default)]
@@ -118,6 +121,16 @@ impl Paper {
     /// From here on nothing is remembered, and nothing allocated.
     pub(crate) fn forget(&self) {
         self.disk().forgets = true;
+    }
+
+    /// What is written leaves this room.
+    pub(crate) fn room(&self, room: Room) {
+        self.disk().room = Some(room);
+    }
+
+    /// Room for so many bytes is kept.
+    pub(crate) fn keep_free(&self, bytes: u64) {
+        self.disk().bytes_kept_free = Some(bytes);
     }
 
     /// The names of the threads that have synced.
@@ -303,6 +316,14 @@ impl Journal for Pen {
 
     fn end_sync(&mut self, end: Result<(), JournalError>) -> Result<(), JournalError> {
         end
+    }
+
+    fn room(&mut self) -> Room {
+        self.0.disk().room.clone().unwrap_or(Room::Ample)
+    }
+
+    fn bytes_kept_free(&self) -> u64 {
+        self.0.disk().bytes_kept_free.unwrap_or(u64::MAX)
     }
 
     fn mark(&mut self) -> Result<(), JournalError> {

@@ -16,6 +16,7 @@ mod making;
 #[cfg(debug_assertions)]
 mod planted;
 mod repairing;
+mod space;
 mod steps;
 mod tails;
 mod troubles;

@@ -175,7 +175,7 @@ fn a_pipeline_of_large_values_is_waited_for_as_long_as_the_log_comes_forward() {
             }
         });
         for _ in 0..VALUES {
-            let until = crate::clock::now() + Duration::from_millis(400);
+            let until = crate::clock::later(crate::clock::now(), Duration::from_millis(400));
             while crate::clock::now() < until {
                 // Nobody else waits with them.
                 other.ask("PING", "+PONG\r\n");
@@ -211,7 +211,7 @@ fn a_pipeline_beyond_what_the_log_queues_is_read_no_faster_and_refused_nothing()
             }
         });
         let stats = || server.context.keep.log_stats().unwrap();
-        let until = crate::clock::now() + PATIENCE;
+        let until = crate::clock::later(crate::clock::now(), PATIENCE);
         while stats().places_taken < LOG_PLACES {
             assert!(crate::clock::now() < until, "{:?}", stats());
             std::thread::yield_now();

@@ -117,6 +117,13 @@ pub enum SnapshotError {
     Store(Error),
     /// An entry could not be encoded.
     Unencodable(String),
+    /// There is not enough space: nothing was begun.
+    DoesNotFit {
+        /// Bytes that it takes.
+        needed: u64,
+        /// Bytes that are free for it.
+        free: u64,
+    },
 }
 
 impl fmt::Display for SnapshotError {
@@ -127,6 +134,10 @@ impl fmt::Display for SnapshotError {
             Self::Adopt(error) => error.fmt(f),
             Self::Store(error) => error.fmt(f),
             Self::Unencodable(why) => write!(f, "an entry could not be encoded: {why}"),
+            Self::DoesNotFit { needed, free } => write!(
+                f,
+                "no space for the snapshot: it takes {needed} bytes, and {free} are free for it"
+            ),
         }
     }
 }
@@ -137,7 +148,7 @@ impl std::error::Error for SnapshotError {
             Self::Log(error) => error.source(),
             Self::Adopt(error) => error.source(),
             Self::Store(error) => error.source(),
-            Self::NotDurable | Self::Unencodable(_) => None,
+            Self::NotDurable | Self::Unencodable(_) | Self::DoesNotFit { .. } => None,
         }
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shardkeep_core::{Durability, JournalError, SyncMode};
-use shardkeep_log::Compression;
-use shardkeep_log::limits::CONTENT_BYTES_MAX;
+use shardkeep_log::limits::{CONTENT_BYTES_MAX, SEGMENT_BYTES_DEFAULT};
+use shardkeep_log::{Compression, Reserve};
 
 use crate::limits;
 
@@ -27,6 +27,7 @@ pub struct Durable {
     pub(crate) compression: Compression,
     pub(crate) snapshot_bytes: u64,
     pub(crate) segment_bytes: Option<u64>,
+    pub(crate) reserve: Reserve,
     pub(crate) content: Option<String>,
     pub(crate) accepts_other_types: bool,
     pub(crate) gate: Option<Gate>,
@@ -64,6 +65,7 @@ impl Durable {
             compression: Compression::None,
             snapshot_bytes: limits::SNAPSHOT_LOG_BYTES_DEFAULT,
             segment_bytes: None,
+            reserve: Reserve::Fitting,
             content: None,
             accepts_other_types: false,
             gate: None,
@@ -109,6 +111,35 @@ impl Durable {
     pub fn snapshot_after_bytes(mut self, bytes: u64) -> Self {
         self.snapshot_bytes = bytes;
         self
+    }
+
+    /// Keeps so many bytes of the disk free, in a file of the directory, for when the disk is full: what is
+    /// queued is written there, entries can still be removed, and a snapshot can begin that makes room.
+    /// 0: none. By default [`limits::DISK_RESERVE_BYTES_DEFAULT`], which is what the queue in front of the
+    /// log holds, but a sixteenth of the file system at most; with a smaller reserve the queue holds less.
+    /// Other than 0, at least [`limits::DISK_RESERVE_BYTES_MIN`].
+    ///
+    /// Ordinary writes are refused while it is given up
+    /// ([`Refused::LogHasNoSpace`](crate::Refused::LogHasNoSpace)), and admitted again when it has been taken
+    /// again. A file that would become larger than the system lets the process write (`RLIMIT_FSIZE`) counts
+    /// as a full disk too, in a program that ignores SIGXFSZ; in others that signal ends the process.
+    pub fn disk_reserve(mut self, bytes: u64) -> Self {
+        self.reserve = match bytes {
+            0 => Reserve::None,
+            bytes => Reserve::Bytes(bytes),
+        };
+        self
+    }
+
+    /// How large a segment of the log is: a part of what it may grow by between two snapshots, so that a
+    /// snapshot gives room back.
+    pub(super) fn segment_size(&self) -> u64 {
+        let share = self.snapshot_bytes / limits::SEGMENT_PART_OF_SNAPSHOT;
+        let largest = SEGMENT_BYTES_DEFAULT;
+        self.segment_bytes.unwrap_or(match self.snapshot_bytes {
+            0 => largest,
+            _ => share.clamp(limits::SEGMENT_BYTES_MIN, largest),
+        })
     }
 
     /// Opens a store too that was written with other types or codecs, whose bytes the present ones

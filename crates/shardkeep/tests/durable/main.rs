@@ -8,5 +8,6 @@ mod making;
 mod opening;
 mod place;
 mod reopening;
+mod room;
 mod types;
 mod unsynced;

@@ -1,11 +1,13 @@
 //! A child of `fork` has a copy of the memory and of the open files: the store is not its own.
 //!
-//! A program of its own, whose tests run one after the other: a child inherits the locks that any other
-//! thread has at that moment, and no others than those of the store in question are meant here.
+//! A program of its own, whose tests run one after the other on its first thread: a child inherits the
+//! locks that any other thread has at that moment, and no others than those of the store in question are
+//! meant here. (A harness has threads of its own, that begin and end as its tests do.)
 
 #![cfg(unix)]
 #![expect(clippy::disallowed_methods, reason = "a test may wait")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stdout, reason = "a test says that it has passed")]
 
 use std::time::Duration;
 
@@ -22,8 +24,41 @@ use process::Child;
 
 type Numbers = Store<u32, u32>;
 
-/// Held by the test that runs.
-static TURN: parking_lot::Mutex<()> = parking_lot::Mutex::new(());
+/// Every test, by its name.
+const TESTS: [(&str, fn()); 5] = [
+    (
+        "in_a_forked_child_every_call_is_refused_and_a_drop_does_nothing",
+        in_a_forked_child_every_call_is_refused_and_a_drop_does_nothing,
+    ),
+    (
+        "a_child_that_was_forked_while_a_shard_was_in_other_hands_waits_for_nobody",
+        a_child_that_was_forked_while_a_shard_was_in_other_hands_waits_for_nobody,
+    ),
+    (
+        "a_call_from_whose_closure_a_child_was_forked_writes_nothing_there",
+        a_call_from_whose_closure_a_child_was_forked_writes_nothing_there,
+    ),
+    (
+        "a_thread_that_a_child_has_started_is_refused_too",
+        a_thread_that_a_child_has_started_is_refused_too,
+    ),
+    (
+        "a_child_opens_a_store_of_its_own",
+        a_child_opens_a_store_of_its_own,
+    ),
+];
+
+/// Runs those whose names have one of the arguments in them; all without any.
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let wanted: Vec<_> = arguments.iter().filter(|it| !it.starts_with('-')).collect();
+    for (name, test) in TESTS {
+        if wanted.is_empty() || wanted.iter().any(|wanted| name.contains(wanted.as_str())) {
+            test();
+            println!("test {name} ... ok");
+        }
+    }
+}
 
 /// The number of the first call that was not refused as it must be, 0 if there is none.
 fn first_let_in(store: &Numbers) -> u8 {
@@ -101,9 +136,7 @@ fn kinds(place: &Place) -> Vec<Numbers> {
     stores
 }
 
-#[test]
 fn in_a_forked_child_every_call_is_refused_and_a_drop_does_nothing() {
-    let _turn = TURN.lock();
     let place = Place::new();
     std::fs::create_dir_all(place.path()).unwrap();
     for store in kinds(&place) {
@@ -135,9 +168,7 @@ fn in_a_forked_child_every_call_is_refused_and_a_drop_does_nothing() {
     }
 }
 
-#[test]
 fn a_child_that_was_forked_while_a_shard_was_in_other_hands_waits_for_nobody() {
-    let _turn = TURN.lock();
     let place = Place::new();
     std::fs::create_dir_all(place.path()).unwrap();
     for store in kinds(&place) {
@@ -161,9 +192,7 @@ fn a_child_that_was_forked_while_a_shard_was_in_other_hands_waits_for_nobody() {
     }
 }
 
-#[test]
 fn a_call_from_whose_closure_a_child_was_forked_writes_nothing_there() {
-    let _turn = TURN.lock();
     let place = Place::new();
     let open = || {
         Numbers::builder()
@@ -191,11 +220,17 @@ fn a_call_from_whose_closure_a_child_was_forked_writes_nothing_there() {
     assert_eq!((again.get(&1), again.len()), (Ok(Some(2)), Ok(49)));
 }
 
-#[test]
-fn a_thread_that_a_child_has_started_is_refused_too() {
-    let _turn = TURN.lock();
+/// A store whose threads have ended: one that begins or ends while a child is made has locks of the
+/// standard library, which the child needs for threads of its own.
+fn quiet() -> Numbers {
     let store = Numbers::open().unwrap();
     store.insert(1, 1).unwrap();
+    assert!(store.close(Duration::from_secs(60)).is_clean());
+    store
+}
+
+fn a_thread_that_a_child_has_started_is_refused_too() {
+    let store = quiet();
     let child = Child::running(|| {
         std::thread::scope(|scope| {
             let started = scope.spawn(|| first_let_in(&store));
@@ -205,12 +240,9 @@ fn a_thread_that_a_child_has_started_is_refused_too() {
     assert_eq!(child.ends_with(), 0);
 }
 
-#[test]
 fn a_child_opens_a_store_of_its_own() {
-    let _turn = TURN.lock();
     let place = Place::new();
-    let store = Numbers::open().unwrap();
-    store.insert(1, 1).unwrap();
+    let store = quiet();
     let child = Child::running(|| {
         let Ok(own) = Numbers::builder()
             .durable(place.path(), Durable::new())
@@ -227,7 +259,6 @@ fn a_child_opens_a_store_of_its_own() {
         u8::from(!(fine && refused && closed)) * 2
     });
     assert_eq!(child.ends_with(), 0);
-    assert_eq!(store.get(&1), Ok(Some(1)));
     let again = Numbers::builder()
         .durable(place.path(), Durable::new())
         .open();
