@@ -174,7 +174,10 @@ impl<S: State> Drop for Keep<S> {
         if self.is_elsewhere() {
             // What is left of the parent's threads and files is not to be touched, not even freed.
             std::mem::forget(Arc::clone(&self.shared));
-            std::mem::forget(std::mem::replace(&mut self.threads, Arc::new(Threads::new())));
+            std::mem::forget(std::mem::replace(
+                &mut self.threads,
+                Arc::new(Threads::new()),
+            ));
             return;
         }
         if !self.threads.are_joined() {

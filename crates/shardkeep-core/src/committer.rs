@@ -1,8 +1,8 @@
 //! The thread that commits when nobody else does.
 //!
 //! It writes what was queued once the window has passed, syncs at intervals, tries again where there
-//! was no space, sees to it that somebody looks whether the files are still where they were, and puts the
-//! journal away when the keep closes.
+//! was no space, marks a log that rests, sees to it that somebody looks whether the files are still where they
+//! were, and puts the journal away when the keep closes.
 //!
 //! 1. One blocking call beside the journal's own: the doorbell (and, while it gathers, the window).
 //! 2. It never holds a shard.
@@ -40,6 +40,10 @@ struct Plan<J> {
     sync_at: Option<Instant>,
     /// When a log without space is asked again.
     retry_at: Option<Instant>,
+    /// When the log is marked, if nothing was written since that was set.
+    mark_at: Option<Instant>,
+    /// How often something was written by then.
+    writes: u64,
     /// When it is looked again whether the log's files are where they were.
     look_at: Option<Instant>,
     duty: Option<Box<dyn Duty<J>>>,
@@ -69,6 +73,8 @@ impl<S: State> Committer<S> {
             plan: Plan {
                 sync_at: None,
                 retry_at: None,
+                mark_at: None,
+                writes: 0,
                 look_at: None,
                 duty: None,
                 eased: false,
@@ -122,12 +128,16 @@ impl<J: Journal> Plan<J> {
     fn next_due(&self, log: &Log<J>) -> Option<Instant> {
         let sync_at = self.sync_at.filter(|_| !log.aside.is_under_way());
         let others = self.retry_at.into_iter().chain(self.look_at);
-        sync_at.into_iter().chain(others).min()
+        sync_at.into_iter().chain(others).chain(self.mark_at).min()
     }
 
     fn tick(&mut self, log: &Log<J>) -> Tick {
         let now = clock::now();
         self.schedule(log, now);
+        if self.mark_at.is_some_and(|at| at <= now) {
+            self.mark(log);
+            self.schedule(log, now);
+        }
         let is_due = |at: Option<Instant>| at.is_some_and(|at| at <= now);
         if is_due(self.look_at) {
             self.look_at = Some(clock::later(now, limits::LOG_LOOK_INTERVAL));
@@ -197,16 +207,22 @@ impl<J: Journal> Plan<J> {
     /// Reads off the log what is due, and when.
     fn schedule(&mut self, log: &Log<J>, now: Instant) {
         self.look_at = match log.condition() {
-            Condition::Recovering | Condition::Open | Condition::NoSpace => {
+            Condition::Recovering | Condition::Open | Condition::NoSpace | Condition::Scarce => {
                 let next = || clock::later(now, limits::LOG_LOOK_INTERVAL);
                 Some(self.look_at.unwrap_or_else(next))
             }
             Condition::Failed | Condition::Closed => None,
         };
-        self.retry_at = (log.condition() == Condition::NoSpace).then(|| {
+        self.retry_at = log.condition().is_short().then(|| {
             self.retry_at
                 .unwrap_or_else(|| clock::later(now, limits::LOG_RETRY_INTERVAL))
         });
+        if !log.is_unmarked() {
+            self.mark_at = None;
+        } else if self.mark_at.is_none() {
+            self.mark_at = Some(clock::later(now, limits::LOG_MARK_DELAY));
+            self.writes = log.counters.writes();
+        }
         self.sync_at = match log.durability.sync {
             SyncMode::Interval(interval) if log.is_behind() => {
                 Some(self.sync_at.unwrap_or_else(|| clock::later(now, interval)))
@@ -215,9 +231,20 @@ impl<J: Journal> Plan<J> {
         };
     }
 
+    /// Marks the log, if it has rested; otherwise looks again later.
+    fn mark(&mut self, log: &Log<J>) {
+        self.mark_at = None;
+        let has_rested = log.counters.writes() == self.writes && !log.has_queued();
+        // Whoever has the journal is about to write.
+        if has_rested && let Some(mut holding) = log.borrow() {
+            holding.mark();
+        }
+    }
+
     /// What is left to do after a tick has panicked: nothing of it comes by there again.
     fn stand_down(&mut self, log: &Log<J>) -> Tick {
-        (self.sync_at, self.retry_at, self.look_at) = (None, None, None);
+        (self.sync_at, self.retry_at) = (None, None);
+        (self.look_at, self.mark_at) = (None, None);
         if log.condition() != Condition::Failed {
             let Some(mut holding) = log.borrow_or_ask() else {
                 return Tick::Away;

@@ -74,7 +74,10 @@ impl<J: Journal> Log<J> {
                 break Ok(());
             }
             match condition {
-                Condition::Open | Condition::NoSpace | Condition::Recovering => {}
+                Condition::Open
+                | Condition::NoSpace
+                | Condition::Scarce
+                | Condition::Recovering => {}
                 Condition::Failed => break Err(Lost::LogFailed),
                 Condition::Closed => break Err(Lost::NotSynced { shard }),
             }

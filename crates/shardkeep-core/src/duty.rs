@@ -102,7 +102,7 @@ impl<J: Journal> Log<J> {
 
     fn admits_duties(&self) -> Result<(), Refused> {
         match self.condition() {
-            Condition::Open | Condition::NoSpace => Ok(()),
+            Condition::Open | Condition::NoSpace | Condition::Scarce => Ok(()),
             Condition::Recovering => Err(Refused::Recovering),
             Condition::Failed => Err(Refused::LogFailed),
             Condition::Closed => Err(Refused::Closed),

@@ -21,7 +21,7 @@ use crate::duty::Duty;
 use crate::error::Refused;
 use crate::fail_point;
 use crate::fault::{Fault, is_planted};
-use crate::journal::{Journal, JournalError};
+use crate::journal::{Journal, JournalError, Room};
 use crate::limits;
 use crate::log::{Condition, Entry, Extent, Log, Marks};
 use crate::progress::Pace;
@@ -152,7 +152,7 @@ impl<'l, J: Journal> Holding<'l, J> {
         match done.unwrap_or_else(|_| Err(JournalError::Failed("the log panicked".to_owned()))) {
             Ok(()) => return true,
             Err(JournalError::NoSpace(why)) => {
-                log.has_no_space(why);
+                log.has_no_space(why, false);
             }
             Err(JournalError::Failed(why)) => {
                 self.fail(why);
@@ -259,34 +259,47 @@ impl<'l, J: Journal> Holding<'l, J> {
     fn write(&mut self, extent: Extent) -> Result<(), JournalError> {
         let log = self.log;
         let shelf = self.shelf();
-        if !shelf.unwritten {
+        let mut places = 0;
+        if shelf.unwritten {
+            match extent {
+                Extent::Sync => {
+                    let pace = &mut shelf.pace;
+                    let mut ended: Option<Instant> = None;
+                    let first = pace.bytes();
+                    let step = &mut |bytes| {
+                        let now = clock::now();
+                        log.progress.note(now);
+                        // How long the first one took is not known: for a usual commit no clock is read.
+                        if let Some(began) = ended.replace(now) {
+                            pace.note(bytes, now.saturating_duration_since(began));
+                        }
+                        pace.bytes()
+                    };
+                    shelf.journal.write_in_steps(first, step)?;
+                }
+                Extent::Write => shelf.journal.write()?,
+            }
+            places = shelf.all_written();
+            log.counters
+                .written(std::mem::take(&mut shelf.unwritten_batches));
+            log.note_unmarked();
+        } else if !log.condition().is_short() {
             return Ok(());
         }
-        match extent {
-            Extent::Sync => {
-                let pace = &mut shelf.pace;
-                let mut ended: Option<Instant> = None;
-                let first = pace.bytes();
-                let step = &mut |bytes| {
-                    let now = clock::now();
-                    log.progress.note(now);
-                    // How long the first one took is not known: for a usual commit no clock is read.
-                    if let Some(began) = ended.replace(now) {
-                        pace.note(bytes, now.saturating_duration_since(began));
-                    }
-                    pace.bytes()
-                };
-                shelf.journal.write_in_steps(first, step)?;
-            }
-            Extent::Write => shelf.journal.write()?,
-        }
-        let places = shelf.all_written();
-        log.counters
-            .written(std::mem::take(&mut shelf.unwritten_batches));
         // Before anybody is released: whoever is may write again.
-        log.has_space();
+        self.note_room();
         log.give_places(places);
         Ok(())
+    }
+
+    /// Reads off the journal what may be written behind what was.
+    fn note_room(&mut self) {
+        let log = self.log;
+        match self.shelf().journal.room() {
+            Room::Ample => log.has_space(),
+            Room::Scarce(why) => log.has_no_space(why, true),
+            Room::None(why) => log.has_no_space(why, false),
+        }
     }
 
     fn note_behind(&mut self) {
@@ -346,6 +359,7 @@ impl<'l, J: Journal> Holding<'l, J> {
                     log.raise(shelf.written.of_shard.iter().copied().enumerate());
                 }
                 log.release(&proof, shelf.covered.drain());
+                log.note_unmarked();
                 self.note_behind();
             }
             Err(error) => self.fail(format!("the sync failed: {error}")),
@@ -382,9 +396,27 @@ impl<'l, J: Journal> Holding<'l, J> {
         shelf.pace.note(bytes, took);
         log.counters.synced(took);
         log.note_behind(false);
+        log.note_unmarked();
         log.release(&proof, shelf.written.drain());
         fail_point::hit("log.released");
         Ok(())
+    }
+
+    /// Lets the journal note how far it is written and synced, for the next start to compare with what it
+    /// finds.
+    pub(crate) fn mark(&mut self) {
+        let log = self.log;
+        if log.condition() == Condition::Failed {
+            return;
+        }
+        log.note_marked();
+        let journal = &mut self.shelf().journal;
+        let marked = catch_unwind(AssertUnwindSafe(|| journal.mark()));
+        // What a journal does that has panicked is not known.
+        match marked.unwrap_or_else(|_| Err(JournalError::Failed("the log panicked".to_owned()))) {
+            Ok(()) | Err(JournalError::NoSpace(_)) => {}
+            Err(JournalError::Failed(why)) => self.fail(why),
+        }
     }
 
     /// Runs what somebody wants done with the journal in hand, unless the log has failed.
@@ -392,8 +424,15 @@ impl<'l, J: Journal> Holding<'l, J> {
         if self.log.condition() == Condition::Failed {
             return duty.settle(Some(Refused::LogFailed));
         }
-        let journal = &mut self.shelf().journal;
-        if catch_unwind(AssertUnwindSafe(|| duty.run(journal))).is_err() {
+        let carried = catch_unwind(AssertUnwindSafe(|| {
+            let shelf = self.shelf();
+            duty.run(&mut shelf.journal);
+            // It may have taken the room that is kept. What waits to be written tells more.
+            if !shelf.unwritten {
+                self.note_room();
+            }
+        }));
+        if carried.is_err() {
             self.fail("a panic while the log was held".to_owned());
         }
         duty.settle(None);

@@ -76,6 +76,40 @@ pub trait Journal: Send + 'static {
         &mut self,
         end: <Self::Detached as DetachedSync>::End,
     ) -> Result<Self::Synced, JournalError>;
+
+    /// How much room there is for more. Asked after each write that succeeded and, where there was too
+    /// little, again and again. May block on the file system.
+    fn room(&mut self) -> Room {
+        Room::Ample
+    }
+
+    /// Bytes for which room is kept whatever becomes of the disk: the queue never holds more places than
+    /// these bytes stand for. Asked once, when the journal is put in its place.
+    fn bytes_kept_free(&self) -> u64 {
+        u64::MAX
+    }
+
+    /// Notes behind the records how far they are written and synced, when none has followed for a while.
+    /// Nothing depends on it but what the next start can tell of damage. By default does nothing. Blocks
+    /// on the file system.
+    ///
+    /// # Errors
+    /// The journal failed; a lack of space is none.
+    fn mark(&mut self) -> Result<(), JournalError> {
+        Ok(())
+    }
+}
+
+/// Room for records behind those that were written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// For all that may come.
+    Ample,
+    /// What was written took room that is kept for a full disk; what is left of it is for changes that
+    /// remove something. The text says why.
+    Scarce(String),
+    /// Not even for those.
+    None(String),
 }
 
 /// A sync that was begun with the journal in hand, and does not need it to run.

@@ -17,7 +17,6 @@
 //! threads     owner remaking          the doorbell loop: long service, tending, rebuilding
 //!             supervisor fail_fast    children started again, or stopped; groups that fail together
 //!             committer syncer        commits when nobody else does; syncs beside the writers
-//!             dropping                drops the values that no caller drops
 //! hand-over   shared borrowing        what all share; a shard off its desk, and back
 //!             posting sending         mailing a work; transactions, to an owner
 //!             service acquire         serving mail; several shards at once
@@ -26,6 +25,7 @@
 //!             durable duty            waiting for a sync; what is done with the journal in hand
 //!             log holding awaiting    the log, lent; who waits for a sync
 //!             aside                   a sync that runs beside the writers
+//!             dropping                the thread for values that no caller drops
 //!             semaphore               so many at a time
 //!             threads                 the threads of a keep, joined by a deadline
 //!             door                    admission, and waiting for a place
@@ -133,9 +133,9 @@ mod panicked;
 mod place;
 mod port;
 mod posting;
-mod progress;
 #[doc(hidden)]
 pub mod process;
+mod progress;
 mod remaking;
 mod reserve;
 pub mod restart;
@@ -166,7 +166,7 @@ pub use event::Event;
 #[cfg(any(shuttle, loom))]
 pub use fault::{Fault, plant};
 pub use idle::Visit;
-pub use journal::{DetachedSync, Effects, Journal, JournalError, NoJournal};
+pub use journal::{DetachedSync, Effects, Journal, JournalError, NoJournal, Room};
 pub use keep::{Borrowed, Keep};
 pub use loan::{Loan, Loans};
 pub use log::LogEvent;

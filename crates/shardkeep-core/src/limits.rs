@@ -66,6 +66,13 @@ pub const LOG_PLACES: usize = if cfg!(shuttle) { 3 } else { 16_384 };
 /// Bytes of a batch that one place of the log's queue stands for.
 pub const LOG_PLACE_BYTES: usize = 4_096;
 
+/// Places of the log's queue at least, where the journal keeps little room free: enough for a batch of
+/// each shard of a usual store.
+pub const LOG_PLACES_MIN: usize = if cfg!(shuttle) { 3 } else { 256 };
+
+/// Bytes that the places of the log's queue stand for.
+pub const LOG_QUEUE_BYTES: u64 = (LOG_PLACES * LOG_PLACE_BYTES) as u64;
+
 /// Bytes after which a commit writes and syncs what it has appended before it appends more, at least: so
 /// that those who wait see the log come forward. 0.4 s of a disk that takes 10 MB/s.
 pub const LOG_STEP_BYTES: usize = 4 * 1_024 * 1_024;
@@ -77,9 +84,6 @@ pub const LOG_STEP_BYTES_MAX: usize = 16 * 1_024 * 1_024;
 /// How long one step is to take: a quarter of the default deadline, and longer than most disks need for a
 /// sync of anything, so that the steps grow where it is the sync that takes the time, not its bytes.
 pub const LOG_STEP_TIME: Duration = Duration::from_millis(250);
-
-/// Taken places that end the window in which batches are gathered for one commit.
-pub const LOG_GATHERED_MAX: usize = LOG_PLACES / 2;
 
 /// Buffers of written batches kept to be used again: as many as are written together at a usual load.
 pub const LOG_SPARE_BUFFERS: usize = if cfg!(shuttle) { 1 } else { 1_024 };
@@ -93,6 +97,11 @@ pub const LOG_DUTIES_MAX: usize = 16;
 
 /// How often a log without space is asked whether there is some again.
 pub const LOG_RETRY_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How long nothing must have been written before the log is marked as far as it is synced: far longer than
+/// the time between two commits under load, where the next record says so. A mark comes twice this time
+/// after the last write at the latest.
+pub const LOG_MARK_DELAY: Duration = Duration::from_millis(50);
 
 /// How often it is looked whether the log's files are still where they were left: what has been moved or
 /// removed is noticed within a second, with half of it to spare for a busy machine.
@@ -123,4 +132,5 @@ const _: () = assert!(BATCH_WRITES_MAX <= MAILBOX_WORKS_DEFAULT);
 const _: () = assert!(LOG_STEP_BYTES <= LOG_STEP_BYTES_MAX);
 const _: () = assert!(LOG_PLACE_BYTES <= LOG_STEP_BYTES && LOG_SPARE_BYTES_MAX <= LOG_STEP_BYTES);
 const _: () = assert!(LOG_SPARE_BUFFERS <= LOG_PLACES);
+const _: () = assert!(LOG_PLACES_MIN <= LOG_PLACES);
 const _: () = assert!(MAILBOX_WORKS_DEFAULT <= MAILBOX_WORKS_MAX);

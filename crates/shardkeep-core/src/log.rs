@@ -35,7 +35,7 @@ use crate::duty::Duty;
 use crate::error::Refused;
 use crate::fault::{Fault, is_planted};
 use crate::holding::{Holding, Shelf};
-use crate::journal::{Effects, Journal};
+use crate::journal::{Effects, Journal, Room};
 use crate::limits;
 use crate::log_stats::LogCounters;
 use crate::process;
@@ -71,6 +71,8 @@ pub(crate) enum Condition {
     Failed = 3,
     /// The journal was put away: the keep is closed.
     Closed = 4,
+    /// Without space but for what is kept for changes that remove something.
+    Scarce = 5,
 }
 
 impl Condition {
@@ -80,9 +82,24 @@ impl Condition {
             1 => Self::Open,
             2 => Self::NoSpace,
             3 => Self::Failed,
+            5 => Self::Scarce,
             _ => Self::Closed,
         }
     }
+
+    /// Whether ordinary writes wait for space.
+    pub(crate) fn is_short(self) -> bool {
+        matches!(self, Self::NoSpace | Self::Scarce)
+    }
+}
+
+/// What a place in the queue is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Intent {
+    /// Any change.
+    Write,
+    /// A change that does nothing but remove: it goes on where there is no space for others.
+    Remove,
 }
 
 /// A batch of one shard, or of the shards of a transaction.
@@ -131,6 +148,8 @@ pub(crate) struct Log<J: Journal> {
     /// Ends the window in which the committer gathers.
     pub(crate) gathering: Waiter,
     pub(crate) durability: Durability,
+    /// Places that may be taken: [`limits::LOG_PLACES`], or as many as the journal keeps room for.
+    places_max: AtomicUsize,
     pub(crate) counters: LogCounters,
     /// The committer has found the desk empty: whoever puts the journal back rings.
     pub(crate) is_wanted: AtomicBool,
@@ -141,6 +160,8 @@ pub(crate) struct Log<J: Journal> {
     pub(crate) progress: Progress,
     /// Something was written and is not durable. Written by the journal's holder.
     behind: AtomicBool,
+    /// Something was written or synced that the journal's mark does not tell of. Written by its holder.
+    unmarked: AtomicBool,
     /// It is time to look whether the journal's files are where they were: whoever has it next does so.
     look_is_due: AtomicBool,
     pub(crate) duties: Queue<Box<dyn Duty<J>>>,
@@ -170,12 +191,14 @@ impl<J: Journal> Log<J> {
             pulse: Pulse::default(),
             gathering: Waiter::new(),
             durability,
+            places_max: AtomicUsize::new(limits::LOG_PLACES),
             counters: LogCounters::default(),
             is_wanted: AtomicBool::new(false),
             aside: Aside::new(),
             syncs_wanted: AtomicUsize::new(0),
             progress: Progress::new(),
             behind: AtomicBool::new(false),
+            unmarked: AtomicBool::new(false),
             look_is_due: AtomicBool::new(false),
             duties: Queue::bounded(limits::LOG_DUTIES_MAX),
             closing: AtomicBool::new(false),
@@ -188,14 +211,25 @@ impl<J: Journal> Log<J> {
     ///
     /// # Panics
     /// When it was put there before.
-    pub(crate) fn install(&self, journal: J) {
+    pub(crate) fn install(&self, mut journal: J) {
         assert!(
             self.condition() == Condition::Recovering,
             "a log has one journal"
         );
+        let kept = journal.bytes_kept_free() / limits::LOG_PLACE_BYTES as u64;
+        let places = usize::try_from(kept).unwrap_or(usize::MAX);
+        self.places_max.store(
+            places.clamp(limits::LOG_PLACES_MIN, limits::LOG_PLACES),
+            SeqCst,
+        );
+        let room = journal.room();
         self.desk
             .put(Box::new(Shelf::new(journal, self.numbers.len())));
-        self.condition.store(Condition::Open as u8, SeqCst);
+        match room {
+            Room::Ample => self.condition.store(Condition::Open as u8, SeqCst),
+            Room::Scarce(why) => self.has_no_space(why, true),
+            Room::None(why) => self.has_no_space(why, false),
+        }
     }
 
     pub(crate) fn condition(&self) -> Condition {
@@ -212,26 +246,27 @@ impl<J: Journal> Log<J> {
         (self.condition() == Condition::Failed).then(|| self.why())
     }
 
-    pub(crate) fn admits(&self) -> Result<(), Refused> {
+    pub(crate) fn admits(&self, intent: Intent) -> Result<(), Refused> {
         match self.condition() {
             Condition::Open => Ok(()),
             Condition::Recovering => Err(Refused::Recovering),
-            Condition::NoSpace => Err(Refused::LogHasNoSpace),
+            Condition::Scarce if intent == Intent::Remove => Ok(()),
+            Condition::NoSpace | Condition::Scarce => Err(Refused::LogHasNoSpace),
             Condition::Failed => Err(Refused::LogFailed),
             Condition::Closed => Err(Refused::Closed),
         }
     }
 
     /// Takes a place, waiting for it until the call ends.
-    pub(crate) fn take_place(&self, call: &Call) -> Result<(), Refused> {
-        self.admits()?;
-        let is_shut = || self.admits().is_err();
-        match self.door.take(limits::LOG_PLACES, call, is_shut) {
+    pub(crate) fn take_place(&self, intent: Intent, call: &Call) -> Result<(), Refused> {
+        self.admits(intent)?;
+        let is_shut = || self.admits(intent).is_err();
+        match self.door.take(self.places_max(), call, is_shut) {
             // It may have been waited for, and much can have happened meanwhile.
             Ok(()) if is_planted(Fault::PlaceTakenAfterFailure) => Ok(()),
-            Ok(()) => self.admits().inspect_err(|_| self.door.give(1)),
+            Ok(()) => self.admits(intent).inspect_err(|_| self.door.give(1)),
             Err(Turned::Cancelled) => Err(Refused::Cancelled),
-            Err(Turned::Shut) => Err(self.admits().err().unwrap_or_else(|| self.full())),
+            Err(Turned::Shut) => Err(self.admits(intent).err().unwrap_or_else(|| self.full())),
             Err(Turned::TooLate) => {
                 self.counters.refused.add(1);
                 Err(self.full())
@@ -244,25 +279,27 @@ impl<J: Journal> Log<J> {
     pub(crate) fn try_take_places(
         &self,
         places: usize,
+        intent: Intent,
         wake: Option<&Arc<dyn Wake>>,
     ) -> Result<(), Refused> {
-        self.admits()?;
-        if places > limits::LOG_PLACES {
+        self.admits(intent)?;
+        let bound = self.places_max();
+        if places > bound {
             return Err(Refused::OverLimit {
                 limit: "places of the log's queue",
-                allowed: limits::LOG_PLACES as u64,
+                allowed: bound as u64,
                 needed: places as u64,
             });
         }
         let taken = match wake {
-            Some(wake) => self.door.take_or_register(places, limits::LOG_PLACES, wake),
-            None => self.door.try_take(places, limits::LOG_PLACES),
+            Some(wake) => self.door.take_or_register(places, bound, wake),
+            None => self.door.try_take(places, bound),
         };
         if taken {
             return Ok(());
         }
         // Registered, then looked: who changes the condition wakes whoever is registered.
-        self.admits()?;
+        self.admits(intent)?;
         Err(self.full())
     }
 
@@ -279,6 +316,11 @@ impl<J: Journal> Log<J> {
     /// Shards whose batches it keeps.
     pub(crate) fn shards(&self) -> usize {
         self.numbers.len()
+    }
+
+    /// Places of the queue that may be taken.
+    pub(crate) fn places_max(&self) -> usize {
+        self.places_max.load(Relaxed)
     }
 
     /// Places of the queue that are taken.
@@ -363,7 +405,9 @@ impl<J: Journal> Log<J> {
             return;
         }
         match self.condition() {
-            Condition::Recovering | Condition::Open | Condition::NoSpace => self.doorbell.ring(),
+            Condition::Recovering | Condition::Open | Condition::NoSpace | Condition::Scarce => {
+                self.doorbell.ring()
+            }
             Condition::Failed | Condition::Closed => self.discard_queue(),
         }
     }
@@ -430,6 +474,25 @@ impl<J: Journal> Log<J> {
         }
     }
 
+    /// Something was written or synced. The committer hears of the first since the last mark.
+    pub(crate) fn note_unmarked(&self) {
+        // Written by the journal's holder alone, so what it reads is what it wrote.
+        if !self.unmarked.load(Relaxed) {
+            self.unmarked.store(true, SeqCst);
+            self.doorbell.ring();
+        }
+    }
+
+    /// A mark tells of all that was written and synced. Said by the journal's holder.
+    pub(crate) fn note_marked(&self) {
+        self.unmarked.store(false, SeqCst);
+    }
+
+    /// Whether a mark is to be written once the log rests.
+    pub(crate) fn is_unmarked(&self) -> bool {
+        self.unmarked.load(SeqCst)
+    }
+
     /// Raises `synced`, which takes a proof, and wakes whoever waited for that.
     pub(crate) fn release(&self, _: &J::Synced, durable: impl Iterator<Item = (usize, u64)>) {
         if is_planted(Fault::WokenBeforeRaised) {
@@ -461,7 +524,7 @@ impl<J: Journal> Log<J> {
 
     /// Ends the window in which the committer gathers, where too much has gathered already.
     fn limit_gathering(&self) {
-        if !self.durability.window.is_zero() && self.door.taken() >= limits::LOG_GATHERED_MAX {
+        if !self.durability.window.is_zero() && self.door.taken() >= self.places_max() / 2 {
             self.gathering.wake();
         }
     }
@@ -516,18 +579,27 @@ impl<J: Journal> Log<J> {
         self.turn_away();
     }
 
-    pub(crate) fn has_no_space(&self, why: String) {
+    /// There is none, but perhaps for changes that remove something. Called by the journal's holder.
+    pub(crate) fn has_no_space(&self, why: String, for_removals: bool) {
+        let condition = match for_removals {
+            true => Condition::Scarce,
+            false => Condition::NoSpace,
+        };
         self.why.lock().clone_from(&why);
-        if self.condition.swap(Condition::NoSpace as u8, SeqCst) != Condition::NoSpace as u8 {
-            (self.tell)(LogEvent::NoSpace(why));
-            self.door.wake_all();
-            // Whoever has found out, it is the committer that tries again.
-            self.doorbell.ring();
+        let before = Condition::of(self.condition.swap(condition as u8, SeqCst));
+        if before == condition {
+            return;
         }
+        if !before.is_short() {
+            (self.tell)(LogEvent::NoSpace(why));
+        }
+        self.door.wake_all();
+        // Whoever has found out, it is the committer that tries again.
+        self.doorbell.ring();
     }
 
     pub(crate) fn has_space(&self) {
-        if self.condition() == Condition::NoSpace {
+        if self.condition().is_short() {
             self.condition.store(Condition::Open as u8, SeqCst);
             self.why.lock().clear();
             (self.tell)(LogEvent::Resumed);

@@ -42,6 +42,11 @@ impl LogCounters {
         self.commits.note(batches);
     }
 
+    /// How often something was written.
+    pub(crate) fn writes(&self) -> u64 {
+        self.writes.get()
+    }
+
     pub(crate) fn distributions(&self) -> LogDistributions {
         LogDistributions {
             commits: self.commits.read(),
@@ -50,8 +55,9 @@ impl LogCounters {
         }
     }
 
-    pub(crate) fn snapshot(&self, places_taken: usize) -> LogStats {
+    pub(crate) fn snapshot(&self, places_taken: usize, places: usize) -> LogStats {
         LogStats {
+            places,
             places_taken,
             batches: self.batches.get(),
             bytes: self.bytes_appended.get(),
@@ -85,7 +91,10 @@ pub struct LogDistributions {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LogStats {
-    /// Places of the queue taken now, of [`LOG_PLACES`](crate::limits::LOG_PLACES).
+    /// Places of the queue: [`LOG_PLACES`](crate::limits::LOG_PLACES), or fewer where little room is kept
+    /// for them.
+    pub places: usize,
+    /// Places of the queue taken now.
     pub places_taken: usize,
     /// Batches queued.
     pub batches: u64,

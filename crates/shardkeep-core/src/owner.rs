@@ -24,6 +24,7 @@ use crate::event::Event;
 use crate::fail_point;
 use crate::limits;
 use crate::loan::Loan;
+use crate::log::Intent;
 use crate::panicked;
 use crate::place::Place;
 use crate::port::{Port, Sent};
@@ -424,7 +425,7 @@ fn tend_shard<S: State>(shared: &Shared<S>, index: usize) -> bool {
     }
     // Before the shard is borrowed, and without waiting: who tends comes again.
     if let Some(log) = &shared.log
-        && log.try_take_places(1, None).is_err()
+        && log.try_take_places(1, Intent::Remove, None).is_err()
     {
         return true;
     }

@@ -15,7 +15,7 @@ use crate::fail_point;
 use crate::fault::{Fault, is_planted};
 use crate::journal::Journal;
 use crate::loan::{Loan, Loans, Shard};
-use crate::log::Log;
+use crate::log::{Intent, Log};
 use crate::shared::Shared;
 use crate::sync::Wake;
 use crate::work::State;
@@ -72,8 +72,23 @@ impl<J: Journal> Places<J> {
     /// # Errors
     /// Why nothing can be written now.
     pub fn try_take(&mut self, wake: &Arc<dyn Wake>) -> Result<(), Refused> {
+        self.try_take_for(Intent::Write, wake)
+    }
+
+    /// As [`Places::try_take`], for a change that does nothing but remove entries: there may be a place for
+    /// it where there is no space for others.
+    ///
+    /// # Errors
+    /// As for [`Places::try_take`].
+    #[cold]
+    pub fn try_take_for_removal(&mut self, wake: &Arc<dyn Wake>) -> Result<(), Refused> {
+        self.try_take_for(Intent::Remove, wake)
+    }
+
+    #[inline]
+    fn try_take_for(&mut self, intent: Intent, wake: &Arc<dyn Wake>) -> Result<(), Refused> {
         if let Some(log) = &self.log {
-            log.try_take_places(1, Some(wake))?;
+            log.try_take_places(1, intent, Some(wake))?;
             self.count += 1;
         }
         Ok(())

@@ -7,6 +7,7 @@ use std::time::Instant;
 use crate::deadline::Call;
 use crate::error::{Error, Lost, OpenError, Refused};
 use crate::keep::Keep;
+use crate::log::Intent;
 use crate::log_stats::{LogDistributions, LogStats};
 use crate::place::{Places, Reservation};
 use crate::shared::Shared;
@@ -21,12 +22,26 @@ impl<S: State> Keep<S> {
     /// Why nothing can be written now.
     #[inline]
     pub fn reserve(&self, call: &Call) -> Result<Reservation<'_, S>, Refused> {
+        self.reserve_for(Intent::Write, call)
+    }
+
+    /// As [`Keep::reserve`], for a change that does nothing but remove entries: it has its place where
+    /// there is no space for others, as long as some of the room is left that the journal keeps for that.
+    ///
+    /// # Errors
+    /// As for [`Keep::reserve`].
+    pub fn reserve_removal(&self, call: &Call) -> Result<Reservation<'_, S>, Refused> {
+        self.reserve_for(Intent::Remove, call)
+    }
+
+    #[inline]
+    fn reserve_for(&self, intent: Intent, call: &Call) -> Result<Reservation<'_, S>, Refused> {
         let shared = &*self.shared;
         let places = match &shared.log {
             None => 0,
             Some(log) => {
                 self.shared_here()?;
-                log.take_place(call)?;
+                log.take_place(intent, call)?;
                 1
             }
         };
@@ -43,12 +58,35 @@ impl<S: State> Keep<S> {
         changes: usize,
         wake: Option<&Arc<dyn Wake>>,
     ) -> Result<Reservation<'_, S>, Refused> {
+        self.try_reserve_for(changes, Intent::Write, wake)
+    }
+
+    /// As [`Keep::try_reserve`], for changes that do nothing but remove entries: see
+    /// [`Keep::reserve_removal`].
+    ///
+    /// # Errors
+    /// As for [`Keep::try_reserve`].
+    pub fn try_reserve_removals(
+        &self,
+        changes: usize,
+        wake: Option<&Arc<dyn Wake>>,
+    ) -> Result<Reservation<'_, S>, Refused> {
+        self.try_reserve_for(changes, Intent::Remove, wake)
+    }
+
+    #[inline]
+    fn try_reserve_for(
+        &self,
+        changes: usize,
+        intent: Intent,
+        wake: Option<&Arc<dyn Wake>>,
+    ) -> Result<Reservation<'_, S>, Refused> {
         let shared = &*self.shared;
         let places = match &shared.log {
             None => 0,
             Some(log) => {
                 self.shared_here()?;
-                log.try_take_places(changes, wake)?;
+                log.try_take_places(changes, intent, wake)?;
                 changes
             }
         };
@@ -157,14 +195,14 @@ impl<S: State> Keep<S> {
     #[must_use]
     pub fn log_refuses(&self) -> Option<(Refused, String)> {
         let log = self.shared.log.as_ref()?;
-        log.admits().err().map(|why| (why, log.why()))
+        log.admits(Intent::Write).err().map(|why| (why, log.why()))
     }
 
     /// What the log has seen; `None` without one.
     #[must_use]
     pub fn log_stats(&self) -> Option<LogStats> {
         let log = self.shared.log.as_ref()?;
-        Some(log.counters.snapshot(log.places_taken()))
+        Some(log.counters.snapshot(log.places_taken(), log.places_max()))
     }
 
     /// How its work was distributed; `None` without a log.

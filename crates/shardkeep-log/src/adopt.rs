@@ -13,7 +13,7 @@ use crate::log::{Log, Part, Synced};
 use crate::manifest::{Manifest, sync_directory};
 use crate::names::snapshot_name;
 use crate::snapshot::{Compression, FinishedSnapshot, SnapshotWriter};
-use crate::storage::{Storage, is_no_space};
+use crate::storage::{File, Space, Storage, is_no_space};
 
 impl<S: Storage> Log<S> {
     /// Begins a snapshot. It holds all that was appended so far, and may hold more.
@@ -30,8 +30,36 @@ impl<S: Storage> Log<S> {
         }
         let writing = Arc::new(());
         self.writing = Arc::downgrade(&writing);
-        let storage = Arc::clone(&self.storage);
-        SnapshotWriter::begin(storage, self.store, self.appended(), compression, writing)
+        loop {
+            let (storage, writing) = (Arc::clone(&self.storage), Arc::clone(&writing));
+            let lsn = self.appended();
+            match SnapshotWriter::begin(storage, self.store, lsn, compression, writing) {
+                Err(SnapshotError::NoSpace(error)) if self.gives_up_reserve(&error.error) => {}
+                begun => return begun,
+            }
+        }
+    }
+
+    /// Bytes of the files that the store consists of: a snapshot of all that is in it now is not larger, but
+    /// for some framing. Blocks for the disk.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn stored_bytes(&self) -> Result<u64, DiskError> {
+        let mut sum = 0;
+        for part in self.snapshots.iter().chain(&self.segments) {
+            let name = part.name();
+            let disk = |operation, error| DiskError::new(operation, &name, error);
+            let file = (self.storage.open(&name)).map_err(|error| disk(Operation::Open, error))?;
+            sum += file.len().map_err(|error| disk(Operation::Read, error))?;
+        }
+        Ok(sum)
+    }
+
+    /// How much space there is on the disk; `None` where that is not known.
+    #[must_use]
+    pub fn space(&self) -> Option<Space> {
+        self.storage.space()
     }
 
     /// Makes `snapshot` the newest, and removes what is not needed any more: older snapshots beyond
@@ -61,7 +89,11 @@ impl<S: Storage> Log<S> {
         self.look().map_err(AdoptError::Failed)?;
         let name = snapshot_name(lsn);
         let temporary = snapshot.temporary_name();
-        if let Err(error) = self.storage.rename(temporary, &name) {
+        let renamed = match self.storage.rename(temporary, &name) {
+            Err(error) if self.gives_up_reserve(&error) => self.storage.rename(temporary, &name),
+            renamed => renamed,
+        };
+        if let Err(error) = renamed {
             let is_space = is_no_space(&error);
             let error = DiskError::new(Operation::Rename, temporary, error);
             return Err(match is_space {

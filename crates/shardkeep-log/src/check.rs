@@ -7,7 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::error::{DiskError, Operation};
-use crate::format::{FileKind, Lsn, StoreId};
+use crate::format::{FileKind, HEAD_BYTES, Lsn, StoreId};
 use crate::manifest::Manifest;
 use crate::names::{Name, segment_name};
 use crate::open_error::{Damage, OpenError};
@@ -56,6 +56,8 @@ pub enum Content {
     Temporary,
     /// What a repair has laid aside.
     LaidAside,
+    /// A torn tail that an opening has laid aside.
+    Torn,
     /// Nothing that can be read at all.
     Unreadable,
 }
@@ -84,7 +86,7 @@ pub struct Report {
     pub files: Vec<Checked>,
     /// The last record, if the store opens; else why it does not.
     pub verdict: Result<Lsn, OpenError>,
-    /// Bytes of a torn tail, which the next opening cuts off.
+    /// Bytes of a torn tail, which the next opening lays aside.
     pub torn_bytes: u64,
 }
 
@@ -111,7 +113,10 @@ pub fn check<S: Storage>(storage: &Arc<S>) -> Result<Report, OpenError> {
                 (Name::Segment(first), Some(manifest)) => manifest.segments.contains(&first),
                 (Name::Snapshot(lsn), Some(manifest)) => manifest.snapshots.contains(&lsn),
                 (Name::Segment(_) | Name::Snapshot(_), None)
-                | (Name::Temporary | Name::Damaged | Name::Foreign, _) => false,
+                | (
+                    Name::Reserve | Name::Temporary | Name::Damaged | Name::Torn | Name::Foreign,
+                    _,
+                ) => false,
             };
             files.push(checked);
         }
@@ -155,9 +160,10 @@ pub(crate) fn read_frames<S: Storage>(snapshot: &SnapshotReader<S>) -> Result<()
 fn look<S: Storage>(storage: &S, name: &str) -> Option<Checked> {
     let bytes = storage.open(name).and_then(|file| file.len());
     let looked = match Name::of(name) {
-        Name::Foreign => return None,
+        Name::Foreign | Name::Reserve => return None,
         Name::Temporary => Ok((Content::Temporary, None)),
         Name::Damaged => Ok((Content::LaidAside, None)),
+        Name::Torn => Ok((Content::Torn, None)),
         Name::Manifest => look_at_manifest(storage),
         Name::Segment(first) => look_at_segment(storage, first),
         Name::Snapshot(lsn) => look_at_snapshot(storage, name, lsn),
@@ -208,7 +214,7 @@ fn look_at_segment<S: Storage>(storage: &S, first: Lsn) -> Looked {
 
 fn look_at_snapshot<S: Storage>(storage: &S, name: &str, lsn: Lsn) -> Looked {
     let file = open(storage, name)?;
-    let store = read_header(&file, name, FileKind::Snapshot)?.store;
+    let store = read_header(&file, name, FileKind::Snapshot)?.0.store;
     let snapshot = SnapshotReader::open(storage, store, lsn)?;
     let content = Content::Snapshot {
         lsn,
@@ -242,13 +248,19 @@ pub(crate) struct Scan {
 
 pub(crate) fn scan_segment<S: Storage>(storage: &S, first: Lsn) -> Result<Scan, OpenError> {
     let name = segment_name(first);
-    let store = read_header(&open(storage, &name)?, &name, FileKind::Segment)?.store;
+    let store = read_header(&open(storage, &name)?, &name, FileKind::Segment)?
+        .0
+        .store;
     let mut cursor = Cursor::open(storage, store, first, u64::MAX)?;
-    let mut next = first;
+    let (mut next, mut of_mark) = (first, 0);
     let damage = loop {
         match cursor.step(next)? {
             Step::Record(..) => next = next.next(),
             Step::End => break None,
+            Step::Mark(_) => {
+                of_mark = HEAD_BYTES as u64;
+                break Some(Damage::Record { lsn: next });
+            }
             Step::Invalid(damage) => break Some(damage),
         }
     };
@@ -258,9 +270,9 @@ pub(crate) fn scan_segment<S: Storage>(storage: &S, first: Lsn) -> Result<Scan, 
         store,
         last,
         end: cursor.at(),
-        // Zeros are what was written ahead.
-        damage: damage.filter(|_| survey.bytes > 0),
-        behind: survey.heads,
+        // A mark, and zeros that were written ahead, are as it should be.
+        damage: damage.filter(|_| survey.bytes > of_mark),
+        behind: survey.records,
         newest: last.max(survey.last).max(survey.synced),
     })
 }
@@ -289,6 +301,7 @@ impl fmt::Display for Content {
             ),
             Self::Temporary => write!(f, "left by a crash, will be removed"),
             Self::LaidAside => write!(f, "laid aside by a repair"),
+            Self::Torn => write!(f, "a torn tail, laid aside"),
             Self::Unreadable => write!(f, "unreadable"),
         }
     }
@@ -328,7 +341,7 @@ impl fmt::Display for Report {
         match &self.verdict {
             Ok(last) if self.torn_bytes > 0 => write!(
                 f,
-                "sound up to record {last}; the next opening cuts off {} bytes of a write that a crash \
+                "sound up to record {last}; the next opening lays {} bytes aside, of a write that a crash \
                  has cut short",
                 self.torn_bytes
             ),

@@ -17,11 +17,15 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
-use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, Stat, flock};
+use rustix::fs::{AtFlags, CWD, FallocateFlags, FlockOperation, Mode, OFlags, Stat, flock};
 use rustix::io::Errno;
 
+use crate::format::BootId;
 use crate::names::LOCK;
-use crate::storage::{Displaced, Displacement, File, Storage};
+use crate::storage::{Displaced, Displacement, File, Space, Storage, write_zeros};
+
+/// Where Linux names the boot.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// A directory was not opened.
 #[derive(Debug)]
@@ -462,6 +466,21 @@ impl Storage for Directory {
         Ok(rustix::fs::unlinkat(&self.held, name, AtFlags::empty())?)
     }
 
+    fn space(&self) -> Option<Space> {
+        let of = rustix::fs::fstatvfs(&self.held).ok()?;
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Fsize);
+        // A file system without bounds says that it has no blocks.
+        (of.f_blocks > 0).then(|| Space {
+            free: match rustix::process::geteuid().is_root() {
+                true => of.f_bfree,
+                false => of.f_bavail,
+            }
+            .saturating_mul(of.f_frsize),
+            total: of.f_blocks.saturating_mul(of.f_frsize),
+            largest_file: limit.current.unwrap_or(u64::MAX),
+        })
+    }
+
     #[expect(clippy::disallowed_methods, reason = "blocking point B26: the disk")]
     fn sync_directory(&self) -> io::Result<()> {
         self.held.sync_all()
@@ -478,6 +497,11 @@ impl Storage for Directory {
             return Err(Displacement::Shared { names }.of(name));
         }
         Ok(stat.st_size.unsigned_abs())
+    }
+
+    /// As Linux names it; unknown elsewhere, and where that cannot be read.
+    fn boot(&self) -> Option<BootId> {
+        BootId::parse(&fs::read_to_string(BOOT_ID).ok()?)
     }
 }
 
@@ -496,6 +520,18 @@ impl File for DirectoryFile {
 
     fn set_len(&self, bytes: u64) -> io::Result<()> {
         self.0.set_len(bytes)
+    }
+
+    fn allocate(&self, bytes: u64) -> io::Result<()> {
+        loop {
+            match rustix::fs::fallocate(&self.0, FallocateFlags::empty(), 0, bytes) {
+                Err(rustix::io::Errno::INTR) => {}
+                // Not on this file system.
+                Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => break,
+                allocated => return Ok(allocated?),
+            }
+        }
+        write_zeros(self, bytes)
     }
 
     fn len(&self) -> io::Result<u64> {

@@ -30,6 +30,8 @@ pub enum Operation {
     Write,
     /// To cut it.
     Cut,
+    /// To take space for it.
+    Allocate,
     /// To make its content durable.
     Sync,
     /// To rename it.
@@ -51,6 +53,7 @@ impl fmt::Display for Operation {
             Self::Read => "reading",
             Self::Write => "writing",
             Self::Cut => "cutting",
+            Self::Allocate => "taking space for",
             Self::Sync => "syncing",
             Self::Rename => "renaming",
             Self::Remove => "removing",

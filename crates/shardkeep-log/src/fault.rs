@@ -35,6 +35,12 @@ pub enum Fault {
     RotatedDuringSync,
     /// A sync counts for what was written while it ran, too.
     LaterCoveredToo,
+    /// A mark says that what is written is synced.
+    MarkClaimsWritten,
+    /// Damage that cannot be a torn tail, since the system goes on running, is cut off like one.
+    BootForgotten,
+    /// A boot is noted before what was written in the one before is durable.
+    BootNotedEarly,
     /// That a file or the directory is not where it was left is not looked at.
     DisplacementIgnored,
 }

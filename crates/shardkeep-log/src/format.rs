@@ -6,16 +6,27 @@
 //! 2. No byte is believed before its checksum: lengths are covered by the head's own.
 //! 3. Checksums of heads are seeded by the store's identity, which nobody outside knows: bytes chosen
 //!    by a client cannot pass for a head.
+//! 4. Kinds and fields that have a name here and no use yet are refused by that name, others by their
+//!    number: nothing is skipped that may mean something.
 
 use std::fmt;
 
-use crate::limits::PAYLOAD_BYTES_MAX;
+use crate::limits::{FIELDS_BYTES_MAX, PAYLOAD_BYTES_MAX};
 
-/// Version of everything described here.
-pub const VERSION: u32 = 1;
+/// Version of everything described here, in which everything is written.
+pub const VERSION: u32 = 2;
 
-/// Bytes of a [`FileHeader`].
-pub const FILE_HEADER_BYTES: usize = 40;
+/// The version before it, which is read: headers without fields, records of one kind.
+pub const VERSION_BEFORE: u32 = 1;
+
+/// Bytes of a [`FileHeader`] without fields.
+pub const FILE_HEADER_BYTES: usize = BASE_BYTES + 4;
+
+/// Bytes of a [`FileHeader`] of [`VERSION_BEFORE`].
+pub const FILE_HEADER_BYTES_BEFORE: usize = 40;
+
+/// Bytes of a [`FileHeader`] that say how many more there are.
+pub(crate) const BASE_BYTES: usize = 44;
 
 /// Bytes of a [`Head`].
 pub const HEAD_BYTES: usize = 24;
@@ -129,78 +140,242 @@ impl FileKind {
     }
 }
 
-/// The first [`FILE_HEADER_BYTES`] of every file: magic (8), version (4), store (16), LSN (8), and the
-/// CRC-32C of those (4).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Beginning of every file: magic (8), version (4), store (16), LSN (8), bytes of the fields (4), and the
+/// CRC-32C of those (4); then the [`Fields`] and their CRC-32C (4). In [`VERSION_BEFORE`] the checksum
+/// follows upon the LSN, and is the end.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileHeader {
     /// What the file is.
     pub kind: FileKind,
+    /// [`VERSION`] or [`VERSION_BEFORE`].
+    pub version: u32,
     /// Whose it is.
     pub store: StoreId,
     /// Of a segment its first record; of a snapshot the last record before it; of a manifest the
     /// newest record known to be synced when it was written.
     pub lsn: Lsn,
+    /// What else is known of it.
+    pub fields: Fields,
 }
 
 /// Why bytes are not a [`FileHeader`] that this version can read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeaderFault {
-    /// Fewer than [`FILE_HEADER_BYTES`].
+    /// There are too few.
     Short,
     /// Other first bytes.
     Magic,
     /// A version that is not known here.
     Version(u32),
-    /// The checksum is wrong.
+    /// A checksum is wrong.
     Checksum,
+    /// A field that is not known here, or has no use yet.
+    Field(u16),
+    /// The fields make no sense.
+    Fields,
 }
 
 impl FileHeader {
+    /// The header of a file that is written now, without fields.
+    #[must_use]
+    pub const fn new(kind: FileKind, store: StoreId, lsn: Lsn) -> Self {
+        Self {
+            kind,
+            version: VERSION,
+            store,
+            lsn,
+            fields: Fields::NONE,
+        }
+    }
+
     /// Its bytes.
     #[must_use]
-    pub fn encode(&self) -> [u8; FILE_HEADER_BYTES] {
-        let mut bytes = [0; FILE_HEADER_BYTES];
-        bytes[..8].copy_from_slice(&self.kind.magic());
-        bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
-        bytes[12..28].copy_from_slice(&self.store.0);
-        bytes[28..36].copy_from_slice(&self.lsn.0.to_le_bytes());
-        let checksum = crc32c::crc32c(&bytes[..36]);
-        bytes[36..].copy_from_slice(&checksum.to_le_bytes());
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(FILE_HEADER_BYTES);
+        bytes.extend(self.kind.magic());
+        bytes.extend(self.version.to_le_bytes());
+        bytes.extend(self.store.0);
+        bytes.extend(self.lsn.0.to_le_bytes());
+        if self.version == VERSION_BEFORE {
+            bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());
+            return bytes;
+        }
+        let fields = self.fields.encode();
+        bytes.extend((fields.len() as u32).to_le_bytes());
+        bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());
+        bytes.extend(&fields);
+        bytes.extend(crc32c::crc32c(&fields).to_le_bytes());
         bytes
     }
 
-    /// The header of a file of `kind` that begins with `bytes`.
+    /// Bytes of the header of a file of `kind` that begins with `bytes`, of which 44 are enough.
     ///
     /// # Errors
     /// It is none.
-    pub fn decode(kind: FileKind, bytes: &[u8]) -> Result<Self, HeaderFault> {
-        let Some(bytes) = bytes.first_chunk::<FILE_HEADER_BYTES>() else {
+    pub fn length(kind: FileKind, bytes: &[u8]) -> Result<usize, HeaderFault> {
+        if bytes.len() < FILE_HEADER_BYTES_BEFORE {
             return Err(HeaderFault::Short);
-        };
+        }
         if bytes[..8] != kind.magic() {
             return Err(HeaderFault::Magic);
         }
-        let is_whole = crc32c::crc32c(&bytes[..36]) == u32_at(bytes, 36);
-        match u32_at(bytes, 8) {
-            VERSION if is_whole => {}
-            VERSION => return Err(HeaderFault::Checksum),
+        let (covered, length) = match u32_at(bytes, 8) {
+            VERSION_BEFORE => (36, FILE_HEADER_BYTES_BEFORE),
+            VERSION if bytes.len() < BASE_BYTES => return Err(HeaderFault::Short),
+            VERSION => {
+                let fields = u32_at(bytes, 36) as usize;
+                (40, FILE_HEADER_BYTES.saturating_add(fields))
+            }
             version => return Err(HeaderFault::Version(version)),
+        };
+        if crc32c::crc32c(&bytes[..covered]) != u32_at(bytes, covered) {
+            return Err(HeaderFault::Checksum);
         }
+        match length <= FILE_HEADER_BYTES + FIELDS_BYTES_MAX {
+            true => Ok(length),
+            false => Err(HeaderFault::Fields),
+        }
+    }
+
+    /// The header of a file of `kind` that begins with `bytes`, and how many of them it has.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn decode(kind: FileKind, bytes: &[u8]) -> Result<(Self, usize), HeaderFault> {
+        let length = Self::length(kind, bytes)?;
+        let header = bytes.get(..length).ok_or(HeaderFault::Short)?;
+        let version = u32_at(bytes, 8);
+        let fields = match version {
+            VERSION_BEFORE => Fields::NONE,
+            _ => {
+                let fields = &header[BASE_BYTES..length - 4];
+                if crc32c::crc32c(fields) != u32_at(header, length - 4) {
+                    return Err(HeaderFault::Checksum);
+                }
+                Fields::decode(fields)?
+            }
+        };
         let mut store = [0; 16];
         store.copy_from_slice(&bytes[12..28]);
-        Ok(Self {
+        let header = Self {
             kind,
+            version,
             store: StoreId(store),
             lsn: Lsn(u64_at(bytes, 28)),
-        })
+            fields,
+        };
+        Ok((header, length))
     }
 }
 
-/// What stands before a payload, [`HEAD_BYTES`] long: kind (2 bits) and length (30 bits), `extra` (4),
-/// number (8), CRC-32C of the payload (4), and the seeded CRC-32C of those (4).
+/// One start of the system, as it names itself: what was written since can be missing only where a disk
+/// loses what it has confirmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct BootId([u8; 16]);
+
+impl BootId {
+    /// The boot that calls itself `bytes`.
+    #[must_use]
+    pub const fn new(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// The boot in the system's words: 32 hexadecimal digits, with or without hyphens.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let digits: String = text.trim().chars().filter(|c| *c != '-').collect();
+        let is_hex = digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let number = is_hex.then(|| u128::from_str_radix(&digits, 16).ok());
+        number.flatten().map(|number| Self(number.to_be_bytes()))
+    }
+}
+
+/// What the header of a file may say beside what every header says. Each is a number (2), the bytes of its
+/// value (2), and the value; ascending by their numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fields {
+    /// The boot in which the file was written; in a manifest alone.
+    pub boot: Option<BootId>,
+    /// What the payloads of the store are, as whoever writes them names it; in a manifest alone.
+    pub content: Option<String>,
+}
+
+/// Number of [`Fields::boot`].
+pub const FIELD_BOOT: u16 = 1;
+/// Number of [`Fields::content`].
+pub const FIELD_CONTENT: u16 = 2;
+
+/// What the field `number` means, if it has a meaning here or is kept for one.
+#[must_use]
+pub const fn field_name(number: u16) -> Option<&'static str> {
+    match number {
+        FIELD_BOOT => Some("boot of the system"),
+        FIELD_CONTENT => Some("content of the store"),
+        3 => Some("replication id and offset"),
+        4 => Some("second replication id and its last offset"),
+        5 => Some("selected database"),
+        6 => Some("number of a walk"),
+        _ => None,
+    }
+}
+
+impl Fields {
+    /// No field.
+    pub const NONE: Self = Self {
+        boot: None,
+        content: None,
+    };
+
+    fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut put = |number: u16, value: &[u8]| {
+            bytes.extend(number.to_le_bytes());
+            bytes.extend((value.len() as u16).to_le_bytes());
+            bytes.extend(value);
+        };
+        if let Some(boot) = &self.boot {
+            put(FIELD_BOOT, &boot.0);
+        }
+        if let Some(content) = &self.content {
+            debug_assert!(content.len() <= crate::limits::CONTENT_BYTES_MAX);
+            put(FIELD_CONTENT, content.as_bytes());
+        }
+        bytes
+    }
+
+    fn decode(mut bytes: &[u8]) -> Result<Self, HeaderFault> {
+        let (mut fields, mut before) = (Self::NONE, 0);
+        while !bytes.is_empty() {
+            let head = bytes.first_chunk::<4>().ok_or(HeaderFault::Fields)?;
+            let number = u16::from_le_bytes([head[0], head[1]]);
+            let length = usize::from(u16::from_le_bytes([head[2], head[3]]));
+            let value = bytes.get(4..4 + length).ok_or(HeaderFault::Fields)?;
+            match number {
+                _ if number <= before => return Err(HeaderFault::Fields),
+                FIELD_BOOT => {
+                    let boot = value.try_into().map_err(|_| HeaderFault::Fields)?;
+                    fields.boot = Some(BootId(boot));
+                }
+                FIELD_CONTENT => {
+                    let text = std::str::from_utf8(value).map_err(|_| HeaderFault::Fields)?;
+                    fields.content = Some(text.to_owned());
+                }
+                _ => return Err(HeaderFault::Field(number)),
+            }
+            before = number;
+            bytes = &bytes[4 + length..];
+        }
+        Ok(fields)
+    }
+}
+
+/// What stands before a payload, [`HEAD_BYTES`] long: length (30 bits) and the lower two bits of the kind,
+/// `extra` (4), number (58 bits) and the upper six bits of the kind, CRC-32C of the payload (4), and the
+/// seeded CRC-32C of those (4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
-    /// 0 for a record; [`FRAME_PLAIN`], [`FRAME_LZ4`] or [`FRAME_FOOTER`] for a frame.
+    /// [`RECORD`] or [`MARK`] in a segment; [`FRAME_PLAIN`], [`FRAME_LZ4`] or [`FRAME_FOOTER`] in a
+    /// snapshot.
     pub kind: u8,
     /// Bytes of the payload.
     pub length: u32,
@@ -213,14 +388,40 @@ pub struct Head {
     pub payload_checksum: u32,
 }
 
-/// A record. The other kinds are for later versions.
+/// Bits of [`Head::number`]: a million records a second take nine thousand years to use them up.
+const NUMBER_BITS: u32 = 58;
+const NUMBER_MAX: u64 = (1 << NUMBER_BITS) - 1;
+
+/// A record.
 pub const RECORD: u8 = 0;
+/// No record: says, where the next one will stand, how far those before are written and synced. It has
+/// that one's number, which writes over it.
+pub const MARK: u8 = 4;
 /// A frame as it was given.
 pub const FRAME_PLAIN: u8 = 0;
 /// A frame compressed as one block of LZ4.
 pub const FRAME_LZ4: u8 = 1;
 /// The last frame of a snapshot: a [`Footer`].
 pub const FRAME_FOOTER: u8 = 2;
+
+/// What the kind `kind` of a head in a segment means, if it has a meaning here or is kept for one. To each
+/// but the mark, 1 may be added: then 16 bytes come before the payload and belong to it, the replication
+/// offset behind the record (8), the database selected there (4), and zeros (4).
+#[must_use]
+pub const fn kind_name(kind: u8) -> Option<&'static str> {
+    match kind {
+        RECORD => Some("record"),
+        1 => Some("record with its place in the replication stream"),
+        MARK => Some("mark of what is synced"),
+        8 | 9 => Some("cut of a walk"),
+        12 | 13 => Some("loss of a shard"),
+        16 | 17 => Some("first part of a large record"),
+        20 | 21 => Some("middle part of a large record"),
+        24 | 25 => Some("last part of a large record"),
+        28 | 29 => Some("end of a large record that was abandoned"),
+        _ => None,
+    }
+}
 
 impl Head {
     /// The head of record `lsn`, made when `synced` was the newest record known to be synced.
@@ -233,6 +434,15 @@ impl Head {
             extra: behind.unwrap_or(BEHIND_UNKNOWN),
             number: lsn.0,
             payload_checksum,
+        }
+    }
+
+    /// The mark behind record `written`, made when `synced` was the newest record known to be synced.
+    #[must_use]
+    pub fn mark(written: Lsn, synced: Lsn) -> Self {
+        Self {
+            kind: MARK,
+            ..Self::record(written.next(), synced, 0, 0)
         }
     }
 
@@ -254,12 +464,13 @@ impl Head {
     /// Its bytes.
     #[must_use]
     pub fn encode(&self, seed: u32) -> [u8; HEAD_BYTES] {
-        debug_assert!(self.kind < 4 && self.length < 1 << 30);
+        debug_assert!(self.length < 1 << 30 && self.number >> NUMBER_BITS == 0);
         let mut bytes = [0; HEAD_BYTES];
         let word = self.length | u32::from(self.kind) << 30;
+        let number = self.number | u64::from(self.kind >> 2) << NUMBER_BITS;
         bytes[..4].copy_from_slice(&word.to_le_bytes());
         bytes[4..8].copy_from_slice(&self.extra.to_le_bytes());
-        bytes[8..16].copy_from_slice(&self.number.to_le_bytes());
+        bytes[8..16].copy_from_slice(&number.to_le_bytes());
         bytes[16..20].copy_from_slice(&self.payload_checksum.to_le_bytes());
         let checksum = crc32c::crc32c_append(seed, &bytes[..20]);
         bytes[20..].copy_from_slice(&checksum.to_le_bytes());
@@ -273,12 +484,12 @@ impl Head {
         if crc32c::crc32c_append(seed, &bytes[..20]) != u32_at(bytes, 20) {
             return None;
         }
-        let word = u32_at(bytes, 0);
+        let (word, number) = (u32_at(bytes, 0), u64_at(bytes, 8));
         let head = Self {
-            kind: (word >> 30) as u8,
+            kind: (word >> 30) as u8 | (number >> NUMBER_BITS << 2) as u8,
             length: word & ((1 << 30) - 1),
             extra: u32_at(bytes, 4),
-            number: u64_at(bytes, 8),
+            number: number & NUMBER_MAX,
             payload_checksum: u32_at(bytes, 16),
         };
         (head.length as usize <= PAYLOAD_BYTES_MAX).then_some(head)
@@ -307,7 +518,7 @@ pub fn find_record_head(
     bytes
         .windows(HEAD_BYTES)
         .enumerate()
-        .filter(|(_, bytes)| lsns.contains(&u64_at(bytes, 8)))
+        .filter(|(_, bytes)| lsns.contains(&(u64_at(bytes, 8) & NUMBER_MAX)))
         .find_map(|(at, bytes)| Some((at, Head::decode(seed, bytes)?)))
 }
 
@@ -365,26 +576,87 @@ mod tests {
 
     const STORE: StoreId = StoreId::new(*b"0123456789abcdef");
 
+    fn some_fields() -> Fields {
+        Fields {
+            boot: Some(BootId([5; 16])),
+            content: Some("keys: text, values: u64".to_owned()),
+        }
+    }
+
     #[test]
     fn what_is_encoded_is_decoded() {
         for kind in [FileKind::Manifest, FileKind::Segment, FileKind::Snapshot] {
-            let header = FileHeader {
-                kind,
-                store: STORE,
-                lsn: Lsn(77),
-            };
-            assert_eq!(FileHeader::decode(kind, &header.encode()), Ok(header));
+            for (fields, version) in [
+                (Fields::NONE, VERSION_BEFORE),
+                (Fields::NONE, VERSION),
+                (some_fields(), VERSION),
+            ] {
+                let header = FileHeader {
+                    version,
+                    fields,
+                    ..FileHeader::new(kind, STORE, Lsn(77))
+                };
+                let bytes = header.encode();
+                let length = bytes.len();
+                assert_eq!(FileHeader::length(kind, &bytes), Ok(length));
+                assert_eq!(FileHeader::decode(kind, &bytes), Ok((header, length)));
+            }
         }
         let seed = STORE.records_seed();
         let head = Head::record(Lsn(9), Lsn(4), 100, 5);
         assert_eq!(Head::decode(seed, &head.encode(seed)), Some(head));
         assert_eq!(Head::decode(seed ^ 1, &head.encode(seed)), None);
+        for kind in 0..=u8::MAX {
+            let head = Head { kind, ..head };
+            assert_eq!(Head::decode(seed, &head.encode(seed)), Some(head));
+        }
         let footer = Footer {
             frames: 1,
             entries: 2,
             needs: Lsn(3),
         };
         assert_eq!(Footer::decode(&footer.encode()), Some(footer));
+    }
+
+    #[test]
+    fn fields_that_are_not_known_or_have_no_use_yet_are_refused_by_their_number() {
+        let fields = |number: u16, value: &[u8]| {
+            let mut bytes = number.to_le_bytes().to_vec();
+            bytes.extend((value.len() as u16).to_le_bytes());
+            bytes.extend(value);
+            bytes
+        };
+        for number in [3, 4, 5, 6, 7, 1_000] {
+            let found = Fields::decode(&fields(number, &[1; 8]));
+            assert_eq!(found, Err(HeaderFault::Field(number)));
+        }
+        let boot = fields(FIELD_BOOT, &[1; 16]);
+        let cases = [
+            fields(0, &[]),
+            fields(FIELD_BOOT, &[1; 15]),
+            fields(FIELD_CONTENT, &[0xff]),
+            [&boot[..], &boot].concat(),
+            [&fields(FIELD_CONTENT, b"text")[..], &boot].concat(),
+            boot[..19].to_vec(),
+            boot[..3].to_vec(),
+        ];
+        for bytes in cases {
+            assert_eq!(
+                Fields::decode(&bytes),
+                Err(HeaderFault::Fields),
+                "{bytes:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_boot_is_read_as_the_system_names_it() {
+        let boot = BootId::new([0x0f, 0x9a, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]);
+        let text = "0f9a0001-0203-0405-0607-08090a0b0c0d\n";
+        assert_eq!(BootId::parse(text), Some(boot));
+        for other in ["", "0f9a", "zz9a0001-0203-0405-0607-08090a0b0c0d"] {
+            assert_eq!(BootId::parse(other), None, "{other}");
+        }
     }
 
     #[test]
@@ -405,13 +677,12 @@ mod tests {
     #[test]
     fn no_flipped_bit_of_a_header_or_head_goes_unnoticed() {
         let header = FileHeader {
-            kind: FileKind::Segment,
-            store: STORE,
-            lsn: Lsn(1),
+            fields: some_fields(),
+            ..FileHeader::new(FileKind::Segment, STORE, Lsn(1))
         };
         let seed = STORE.records_seed();
         let head = Head::record(Lsn(1), Lsn(0), 3, 4).encode(seed);
-        for bit in 0..FILE_HEADER_BYTES * 8 {
+        for bit in 0..header.encode().len() * 8 {
             let mut bytes = header.encode();
             bytes[bit / 8] ^= 1 << (bit % 8);
             assert!(

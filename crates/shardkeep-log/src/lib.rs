@@ -20,6 +20,7 @@ mod options;
 mod recovery;
 mod repair;
 mod replay;
+mod reserve;
 mod segment;
 mod snapshot;
 pub mod storage;
@@ -33,7 +34,7 @@ pub use directory::{Directory, DirectoryError, DirectoryFile};
 pub use error::{
     AdoptError, AppendError, DiskError, LogFailed, Operation, SnapshotError, WriteError,
 };
-pub use format::{Lsn, StoreId};
+pub use format::{BootId, Lsn, StoreId};
 pub use log::{Log, Synced};
 #[cfg(unix)]
 pub use making::NewDirectory;
@@ -42,5 +43,6 @@ pub use options::Options;
 pub use recovery::{Progress, Record, Recovery, Warning};
 pub use repair::{RepairError, Repaired, repair};
 pub use replay::Replay;
+pub use reserve::{Reserve, Room, Shortage};
 pub use snapshot::{Compression, FinishedSnapshot, FrameBuffer, SnapshotReader, SnapshotWriter};
-pub use storage::{Displaced, Displacement, File, Storage};
+pub use storage::{Displaced, Displacement, File, Space, Storage};

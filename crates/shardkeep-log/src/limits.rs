@@ -19,6 +19,22 @@ pub const SEGMENTS_MAX: usize = 65_536;
 /// Snapshots that are kept at most; each keeps the log behind it.
 pub const SNAPSHOTS_KEPT_MAX: usize = 16;
 
+/// Default of the room kept for a full disk, in bytes: what a queue of 64 MiB in front of the log may hold.
+pub const RESERVE_BYTES_DEFAULT: u64 = 64 * 1_024 * 1_024;
+
+/// Smallest room that is kept for a full disk, in bytes: a manifest, a segment and a snapshot begun many
+/// times over, and some thousand removals.
+pub const RESERVE_BYTES_MIN: u64 = 1_024 * 1_024;
+
+/// Part of a file system that the default reserve takes at most, so that a small one is not filled by it.
+pub const RESERVE_PART_OF_DISK: u64 = 16;
+
+/// Part of a reserve that must be left free when it is taken again.
+pub const RESERVE_PART_TO_SPARE: u64 = 4;
+
+/// Last part of a reserve, which is for the beginning of a snapshot alone.
+pub const RESERVE_PART_FOR_SNAPSHOT: u64 = 8;
+
 /// Default of the zeros written ahead of the records, in bytes, so that most syncs find the blocks in
 /// place and the size unchanged. On ext4 the median of write and sync then was 80 us instead of
 /// 115 us for records of 120 bytes, and 80 us instead of 170 us for 4,000 bytes. Four times as much
@@ -32,6 +48,12 @@ pub const AHEAD_WRITE_PART: u64 = 8;
 /// beyond it is given back.
 pub const BUFFER_KEPT_BYTES: usize = 4 * 1_024 * 1_024;
 
+/// Bytes of the fields in the header of a file: all that are known, and room for those to come.
+pub const FIELDS_BYTES_MAX: usize = 4 * 1_024;
+
+/// Bytes of the text that says what a store holds.
+pub const CONTENT_BYTES_MAX: usize = 1_024;
+
 /// Bytes read at a time. A larger record makes the window grow to its size, once its header has been
 /// verified and the file has been seen to be long enough.
 pub const WINDOW_BYTES: usize = 256 * 1_024;
@@ -41,5 +63,7 @@ pub const WINDOW_BYTES: usize = 256 * 1_024;
 pub const LZ4_RATIO_MAX: usize = 255;
 
 const _: () = assert!(PAYLOAD_BYTES_MAX < 1 << 30, "a length has thirty bits");
+const _: () = assert!(CONTENT_BYTES_MAX < FIELDS_BYTES_MAX);
 const _: () = assert!(SEGMENT_BYTES_MIN <= SEGMENT_BYTES_DEFAULT);
 const _: () = assert!(AHEAD_BYTES_DEFAULT < SEGMENT_BYTES_DEFAULT);
+const _: () = assert!(RESERVE_BYTES_MIN <= RESERVE_BYTES_DEFAULT);

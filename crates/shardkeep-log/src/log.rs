@@ -7,8 +7,10 @@
 //! 2. `synced <= written <= appended`; only a sync that succeeded moves `synced`, and a [`Synced`] is made
 //!    of nothing else.
 //! 3. After a failed sync nothing is accepted any more, whatever later calls would say.
-//! 4. A segment gets its first record only when all before it are synced and the manifest lists it.
-//! 5. Before a segment is begun, a snapshot begun or adopted, a file removed and the log closed, it is
+//! 4. What a mark says is true when it is written, and nothing depends on one: the next record is written
+//!    over it.
+//! 5. A segment gets its first record only when all before it are synced and the manifest lists it.
+//! 6. Before a segment is begun, a snapshot begun or adopted, a file removed and the log closed, it is
 //!    looked whether directory and active segment are where they were left; if not, the log has failed and
 //!    nothing is changed.
 
@@ -17,12 +19,13 @@ use std::sync::{Arc, Weak};
 
 use crate::error::{AppendError, DiskError, LogFailed, Operation, WriteError};
 use crate::fault::{Fault, is_planted};
-use crate::format::{FILE_HEADER_BYTES, HEAD_BYTES, Head, Lsn, StoreId};
+use crate::format::{Fields, HEAD_BYTES, Head, Lsn, StoreId, VERSION};
 use crate::limits::{BUFFER_KEPT_BYTES, PAYLOAD_BYTES_MAX};
 use crate::manifest::{self, Manifest};
 use crate::names::{segment_name, snapshot_name};
 use crate::options::Options;
-use crate::storage::{Displacement, File, Storage};
+use crate::reserve::Kept;
+use crate::storage::{Displacement, File, Storage, is_no_space, write_all_at};
 
 /// Proof that all records up to one are durable. Only a log makes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,9 +74,13 @@ pub(crate) struct Active<F> {
     /// Its name.
     pub(crate) name: String,
     pub(crate) file: Arc<F>,
+    /// In which version it was begun.
+    pub(crate) version: u32,
+    /// Where its first record goes.
+    pub(crate) begins: u64,
     /// Where the next record goes.
     pub(crate) end: u64,
-    /// Bytes of the file: zeros from `end` on.
+    /// Bytes of the file: a mark or not, and zeros, from `end` on.
     pub(crate) sized: u64,
 }
 
@@ -82,6 +89,9 @@ pub struct Log<S: Storage> {
     pub(crate) storage: Arc<S>,
     pub(crate) store: StoreId,
     pub(crate) options: Options,
+    pub(crate) reserve: Kept,
+    /// What the manifest says beside its lists.
+    fields: Fields,
     seed: u32,
     /// Ascending.
     pub(crate) snapshots: Vec<Arc<Part>>,
@@ -97,6 +107,8 @@ pub struct Log<S: Storage> {
     pub(crate) synced: Lsn,
     /// What the manifest says is synced.
     pub(crate) recorded: Lsn,
+    /// What the mark behind the records says is written and synced, if there is one.
+    marked: Option<(Lsn, Lsn)>,
     /// How far a sync reaches that was begun and has not ended.
     pub(crate) detached: Option<Lsn>,
     failed: Option<LogFailed>,
@@ -108,7 +120,10 @@ pub struct Log<S: Storage> {
 pub(crate) struct Found<S: Storage> {
     pub(crate) storage: Arc<S>,
     pub(crate) options: Options,
+    /// As it is on the disk.
     pub(crate) manifest: Manifest,
+    /// What it is to say from now on.
+    pub(crate) fields: Fields,
     pub(crate) active: Active<S::File>,
     /// The last record; it is durable.
     pub(crate) last: Lsn,
@@ -125,8 +140,11 @@ impl<S: Storage> Log<S> {
             snapshots: arcs(&found.manifest.snapshots, Part::Snapshot),
             segments: arcs(&found.manifest.segments, Part::Segment),
             condemned: Vec::new(),
+            fields: found.fields,
             recorded: found.manifest.synced,
+            marked: None,
             storage: found.storage,
+            reserve: Kept::new(found.options.reserve),
             options: found.options,
             active: found.active,
             buffer: Vec::new(),
@@ -297,11 +315,55 @@ impl<S: Storage> Log<S> {
         Ok(self.synced())
     }
 
+    /// Says behind the records how far they are written and synced, so that the next opening notices if
+    /// anything of them is gone, although none follows. For a log that rests: a record says so of those
+    /// before it. Writes 24 bytes, unless they stand there already, and syncs nothing; where there is no
+    /// space for them it does nothing. Blocks for the disk at times.
+    ///
+    /// # Errors
+    /// The log has failed.
+    pub fn mark(&mut self) -> Result<(), LogFailed> {
+        self.alive()?;
+        let synced = match is_planted(Fault::MarkClaimsWritten) {
+            true => self.written,
+            false => self.synced,
+        };
+        let says = Some((self.written, synced));
+        let is_known = self.marked == says || self.recorded >= self.written;
+        if is_known || self.active.version < VERSION || self.active_is_empty() {
+            return Ok(());
+        }
+        let bytes = Head::mark(self.written, synced).encode(self.seed);
+        let Active { end, sized, .. } = self.active;
+        if end + HEAD_BYTES as u64 >= sized {
+            self.look_at_length()?;
+        }
+        match write_all_at(&*self.active.file, &bytes, end) {
+            Ok(()) => {
+                self.active.sized = sized.max(end + HEAD_BYTES as u64);
+                self.marked = says;
+                Ok(())
+            }
+            Err(unwritten) => {
+                // Some of it may be there, whatever was said.
+                self.active.sized = u64::MAX;
+                self.cut()?;
+                if is_no_space(&unwritten.error) {
+                    return Ok(());
+                }
+                let name = &self.active.name;
+                Err(self.fail(DiskError::new(Operation::Write, name, unwritten.error)))
+            }
+        }
+    }
+
     /// The manifest as it should be now.
     pub(crate) fn manifest(&self) -> Manifest {
         let lsns = |parts: &[Arc<Part>]| parts.iter().map(|part| part.lsn()).collect();
         Manifest {
+            version: VERSION,
             store: self.store,
+            fields: self.fields.clone(),
             synced: self.synced,
             snapshots: lsns(&self.snapshots),
             segments: lsns(&self.segments),
@@ -310,17 +372,24 @@ impl<S: Storage> Log<S> {
 
     /// Makes `manifest` the one in force.
     pub(crate) fn replace_manifest(&mut self, manifest: &Manifest) -> Result<(), WriteError> {
-        match manifest.replace(&*self.storage) {
-            Ok(()) => {
-                self.recorded = manifest.synced;
-                Ok(())
+        loop {
+            let refused = match manifest.replace(&*self.storage) {
+                Ok(()) => {
+                    self.recorded = manifest.synced;
+                    return Ok(());
+                }
+                Err(refused) => refused,
+            };
+            if !refused.is_retryable {
+                return Err(self.fail(refused.error).into());
             }
-            Err(refused) if refused.is_retryable => Err(WriteError::NoSpace(refused.error)),
-            Err(refused) => Err(self.fail(refused.error).into()),
+            if !self.gives_up_reserve(&refused.error.error) {
+                return Err(WriteError::NoSpace(refused.error));
+            }
         }
     }
 
-    /// Cuts off what was written ahead.
+    /// Cuts off what was written ahead, and the mark.
     pub(crate) fn cut(&mut self) -> Result<(), LogFailed> {
         if self.active.sized > self.active.end {
             if let Err(error) = self.active.file.set_len(self.active.end) {
@@ -328,6 +397,7 @@ impl<S: Storage> Log<S> {
                 return Err(self.fail(error));
             }
             self.active.sized = self.active.end;
+            self.marked = None;
         }
         Ok(())
     }
@@ -363,7 +433,7 @@ impl<S: Storage> Log<S> {
 
     /// Whether the active segment holds no record.
     pub(crate) fn active_is_empty(&self) -> bool {
-        self.active.end <= FILE_HEADER_BYTES as u64
+        self.active.end <= self.active.begins
     }
 
     /// Refuses after a failure.

@@ -1,31 +1,39 @@
 //! What belongs to the store: one small file, replaced as a whole.
 //!
 //! Not a log of changes. After the file's header (whose LSN is the newest record known to be synced
-//! when it was written) stand two counts (4 bytes each), the LSNs of the snapshots and the first LSNs
+//! when it was written, and whose fields say in which boot that was and what the store holds) stand two counts (4 bytes each), the LSNs of the snapshots and the first LSNs
 //! of the segments, ascending (8 bytes each), and the CRC-32C of all before it.
 //!
 //! 1. A file is listed only after its content, as far as it matters, and its name are durable.
 //! 2. A file is removed only after a manifest without it is durable.
+//! 3. A manifest that names a boot is written only when all records written in earlier boots are durable:
+//!    whatever cannot be read in the same boot is damage.
 
 use std::io;
 
 use crate::error::{DiskError, Operation};
 use crate::fault::{Fault, is_planted};
 use crate::format::{
-    FILE_HEADER_BYTES, FileHeader, FileKind, HeaderFault, Lsn, StoreId, u32_at, u64_at,
+    FILE_HEADER_BYTES, Fields, FileHeader, FileKind, Lsn, StoreId, VERSION, u32_at, u64_at,
 };
-use crate::limits::{SEGMENTS_MAX, SNAPSHOTS_KEPT_MAX};
+use crate::limits::{FIELDS_BYTES_MAX, SEGMENTS_MAX, SNAPSHOTS_KEPT_MAX};
 use crate::names::{MANIFEST, MANIFEST_TEMPORARY};
 use crate::open_error::{Damage, OpenError};
+use crate::segment::header_error;
 use crate::storage::{File, Storage, is_no_space, is_retryable_create, read_full_at, write_all_at};
 
 /// Most bytes of a manifest.
-const BYTES_MAX: usize = FILE_HEADER_BYTES + 12 + 8 * (SEGMENTS_MAX + SNAPSHOTS_KEPT_MAX);
+const BYTES_MAX: usize =
+    FILE_HEADER_BYTES + FIELDS_BYTES_MAX + 12 + 8 * (SEGMENTS_MAX + SNAPSHOTS_KEPT_MAX);
 
 /// What belongs to the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Manifest {
+    /// The version in which it was read; it is written in [`VERSION`].
+    pub(crate) version: u32,
     pub(crate) store: StoreId,
+    /// In which boot the newest records were written, and what the store holds.
+    pub(crate) fields: Fields,
     /// The newest record known to be synced: the log ends no earlier.
     pub(crate) synced: Lsn,
     /// Ascending.
@@ -43,9 +51,11 @@ pub(crate) struct NotReplaced {
 }
 
 impl Manifest {
-    pub(crate) fn new(store: StoreId) -> Self {
+    pub(crate) fn new(store: StoreId, fields: Fields) -> Self {
         Self {
+            version: VERSION,
             store,
+            fields,
             synced: Lsn::ZERO,
             snapshots: Vec::new(),
             segments: Vec::new(),
@@ -54,11 +64,10 @@ impl Manifest {
 
     pub(crate) fn encode(&self) -> Vec<u8> {
         let header = FileHeader {
-            kind: FileKind::Manifest,
-            store: self.store,
-            lsn: self.synced,
+            fields: self.fields.clone(),
+            ..FileHeader::new(FileKind::Manifest, self.store, self.synced)
         };
-        let mut bytes = header.encode().to_vec();
+        let mut bytes = header.encode();
         for list in [&self.snapshots, &self.segments] {
             bytes.extend((list.len() as u32).to_le_bytes());
         }
@@ -70,18 +79,10 @@ impl Manifest {
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, OpenError> {
-        let header =
-            FileHeader::decode(FileKind::Manifest, bytes).map_err(|fault| match fault {
-                HeaderFault::Version(version) => OpenError::UnknownVersion {
-                    file: MANIFEST.to_owned(),
-                    version,
-                },
-                HeaderFault::Short | HeaderFault::Magic | HeaderFault::Checksum => {
-                    OpenError::damaged(MANIFEST, 0, Damage::Header)
-                }
-            })?;
-        let lists = OpenError::damaged(MANIFEST, FILE_HEADER_BYTES as u64, Damage::Lists);
-        let Some((body, checksum)) = bytes[FILE_HEADER_BYTES..].split_last_chunk::<4>() else {
+        let (header, length) = FileHeader::decode(FileKind::Manifest, bytes)
+            .map_err(|fault| header_error(MANIFEST, fault))?;
+        let lists = OpenError::damaged(MANIFEST, length as u64, Damage::Lists);
+        let Some((body, checksum)) = bytes[length..].split_last_chunk::<4>() else {
             return Err(lists);
         };
         let covered = &bytes[..bytes.len() - 4];
@@ -98,7 +99,9 @@ impl Manifest {
             .collect();
         let (snapshots, segments) = all.split_at(counts[0]);
         let manifest = Self {
+            version: header.version,
             store: header.store,
+            fields: header.fields,
             synced: header.lsn,
             snapshots: snapshots.to_vec(),
             segments: segments.to_vec(),
@@ -228,10 +231,16 @@ pub(crate) fn sync_directory(storage: &impl Storage, file: &str) -> Result<(), D
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::BootId;
 
     fn manifest() -> Manifest {
         Manifest {
+            version: VERSION,
             store: StoreId::new([7; 16]),
+            fields: Fields {
+                boot: Some(BootId::new([9; 16])),
+                content: Some("bytes".to_owned()),
+            },
             synced: Lsn::new(30),
             snapshots: vec![Lsn::new(10), Lsn::new(20)],
             segments: vec![Lsn::new(9), Lsn::new(15), Lsn::new(31)],
@@ -240,7 +249,10 @@ mod tests {
 
     #[test]
     fn a_manifest_is_read_as_it_was_written() {
-        for manifest in [manifest(), Manifest::new(StoreId::new([1; 16]))] {
+        for manifest in [
+            manifest(),
+            Manifest::new(StoreId::new([1; 16]), Fields::NONE),
+        ] {
             assert_eq!(Manifest::decode(&manifest.encode()).unwrap(), manifest);
         }
     }

@@ -13,6 +13,9 @@ pub const MANIFEST_TEMPORARY: &str = "manifest.tmp";
 /// The name of the lock file, which holds nothing.
 pub const LOCK: &str = "lock";
 
+/// The name of the file that keeps room for a full disk. What is in it means nothing.
+pub const RESERVE: &str = "reserve.skr";
+
 /// The name of the segment that begins with `first`.
 #[must_use]
 pub fn segment_name(first: Lsn) -> String {
@@ -31,6 +34,18 @@ pub fn snapshot_temporary_name(lsn: Lsn) -> String {
     format!("snapshot-{:020}.sks.tmp", lsn.get())
 }
 
+/// The name under which the `number`th torn tail of the segment that begins with `first` is laid aside.
+#[must_use]
+pub fn torn_name(first: Lsn, number: u64) -> String {
+    format!("log-{:020}.skl.torn-{number}", first.get())
+}
+
+/// The name of the segment that begins with `first`, or a part of it, while it is being written.
+#[must_use]
+pub(crate) fn segment_temporary_name(first: Lsn) -> String {
+    format!("log-{:020}.skl.tmp", first.get())
+}
+
 /// What a name in the store's directory means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Name {
@@ -40,10 +55,14 @@ pub enum Name {
     Segment(Lsn),
     /// The snapshot at this record.
     Snapshot(Lsn),
+    /// Room kept for a full disk.
+    Reserve,
     /// Something that was being written, and is worth nothing without the rest.
     Temporary,
     /// What a repair has laid aside.
     Damaged,
+    /// A torn tail that an opening has laid aside.
+    Torn,
     /// Not of the store.
     Foreign,
 }
@@ -54,6 +73,9 @@ impl Name {
     pub fn of(name: &str) -> Self {
         if name == MANIFEST {
             return Self::Manifest;
+        }
+        if name == RESERVE {
+            return Self::Reserve;
         }
         let ours = name
             .split('.')
@@ -70,6 +92,7 @@ impl Name {
             (Some(_), _, ".skl.tmp") | (_, Some(_), ".sks.tmp") => Self::Temporary,
             (Some(_), _, ending) if ending.starts_with(".skl.damaged-") => Self::Damaged,
             (_, Some(_), ending) if ending.starts_with(".sks.damaged-") => Self::Damaged,
+            (Some(_), _, ending) if ending.starts_with(".skl.torn-") => Self::Torn,
             (None, None, ".tmp") if stem == MANIFEST => Self::Temporary,
             (None, None, ending) if stem == MANIFEST && ending.starts_with(".damaged-") => {
                 Self::Damaged
@@ -99,6 +122,7 @@ mod tests {
             ("log-00000000000000000001.skl", Name::Segment(Lsn::new(1))),
             ("log-00000000000000000001.skl.tmp", Name::Temporary),
             ("log-00000000000000000001.skl.damaged-12", Name::Damaged),
+            ("log-00000000000000000001.skl.torn-2", Name::Torn),
             ("log-1.skl", Name::Foreign),
             ("log-0000000000000000000x.skl", Name::Foreign),
             ("log-99999999999999999999.skl", Name::Foreign),
@@ -108,6 +132,8 @@ mod tests {
             ),
             ("snapshot-00000000000000000009.sks.tmp", Name::Temporary),
             ("snapshot-00000000000000000009.skl", Name::Foreign),
+            ("reserve.skr", Name::Reserve),
+            ("reserve.skr.tmp", Name::Foreign),
             ("lock", Name::Foreign),
             ("lost+found", Name::Foreign),
             ("", Name::Foreign),

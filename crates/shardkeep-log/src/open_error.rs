@@ -5,7 +5,7 @@
 use std::fmt;
 
 use crate::error::{DiskError, LogFailed};
-use crate::format::{Lsn, StoreId};
+use crate::format::{Lsn, StoreId, field_name, kind_name};
 
 /// A store was not opened, or a part of it cannot be read. Nothing was changed.
 #[derive(Clone, Debug)]
@@ -64,6 +64,20 @@ pub enum OpenError {
         /// The version it says.
         version: u32,
     },
+    /// A file says something that this version does not know, or makes no use of yet.
+    UnknownField {
+        /// Its name.
+        file: String,
+        /// The number of the field.
+        field: u16,
+    },
+    /// The store holds something else than whoever opens it says.
+    OtherContent {
+        /// What it holds.
+        found: String,
+        /// What it should hold.
+        expected: String,
+    },
     /// Bytes are not what was written.
     Damaged {
         /// In which file.
@@ -107,7 +121,7 @@ impl OpenError {
     /// Whether another version of this program may be able to read what this one cannot.
     pub(crate) const fn is_from_the_future(&self) -> bool {
         match self {
-            Self::UnknownVersion { .. } => true,
+            Self::UnknownVersion { .. } | Self::UnknownField { .. } => true,
             Self::Damaged { damage, .. } => matches!(damage, Damage::Kind { .. }),
             Self::Setting { .. }
             | Self::Disk(_)
@@ -116,6 +130,7 @@ impl OpenError {
             | Self::ManifestMissing { .. }
             | Self::Missing { .. }
             | Self::Unlisted { .. }
+            | Self::OtherContent { .. }
             | Self::Foreign { .. } => false,
         }
     }
@@ -127,6 +142,8 @@ impl OpenError {
             | Self::Disk(_)
             | Self::NotFound
             | Self::OutOfRange { .. }
+            | Self::OtherContent { .. }
+            | Self::UnknownField { .. }
             | Self::UnknownVersion { .. } => false,
             Self::ManifestMissing { .. }
             | Self::Missing { .. }
@@ -183,9 +200,24 @@ impl fmt::Display for What<'_> {
             ),
             OpenError::UnknownVersion { file, version } => write!(
                 f,
-                "{file} was written in version {version} of the format, and this program knows version \
-                 {}: use the program that wrote it",
+                "{file} was written in version {version} of the format, and this program knows versions \
+                 {} and {}: use the program that wrote it",
+                crate::format::VERSION_BEFORE,
                 crate::format::VERSION
+            ),
+            OpenError::UnknownField { file, field } => {
+                write!(f, "{file} has the field {field}")?;
+                if let Some(name) = field_name(*field) {
+                    write!(f, " ({name})")?;
+                }
+                write!(
+                    f,
+                    ", which is of a later version of this program: use the program that wrote it"
+                )
+            }
+            OpenError::OtherContent { found, expected } => write!(
+                f,
+                "the store holds {found}, and was opened as one that holds {expected}"
             ),
             OpenError::Damaged {
                 file,
@@ -215,6 +247,8 @@ impl std::error::Error for OpenError {
             | Self::Unlisted { .. }
             | Self::Foreign { .. }
             | Self::UnknownVersion { .. }
+            | Self::UnknownField { .. }
+            | Self::OtherContent { .. }
             | Self::Damaged { .. } => None,
         }
     }
@@ -249,6 +283,14 @@ pub enum Damage {
         lsn: Lsn,
         /// The newest record known to have been synced.
         synced: Lsn,
+    },
+    /// A record cannot be read, and whole ones stand behind it, although the system has not been started
+    /// anew since they were written: nothing of it can be missing.
+    SameBoot {
+        /// The record that should begin here.
+        lsn: Lsn,
+        /// The newest record behind it.
+        last: Lsn,
     },
     /// Records that should be here are not.
     Gap {
@@ -292,6 +334,13 @@ impl fmt::Display for Damage {
                     "record {lsn} cannot be read, and up to {synced} all was synced"
                 )
             }
+            Self::SameBoot { lsn, last } => {
+                write!(
+                    f,
+                    "record {lsn} cannot be read, and up to {last} all was written since the system was \
+                     started"
+                )
+            }
             Self::Gap { from, to } => write!(f, "records {from} to {to} are missing"),
             Self::EndsEarly { last, needed } => {
                 write!(
@@ -299,7 +348,10 @@ impl fmt::Display for Damage {
                     "the log ends with record {last}, and it had reached record {needed}"
                 )
             }
-            Self::Kind { kind } => write!(f, "kind {kind} is unknown"),
+            Self::Kind { kind } => match kind_name(*kind) {
+                Some(name) => write!(f, "kind {kind} ({name}) has no meaning here"),
+                None => write!(f, "kind {kind} is unknown"),
+            },
             Self::Frame { index } => write!(f, "frame {index} is not whole"),
             Self::Footer => write!(f, "its end does not fit its frames"),
         }

@@ -8,7 +8,10 @@
 //! 3. What was read from the log is durable before the log is handed out, even if an earlier sync has
 //!    failed: records not proven to be synced are written again, since the system may believe that it
 //!    has written what it has lost.
-//! 4. Bytes that are cut off can never stand behind new ones: the cut is synced first.
+//! 4. Bytes that are cut off can never stand behind new ones: the cut is synced first. Before that they are
+//!    laid aside, durable, under a name of their own.
+//! 5. Nothing follows from the manifest that was read before its name is durable.
+//! 6. The present boot is noted only when all of that is durable.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -16,17 +19,21 @@ use std::sync::Arc;
 
 use crate::error::{DiskError, Operation};
 use crate::fault::{Fault, is_planted};
-use crate::format::{FILE_HEADER_BYTES, FileHeader, FileKind, Lsn, StoreId};
+use crate::format::{BootId, FILE_HEADER_BYTES, Fields, FileKind, Lsn, StoreId, VERSION};
 use crate::limits::WINDOW_BYTES;
 use crate::log::{Active, Found, Log};
 use crate::manifest::{Manifest, sync_directory};
-use crate::names::{MANIFEST, Name, segment_name, snapshot_name};
+use crate::names::{
+    MANIFEST, Name, segment_name, segment_temporary_name, snapshot_name, torn_name,
+};
 use crate::open_error::OpenError;
 use crate::options::Options;
+use crate::repair::copy;
+use crate::reserve::make_room_to_open;
 use crate::segment::{Cursor, Step, open_file, read_header};
 use crate::snapshot::SnapshotReader;
-use crate::storage::{File, Storage, read_exact_at, write_all_at};
-use crate::walk::Walk;
+use crate::storage::{File, Storage, is_no_space, read_exact_at, write_all_at};
+use crate::walk::{Known, Tail, Walk};
 use crate::write::{NotBegun, begin_segment};
 
 /// A record of the log.
@@ -51,8 +58,8 @@ pub struct Progress {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Warning {
-    /// The log ended with bytes that are no whole record: a write that a crash has cut short. They were
-    /// never proven to be synced, and were cut off.
+    /// The log ended with a write that a crash has cut short. It was never proven to be synced, and was cut
+    /// off.
     TornTail {
         /// The segment.
         file: String,
@@ -60,6 +67,10 @@ pub enum Warning {
         offset: u64,
         /// Bytes that were cut off.
         bytes: u64,
+        /// Whole records among them, behind what is missing.
+        records: u64,
+        /// The file in which they are kept; `None` where there was no space for it, and no whole record.
+        kept: Option<String>,
         /// The number that the next record gets.
         next: Lsn,
     },
@@ -74,12 +85,24 @@ impl fmt::Display for Warning {
                 file,
                 offset,
                 bytes,
+                records,
+                kept,
                 next,
-            } => write!(
-                f,
-                "{file} ended with {bytes} bytes of a write that a crash has cut short; they were \
-                 cut off at offset {offset}, where record {next} begins"
-            ),
+            } => {
+                let are = match records {
+                    1 => "record is",
+                    _ => "records are",
+                };
+                write!(
+                    f,
+                    "{file} ended with {bytes} bytes of a write that a crash has cut short, in which {records} \
+                     whole {are} left; they were cut off at offset {offset}, where record {next} begins, and "
+                )?;
+                match kept {
+                    Some(kept) => write!(f, "are kept as {kept}"),
+                    None => write!(f, "are gone, since there was no space to keep them"),
+                }
+            }
             Self::NotRemoved(error) => write!(f, "a file that is not needed stays: {error}"),
         }
     }
@@ -125,6 +148,7 @@ pub struct Recovery<S: Storage> {
     walk: Walk<S>,
     leftovers: Vec<String>,
     total: u64,
+    boot: Option<BootId>,
 }
 
 impl<S: Storage> Recovery<S> {
@@ -139,6 +163,7 @@ impl<S: Storage> Recovery<S> {
         let Some(manifest) = Manifest::read(&*storage)? else {
             return Self::make(storage, options, &names);
         };
+        verify_content(&manifest, &options)?;
         let leftovers = leftovers(&*storage, &manifest, &names)?;
         let mut lengths = Vec::new();
         for first in &manifest.segments {
@@ -150,13 +175,17 @@ impl<S: Storage> Recovery<S> {
             .transpose()?;
         let covered = newest.unwrap_or(Lsn::ZERO);
         let needs = snapshot.as_ref().map_or(Lsn::ZERO, SnapshotReader::needs);
+        let boot = storage.boot();
         let walk = Walk::new(
             Arc::clone(&storage),
             manifest.store,
             &manifest.segments,
             covered.next(),
             None,
-            manifest.synced.max(needs),
+            Known {
+                synced: manifest.synced.max(needs),
+                in_this_boot: boot.is_some() && manifest.fields.boot == boot,
+            },
         );
         let to_read = lengths.iter().rev().take(walk.segments().count());
         let of_snapshot = snapshot.as_ref().map_or(0, SnapshotReader::bytes);
@@ -169,6 +198,7 @@ impl<S: Storage> Recovery<S> {
             covered,
             walk,
             leftovers,
+            boot,
         })
     }
 
@@ -186,8 +216,10 @@ impl<S: Storage> Recovery<S> {
                 Name::Manifest
                 | Name::Segment(_)
                 | Name::Snapshot(_)
+                | Name::Reserve
                 | Name::Temporary
-                | Name::Damaged => of_a_store = Some(name.clone()),
+                | Name::Damaged
+                | Name::Torn => of_a_store = Some(name.clone()),
             }
         }
         if let Some(found) = of_a_store {
@@ -200,9 +232,10 @@ impl<S: Storage> Recovery<S> {
             &[],
             Lsn::ZERO.next(),
             None,
-            Lsn::ZERO,
+            Known::default(),
         );
         Ok(Self {
+            boot: storage.boot(),
             storage,
             options,
             manifest: None,
@@ -262,18 +295,33 @@ impl<S: Storage> Recovery<S> {
     /// The log is damaged, or the disk refuses. Recovery can be tried again.
     pub fn into_log(mut self) -> Result<(Log<S>, Vec<Warning>), OpenError> {
         while self.walk.step()?.is_some() {}
+        // Where others are at work too, nothing is written at all.
+        if let Some((name, file)) = self.walk.file() {
+            self.storage
+                .look(name, file)
+                .map_err(DiskError::displaced)?;
+        }
         let mut warnings = Vec::new();
+        make_room_to_open(&*self.storage);
         let mut manifest = match self.manifest.take() {
-            Some(manifest) => manifest,
+            Some(manifest) => {
+                // A process that was killed may have given it its name and not synced that: a power cut
+                // must not bring the older one back once something follows from this one.
+                sync_directory(&*self.storage, MANIFEST)?;
+                manifest
+            }
             None => {
                 let store = self.options.create.ok_or(OpenError::NotFound)?;
-                let manifest = Manifest::new(store);
+                let manifest = Manifest::new(store, self.fields(None));
                 manifest
                     .replace(&*self.storage)
                     .map_err(|refused| refused.error)?;
                 manifest
             }
         };
+        if is_planted(Fault::BootNotedEarly) {
+            self.note(&mut manifest)?;
+        }
         // First of all: one of them may have the name of what is to be begun.
         for name in &self.leftovers {
             if let Err(error) = self.storage.remove(name)
@@ -291,14 +339,49 @@ impl<S: Storage> Recovery<S> {
             None => self.begin(&mut manifest)?,
         };
         sync_directory(&*self.storage, MANIFEST)?;
-        let log = Log::new(Found {
+        self.note(&mut manifest)?;
+        let fields = self.fields(Some(&manifest));
+        let mut log = Log::new(Found {
             storage: self.storage,
             options: self.options,
             manifest,
+            fields,
             active,
             last: self.walk.next_lsn().previous(),
         });
+        log.raise()?;
+        log.open_reserve();
+        log.mark()?;
         Ok((log, warnings))
+    }
+
+    /// What manifests say from now on.
+    fn fields(&self, manifest: Option<&Manifest>) -> Fields {
+        let known = manifest.and_then(|manifest| manifest.fields.content.clone());
+        Fields {
+            boot: self.boot,
+            content: self.options.content.clone().or(known),
+        }
+    }
+
+    /// Notes the boot and the content, and that all that was found is durable, unless that is known. Where
+    /// there is no space, the next manifest does.
+    fn note(&self, manifest: &mut Manifest) -> Result<(), OpenError> {
+        let noted = Manifest {
+            version: VERSION,
+            fields: self.fields(Some(manifest)),
+            synced: self.walk.next_lsn().previous(),
+            ..manifest.clone()
+        };
+        if manifest.version == noted.version && manifest.fields == noted.fields {
+            return Ok(());
+        }
+        match noted.replace(&*self.storage) {
+            Ok(()) => *manifest = noted,
+            Err(refused) if refused.is_retryable => {}
+            Err(refused) => return Err(refused.error.into()),
+        }
+        Ok(())
     }
 
     /// The first segment of a store.
@@ -309,15 +392,17 @@ impl<S: Storage> Recovery<S> {
                 NotBegun::NoSpace(error) | NotBegun::Failed(error) => error,
             })?;
         manifest.segments.push(first);
+        manifest.fields = self.fields(Some(manifest));
         manifest
             .replace(&*self.storage)
             .map_err(|refused| refused.error)?;
+        manifest.version = VERSION;
         Ok(active)
     }
 
     /// Makes the last segment durable as it was read, and ready for more.
     fn settle(
-        &self,
+        &mut self,
         store: StoreId,
         first: Lsn,
         warnings: &mut Vec<Warning>,
@@ -334,20 +419,28 @@ impl<S: Storage> Recovery<S> {
             match cursor.step(lsn)? {
                 Step::Record(..) => lsn = lsn.next(),
                 // It was there a moment ago.
-                Step::End | Step::Invalid(_) => {
+                Step::End | Step::Mark(_) | Step::Invalid(_) => {
                     let error = std::io::ErrorKind::InvalidData.into();
                     return Err(disk(Operation::Read, error).into());
                 }
             }
         }
-        let (end, length) = (cursor.at(), cursor.file_bytes());
+        let (end, length, begins) = (cursor.at(), cursor.file_bytes(), cursor.begins());
+        let version = cursor.version();
         let file = cursor.into_file();
-        // What others may write too is not written at all.
-        self.storage
-            .look(&name, &file)
-            .map_err(DiskError::displaced)?;
         if !is_planted(Fault::TailNotWrittenAgain) {
             write_again(&file, &name, unproven.unwrap_or(end), end)?;
+        }
+        if let Some(tail) = self.walk.tail().filter(|tail| tail.bytes > 0) {
+            let records = self.walk.records_in_tail()?;
+            warnings.push(Warning::TornTail {
+                kept: lay_aside(&*self.storage, &file, first, tail, records)?,
+                file: name.clone(),
+                offset: tail.offset,
+                bytes: tail.bytes,
+                records,
+                next: last.next(),
+            });
         }
         if length > end {
             file.set_len(end)
@@ -356,21 +449,57 @@ impl<S: Storage> Recovery<S> {
         if !is_planted(Fault::CutNotSynced) {
             crate::manifest::sync(&file, &name)?;
         }
-        if let Some(tail) = self.walk.tail().filter(|tail| tail.bytes > 0) {
-            warnings.push(Warning::TornTail {
-                file: name.clone(),
-                offset: tail.offset,
-                bytes: tail.bytes,
-                next: last.next(),
-            });
-        }
         Ok(Active {
             name,
             file: Arc::new(file),
+            version,
+            begins,
             end,
             sized: end,
         })
     }
+}
+
+/// Refuses a store that holds something else than `options` say.
+fn verify_content(manifest: &Manifest, options: &Options) -> Result<(), OpenError> {
+    match (&manifest.fields.content, &options.content) {
+        (Some(found), Some(expected)) if found != expected && !options.accepts_other_content => {
+            Err(OpenError::OtherContent {
+                found: found.clone(),
+                expected: expected.clone(),
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Keeps a torn tail of `file` under a name of its own, which it returns. Where there is no space, a tail
+/// without a whole record is not worth refusing the store for.
+fn lay_aside<S: Storage>(
+    storage: &S,
+    file: &S::File,
+    first: Lsn,
+    tail: Tail,
+    records: u64,
+) -> Result<Option<String>, OpenError> {
+    let names = names(storage)?;
+    let is_free = |number: &u64| !names.contains(&torn_name(first, *number));
+    let number = (1..).find(is_free).unwrap_or(u64::MAX);
+    let (aside, temporary) = (torn_name(first, number), segment_temporary_name(first));
+    let bytes = tail.offset..tail.offset + tail.bytes;
+    if let Err(error) = copy(storage, file, &segment_name(first), &temporary, bytes) {
+        // Recovery removes it, if this does not.
+        drop(storage.remove(&temporary));
+        return match is_no_space(&error.error) && records == 0 {
+            true => Ok(None),
+            false => Err(error.into()),
+        };
+    }
+    storage
+        .rename(&temporary, &aside)
+        .map_err(|error| DiskError::new(Operation::Rename, &temporary, error))?;
+    sync_directory(storage, &aside)?;
+    Ok(Some(aside))
 }
 
 /// Writes the bytes of `file` from `at` to `end` as they are, so that a sync has something to do.
@@ -402,12 +531,7 @@ pub(crate) fn header_of_segment<S: Storage>(
     first: Lsn,
 ) -> Result<u64, OpenError> {
     let name = segment_name(first);
-    let header = FileHeader {
-        kind: FileKind::Segment,
-        store,
-        lsn: first,
-    };
-    let file = open_file(storage, &name, header)?;
+    let (file, _) = open_file(storage, &name, FileKind::Segment, store, first)?;
     Ok(file
         .len()
         .map_err(|error| DiskError::new(Operation::Read, &name, error))?)
@@ -429,7 +553,7 @@ pub(crate) fn leftovers(
     let mut leftovers = Vec::new();
     for name in names.difference(&listed) {
         match Name::of(name) {
-            Name::Manifest | Name::Damaged | Name::Foreign => {}
+            Name::Manifest | Name::Reserve | Name::Damaged | Name::Torn | Name::Foreign => {}
             Name::Temporary => leftovers.push(name.clone()),
             Name::Snapshot(_) => {
                 is_own(storage, name, FileKind::Snapshot, manifest.store)?;
@@ -463,18 +587,23 @@ fn is_own(
         .open(name)
         .map_err(|error| DiskError::new(Operation::Open, name, error))?;
     match read_header(&file, name, kind) {
-        Ok(header) if header.store != store => Err(OpenError::Foreign {
+        Ok((header, _)) if header.store != store => Err(OpenError::Foreign {
             file: name.to_owned(),
             found: header.store,
             expected: store,
         }),
         // What cannot be read is worth nothing to anybody.
-        Ok(_) | Err(OpenError::Damaged { .. } | OpenError::UnknownVersion { .. }) => Ok(()),
+        Ok(_)
+        | Err(
+            OpenError::Damaged { .. }
+            | OpenError::UnknownVersion { .. }
+            | OpenError::UnknownField { .. },
+        ) => Ok(()),
         Err(error) => Err(error),
     }
 }
 
-/// Whether a segment is more than a header. (One that was begun and not listed never is.)
+/// Whether a segment is more than a header of any version. (One that was begun and not listed never is.)
 fn holds_records(storage: &impl Storage, name: &str) -> Result<bool, OpenError> {
     let disk = |operation, error| DiskError::new(operation, name, error);
     let file = storage

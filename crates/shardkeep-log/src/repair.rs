@@ -10,11 +10,12 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::check::{Scan, open, read_frames, scan_segment, try_to_open};
 use crate::error::{DiskError, Operation};
-use crate::format::{FileKind, Lsn, StoreId};
+use crate::format::{Fields, FileKind, Lsn, StoreId, VERSION};
 use crate::limits::WINDOW_BYTES;
 use crate::manifest::{self, Manifest};
 use crate::names::{MANIFEST, Name, segment_name, snapshot_name};
@@ -171,7 +172,12 @@ impl Remains {
                     }
                     Err(error) => give_up(error)?,
                 },
-                Name::Manifest | Name::Temporary | Name::Damaged | Name::Foreign => {}
+                Name::Manifest
+                | Name::Reserve
+                | Name::Temporary
+                | Name::Damaged
+                | Name::Torn
+                | Name::Foreign => {}
             }
         }
         Ok(remains)
@@ -291,7 +297,12 @@ impl Plan {
         let is_kept = |name: &str| match Name::of(name) {
             Name::Segment(first) => self.segments.contains(&first),
             Name::Snapshot(lsn) => self.snapshot == Some(lsn),
-            Name::Manifest | Name::Temporary | Name::Damaged | Name::Foreign => true,
+            Name::Manifest
+            | Name::Reserve
+            | Name::Temporary
+            | Name::Damaged
+            | Name::Torn
+            | Name::Foreign => true,
         };
         for name in remains.names.iter().filter(|name| !is_kept(name)) {
             aside.rename(name)?;
@@ -312,8 +323,14 @@ impl Plan {
             })?;
             segments.push(first);
         }
+        let known = remains.manifest.as_ref();
         let manifest = Manifest {
+            version: VERSION,
             store: remains.store,
+            fields: Fields {
+                boot: storage.boot(),
+                content: known.and_then(|manifest| manifest.fields.content.clone()),
+            },
             synced: self.last,
             snapshots: self.snapshot.into_iter().collect(),
             segments,
@@ -367,30 +384,31 @@ impl<S: Storage> Aside<'_, S> {
         let bytes = from
             .len()
             .map_err(|error| DiskError::new(Operation::Read, name, error))?;
-        copy(self.storage, &from, name, &aside, bytes)?;
+        copy(self.storage, &from, name, &aside, 0..bytes)?;
         manifest::sync_directory(self.storage, &aside)?;
         self.laid(name, aside)
     }
 }
 
-/// Makes file `to` of the first `bytes` bytes of `from`, durable but for its name.
-fn copy<S: Storage>(
+/// Makes file `to` of the bytes of `from` that `part` says, durable but for its name.
+pub(crate) fn copy<S: Storage>(
     storage: &S,
     from: &S::File,
     from_name: &str,
     to: &str,
-    bytes: u64,
+    part: Range<u64>,
 ) -> Result<(), DiskError> {
     let file = manifest::create(storage, to)?;
+    let bytes = part.end - part.start;
     let mut window = vec![0; WINDOW_BYTES.min(bytes as usize)];
-    let mut at = 0;
-    while at < bytes {
-        let piece = window.len().min((bytes - at) as usize);
-        read_exact_at(from, &mut window[..piece], at)
+    let mut done = 0;
+    while done < bytes {
+        let piece = window.len().min((bytes - done) as usize);
+        read_exact_at(from, &mut window[..piece], part.start + done)
             .map_err(|error| DiskError::new(Operation::Read, from_name, error))?;
-        write_all_at(&file, &window[..piece], at)
+        write_all_at(&file, &window[..piece], done)
             .map_err(|unwritten| DiskError::new(Operation::Write, to, unwritten.error))?;
-        at += piece as u64;
+        done += piece as u64;
     }
     manifest::sync_new(&file, to)
 }
@@ -398,7 +416,7 @@ fn copy<S: Storage>(
 /// Replaces file `name` by its first `bytes` bytes, in one step.
 fn shorten<S: Storage>(storage: &S, name: &str, bytes: u64) -> Result<(), DiskError> {
     let temporary = format!("{name}.tmp");
-    copy(storage, &open(storage, name)?, name, &temporary, bytes)?;
+    copy(storage, &open(storage, name)?, name, &temporary, 0..bytes)?;
     storage
         .rename(&temporary, name)
         .map_err(|error| DiskError::new(Operation::Rename, &temporary, error))?;
@@ -426,10 +444,17 @@ fn whose(
         let kind = match Name::of(name) {
             Name::Segment(_) => FileKind::Segment,
             Name::Snapshot(_) => FileKind::Snapshot,
-            Name::Manifest | Name::Temporary | Name::Damaged | Name::Foreign => continue,
+            Name::Manifest
+            | Name::Reserve
+            | Name::Temporary
+            | Name::Damaged
+            | Name::Torn
+            | Name::Foreign => {
+                continue;
+            }
         };
         let other = match read_header(&open(storage, name)?, name, kind) {
-            Ok(header) => header.store,
+            Ok((header, _)) => header.store,
             Err(OpenError::Damaged { .. }) => continue,
             Err(error) => return Err(error.into()),
         };

@@ -12,7 +12,7 @@ use crate::open_error::OpenError;
 use crate::recovery::Record;
 use crate::snapshot::SnapshotReader;
 use crate::storage::Storage;
-use crate::walk::{Bound, Walk};
+use crate::walk::{Bound, Known, Walk};
 
 /// The newest snapshot and the records behind it, up to one. Another thread may write the log meanwhile.
 pub struct Replay<S: Storage> {
@@ -57,7 +57,10 @@ impl<S: Storage> Log<S> {
             &segments,
             covered.next(),
             Some(bound),
-            to,
+            Known {
+                synced: to,
+                in_this_boot: true,
+            },
         );
         Ok(Replay {
             snapshot,

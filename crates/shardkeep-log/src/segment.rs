@@ -10,19 +10,22 @@ use std::ops::Range;
 use crate::error::{DiskError, Operation};
 use crate::fault::{Fault, is_planted};
 use crate::format::{
-    FILE_HEADER_BYTES, FileHeader, FileKind, HEAD_BYTES, Head, HeaderFault, Lsn, RECORD, StoreId,
-    find_record_head,
+    BASE_BYTES, FileHeader, FileKind, HEAD_BYTES, Head, HeaderFault, Lsn, MARK, RECORD, StoreId,
+    VERSION, find_record_head,
 };
 use crate::limits::WINDOW_BYTES;
 use crate::open_error::{Damage, OpenError};
 use crate::storage::{File, Storage, read_exact_at, read_full_at};
 
-/// Opens file `name` and verifies its header.
+/// Opens file `name` and verifies its header, which should say this; returns how many bytes it has, and its
+/// version.
 pub(crate) fn open_file<S: Storage>(
     storage: &S,
     name: &str,
-    expected: FileHeader,
-) -> Result<S::File, OpenError> {
+    kind: FileKind,
+    store: StoreId,
+    lsn: Lsn,
+) -> Result<(S::File, HeaderRead), OpenError> {
     let file = match storage.open(name) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -31,39 +34,65 @@ pub(crate) fn open_file<S: Storage>(
         }
         Err(error) => return Err(DiskError::new(Operation::Open, name, error).into()),
     };
-    let header = read_header(&file, name, expected.kind)?;
-    if header.store != expected.store {
+    let (header, bytes) = read_header(&file, name, kind)?;
+    if header.store != store {
         return Err(OpenError::Foreign {
             file: name.to_owned(),
             found: header.store,
-            expected: expected.store,
+            expected: store,
         });
     }
-    if header.lsn != expected.lsn {
+    if header.lsn != lsn {
         let says = header.lsn;
         return Err(OpenError::damaged(name, 28, Damage::Misnamed { says }));
     }
-    Ok(file)
+    let read = HeaderRead {
+        bytes,
+        version: header.version,
+    };
+    Ok((file, read))
 }
 
-/// The header of `file`.
+/// What matters of a header that says what it should.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct HeaderRead {
+    /// How many bytes it has: where the first record or frame begins.
+    pub(crate) bytes: u64,
+    /// In which version the file was written.
+    pub(crate) version: u32,
+}
+
+/// The header of `file`, and its bytes.
 pub(crate) fn read_header(
     file: &impl File,
     name: &str,
     kind: FileKind,
-) -> Result<FileHeader, OpenError> {
-    let mut bytes = [0; FILE_HEADER_BYTES];
-    let read = read_full_at(file, &mut bytes, 0)
-        .map_err(|error| DiskError::new(Operation::Read, name, error))?;
-    FileHeader::decode(kind, &bytes[..read]).map_err(|fault| match fault {
-        HeaderFault::Version(version) => OpenError::UnknownVersion {
-            file: name.to_owned(),
-            version,
-        },
-        HeaderFault::Short | HeaderFault::Magic | HeaderFault::Checksum => {
+) -> Result<(FileHeader, u64), OpenError> {
+    let refused = |fault| header_error(name, fault);
+    let unreadable = |error| DiskError::new(Operation::Read, name, error);
+    let mut bytes = vec![0; BASE_BYTES];
+    let read = read_full_at(file, &mut bytes, 0).map_err(unreadable)?;
+    let length = FileHeader::length(kind, &bytes[..read]).map_err(refused)?;
+    // Believed: a checksum has covered it, and it is bounded.
+    if length > read {
+        bytes.resize(length, 0);
+        let more = read_full_at(file, &mut bytes[read..], read as u64).map_err(unreadable)?;
+        bytes.truncate(read + more);
+    }
+    let (header, length) = FileHeader::decode(kind, &bytes).map_err(refused)?;
+    Ok((header, length as u64))
+}
+
+/// What it means that the header of file `name` cannot be read.
+pub(crate) fn header_error(name: &str, fault: HeaderFault) -> OpenError {
+    let file = name.to_owned();
+    match fault {
+        HeaderFault::Version(version) => OpenError::UnknownVersion { file, version },
+        HeaderFault::Field(field) => OpenError::UnknownField { file, field },
+        HeaderFault::Short | HeaderFault::Magic | HeaderFault::Checksum | HeaderFault::Fields => {
             OpenError::damaged(name, 0, Damage::Header)
         }
-    })
+    }
 }
 
 /// What stands at one place of a segment.
@@ -71,6 +100,8 @@ pub(crate) fn read_header(
 pub(crate) enum Step {
     /// A record, its payload in this part of the window.
     Record(Head, Range<usize>),
+    /// The mark behind the last record.
+    Mark(Head),
     /// The end of the file.
     End,
     /// Not the record that should be here.
@@ -82,6 +113,8 @@ pub(crate) struct Cursor<F> {
     pub(crate) name: String,
     file: F,
     file_bytes: u64,
+    version: u32,
+    begins: u64,
     seed: u32,
     at: u64,
     window: Vec<u8>,
@@ -101,12 +134,7 @@ impl<F: File> Cursor<F> {
         limit: u64,
     ) -> Result<Self, OpenError> {
         let name = crate::names::segment_name(first);
-        let header = FileHeader {
-            kind: FileKind::Segment,
-            store,
-            lsn: first,
-        };
-        let file = open_file(storage, &name, header)?;
+        let (file, header) = open_file(storage, &name, FileKind::Segment, store, first)?;
         let file_bytes = file
             .len()
             .map_err(|error| DiskError::new(Operation::Read, &name, error))?;
@@ -114,10 +142,12 @@ impl<F: File> Cursor<F> {
             name,
             file,
             file_bytes: file_bytes.min(limit),
+            version: header.version,
+            begins: header.bytes,
             seed: store.records_seed(),
-            at: FILE_HEADER_BYTES as u64,
+            at: header.bytes,
             window: Vec::new(),
-            window_at: FILE_HEADER_BYTES as u64,
+            window_at: header.bytes,
             filled: 0,
         })
     }
@@ -127,8 +157,22 @@ impl<F: File> Cursor<F> {
         self.at
     }
 
+    /// Where the first record begins.
+    pub(crate) fn begins(&self) -> u64 {
+        self.begins
+    }
+
+    /// In which version the segment was begun.
+    pub(crate) fn version(&self) -> u32 {
+        self.version
+    }
+
     pub(crate) fn file_bytes(&self) -> u64 {
         self.file_bytes
+    }
+
+    pub(crate) fn file(&self) -> &F {
+        &self.file
     }
 
     pub(crate) fn into_file(self) -> F {
@@ -151,10 +195,13 @@ impl<F: File> Cursor<F> {
         let at = self.fill(HEAD_BYTES)?;
         let found = Head::decode(self.seed, &self.window[at..at + HEAD_BYTES]);
         let head = match found {
-            Some(head) if head.kind != RECORD => {
+            Some(head) if self.is_unknown(&head) => {
                 return Ok(Step::Invalid(Damage::Kind { kind: head.kind }));
             }
-            Some(head) if head.number == lsn.get() => head,
+            Some(head) if head.kind == MARK && head.number == lsn.get() => {
+                return Ok(Step::Mark(head));
+            }
+            Some(head) if head.kind == RECORD && head.number == lsn.get() => head,
             Some(_) | None => return Ok(Step::Invalid(Damage::Record { lsn })),
         };
         if head.total_bytes() > left && !is_planted(Fault::DeclaredLengthAllocated) {
@@ -168,6 +215,15 @@ impl<F: File> Cursor<F> {
         }
         self.at += head.total_bytes();
         Ok(Step::Record(head, payload))
+    }
+
+    /// Whether `head` is of a kind that a segment of this version cannot have, as far as this program knows.
+    fn is_unknown(&self, head: &Head) -> bool {
+        match head.kind {
+            RECORD => false,
+            MARK => self.version < VERSION || head.length > 0,
+            _ => true,
+        }
     }
 
     /// Lets the window hold the next `bytes` bytes, and says where in it they begin.
@@ -212,7 +268,17 @@ impl<F: File> Cursor<F> {
             if let Some(last) = bytes.iter().rposition(|byte| *byte != 0) {
                 survey.bytes = self.at - begin + last as u64 + 1;
             }
-            survey.look(self.seed, bytes, &lsns, self.at);
+            let mut from = 0;
+            while let Some((at, head)) = find_record_head(self.seed, &bytes[from..], lsns.clone()) {
+                let offset = self.at + (from + at) as u64;
+                if self.is_unknown(&head) {
+                    survey.unknown = Some((offset, head.kind));
+                } else {
+                    survey.note(&head, offset > begin);
+                }
+                // Heads do not overlap.
+                from += at + HEAD_BYTES;
+            }
             // The last bytes may be the start of a head.
             let overlap = if window as u64 == left {
                 0
@@ -224,6 +290,38 @@ impl<F: File> Cursor<F> {
         (self.at, self.window_at, self.filled) = (begin, begin, 0);
         Ok(survey)
     }
+
+    /// How many whole records stand within the next `bytes` bytes, where record `lsn` should have been.
+    pub(crate) fn whole_records(&mut self, lsn: Lsn, bytes: u64) -> Result<u64, DiskError> {
+        let (begin, mut whole) = (self.at, 0);
+        let end = self.file_bytes.min(begin + bytes);
+        let lsns = lsn.get()..=lsn.get().saturating_add(bytes / HEAD_BYTES as u64);
+        while end - self.at >= HEAD_BYTES as u64 {
+            let left = end - self.at;
+            let window = WINDOW_BYTES.min(usize::try_from(left).unwrap_or(usize::MAX));
+            let from = self.fill(window)?;
+            let found =
+                find_record_head(self.seed, &self.window[from..from + window], lsns.clone());
+            let Some((at, head)) = found else {
+                self.at += (window - (HEAD_BYTES - 1)) as u64;
+                continue;
+            };
+            self.at += at as u64;
+            let is_there = head.kind == RECORD && head.total_bytes() <= end - self.at;
+            let length = head.length as usize;
+            if is_there && {
+                let from = self.fill(HEAD_BYTES + length)? + HEAD_BYTES;
+                head.fits(&self.window[from..from + length])
+            } {
+                whole += 1;
+                self.at += head.total_bytes();
+            } else {
+                self.at += HEAD_BYTES as u64;
+            }
+        }
+        (self.at, self.window_at, self.filled) = (begin, begin, 0);
+        Ok(whole)
+    }
 }
 
 /// What stands behind the place where a log cannot be read on.
@@ -233,27 +331,27 @@ pub(crate) struct Survey {
     pub(crate) synced: Lsn,
     /// Bytes up to the last that is not zero.
     pub(crate) bytes: u64,
-    /// Heads of records.
-    pub(crate) heads: u64,
-    /// The highest number among them.
+    /// Heads of records behind the place itself.
+    pub(crate) records: u64,
+    /// Whether any head stands there, of a record or a mark.
+    pub(crate) has_heads: bool,
+    /// The newest record of which there is anything.
     pub(crate) last: Lsn,
     /// A kind that this version does not know.
     pub(crate) unknown: Option<(u64, u8)>,
 }
 
 impl Survey {
-    fn look(&mut self, seed: u32, bytes: &[u8], lsns: &std::ops::RangeInclusive<u64>, offset: u64) {
-        let mut from = 0;
-        while let Some((at, head)) = find_record_head(seed, &bytes[from..], lsns.clone()) {
-            if head.kind == RECORD {
-                self.heads += 1;
-                self.last = self.last.max(Lsn::new(head.number));
-                self.synced = self.synced.max(head.synced());
-            } else {
-                self.unknown = Some((offset + (from + at) as u64, head.kind));
-            }
-            // Heads do not overlap.
-            from += at + HEAD_BYTES;
-        }
+    /// Notes a head, at the place itself or behind it.
+    fn note(&mut self, head: &Head, is_behind: bool) {
+        let number = Lsn::new(head.number);
+        let is_mark = head.kind == MARK;
+        self.has_heads |= is_behind;
+        self.records += u64::from(is_behind && !is_mark);
+        self.last = self.last.max(match is_mark {
+            true => number.previous(),
+            false => number,
+        });
+        self.synced = self.synced.max(head.synced());
     }
 }

@@ -10,6 +10,8 @@
 use std::fmt;
 use std::io;
 
+use crate::format::BootId;
+
 /// A directory of files.
 pub trait Storage: Send + Sync {
     /// One of its files.
@@ -51,6 +53,12 @@ pub trait Storage: Send + Sync {
     /// As the operating system says; then nobody knows which names are.
     fn sync_directory(&self) -> io::Result<()>;
 
+    /// The present boot of the system, where that is known: within one boot nothing that was written can
+    /// be missing, synced or not, however a process ended.
+    fn boot(&self) -> Option<BootId> {
+        None
+    }
+
     /// Looks whether the directory is where it was opened and still locked, and whether `name` leads to
     /// `file` and nothing else does. Returns how many bytes `file` has. Cheap: no content is read, and
     /// nothing is waited for.
@@ -58,6 +66,22 @@ pub trait Storage: Send + Sync {
     /// # Errors
     /// What is not as it was left: somebody else was at work in the directory, or above it.
     fn look(&self, name: &str, file: &Self::File) -> Result<u64, Displaced>;
+
+    /// How much space there is; `None` where that is not known.
+    fn space(&self) -> Option<Space> {
+        None
+    }
+}
+
+/// Space on a disk, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// That this process may still use.
+    pub free: u64,
+    /// In all.
+    pub total: u64,
+    /// Of the largest file that this process may write.
+    pub largest_file: u64,
 }
 
 /// Something is not where it was left, or not as it was left. What is written from then on may be found
@@ -153,6 +177,15 @@ pub trait File: Send + Sync {
     /// As the operating system says.
     fn set_len(&self, bytes: u64) -> io::Result<()>;
 
+    /// Takes space on the disk for the first `bytes` bytes, which the file then has at least; what it holds
+    /// stays. Blocks for the disk where the system has no call for it.
+    ///
+    /// # Errors
+    /// As the operating system says; then some of the space may be taken.
+    fn allocate(&self, bytes: u64) -> io::Result<()> {
+        write_zeros(self, bytes)
+    }
+
     /// Bytes of the file.
     ///
     /// # Errors
@@ -174,6 +207,9 @@ pub trait File: Send + Sync {
     fn sync_data(&self) -> io::Result<()>;
 }
 
+/// What zeros are taken from.
+pub(crate) static ZEROS: [u8; 16 * 1_024] = [0; 16 * 1_024];
+
 /// A write that went wrong, and how far it came.
 #[derive(Debug)]
 pub(crate) struct Unwritten {
@@ -184,7 +220,11 @@ pub(crate) struct Unwritten {
 }
 
 /// Writes all of `bytes` at `offset`.
-pub(crate) fn write_all_at(file: &impl File, bytes: &[u8], offset: u64) -> Result<(), Unwritten> {
+pub(crate) fn write_all_at<F: File + ?Sized>(
+    file: &F,
+    bytes: &[u8],
+    offset: u64,
+) -> Result<(), Unwritten> {
     let mut written = 0;
     while written < bytes.len() {
         let error = match file.write_at(&bytes[written..], offset + written as u64) {
@@ -197,6 +237,17 @@ pub(crate) fn write_all_at(file: &impl File, bytes: &[u8], offset: u64) -> Resul
             Err(error) => error,
         };
         return Err(Unwritten { written, error });
+    }
+    Ok(())
+}
+
+/// Lengthens `file` to `bytes` bytes with zeros that are written.
+pub(crate) fn write_zeros<F: File + ?Sized>(file: &F, bytes: u64) -> io::Result<()> {
+    let mut at = file.len()?;
+    while at < bytes {
+        let piece = ZEROS.len().min((bytes - at) as usize);
+        write_all_at(file, &ZEROS[..piece], at).map_err(|unwritten| unwritten.error)?;
+        at += piece as u64;
     }
     Ok(())
 }
@@ -230,6 +281,12 @@ pub(crate) fn read_exact_at(file: &impl File, bytes: &mut [u8], offset: u64) -> 
 pub(crate) fn is_no_space(error: &io::Error) -> bool {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+}
+
+/// Whether `error` passes when another file of this process goes.
+pub(crate) fn is_out_of_space(error: &io::Error) -> bool {
+    use io::ErrorKind::{QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded)
 }
 
 /// Whether `error`, met when a file was to be created, leaves things as they were: no space, too many

@@ -4,16 +4,19 @@
 //!
 //! 1. All segments but the last were synced before their successor was begun: whatever is wrong in them
 //!    is damage.
-//! 2. In the last one, record `n` cannot be read. If the manifest, a snapshot, or the head of any record
-//!    behind says that `n` was synced, that is damage. Otherwise `n` was never proven to be synced, hence
-//!    never acknowledged, and neither was what is behind it: a crash may leave later sectors and lose
-//!    earlier ones. That is a torn tail.
+//! 2. In the last one, record `n` cannot be read. If the manifest, a snapshot, a mark, or the head of any
+//!    record behind says that `n` was synced, that is damage.
+//! 3. If the system has not been started anew since, nothing that was written can be missing: it is damage
+//!    too where a whole head stands behind the place.
+//! 4. Otherwise `n` was never proven to be synced, and neither was what is behind it: a crash may leave
+//!    later sectors and lose earlier ones. That is a torn tail.
 
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::error::DiskError;
 use crate::fault::{Fault, is_planted};
-use crate::format::{Head, Lsn, StoreId};
+use crate::format::{HEAD_BYTES, Head, Lsn, StoreId};
 use crate::open_error::{Damage, OpenError};
 use crate::segment::{Cursor, Step};
 use crate::storage::Storage;
@@ -23,8 +26,28 @@ use crate::storage::Storage;
 pub(crate) struct Tail {
     /// Where the last whole record ends.
     pub(crate) offset: u64,
-    /// Bytes behind it, up to the last that is not zero.
+    /// Bytes behind it and the mark, if there is one, up to the last that is not zero; 0 for none.
     pub(crate) bytes: u64,
+}
+
+/// What is known of a log beside what stands in it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Known {
+    /// The newest record that the manifest or a snapshot knows to be synced.
+    pub(crate) synced: Lsn,
+    /// All that may be torn was written in the present boot of the system.
+    pub(crate) in_this_boot: bool,
+}
+
+/// How a log ends, as far as it was read.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    /// With its file.
+    File,
+    /// With a mark.
+    Mark,
+    /// With something that is no record.
+    Invalid(Damage),
 }
 
 /// Where to stop in a log that goes on being written.
@@ -46,22 +69,22 @@ pub(crate) struct Walk<S: Storage> {
     next: Lsn,
     /// `None`: to the end.
     bound: Option<Bound>,
-    /// The newest record proven to be synced by what was read, and by others.
-    synced: Lsn,
+    /// What is known, by what was read and by others.
+    known: Known,
     /// Bytes of segments that were left behind.
     passed_bytes: u64,
     tail: Option<Tail>,
 }
 
 impl<S: Storage> Walk<S> {
-    /// Before record `from`, or a few earlier ones of its segment. `synced` is known to be synced.
+    /// Before record `from`, or a few earlier ones of its segment.
     pub(crate) fn new(
         storage: Arc<S>,
         store: StoreId,
         segments: &[Lsn],
         from: Lsn,
         bound: Option<Bound>,
-        synced: Lsn,
+        known: Known,
     ) -> Self {
         let first = segments
             .iter()
@@ -75,7 +98,7 @@ impl<S: Storage> Walk<S> {
             segments,
             cursor: None,
             bound,
-            synced,
+            known,
             passed_bytes: 0,
             tail: None,
         }
@@ -88,7 +111,7 @@ impl<S: Storage> Walk<S> {
 
     /// The newest record proven to be synced.
     pub(crate) fn synced(&self) -> Lsn {
-        self.synced
+        self.known.synced
     }
 
     pub(crate) fn tail(&self) -> Option<Tail> {
@@ -119,7 +142,7 @@ impl<S: Storage> Walk<S> {
                 Some(cursor) => cursor,
                 None => {
                     let Some(first) = self.segments.front() else {
-                        return self.end(None).map(|()| None);
+                        return self.end(End::File).map(|()| None);
                     };
                     let is_last = self.segments.len() == 1;
                     let limit = self.bound.filter(|_| is_last);
@@ -131,14 +154,24 @@ impl<S: Storage> Walk<S> {
             match cursor.step(self.next)? {
                 Step::Record(head, payload) => {
                     self.next = self.next.next();
-                    self.synced = self.synced.max(head.synced());
+                    self.known.synced = self.known.synced.max(head.synced());
                     return Ok(Some((head, payload)));
                 }
+                Step::Mark(head) => {
+                    self.known.synced = self.known.synced.max(head.synced());
+                    return self.end(End::Mark).map(|()| None);
+                }
                 Step::End if self.segments.len() > 1 => self.pass()?,
-                Step::End => return self.end(None).map(|()| None),
-                Step::Invalid(damage) => return self.end(Some(damage)).map(|()| None),
+                Step::End => return self.end(End::File).map(|()| None),
+                Step::Invalid(damage) => return self.end(End::Invalid(damage)).map(|()| None),
             }
         }
+    }
+
+    /// The file that is being read, or was read last.
+    pub(crate) fn file(&self) -> Option<(&str, &S::File)> {
+        let cursor = self.cursor.as_ref();
+        cursor.map(|cursor| (&cursor.name[..], cursor.file()))
     }
 
     /// The payload of the record that `step` has returned last.
@@ -167,51 +200,70 @@ impl<S: Storage> Walk<S> {
     }
 
     /// Decides what it means that the log goes no further.
-    fn end(&mut self, damage: Option<Damage>) -> Result<(), OpenError> {
-        let last = self.next.previous();
+    fn end(&mut self, end: End) -> Result<(), OpenError> {
+        let (last, next) = (self.next.previous(), self.next);
+        let early = |needed| Damage::EndsEarly { last, needed };
         let Some(cursor) = &mut self.cursor else {
             // A store whose first segment was never made.
-            return match self.synced {
+            return match self.known.synced {
                 Lsn::ZERO => Ok(()),
-                needed => {
-                    let damage = Damage::EndsEarly { last, needed };
-                    Err(OpenError::damaged(crate::names::MANIFEST, 0, damage))
-                }
+                needed => Err(OpenError::damaged(crate::names::MANIFEST, 0, early(needed))),
             };
         };
-        let early = |needed| Damage::EndsEarly { last, needed };
-        let (damage, survey) = match damage {
-            None if self.synced < self.next => return Ok(()),
-            None => {
-                let damage = early(self.synced);
-                return Err(OpenError::damaged(&cursor.name, cursor.at(), damage));
-            }
-            Some(damage) if self.segments.len() > 1 || matches!(damage, Damage::Kind { .. }) => {
-                return Err(OpenError::damaged(&cursor.name, cursor.at(), damage));
-            }
-            Some(damage) => (damage, cursor.survey(self.next)?),
+        let (name, at) = (&cursor.name, cursor.at());
+        let damaged = |damage| Err(OpenError::damaged(name, at, damage));
+        let survey = match end {
+            End::File if self.known.synced >= next => return damaged(early(self.known.synced)),
+            End::File => return Ok(()),
+            End::Invalid(damage @ Damage::Kind { .. }) => return damaged(damage),
+            End::Invalid(damage) if self.segments.len() > 1 => return damaged(damage),
+            End::Mark if self.segments.len() > 1 => return damaged(Damage::Record { lsn: next }),
+            End::Mark | End::Invalid(_) => cursor.survey(next)?,
         };
+        let (name, at) = (&cursor.name, cursor.at());
+        let damaged = |damage| Err(OpenError::damaged(name, at, damage));
         if let Some((offset, kind)) = survey.unknown {
-            return Err(OpenError::damaged(
-                &cursor.name,
-                offset,
-                Damage::Kind { kind },
-            ));
+            let damage = Damage::Kind { kind };
+            return Err(OpenError::damaged(name, offset, damage));
         }
-        let synced = self.synced.max(survey.synced);
-        if synced >= self.next && !is_planted(Fault::DamageCutAsTail) {
-            let lsn = self.next;
-            let damage = match damage {
+        let damage = match end {
+            End::Invalid(damage) => damage,
+            End::File | End::Mark => Damage::Record { lsn: next },
+        };
+        let synced = self.known.synced.max(survey.synced);
+        if synced >= next && !is_planted(Fault::DamageCutAsTail) {
+            return damaged(match damage {
                 _ if survey.bytes == 0 => early(synced),
-                Damage::Record { .. } => Damage::SyncedRecord { lsn, synced },
+                Damage::Record { .. } => Damage::SyncedRecord { lsn: next, synced },
                 other => other,
-            };
-            return Err(OpenError::damaged(&cursor.name, cursor.at(), damage));
+            });
         }
+        let in_this_boot = self.known.in_this_boot && !is_planted(Fault::BootForgotten);
+        if in_this_boot && survey.has_heads {
+            return damaged(Damage::SameBoot {
+                lsn: next,
+                last: survey.last,
+            });
+        }
+        let of_mark = match end {
+            End::Mark => HEAD_BYTES as u64,
+            End::File | End::Invalid(_) => 0,
+        };
         self.tail = Some(Tail {
-            offset: cursor.at(),
-            bytes: survey.bytes,
+            offset: at,
+            bytes: match survey.bytes > of_mark {
+                true => survey.bytes,
+                false => 0,
+            },
         });
         Ok(())
+    }
+
+    /// How many whole records stand in the tail.
+    pub(crate) fn records_in_tail(&mut self) -> Result<u64, DiskError> {
+        match (self.tail, &mut self.cursor) {
+            (Some(tail), Some(cursor)) => cursor.whole_records(self.next, tail.bytes),
+            _ => Ok(0),
+        }
     }
 }

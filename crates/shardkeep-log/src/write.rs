@@ -12,15 +12,12 @@ use std::sync::Arc;
 
 use crate::error::{DiskError, LogFailed, Operation, WriteError};
 use crate::fault::{Fault, is_planted};
-use crate::format::{FILE_HEADER_BYTES, FileHeader, FileKind, Head, Lsn, StoreId};
+use crate::format::{FILE_HEADER_BYTES, FileHeader, FileKind, Head, Lsn, StoreId, VERSION};
 use crate::limits::{AHEAD_WRITE_PART, SEGMENTS_MAX};
 use crate::log::{Active, Log, Part};
 use crate::manifest;
-use crate::names::segment_name;
-use crate::storage::{Storage, Unwritten, is_no_space, is_retryable_create, write_all_at};
-
-/// What zeros written ahead are taken from.
-static ZEROS: [u8; 16 * 1_024] = [0; 16 * 1_024];
+use crate::names::{segment_name, segment_temporary_name};
+use crate::storage::{Storage, Unwritten, ZEROS, is_no_space, is_retryable_create, write_all_at};
 
 /// How a large write goes on.
 struct Steps<'s> {
@@ -95,6 +92,8 @@ impl<S: Storage> Log<S> {
             };
             match put {
                 Ok(()) => done += run.bytes,
+                // What was written of the run is counted, and what was not comes again.
+                Err(WriteError::NoSpace(error)) if self.gives_up_reserve(&error.error) => {}
                 Err(error) => break Err(error),
             }
         };
@@ -245,6 +244,26 @@ impl<S: Storage> Log<S> {
         Ok(())
     }
 
+    /// Ends the segment that holds the newest records, if it holds any, so that a snapshot begun now replaces
+    /// it whole. While a detached sync is under way it goes on. Blocks for the disk.
+    ///
+    /// # Errors
+    /// As for [`Log::write`]; then the segment goes on.
+    pub fn end_segment(&mut self) -> Result<(), WriteError> {
+        self.alive()?;
+        let goes_on =
+            self.active_is_empty() || self.segments.len() >= SEGMENTS_MAX || self.must_go_on();
+        if goes_on {
+            return Ok(());
+        }
+        loop {
+            match self.rotate() {
+                Err(WriteError::NoSpace(error)) if self.gives_up_reserve(&error.error) => {}
+                ended => return ended,
+            }
+        }
+    }
+
     /// Begins a new segment.
     fn rotate(&mut self) -> Result<(), WriteError> {
         self.look()?;
@@ -272,6 +291,28 @@ impl<S: Storage> Log<S> {
     }
 }
 
+impl<S: Storage> Log<S> {
+    /// Goes on in a segment of this version, where the last one is of an earlier one. Where there is no
+    /// space the next segment is the first.
+    pub(crate) fn raise(&mut self) -> Result<(), LogFailed> {
+        if self.active.version >= VERSION || self.segments.len() >= SEGMENTS_MAX {
+            return Ok(());
+        }
+        if !self.active_is_empty() {
+            return match self.rotate() {
+                Ok(()) | Err(WriteError::NoSpace(_)) => Ok(()),
+                Err(WriteError::Failed(failed)) => Err(failed),
+            };
+        }
+        match renew_segment(&*self.storage, self.store, self.written.next()) {
+            Ok(active) => self.active = active,
+            Err(NotBegun::NoSpace(_)) => {}
+            Err(NotBegun::Failed(error)) => return Err(self.fail(error)),
+        }
+        Ok(())
+    }
+}
+
 /// Why there is no new segment.
 #[derive(Debug)]
 pub(crate) enum NotBegun {
@@ -288,35 +329,68 @@ pub(crate) fn begin_segment<S: Storage>(
     first: Lsn,
 ) -> Result<Active<S::File>, NotBegun> {
     let name = segment_name(first);
-    let file = manifest::create(storage, &name).map_err(|error| {
-        if is_retryable_create(&error.error) {
-            NotBegun::NoSpace(error)
-        } else {
-            NotBegun::Failed(error)
+    let file = manifest::create(storage, &name).map_err(not_created)?;
+    write_header(storage, &file, &name, store, first)?;
+    manifest::sync_directory(storage, &name).map_err(NotBegun::Failed)?;
+    Ok(Active::without_records(name, file))
+}
+
+/// Makes a segment without records anew, in one step: one of an earlier version that the manifest lists.
+fn renew_segment<S: Storage>(
+    storage: &S,
+    store: StoreId,
+    first: Lsn,
+) -> Result<Active<S::File>, NotBegun> {
+    let (name, temporary) = (segment_name(first), segment_temporary_name(first));
+    let file = manifest::create(storage, &temporary).map_err(not_created)?;
+    write_header(storage, &file, &temporary, store, first)?;
+    storage
+        .rename(&temporary, &name)
+        .map_err(|error| NotBegun::Failed(DiskError::new(Operation::Rename, &temporary, error)))?;
+    manifest::sync_directory(storage, &name).map_err(NotBegun::Failed)?;
+    Ok(Active::without_records(name, file))
+}
+
+fn not_created(error: DiskError) -> NotBegun {
+    match is_retryable_create(&error.error) {
+        true => NotBegun::NoSpace(error),
+        false => NotBegun::Failed(error),
+    }
+}
+
+impl<F> Active<F> {
+    fn without_records(name: String, file: F) -> Self {
+        const BEGINS: u64 = FILE_HEADER_BYTES as u64;
+        Self {
+            name,
+            file: Arc::new(file),
+            version: VERSION,
+            begins: BEGINS,
+            end: BEGINS,
+            sized: BEGINS,
         }
-    })?;
-    let header = FileHeader {
-        kind: FileKind::Segment,
-        store,
-        lsn: first,
-    };
-    if let Err(unwritten) = write_all_at(&file, &header.encode(), 0) {
+    }
+}
+
+/// Writes the header of a new segment, durable but for its name.
+fn write_header<S: Storage>(
+    storage: &S,
+    file: &S::File,
+    name: &str,
+    store: StoreId,
+    first: Lsn,
+) -> Result<(), NotBegun> {
+    let header = FileHeader::new(FileKind::Segment, store, first);
+    if let Err(unwritten) = write_all_at(file, &header.encode(), 0) {
         // If it stays, it is replaced by the next attempt.
-        drop(storage.remove(&name));
+        drop(storage.remove(name));
         let is_space = is_no_space(&unwritten.error);
-        let error = DiskError::new(Operation::Write, &name, unwritten.error);
+        let error = DiskError::new(Operation::Write, name, unwritten.error);
         return Err(if is_space {
             NotBegun::NoSpace(error)
         } else {
             NotBegun::Failed(error)
         });
     }
-    manifest::sync_new(&file, &name).map_err(NotBegun::Failed)?;
-    manifest::sync_directory(storage, &name).map_err(NotBegun::Failed)?;
-    Ok(Active {
-        name,
-        file: Arc::new(file),
-        end: FILE_HEADER_BYTES as u64,
-        sized: FILE_HEADER_BYTES as u64,
-    })
+    manifest::sync_new(file, name).map_err(NotBegun::Failed)
 }

@@ -4,9 +4,11 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::{env, fs, process};
+use std::{env, fs, io, process};
 
-use shardkeep_log::{Compression, Directory, Options, Recovery, StoreId};
+use shardkeep_log::{
+    BootId, Compression, Directory, DirectoryFile, Displaced, Options, Recovery, Storage, StoreId,
+};
 
 const README: &str = include_str!("../README.md");
 
@@ -36,13 +38,53 @@ fn dump(bytes: &[u8]) -> String {
     dump
 }
 
+/// The directory, in a boot that is always the same.
+struct InOneBoot(Directory);
+
+impl Storage for InOneBoot {
+    type File = DirectoryFile;
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.0.list()
+    }
+
+    fn create_new(&self, name: &str) -> io::Result<DirectoryFile> {
+        self.0.create_new(name)
+    }
+
+    fn open(&self, name: &str) -> io::Result<DirectoryFile> {
+        Storage::open(&self.0, name)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.0.rename(from, to)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.0.remove(name)
+    }
+
+    fn sync_directory(&self) -> io::Result<()> {
+        self.0.sync_directory()
+    }
+
+    fn look(&self, name: &str, file: &DirectoryFile) -> Result<u64, Displaced> {
+        self.0.look(name, file)
+    }
+
+    fn boot(&self) -> Option<BootId> {
+        Some(BootId::new(*b"ABCDEFGHIJKLMNOP"))
+    }
+}
+
 #[test]
 fn the_example_of_the_readme_is_what_is_written() {
     let path = env::temp_dir().join(format!("shardkeep-log-page-{}", process::id()));
-    let directory = Arc::new(Directory::create(&path).unwrap());
+    let directory = Arc::new(InOneBoot(Directory::create(&path).unwrap()));
     let options = Options {
         create: Some(StoreId::new(*b"0123456789abcdef")),
         ahead_bytes: 0,
+        content: Some("words".to_owned()),
         ..Options::new()
     };
     let (mut log, _) = Recovery::open(directory, options)
@@ -54,6 +96,7 @@ fn the_example_of_the_readme_is_what_is_written() {
         log.write().unwrap();
         log.sync().unwrap();
     }
+    log.mark().unwrap();
     let mut snapshot = log.snapshot(Compression::None).unwrap();
     snapshot.frame(b"n=1").unwrap();
     let finished = snapshot.finish(1, log.appended()).unwrap();

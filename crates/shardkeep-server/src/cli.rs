@@ -28,7 +28,7 @@ use crate::rdb;
 use crate::rlimit;
 use crate::say::{self, say};
 use crate::server::{HALF_ALIVE_CAP, Server, ShutdownCause};
-use crate::signals::{Signal, SignalWatch};
+use crate::signals::{self, Signal, SignalWatch};
 
 /// How the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +75,7 @@ impl Exit {
 #[must_use]
 pub fn main() -> ExitCode {
     say_panics();
+    signals::outlive_size_limit();
     ExitCode::from(run(std::env::args_os(), &Machine, &mut io::stdout()).code())
 }
 

@@ -22,6 +22,20 @@ pub(crate) const OUT_OF_MEMORY: &str = "OOM command not allowed when used memory
 
 pub(crate) const NO_AUTH: &str = "NOAUTH Authentication required.";
 
+/// What stands between a MULTI that was refused and its EXEC or DISCARD.
+pub(crate) const BEHIND_MULTI: &str = "ERR the command was not applied: MULTI, which this server does not know, was refused before it; \
+     all up to EXEC or DISCARD is refused with it";
+
+pub(crate) const EXEC_REFUSED: &str = "EXECABORT Transaction discarded because MULTI, which this server does not know, was refused; \
+     nothing of it was applied";
+
+pub(crate) const DISCARD_REFUSED: &str = "ERR DISCARD without MULTI: MULTI, which this server does not know, was refused, and all behind it; \
+     nothing of it was applied";
+
+pub(crate) const MULTI_NESTED: &str = "ERR MULTI calls can not be nested";
+
+pub(crate) const WATCH_INSIDE: &str = "ERR WATCH inside MULTI is not allowed";
+
 /// While the store is being recovered; the words that clients know.
 pub(crate) const LOADING: &str = "LOADING Redis is loading the dataset in memory";
 

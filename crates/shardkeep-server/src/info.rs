@@ -9,6 +9,7 @@ use crate::clock;
 use crate::command::Args;
 use crate::context::Context;
 use crate::figures::{self, Counted};
+use crate::heap::{self, Holding};
 use crate::info_persistence::persistence;
 use crate::process::Process;
 use crate::session::REDIS_VERSION;
@@ -146,7 +147,10 @@ fn memory(context: &Context, out: &mut String) {
         .map(|one| one.buffer_bytes())
         .sum();
     line(out, format_args!("mem_clients_normal:{buffers}"));
-    line(out, format_args!("mem_allocator:libc"));
+    line(out, format_args!("mem_allocator:{}", heap::name()));
+    if let Some(holding) = heap::look() {
+        allocator(holding, resident, out);
+    }
     let beyond = resident as i64 - used as i64;
     line(out, format_args!("mem_fragmentation_bytes:{beyond}"));
     let machine = process.machine_bytes;
@@ -161,6 +165,30 @@ fn memory(context: &Context, out: &mut String) {
     line(out, format_args!("maxmemory:{max}"));
     line(out, format_args!("maxmemory_human:{}", human(max)));
     line(out, format_args!("maxmemory_policy:noeviction"));
+}
+
+fn allocator(holding: Holding, process: u64, out: &mut String) {
+    let Holding {
+        allocated,
+        active,
+        resident,
+        retained,
+    } = holding;
+    line(out, format_args!("allocator_allocated:{allocated}"));
+    line(out, format_args!("allocator_active:{active}"));
+    line(out, format_args!("allocator_resident:{resident}"));
+    line(out, format_args!("allocator_retained:{retained}"));
+    let over = [
+        ("allocator_frag", active, allocated),
+        ("allocator_rss", resident, active),
+        ("rss_overhead", process, resident),
+    ];
+    for (name, all, part) in over {
+        let ratio = all as f64 / part.max(1) as f64;
+        line(out, format_args!("{name}_ratio:{ratio:.2}"));
+        let beyond = all as i64 - part as i64;
+        line(out, format_args!("{name}_bytes:{beyond}"));
+    }
 }
 
 /// Bytes as Redis shows them to people.
@@ -196,6 +224,7 @@ fn stats(context: &Context, out: &mut String) {
         ("slow_commands", told(Counted::Slow)),
         ("protocol_errors", told(Counted::ProtocolErrors)),
         ("timed_out_connections", told(Counted::TimedOut)),
+        ("given_up_connections", told(Counted::GivenUp)),
         ("login_timeouts", told(Counted::LoginTimeouts)),
         ("failed_logins", told(Counted::FailedLogins)),
         ("reactor_panics", told(Counted::Panics)),

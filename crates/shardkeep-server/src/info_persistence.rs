@@ -1,7 +1,5 @@
 //! INFO persistence: the fields of Redis where they mean something here, and our own about the log.
 
-use shardkeep::engine::limits::LOG_PLACES;
-
 use crate::admin::log_state;
 use crate::clock;
 use crate::context::Context;
@@ -42,6 +40,7 @@ pub(crate) fn persistence(context: &Context, out: &mut String) {
     }
     snapshots(context, persistence, out);
     log(context, out);
+    disk(persistence, out);
 }
 
 /// Changes since the newest snapshot began, or since the start.
@@ -103,6 +102,25 @@ fn snapshots(context: &Context, persistence: &Persistence, out: &mut String) {
     line(out, format_args!("aof_last_bgrewrite_status:{status}"));
 }
 
+fn disk(persistence: &Persistence, out: &mut String) {
+    let Some(disk) = persistence.disk() else {
+        return;
+    };
+    let reserve = match (disk.reserve_bytes(), disk.is_reserve_spent()) {
+        (0, _) => "none",
+        (_, true) => "given_up",
+        (_, false) => "whole",
+    };
+    line(out, format_args!("disk_reserve:{reserve}"));
+    line(
+        out,
+        format_args!("disk_reserve_bytes:{}", disk.reserve_bytes()),
+    );
+    if let Some(free) = disk.free_bytes() {
+        line(out, format_args!("disk_free_bytes:{free}"));
+    }
+}
+
 fn log(context: &Context, out: &mut String) {
     let state = log_state(context);
     let status = match state {
@@ -122,7 +140,7 @@ fn log(context: &Context, out: &mut String) {
         return;
     };
     let figures = [
-        ("places", LOG_PLACES as u64),
+        ("places", stats.places as u64),
         ("places_taken", stats.places_taken as u64),
         ("batches", stats.batches),
         ("bytes", stats.bytes),

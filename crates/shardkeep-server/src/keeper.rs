@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use shardkeep::durable::{
-    self, Directory, Durable, RecoverError, RecoveryProgress, Route, Schedule,
+    self, Directory, Disk, Durable, RecoverError, RecoveryProgress, Route, Schedule,
 };
 use shardkeep::engine::{Call, Deadline};
 
@@ -52,8 +52,8 @@ impl Keeper {
         let Some(persistence) = &context.persistence else {
             return;
         };
-        let grown = match recover(&context, persistence, directory, &durable, &*route) {
-            Ok(grown) => grown,
+        let (grown, disk) = match recover(&context, persistence, directory, &durable, &*route) {
+            Ok(recovered) => recovered,
             Err(RecoverError::Cancelled) => return,
             Err(error) => {
                 let why = error.to_string();
@@ -65,6 +65,8 @@ impl Keeper {
                 );
             }
         };
+        disk.look();
+        persistence.set_disk(disk.clone());
         context.keep.watch(&context.watch);
         persistence.set_ready();
         // There is one place, and this is the only one who sends.
@@ -73,6 +75,7 @@ impl Keeper {
             context: &context,
             persistence,
             grown,
+            disk,
         }
         .run(&requests);
     }
@@ -84,7 +87,7 @@ fn recover(
     directory: Directory,
     durable: &Durable,
     route: &Route,
-) -> Result<Arc<AtomicU64>, RecoverError> {
+) -> Result<(Arc<AtomicU64>, Disk), RecoverError> {
     let began = clock::now();
     let mut said = began;
     let mut progress = |progress: RecoveryProgress| {
@@ -112,7 +115,7 @@ fn recover(
         recovered.effects,
         clock::now().saturating_duration_since(began).as_secs_f64()
     ));
-    Ok(recovered.grown)
+    Ok((recovered.grown, recovered.disk))
 }
 
 /// What a recovery restores shows in no figure before the shard is next changed.
@@ -132,6 +135,7 @@ struct Saver<'c> {
     persistence: &'c Persistence,
     /// Bytes appended to the log.
     grown: Arc<AtomicU64>,
+    disk: Disk,
 }
 
 impl Saver<'_> {
@@ -155,6 +159,8 @@ impl Saver<'_> {
         let threshold = self.context.settings.snapshot_log_bytes;
         let mut schedule = Schedule::new(threshold, self.grown.load(Relaxed));
         while !self.persistence.is_stopping() {
+            // For those who show it: they wait for no disk.
+            self.disk.look();
             // Ends by a request, or by the next look.
             #[expect(
                 clippy::disallowed_methods,
@@ -164,18 +170,19 @@ impl Saver<'_> {
                 Ok(Request::Save(told)) => {
                     let (grown, error) = self.save(told);
                     match error {
-                        None => drop(schedule.taken(grown)),
+                        None => self.taken(&mut schedule, grown),
                         Some(error) => say_not_taken(&error),
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {
-                    let is_due = schedule.is_due(self.grown.load(Relaxed), clock::now());
+                    let (grown, is_short) = (self.grown.load(Relaxed), self.disk.is_short());
+                    let is_due = schedule.is_due(grown, is_short, clock::now());
                     if !is_due || !self.persistence.begin() {
                         continue;
                     }
                     let (grown, error) = self.save(None);
                     match error {
-                        None => drop(schedule.taken(grown)),
+                        None => self.taken(&mut schedule, grown),
                         Some(_) if self.persistence.is_stopping() => return,
                         // What is tried again is said once; that it has worked says the one who saves.
                         Some(error) => {
@@ -188,6 +195,11 @@ impl Saver<'_> {
                 Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => return,
             }
         }
+    }
+
+    /// Whoever saves has said that it was taken.
+    fn taken(&self, schedule: &mut Schedule, grown: u64) {
+        let _has_failed = schedule.taken(grown, self.disk.is_short(), clock::now());
     }
 
     /// Takes the snapshot that has been noted as begun, and those scheduled behind it. Of the last one: how

@@ -26,6 +26,7 @@ mod engine;
 mod errors;
 pub mod fault;
 mod figures;
+pub mod heap;
 mod info;
 mod info_persistence;
 mod keeper;

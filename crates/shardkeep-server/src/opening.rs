@@ -11,6 +11,7 @@ use shardkeep::engine::{
 
 use crate::config::{self, Handover, Settings, bounds};
 use crate::engine::{Gauges, Keeping, Routes, ServerKeep, ShardState};
+use crate::keyspace::CONTENT;
 use crate::say::say;
 use crate::server::ShutdownCause;
 
@@ -82,7 +83,13 @@ impl Opening<'_> {
             }
         };
         let tell = teller(self.shutdown.clone(), LOST_WITH_A_LOG);
-        let durable = Durable::new().sync(self.sync_mode());
+        let mut durable = Durable::new()
+            .sync(self.sync_mode())
+            .content(CONTENT)
+            .snapshot_after_bytes(self.settings.snapshot_log_bytes);
+        if let Some(bytes) = self.settings.disk_reserve {
+            durable = durable.disk_reserve(bytes);
+        }
         let compression = if self.settings.compress_snapshots {
             Compression::Lz4
         } else {

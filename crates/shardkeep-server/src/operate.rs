@@ -7,6 +7,7 @@ use crate::clock;
 use crate::command::{Args, CommandId, lookup};
 use crate::context::Context;
 use crate::figures;
+use crate::heap;
 use crate::latency::{BOUNDS, Latencies};
 use crate::process::Process;
 
@@ -133,20 +134,38 @@ pub(crate) fn memory_stats(context: &Context, reply: &mut Reply<'_>) {
         .sum();
     let clients = context.clients.all();
     let buffers: usize = clients.iter().map(|client| client.buffer_bytes()).sum();
-    let figures = [
+    let mut figures = vec![
         ("peak.allocated", process.resident_bytes_max),
         ("total.allocated", data),
         ("clients.normal", buffers as u64),
         ("keys.count", keys),
         ("keys.bytes-per-key", data / keys.max(1)),
         ("dataset.bytes", data),
-        ("allocator.resident", process.resident_bytes),
-        ("maxmemory", context.live.max_memory().unwrap_or(0)),
     ];
+    match heap::look() {
+        Some(holding) => figures.extend([
+            ("allocator.allocated", holding.allocated),
+            ("allocator.active", holding.active),
+            ("allocator.resident", holding.resident),
+            ("allocator.retained", holding.retained),
+        ]),
+        // All that is known of another allocator is what the process has.
+        None => figures.push(("allocator.resident", process.resident_bytes)),
+    }
+    figures.push(("maxmemory", context.live.max_memory().unwrap_or(0)));
     reply.map(figures.len());
     for (name, figure) in figures {
         reply.bulk(name.as_bytes());
         reply.integer(figure.cast_signed());
+    }
+}
+
+/// MEMORY PURGE
+pub(crate) fn memory_purge(reply: &mut Reply<'_>) {
+    if heap::purge() {
+        reply.ok();
+    } else {
+        reply.error("ERR Error purging dirty pages");
     }
 }
 

@@ -12,13 +12,26 @@ use crate::{limits, live, slowlog};
 /// Answers CONFIG GET with all parameters that match one of the patterns.
 pub(crate) fn get(context: &Context, args: Args<'_>, reply: &mut Reply<'_>) {
     let all = all(context);
-    let wanted = all.iter().filter(|(name, _)| {
-        args.iter_from(2)
-            .any(|pattern| Glob::new(pattern, Case::Ignored).matches(name.as_bytes()))
-    });
-    let wanted: Vec<_> = wanted.collect();
-    reply.map(wanted.len());
-    for (name, value) in wanted {
+    let mut is_wanted = vec![false; all.len()];
+    let mut before = None;
+    for pattern in args.iter_from(2) {
+        // C's string functions, which Redis uses here, take a zero byte for the end.
+        let pattern = &pattern[..memchr::memchr(0, pattern).unwrap_or(pattern.len())];
+        // The same again, and anything once all are wanted, changes nothing.
+        if before.replace(pattern) == Some(pattern) || !is_wanted.contains(&false) {
+            continue;
+        }
+        let glob = match Glob::parse(pattern, Case::Ignored) {
+            Ok(glob) => glob,
+            Err(error) => return reply.error(&error.to_string()),
+        };
+        for (is_wanted, (name, _)) in is_wanted.iter_mut().zip(&all) {
+            *is_wanted = *is_wanted || glob.matches_short(name);
+        }
+    }
+    let wanted = all.iter().zip(is_wanted).filter(|(_, wanted)| *wanted);
+    reply.map(wanted.clone().count());
+    for ((name, value), _) in wanted {
         reply.bulk(name.as_bytes());
         reply.bulk(value.as_bytes());
     }
@@ -52,6 +65,9 @@ fn all(context: &Context) -> Vec<(&'static str, String)> {
         Sync::Interval => "everysec",
         Sync::Never => "no",
     };
+    let reserve = settings
+        .disk_reserve
+        .map_or_else(|| "auto".to_owned(), |bytes| bytes.to_string());
     let dir = settings.dir.as_ref();
     let overload = match context.live.rejects() {
         true => "reject",
@@ -67,6 +83,7 @@ fn all(context: &Context) -> Vec<(&'static str, String)> {
             "dir",
             dir.map_or(String::new(), |dir| dir.display().to_string()),
         ),
+        ("disk-reserve", reserve),
         ("frame-timeout", show_duration(context.live.frame_timeout())),
         // Nothing is watched by events: see LATENCY DOCTOR.
         ("latency-monitor-threshold", "0".into()),

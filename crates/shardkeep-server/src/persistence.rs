@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::Mutex;
-use shardkeep::durable::{Compression, RecoveryProgress, SnapshotReport};
+use shardkeep::durable::{Compression, Disk, RecoveryProgress, SnapshotReport};
 use shardkeep::engine::CancelToken;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::clock;
 use crate::engine::ReplyPort;
@@ -80,6 +80,8 @@ pub(crate) struct Persistence {
     /// A client wants a snapshot at the end.
     pub(crate) save_at_end: AtomicBool,
     pub(crate) compression: Compression,
+    /// Once it is recovered.
+    disk: OnceLock<Disk>,
 }
 
 impl Persistence {
@@ -108,6 +110,7 @@ impl Persistence {
             stopping: CancelToken::new(),
             save_at_end: AtomicBool::new(false),
             compression,
+            disk: OnceLock::new(),
         };
         (persistence, receiver)
     }
@@ -119,6 +122,16 @@ impl Persistence {
 
     pub(crate) fn set_ready(&self) {
         self.ready.store(true, Release);
+    }
+
+    pub(crate) fn set_disk(&self, disk: Disk) {
+        // It is recovered once.
+        drop(self.disk.set(disk));
+    }
+
+    /// The disk under the log, once that is recovered.
+    pub(crate) fn disk(&self) -> Option<&Disk> {
+        self.disk.get()
     }
 
     pub(crate) fn note_progress(&self, progress: RecoveryProgress) {

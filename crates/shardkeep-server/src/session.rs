@@ -134,6 +134,7 @@ impl Reactor {
             }
             ConnectionCommand::LatencyEvents => operate::latency_events(args, reply),
             ConnectionCommand::LatencyHistogram => operate::latency_histogram(context, args, reply),
+            ConnectionCommand::MemoryPurge => operate::memory_purge(reply),
             ConnectionCommand::MemoryStats => operate::memory_stats(context, reply),
             ConnectionCommand::Info => {
                 reply.verbatim(b"txt", info::text(context, args).as_bytes());
@@ -272,6 +273,7 @@ fn auth(context: &Context, connection: &mut Connection, args: Args<'_>, reply: &
 fn reset(context: &Context, connection: &mut Connection, reply: &mut Reply<'_>) {
     connection.protocol = Protocol::Resp2;
     connection.patience = None;
+    connection.multi_refused = false;
     connection.client.protocol.store(2, Relaxed);
     if context.password.is_some() {
         connection.forget_authentication(clock::now());

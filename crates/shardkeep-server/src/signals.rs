@@ -1,4 +1,4 @@
-//! SIGTERM and SIGINT, turned into messages.
+//! SIGTERM and SIGINT, turned into messages; SIGXFSZ, turned into errors of writes.
 //!
 //! One named thread owns the signals. It decides nothing but this: the first signal is passed on,
 //! the second ends the process. It does not drain, and it never writes anything, since a stuck
@@ -8,11 +8,21 @@
 //! 2. The second signal works whatever the other threads do.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::thread::{Builder, JoinHandle};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGINT, SIGTERM, SIGXFSZ};
+use signal_hook::flag;
 use signal_hook::iterator::{Handle, Signals};
+
+/// Has a file that may not grow (`RLIMIT_FSIZE`) refuse what is written to it, instead of ending the process:
+/// SIGXFSZ does nothing from now on. SIGPIPE is ignored by every Rust program.
+pub(crate) fn outlive_size_limit() {
+    // Without it such a limit ends the process, as it ends others.
+    drop(flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false))));
+}
 
 /// The one message that is ever sent.
 const SIGNALS_PASSED_ON: usize = 1;

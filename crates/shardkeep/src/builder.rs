@@ -14,8 +14,8 @@ use shardkeep_core::{
 use crate::clock::{Clock, Steady, SystemClock};
 use crate::codec::{Codec, Encode, Plain};
 use crate::durable::{
-    self, Automatic, Compression, Directory, Durable, LogJournal, RecoverError, RecoveryProgress,
-    Route,
+    self, Automatic, Compression, Directory, Disk, Durable, LogJournal, RecoverError,
+    RecoveryProgress, Route,
 };
 use crate::ledger::{Budget, Codecs, Kept, Ledger, Weigher};
 use crate::router::Router;
@@ -100,8 +100,8 @@ impl<K: Key, V: Value> Builder<K, V> {
         self.durable_with(directory, durable, Plain, Plain)
     }
 
-    /// As [`Builder::durable`], with codecs of one's own for keys and values. The store must always be
-    /// opened with codecs that understand what the earlier ones wrote.
+    /// As [`Builder::durable`], with codecs of one's own for keys and values. What they call themselves
+    /// ([`Codec::form`]) is noted in the store, and another one is refused.
     pub fn durable_with(
         mut self,
         directory: impl Into<PathBuf>,
@@ -110,6 +110,8 @@ impl<K: Key, V: Value> Builder<K, V> {
         value: impl Codec<V>,
     ) -> Self {
         self.config.durability = Some(durable.durability.clone());
+        let content = format!("keys {}, values {}", key.form(), value.form());
+        let durable = durable.content(content);
         self.kept = Some(KeptAt {
             directory: directory.into(),
             durable,
@@ -328,6 +330,7 @@ impl<K: Key, V: Value> Builder<K, V> {
 /// What is needed to take snapshots when the log has grown.
 struct Watch {
     grown: Arc<AtomicU64>,
+    disk: Disk,
     threshold: u64,
     events: Arc<dyn Fn(Event) + Send + Sync>,
 }
@@ -340,6 +343,7 @@ impl Watch {
     ) -> Result<Automatic, OpenError> {
         let Self {
             grown,
+            disk,
             threshold,
             events,
         } = self;
@@ -349,7 +353,7 @@ impl Watch {
             durable::snapshot(&keep, compression, is_cancelled)
         };
         let tell = move |what| events(Event::Log(LogEvent::Warning(what)));
-        Automatic::start(&name, grown, threshold, take, tell)
+        Automatic::start(&name, grown, disk, threshold, take, tell)
             .map_err(|source| OpenError::Thread { name, source })
     }
 }
@@ -404,6 +408,7 @@ fn open_kept<K: Key, V: Value>(
         0 => None,
         threshold => Some(Watch {
             grown: recovered.grown,
+            disk: recovered.disk,
             threshold,
             events,
         }),

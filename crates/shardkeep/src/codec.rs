@@ -3,6 +3,7 @@
 //! 1. What was encoded is decoded to an equal value, by this version and by all later ones.
 //! 2. Two keys that differ are encoded differently.
 //! 3. Bytes that no value has are an error, never a panic: they may come from a damaged disk.
+//! 4. What two forms call themselves differs where the bytes of one would be read as values of the other.
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,6 +24,78 @@ pub trait Codec<T>: Send + Sync + 'static {
     /// # Errors
     /// There is none.
     fn decode(&self, bytes: &[u8]) -> Result<T, DecodeError>;
+
+    /// What the bytes are, in a few words: noted in the store, which is not opened with another codec or
+    /// other types (see [`Durable::accept_other_types`](crate::Durable::accept_other_types)). It must
+    /// stay the same as long as the store lives. By default the names of the codec and the type, without
+    /// the modules they are in; [`Named`] gives another.
+    fn form(&self) -> String {
+        format!("{} {}", short_name::<Self>(), short_name::<T>())
+    }
+}
+
+/// The name of a type without the modules it is in: those change more often than what it is. (The compiler
+/// promises no form of it, but has kept this part of it as it is written in a program.)
+fn short_name<T: ?Sized>() -> String {
+    let is_of_path = |c: char| c.is_alphanumeric() || "_:{}#".contains(c);
+    let mut short = String::new();
+    let mut rest = std::any::type_name::<T>();
+    while !rest.is_empty() {
+        let path = rest.find(|c| !is_of_path(c)).unwrap_or(rest.len());
+        short.push_str(rest[..path].rsplit("::").next().unwrap_or_default());
+        let between = &rest[path..];
+        let next = between.find(is_of_path).unwrap_or(between.len());
+        short.push_str(&between[..next]);
+        rest = &between[next..];
+    }
+    short
+}
+
+/// A codec whose form has a name of its own: for types that may be renamed while their store lives, and for
+/// those whose name stays while their form changes.
+///
+/// ```
+/// use shardkeep::codec::{Named, Plain};
+/// use shardkeep::{Durable, Store};
+///
+/// # let dir = std::env::temp_dir().join(format!("shardkeep-doc-named-{}", std::process::id()));
+/// let cents = || Named::new("cents", Plain);
+/// let prices: Store<String, u64> =
+///     Store::builder().durable_with(&dir, Durable::new(), Plain, cents()).open()?;
+/// prices.insert("desk".to_owned(), 19_900)?;
+/// drop(prices);
+///
+/// let opened = Store::<String, u64>::builder().durable(&dir, Durable::new()).open();
+/// assert!(opened.is_err(), "a number is not an amount of money");
+/// # std::fs::remove_dir_all(&dir)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Named<C> {
+    name: String,
+    codec: C,
+}
+
+impl<C> Named<C> {
+    /// `codec`, whose form is called `name`.
+    pub fn new(name: impl Into<String>, codec: C) -> Self {
+        let name = name.into();
+        Self { name, codec }
+    }
+}
+
+impl<T, C: Codec<T>> Codec<T> for Named<C> {
+    fn encode(&self, value: &T, into: &mut Vec<u8>) -> Result<(), EncodeError> {
+        self.codec.encode(value, into)
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Result<T, DecodeError> {
+        self.codec.decode(bytes)
+    }
+
+    fn form(&self) -> String {
+        self.name.clone()
+    }
 }
 
 /// A value that has no form as bytes.
@@ -59,6 +132,13 @@ pub trait Encode: Sized {
     /// # Errors
     /// There is none.
     fn decode(bytes: &[u8]) -> Result<Self, DecodeError>;
+
+    /// What the bytes are, in a few words, the same as long as there are stores with them: see
+    /// [`Codec::form`]. By default the name of the type without the modules it is in.
+    #[must_use]
+    fn form() -> String {
+        short_name::<Self>()
+    }
 }
 
 /// The codec of whatever is [`Encode`].
@@ -74,6 +154,10 @@ impl<T: Encode> Codec<T> for Plain {
     fn decode(&self, bytes: &[u8]) -> Result<T, DecodeError> {
         T::decode(bytes)
     }
+
+    fn form(&self) -> String {
+        T::form()
+    }
 }
 
 impl Encode for String {
@@ -85,6 +169,10 @@ impl Encode for String {
         let text = std::str::from_utf8(bytes).map_err(|error| DecodeError(error.to_string()))?;
         Ok(text.to_owned())
     }
+
+    fn form() -> String {
+        "text".to_owned()
+    }
 }
 
 impl Encode for Arc<str> {
@@ -94,6 +182,10 @@ impl Encode for Arc<str> {
 
     fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         String::decode(bytes).map(Self::from)
+    }
+
+    fn form() -> String {
+        "text".to_owned()
     }
 }
 
@@ -105,6 +197,10 @@ impl Encode for Vec<u8> {
     fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         Ok(bytes.to_vec())
     }
+
+    fn form() -> String {
+        "bytes".to_owned()
+    }
 }
 
 impl Encode for Box<[u8]> {
@@ -115,6 +211,10 @@ impl Encode for Box<[u8]> {
     fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         Ok(bytes.into())
     }
+
+    fn form() -> String {
+        "bytes".to_owned()
+    }
 }
 
 impl Encode for Arc<[u8]> {
@@ -124,6 +224,10 @@ impl Encode for Arc<[u8]> {
 
     fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         Ok(bytes.into())
+    }
+
+    fn form() -> String {
+        "bytes".to_owned()
     }
 }
 
@@ -137,6 +241,10 @@ impl<const N: usize> Encode for [u8; N] {
             .try_into()
             .map_err(|_| DecodeError(format!("{} bytes instead of {N}", bytes.len())))
     }
+
+    fn form() -> String {
+        format!("{N} bytes")
+    }
 }
 
 impl Encode for () {
@@ -144,6 +252,10 @@ impl Encode for () {
 
     fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         <[u8; 0]>::decode(bytes).map(|_| ())
+    }
+
+    fn form() -> String {
+        "nothing".to_owned()
     }
 }
 
@@ -159,6 +271,10 @@ impl Encode for bool {
             _ => Err(DecodeError("neither 0 nor 1".to_owned())),
         }
     }
+
+    fn form() -> String {
+        "bool".to_owned()
+    }
 }
 
 impl Encode for char {
@@ -169,6 +285,10 @@ impl Encode for char {
     fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let number = u32::decode(bytes)?;
         Self::from_u32(number).ok_or_else(|| DecodeError(format!("{number} is no character")))
+    }
+
+    fn form() -> String {
+        "char".to_owned()
     }
 }
 
@@ -181,6 +301,10 @@ macro_rules! encode_numbers {
 
             fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
                 Encode::decode(bytes).map(Self::from_le_bytes)
+            }
+
+            fn form() -> String {
+                stringify!($number).to_owned()
             }
         }
     )*};
@@ -206,6 +330,10 @@ impl<A: Encode, B: Encode> Encode for (A, B) {
         let (first, second) = rest.split_at_checked(length).ok_or_else(short)?;
         Ok((A::decode(first)?, B::decode(second)?))
     }
+
+    fn form() -> String {
+        format!("({}, {})", A::form(), B::form())
+    }
 }
 
 /// One byte that says whether there is a value, then the value.
@@ -223,6 +351,10 @@ impl<T: Encode> Encode for Option<T> {
             Some((1, rest)) => T::decode(rest).map(Some),
             Some(_) | None => Err(DecodeError("neither a value nor none".to_owned())),
         }
+    }
+
+    fn form() -> String {
+        format!("{} or nothing", T::form())
     }
 }
 
@@ -264,6 +396,12 @@ mod serialized {
                 Err(error) => Err(DecodeError(error.to_string())),
             }
         }
+
+        /// Of the type nothing is known but its name: give it another where it may be renamed, or change
+        /// its shape, with [`Named`](super::Named).
+        fn form(&self) -> String {
+            format!("postcard {}", super::short_name::<T>())
+        }
     }
 }
 
@@ -304,6 +442,37 @@ mod tests {
         check(Some(5_u8), &[1, 5]);
         check(None::<u8>, &[0]);
         check(1.5_f64, &1.5_f64.to_le_bytes());
+    }
+
+    #[test]
+    fn what_a_form_is_called_stays_and_tells_it_from_all_others() {
+        type Deep = Option<(String, Vec<u8>)>;
+        struct Own;
+        impl Encode for Own {
+            fn encode(&self, _: &mut Vec<u8>) {}
+
+            fn decode(_: &[u8]) -> Result<Self, DecodeError> {
+                Ok(Self)
+            }
+        }
+        let forms = [
+            (<String as Encode>::form(), "text"),
+            (<Arc<str> as Encode>::form(), "text"),
+            (<Box<[u8]> as Encode>::form(), "bytes"),
+            (<[u8; 8] as Encode>::form(), "8 bytes"),
+            (<u64 as Encode>::form(), "u64"),
+            (<i64 as Encode>::form(), "i64"),
+            (<f64 as Encode>::form(), "f64"),
+            (<Deep as Encode>::form(), "(text, bytes) or nothing"),
+            (<Own as Encode>::form(), "Own"),
+            (short_name::<Option<Vec<Own>>>(), "Option<Vec<Own>>"),
+            (short_name::<(Own, &[u8])>(), "(Own, &[u8])"),
+            (Codec::<u8>::form(&Plain), "u8"),
+            (Codec::<u8>::form(&Named::new("age", Plain)), "age"),
+        ];
+        for (form, expected) in forms {
+            assert_eq!(form, expected);
+        }
     }
 
     #[test]

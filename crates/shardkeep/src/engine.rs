@@ -9,6 +9,7 @@ pub use shardkeep_core::{
     Borrowed, Call, CancelToken, CloseReport, Config, Deadline, Durability, Effects, Error, Event,
     Handover, Journal, JournalDesk, JournalError, Keep, Loan, Loans, LogDistributions, LogEvent,
     LogStats, Lost, NoJournal, NoTransaction, OpenError, Outcome, Overload, Places, Refused,
-    RefusedStats, Reservation, ShardStats, Shared, State, SyncMode, Tended, Ticket, Transaction,
-    Visit, Wake, Work, clock, fail_fast, group, histogram, limits, restart, supervisor, watch,
+    RefusedStats, Reservation, Room, ShardStats, Shared, State, SyncMode, Tended, Ticket,
+    Transaction, Visit, Wake, Work, clock, fail_fast, group, histogram, limits, restart,
+    supervisor, watch,
 };

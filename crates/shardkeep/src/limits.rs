@@ -26,6 +26,29 @@ const _: () = assert!(BATCH_ROUNDS >= 1 && GROUP_OPS_MAX >= 1);
 /// How far the log may grow, in bytes, before a snapshot is taken by itself: half a second of recovery.
 pub const SNAPSHOT_LOG_BYTES_DEFAULT: u64 = 256 * 1_024 * 1_024;
 
+/// Part of that growth which one segment of the log holds at most.
+pub const SEGMENT_PART_OF_SNAPSHOT: u64 = 4;
+
+/// Bytes of a segment at least, however small that growth: a new one takes five syncs.
+pub const SEGMENT_BYTES_MIN: u64 = 1_024 * 1_024;
+
+/// Default of the room kept for a full disk, in bytes: what the queue in front of the log may hold.
+pub const DISK_RESERVE_BYTES_DEFAULT: u64 = shardkeep_log::limits::RESERVE_BYTES_DEFAULT;
+
+/// Least room kept for a full disk, in bytes, where any is.
+pub const DISK_RESERVE_BYTES_MIN: u64 = shardkeep_log::limits::RESERVE_BYTES_MIN;
+
+const _: () = assert!(DISK_RESERVE_BYTES_DEFAULT >= shardkeep_core::limits::LOG_QUEUE_BYTES);
+const _: () = assert!(
+    DISK_RESERVE_BYTES_MIN
+        >= (shardkeep_core::limits::LOG_PLACES_MIN * shardkeep_core::limits::LOG_PLACE_BYTES)
+            as u64,
+    "the shortest queue fits into the smallest reserve"
+);
+
+/// Bytes that a snapshot needs beside its entries: heads, a manifest, the beginning of a segment.
+pub const SNAPSHOT_ROOM_BYTES: u64 = 64 * 1_024;
+
 /// How often the growth of the log is looked at.
 pub const SNAPSHOT_LOOK_INTERVAL: Duration = Duration::from_secs(1);
 

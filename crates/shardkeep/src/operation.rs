@@ -3,10 +3,11 @@
 //! 1. A reply that must not show what is not durable waits for it after the shard was put back.
 //! 2. What a change returns carries what it discards: it is dropped when the shard is back.
 
+use std::cell::LazyCell;
 use std::hash::Hash;
 use std::sync::Arc;
 
-use shardkeep_core::{Error, Refused, Ticket};
+use shardkeep_core::{Call, Error, Refused, Reservation, Ticket};
 
 use crate::hand::{self, Hand};
 use crate::mail::{Load, Mailed, Op, Step};
@@ -47,19 +48,44 @@ impl<K: Key, V: Value> Store<K, V> {
         change: impl FnOnce(&mut Hand<'_, '_, K, V>) -> R,
     ) -> Result<R, Error> {
         let call = self.call_when_needed();
+        let reserved = self.reserve(&call)?;
+        self.change_placed(hash, shard, reserved, &call, change)
+    }
+
+    /// As [`Store::change_kept`], for a change that does nothing but remove: it goes on without space for
+    /// others.
+    pub(crate) fn remove_kept<R: Changed>(
+        &self,
+        hash: u64,
+        shard: usize,
+        change: impl FnOnce(&mut Hand<'_, '_, K, V>) -> R,
+    ) -> Result<R, Error> {
+        let call = self.call_when_needed();
+        let reserved = self.reserve_removal(&call)?;
+        self.change_placed(hash, shard, reserved, &call, change)
+    }
+
+    #[inline]
+    fn change_placed<R: Changed>(
+        &self,
+        hash: u64,
+        shard: usize,
+        mut reserved: Reservation<'_, ShardState<K, V>>,
+        call: &LazyCell<Call, impl FnOnce() -> Call>,
+        change: impl FnOnce(&mut Hand<'_, '_, K, V>) -> R,
+    ) -> Result<R, Error> {
         let keep = &self.inner.keep;
-        let mut reserved = self.reserve(&call)?;
         let (result, needs) = hand::with(
             keep,
             shard,
-            || call.clone(),
+            || (*call).clone(),
             |mut hand| {
                 hand.deposit(&mut reserved);
                 (change(&mut hand), hand.look(|state| state.needs(hash)))
             },
         )?;
         if result.shows() && !keep.is_synced(shard, needs) {
-            keep.wait_synced(shard, needs, &call)?;
+            keep.wait_synced(shard, needs, call)?;
         }
         Ok(result)
     }
@@ -91,8 +117,31 @@ impl<K: Key, V: Value> Store<K, V> {
         change: impl FnOnce(&mut Hand<'_, '_, K, V>) -> R,
     ) -> Result<R, Error> {
         self.admit()?;
+        let reserved = self.inner.keep.try_reserve(1, None)?;
+        self.try_change_placed(hash, shard, reserved, change)
+    }
+
+    /// As [`Store::try_change`], for a change that does nothing but remove.
+    pub(crate) fn try_remove_kept<R: Changed>(
+        &self,
+        hash: u64,
+        shard: usize,
+        change: impl FnOnce(&mut Hand<'_, '_, K, V>) -> R,
+    ) -> Result<R, Error> {
+        self.admit()?;
+        let reserved = self.inner.keep.try_reserve_removals(1, None)?;
+        self.try_change_placed(hash, shard, reserved, change)
+    }
+
+    #[inline]
+    fn try_change_placed<R: Changed>(
+        &self,
+        hash: u64,
+        shard: usize,
+        mut reserved: Reservation<'_, ShardState<K, V>>,
+        change: impl FnOnce(&mut Hand<'_, '_, K, V>) -> R,
+    ) -> Result<R, Error> {
         let keep = &self.inner.keep;
-        let mut reserved = keep.try_reserve(1, None)?;
         let (result, needs) = hand::try_with(keep, shard, |mut hand| {
             hand.deposit(&mut reserved);
             (change(&mut hand), hand.look(|state| state.needs(hash)))

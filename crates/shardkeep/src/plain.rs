@@ -284,7 +284,7 @@ impl<K: Key, V: Value> Store<K, V> {
         let (hash, shard) = self.place(key);
         let keep = &self.inner.keep;
         if self.inner.keeping != Keeping::Nothing {
-            let removed = self.change_kept(hash, shard, |hand| {
+            let removed = self.remove_kept(hash, shard, |hand| {
                 Ok::<_, Refused>(hand.change(|state| state.remove(hash, key)))
             })??;
             return Ok(removed.and_then(Removed::into_value));
@@ -314,7 +314,7 @@ impl<K: Key, V: Value> Store<K, V> {
         Q: Hash + Eq + ?Sized,
     {
         let (hash, shard) = self.place(key);
-        let removed = self.try_change(hash, shard, |hand| {
+        let removed = self.try_remove_kept(hash, shard, |hand| {
             Ok::<_, Refused>(hand.change(|state| state.remove(hash, key)))
         })??;
         Ok(removed.and_then(Removed::into_value))

@@ -362,4 +362,16 @@ impl<K: Key, V: Value> Store<K, V> {
             reserved => reserved,
         }
     }
+
+    /// As [`Store::reserve`], for a change that does nothing but remove.
+    pub(crate) fn reserve_removal(
+        &self,
+        call: &LazyCell<Call, impl FnOnce() -> Call>,
+    ) -> Result<Reservation<'_, ShardState<K, V>>, Refused> {
+        let keep = &self.inner.keep;
+        match keep.try_reserve_removals(1, None) {
+            Err(Refused::LogFull { .. }) => keep.reserve_removal(call),
+            reserved => reserved,
+        }
+    }
 }

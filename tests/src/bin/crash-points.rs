@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use shardkeep_tests::clock;
-use shardkeep_tests::disk::{Failure, Left, Outcome, Plan, Stored, Tally, explore};
+use shardkeep_tests::disk::{Failure, Left, Outcome, Plan, Stored, Syncs, Tally, explore};
 
 /// How often something is said.
 const PROGRESS: Duration = Duration::from_secs(5);
@@ -33,7 +33,8 @@ struct Options {
     /// Threads.
     #[arg(long, default_value_t = 2)]
     threads: usize,
-    /// Damage a log and a snapshot of 64 KiB instead: every bit, every length.
+    /// Damage a log and a snapshot of 64 KiB instead: every bit, every length; and every bit of a log at
+    /// rest, whether its records were synced or not.
     #[arg(long)]
     damage: bool,
 }
@@ -103,6 +104,22 @@ fn crash(options: &Options) -> Result<(), String> {
 }
 
 fn damage() -> Result<(), String> {
+    for syncs in [Syncs::Always, Syncs::Interval, Syncs::Never] {
+        let left = Left::AtRest(syncs);
+        let log = Stored::new(Plan {
+            before_snapshot: 0,
+            after_snapshot: DAMAGED_BYTES,
+            segment_bytes: DAMAGED_BYTES as u64 / 3,
+            left,
+        })?;
+        let outcome = log.turn_bits("log-", 1)?;
+        say(&format!(
+            "{left:?}, bits of the log: {} tried, {} refused, {} opened with every record",
+            outcome.cases,
+            outcome.cases - outcome.opened,
+            outcome.opened
+        ))?;
+    }
     for left in [Left::Closed, Left::Crashed] {
         let log = Plan {
             before_snapshot: 0,

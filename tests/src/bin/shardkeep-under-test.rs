@@ -6,7 +6,12 @@
 
 use std::process::ExitCode;
 
+/// That of the product.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
+    shardkeep_server::heap::use_jemalloc();
     if let Err(error) = shardkeep_tests::planting::from_environment() {
         eprintln!("{error}");
         return ExitCode::from(2);

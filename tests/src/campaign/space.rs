@@ -1,7 +1,9 @@
 //! A disk that is full, and then has space again.
 //!
 //! 1. A snapshot that finds no space leaves nothing behind, and writes go on.
-//! 2. A log that finds none: writes are refused, reads are served, and service resumes by itself.
+//! 2. A log that finds none: writes are refused, reads and removals are served, a snapshot that does not fit
+//!    is refused by both sizes, and service resumes by itself.
+//! 3. Where the log is full of what was overwritten or removed, service resumes without anybody's help.
 
 use std::fs;
 use std::io;
@@ -9,6 +11,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::clock::{self, PATIENCE};
+use crate::harness::{Client, ServerProcess};
 use crate::writers::{Crew, Met};
 
 use super::Setting;
@@ -21,11 +24,18 @@ const VOLUME_MIB: u64 = 32;
 /// Values of one MiB each that a snapshot must hold.
 const LARGE: usize = 8;
 
+/// Bytes of each of those values that fill the disk: some of them fit into the reserve.
+const SMALL_BYTES: usize = 64 << 10;
+
 /// What is left free for the snapshot, and then for the log, in bytes.
 const FREE_BYTES: [u64; 2] = [4 << 20, 1 << 20];
 
 /// Within what service resumes: it is tried every 100 ms.
 const RESUMED: Duration = Duration::from_secs(5);
+
+/// Within what a snapshot is taken by itself, and what it has replaced is given back: it is looked for once a
+/// second.
+const RESUMED_BY_SNAPSHOT: Duration = Duration::from_secs(15);
 
 /// How long all goes on afterwards, until a kill.
 const GOES_ON: Duration = Duration::from_millis(500);
@@ -52,8 +62,9 @@ pub(super) fn space(setting: &Setting) -> io::Result<()> {
         leave_free(volume.path().as_path(), &ballast, FREE_BYTES[0])?;
 
         let reply = ask(&mut client, "SAVE")?;
+        let is_named = reply.contains("it takes ") && reply.contains(" are free for it");
         ensure(
-            reply.starts_with("-ERR"),
+            reply.starts_with("-ERR") && is_named,
             format!("SAVE without space: {reply}"),
         )?;
         let left = names(&dir)?;
@@ -90,10 +101,27 @@ pub(super) fn space(setting: &Setting) -> io::Result<()> {
             "-MISCONF there is no space for the log",
         )?;
 
+        expect(&mut client, &format!("DEL large:{}", LARGE - 1), "1")?;
+        let reserve = info(&mut client, "disk_reserve")?;
+        ensure(
+            reserve == "given_up",
+            format!("the reserve is {reserve} without space"),
+        )?;
+        let reply = ask(&mut client, "SAVE")?;
+        ensure(
+            reply.contains("it takes "),
+            format!("SAVE without space: {reply}"),
+        )?;
+
         fs::remove_file(&ballast)?;
         eventually("service", RESUMED, || {
             Ok(ask(&mut client, "SET other w")? == "OK")
         })?;
+        let reserve = info(&mut client, "disk_reserve")?;
+        ensure(
+            reserve == "whole",
+            format!("the reserve is {reserve} with space"),
+        )?;
         let first = crew.verify(&mut client, None)?;
         let (killed_at, _) = crew.write(&mut server, |server| {
             clock::pass(GOES_ON);
@@ -110,10 +138,12 @@ pub(super) fn space(setting: &Setting) -> io::Result<()> {
         };
         let second = crew.verify(&mut client, promised_until)?;
         expect(&mut client, "GET small", "after")?;
+        overwrite(setting, &mut server, &mut client, &dir, flags)?;
         kill(&mut server)?;
         say(format_args!(
-            "{}: the snapshot was refused and left nothing; without space {refused} \
-             of {} writers were refused, {} told *lost*, reads went on; with space it resumed; all {} \
+            "{}: the snapshot was refused by both sizes and left nothing; without space {refused} \
+             of {} writers were refused, {} told *lost*, reads went on; with space it resumed; full of what was overwritten or \
+             removed it resumed by itself; all {} \
              changes acknowledged before are there, and of {} since {} are missing as promised",
             flags.join(" "),
             met.len(),
@@ -124,6 +154,47 @@ pub(super) fn space(setting: &Setting) -> io::Result<()> {
         ))?;
     }
     Ok(())
+}
+
+/// Fills the disk with what is overwritten, and then with what FLUSHALL removes there; all else is left to the
+/// server.
+fn overwrite(
+    setting: &Setting,
+    server: &mut ServerProcess,
+    client: &mut Client,
+    dir: &Path,
+    flags: &[&str],
+) -> io::Result<()> {
+    for number in 1..LARGE {
+        ask(client, &format!("DEL large:{number}"))?;
+    }
+    fill(client, |_| "large:0".to_owned())?;
+    eventually("service after overwriting", RESUMED_BY_SNAPSHOT, || {
+        Ok(ask(client, "SET other x")? == "OK")
+    })?;
+    fill(client, |number| format!("large:{number}"))?;
+    expect(client, "FLUSHALL", "OK")?;
+    eventually("service after FLUSHALL", RESUMED_BY_SNAPSHOT, || {
+        Ok(ask(client, "SET small after")? == "OK")
+    })?;
+    expect(client, "SAVE", "OK")?;
+    kill(server)?;
+    *server = open(setting, dir, flags)?;
+    *client = server.client()?;
+    expect(client, "GET small", "after")?;
+    expect(client, "EXISTS large:0", "0")
+}
+
+/// Writes values until one is refused.
+fn fill(client: &mut Client, key: impl Fn(u64) -> String) -> io::Result<()> {
+    let value = "w".repeat(SMALL_BYTES);
+    for number in 0..2 * (VOLUME_MIB << 20) / SMALL_BYTES as u64 {
+        let reply = ask(client, &format!("SET {} {value}", key(number)))?;
+        if reply != "OK" {
+            return ensure(reply.starts_with("-MISCONF there is no space"), reply);
+        }
+    }
+    ensure(false, "the disk has never been full")
 }
 
 fn is_no_space(met: &Met) -> bool {

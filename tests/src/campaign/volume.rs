@@ -2,7 +2,9 @@
 //!
 //! 1. Its image lies in memory, so that nothing is left of it, however the campaign ends.
 //! 2. After a cut what was not synced is gone, and nothing can be read or written until it is mounted again.
+//! 3. Whoever asks the system for its boot hears of another one after each cut.
 
+use std::cell::Cell;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -22,6 +24,9 @@ pub(super) enum Cut {
     Nothing = 2,
 }
 
+/// Where the system names its boot; in the campaign's own namespace it can be another file.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
 /// `EXT4_IOC_SHUTDOWN`, which has no safe call in Rust.
 const SHUTDOWN: &str = "import fcntl, os, struct, sys
 fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587d, struct.pack('I', int(sys.argv[2])))";
@@ -30,6 +35,7 @@ fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587d, struct.pack('I', int(
 #[derive(Debug)]
 pub(super) struct Volume {
     scratch: Scratch,
+    boots: Cell<u64>,
 }
 
 impl Volume {
@@ -37,6 +43,7 @@ impl Volume {
     pub(super) fn new(mib: u64) -> io::Result<Self> {
         let volume = Self {
             scratch: Scratch::new()?,
+            boots: Cell::new(0),
         };
         run(&[
             "mount",
@@ -50,7 +57,23 @@ impl Volume {
         run(&["mkfs.ext4", "-q", "-m", "0", &text(&image)])?;
         fs::create_dir(volume.path())?;
         volume.mount()?;
+        volume.boot()?;
+        run(&["mount", "--bind", &text(&volume.boot_id()), BOOT_ID])?;
         Ok(volume)
+    }
+
+    fn boot_id(&self) -> PathBuf {
+        self.scratch.path().join("boot-id")
+    }
+
+    /// Begins another boot.
+    fn boot(&self) -> io::Result<()> {
+        let number = self.boots.get() + 1;
+        self.boots.set(number);
+        fs::write(
+            self.boot_id(),
+            format!("00000000-0000-4000-8000-{number:012x}\n"),
+        )
     }
 
     fn image(&self) -> PathBuf {
@@ -76,13 +99,15 @@ impl Volume {
     /// Mounts it anew, as after a start of the machine. Nobody may have a file of it open.
     pub(super) fn remount(&self) -> io::Result<()> {
         run(&["umount", &text(&self.path())])?;
+        self.boot()?;
         self.mount()
     }
 }
 
 impl Drop for Volume {
     fn drop(&mut self) {
-        // Both fail when it was never mounted; what is still open goes with the campaign.
+        // All fail when it was never mounted; what is still open goes with the campaign.
+        drop(run(&["umount", "-l", BOOT_ID]));
         drop(run(&["umount", "-l", &text(&self.path())]));
         drop(run(&["umount", "-l", &text(self.scratch.path())]));
     }

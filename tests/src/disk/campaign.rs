@@ -1,6 +1,7 @@
 //! Crashes at every operation of many stories.
 //!
-//! A crash point is an operation of a story, and one of the images that a crash there can leave. The same
+//! A crash point is an operation of a story, and one of the images that a crash there can leave: those of a
+//! power cut, in another boot of the system, and that of a process that was killed, in the same. The same
 //! image at the same operation counts once.
 
 use std::collections::HashSet;
@@ -133,7 +134,7 @@ struct Explorer {
 impl Explorer {
     fn explore(&mut self, seed: u64) -> Result<(), String> {
         self.tally.stories += 1;
-        let (mut story, disk) = (Story::new(seed), Disk::default());
+        let (mut story, disk) = (Story::new(seed).with_room(seed), Disk::default());
         disk.remember();
         let mut log = story.open(&disk).map_err(Verdict::into_text)?;
         let opening = disk.moments();
@@ -155,10 +156,14 @@ impl Explorer {
             Phase::Recovery | Phase::Later => IMAGES_AFTER,
         };
         for (index, moment) in moments.iter().enumerate() {
-            for _ in 0..images {
-                let image = moment.state.crash(&mut self.chance);
+            for number in 0..=images {
+                // The last one is that of a process that was killed.
+                let (how, image) = match number < images {
+                    true => ("cut", moment.state.crash(&mut self.chance)),
+                    false => ("kill", moment.state.clone()),
+                };
                 let mut hasher = DefaultHasher::new();
-                (&self.path, index, image.fingerprint()).hash(&mut hasher);
+                (&self.path, index, how, image.fingerprint()).hash(&mut hasher);
                 if !self.seen.insert(hasher.finish()) {
                     self.tally.repeated += 1;
                     continue;
@@ -168,8 +173,10 @@ impl Explorer {
                     Phase::Recovery => self.tally.recoveries += 1,
                     Phase::Later => self.tally.later += 1,
                 }
-                self.path
-                    .push(format!("before operation {index} ({:?})", moment.call));
+                self.path.push(format!(
+                    "{how} before operation {index} ({:?})",
+                    moment.call
+                ));
                 let mut story = story.clone();
                 story.acknowledged = moment.note;
                 self.recover(image, story, depth + 1)?;

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use super::oracle::Verdict;
 use super::simulated::Disk;
 use super::state::State;
-use super::story::Story;
+use super::story::{Story, Syncs};
 
 /// Threads that try damage: as many as the smallest machine has cores.
 const THREADS: usize = 2;
@@ -20,8 +20,11 @@ const THREADS: usize = 2;
 pub enum Left {
     /// Closed: the manifest says how far the log goes.
     Closed,
-    /// By a crash: the last records are not proven.
+    /// By a power cut that loses nothing: the last records are not proven.
     Crashed,
+    /// At rest, by a process that was killed, with batches that were synced or not: all that was written is
+    /// there, or refused.
+    AtRest(Syncs),
 }
 
 /// How a store is made that is to be damaged.
@@ -86,6 +89,9 @@ impl Stored {
         story.options.segment_bytes = self.plan.segment_bytes;
         story.options.ahead_bytes = 0;
         story.options.snapshots_kept = 1;
+        if let Left::AtRest(syncs) = self.plan.left {
+            story.syncs = syncs;
+        }
         let mut log = story.open(&disk).map_err(Verdict::into_text)?;
         if self.plan.before_snapshot > 0 {
             story.fill(&mut log, self.plan.before_snapshot)?;
@@ -95,7 +101,14 @@ impl Stored {
         match self.plan.left {
             Left::Closed => drop(log.close().map_err(|error| error.to_string())?),
             // Nothing says that the last batch was synced.
-            Left::Crashed => story.acknowledged = story.before_last_batch,
+            Left::Crashed => {
+                story.acknowledged = story.before_last_batch;
+                return Ok((story, Disk::new(disk.state().booted_anew())));
+            }
+            Left::AtRest(_) => {
+                log.mark().map_err(|failed| failed.to_string())?;
+                story.acknowledged = story.records();
+            }
         }
         Ok((story, disk))
     }

@@ -18,5 +18,5 @@ pub use damage::{Left, Outcome, Plan, Stored};
 pub use oracle::Verdict;
 pub use simulated::{Call, Disk, DiskFile, Moment, Order, Trouble};
 pub use state::{SECTOR_BYTES, State};
-pub use story::{Ending, STORE, Story};
+pub use story::{Ending, STORE, Story, Syncs};
 pub use trouble::suffer;

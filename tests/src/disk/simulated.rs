@@ -8,9 +8,9 @@
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use shardkeep_log::{Displaced, Displacement, File, Storage};
+use shardkeep_log::{BootId, Displaced, Displacement, File, Space, Storage};
 
-use super::state::State;
+use super::state::{SECTOR_BYTES, State};
 
 /// Largest read that may go beyond the end of a file, in bytes: a header or a head.
 const EAGER_READ_BYTES_MAX: usize = 64;
@@ -24,6 +24,8 @@ pub enum Call {
     Write,
     /// The length was set.
     Resize,
+    /// Space was taken.
+    Allocate,
     /// Content was synced.
     Sync,
     /// A name was changed.
@@ -41,6 +43,8 @@ pub enum Call {
 pub enum Trouble {
     /// No space, for writes that make a file longer, and for new files.
     NoSpace,
+    /// Files may not grow, for writes that make one longer.
+    TooLarge,
     /// No space either, but only a sync says so.
     NoSpaceAtSync,
     /// No file descriptor, for new files.
@@ -57,6 +61,7 @@ impl Trouble {
     fn error(self) -> io::Error {
         match self {
             Self::NoSpace | Self::NoSpaceAtSync => io::ErrorKind::StorageFull.into(),
+            Self::TooLarge => io::ErrorKind::FileTooLarge.into(),
             Self::NoFiles => io::Error::from_raw_os_error(24),
             Self::Interrupted | Self::ShortWrite => io::ErrorKind::Interrupted.into(),
             Self::Device => io::Error::from_raw_os_error(5),
@@ -65,7 +70,8 @@ impl Trouble {
 
     fn concerns(self, call: Call) -> bool {
         match self {
-            Self::NoSpace => matches!(call, Call::Create | Call::Write),
+            Self::NoSpace => matches!(call, Call::Create | Call::Write | Call::Allocate),
+            Self::TooLarge => matches!(call, Call::Write | Call::Allocate),
             Self::NoSpaceAtSync => matches!(call, Call::Sync),
             Self::NoFiles => matches!(call, Call::Create),
             Self::ShortWrite => matches!(call, Call::Write),
@@ -107,6 +113,8 @@ struct Inner {
     moments: Option<Vec<Moment>>,
     note: u64,
     order: Option<Order>,
+    /// Bytes that it holds at most.
+    capacity: Option<u64>,
     /// Somebody has put another directory in the place of this one.
     is_replaced: bool,
     complaint: Option<String>,
@@ -157,6 +165,18 @@ impl Disk {
         self.inner().order = order;
     }
 
+    /// Lets it hold so many bytes at most, whole sectors and one for each name; less than it holds already is
+    /// no space at all.
+    pub fn limit(&self, capacity: u64) {
+        self.inner().capacity = Some(capacity);
+    }
+
+    /// Bytes that are free.
+    #[must_use]
+    pub fn free(&self) -> u64 {
+        self.inner().free()
+    }
+
     /// Lets somebody else put another directory in the place of this one, or put this one back.
     pub fn replace_directory(&self, is_replaced: bool) {
         self.inner().is_replaced = is_replaced;
@@ -193,6 +213,25 @@ impl Disk {
 }
 
 impl Inner {
+    fn free(&self) -> u64 {
+        let capacity = self.capacity.unwrap_or(u64::MAX);
+        capacity.saturating_sub(self.state.used())
+    }
+
+    /// Of `bytes` that go to `offset` of a file, those for which there is space.
+    fn fitting(&self, inode: u64, bytes: usize, offset: usize) -> usize {
+        let (Some(inode), Some(_)) = (self.state.inodes.get(&inode), self.capacity) else {
+            return bytes;
+        };
+        let sector = SECTOR_BYTES as u64;
+        let end = inode.len().next_multiple_of(sector) + self.free() / sector * sector;
+        bytes.min(
+            usize::try_from(end)
+                .unwrap_or(usize::MAX)
+                .saturating_sub(offset),
+        )
+    }
+
     /// Counts an operation, and says whether it fails, and how.
     fn begin(&mut self, call: Call) -> Result<Option<Trouble>, io::Error> {
         let of_reads = call == Call::Read;
@@ -211,7 +250,9 @@ impl Inner {
             order.of_reads == of_reads && is_time && order.trouble.concerns(call)
         });
         match order.map(|order| order.trouble) {
-            Some(trouble @ (Trouble::ShortWrite | Trouble::NoSpace)) if call == Call::Write => {
+            Some(trouble @ (Trouble::ShortWrite | Trouble::NoSpace | Trouble::TooLarge))
+                if call == Call::Write =>
+            {
                 Ok(Some(trouble))
             }
             Some(trouble @ (Trouble::Device | Trouble::NoSpaceAtSync))
@@ -237,6 +278,9 @@ impl Storage for Disk {
         inner.begin(Call::Create)?;
         if inner.state.names.contains_key(name) {
             return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        if inner.free() < SECTOR_BYTES as u64 {
+            return Err(io::ErrorKind::StorageFull.into());
         }
         let inode = inner.state.link(name);
         drop(inner);
@@ -274,6 +318,20 @@ impl Storage for Disk {
         inner.begin(Call::SyncDirectory)?;
         inner.state.sync_names();
         Ok(())
+    }
+
+    fn space(&self) -> Option<Space> {
+        let inner = self.inner();
+        let total = inner.capacity?;
+        Some(Space {
+            free: inner.free(),
+            total,
+            largest_file: u64::MAX,
+        })
+    }
+
+    fn boot(&self) -> Option<BootId> {
+        Some(self.inner().state.boot())
     }
 
     fn look(&self, name: &str, file: &DiskFile) -> Result<u64, Displaced> {
@@ -328,14 +386,18 @@ impl File for DiskFile {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<usize> {
         let mut inner = self.disk.inner();
         let trouble = inner.begin(Call::Write)?;
+        let fitting = inner.fitting(self.inode, bytes.len(), offset as usize);
         let Some(inode) = inner.state.inodes.get_mut(&self.inode) else {
             return Ok(bytes.len());
         };
         let offset = offset as usize;
         let room = inode.live.len().saturating_sub(offset);
         let (taken, error) = match trouble {
-            None => (bytes.len(), None),
-            Some(Trouble::NoSpace) if bytes.len() <= room => (bytes.len(), None),
+            None if fitting == 0 && !bytes.is_empty() => (0, Some(Trouble::NoSpace.error())),
+            None => (fitting, None),
+            Some(Trouble::NoSpace | Trouble::TooLarge) if bytes.len() <= room => {
+                (bytes.len(), None)
+            }
             // A disk that is nearly full takes some more.
             Some(Trouble::NoSpace) if bytes.len() > SLACK_BYTES + room => {
                 (room + SLACK_BYTES, None)
@@ -354,15 +416,30 @@ impl File for DiskFile {
         let mut inner = self.disk.inner();
         inner.begin(Call::Resize)?;
         if let Some(inode) = inner.state.inodes.get_mut(&self.inode) {
+            inode.taken = inode.taken.min(bytes);
             inode.set_len(bytes as usize);
         }
+        Ok(())
+    }
+
+    fn allocate(&self, bytes: u64) -> io::Result<()> {
+        let mut inner = self.disk.inner();
+        inner.begin(Call::Allocate)?;
+        let free = inner.free();
+        let Some(inode) = inner.state.inodes.get_mut(&self.inode) else {
+            return Ok(());
+        };
+        if bytes > inode.len() + free {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        inode.taken = inode.taken.max(bytes);
         Ok(())
     }
 
     fn len(&self) -> io::Result<u64> {
         let inner = self.disk.inner();
         let inode = inner.state.inodes.get(&self.inode);
-        Ok(inode.map_or(0, |inode| inode.live.len() as u64))
+        Ok(inode.map_or(0, |inode| inode.len()))
     }
 
     fn sync_data(&self) -> io::Result<()> {

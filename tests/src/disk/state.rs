@@ -3,6 +3,9 @@
 //! Content is synced or not in sectors; names are synced or not one by one. What is not synced may
 //! survive in any part and in any order.
 //!
+//! A crash is a power cut, after which the system names another boot. Where only the process ends, all that
+//! was written is there, and the boot is the same.
+//!
 //! 1. What was synced survives every crash unchanged.
 //! 2. A sector is written whole or not at all.
 //! 3. The same state and the same chance give the same image.
@@ -10,6 +13,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
+
+use shardkeep_log::BootId;
 
 use crate::random::Random;
 
@@ -27,6 +32,8 @@ pub(crate) struct Inode {
     dirty: BTreeSet<usize>,
     /// Whether the length was changed since.
     is_resized: bool,
+    /// Bytes of the disk that were taken for it, with nothing written there.
+    pub(crate) taken: u64,
 }
 
 impl Inode {
@@ -103,6 +110,16 @@ impl Inode {
         bytes
     }
 
+    /// Bytes as everybody sees them.
+    pub(crate) fn len(&self) -> u64 {
+        self.taken.max(self.live.len() as u64)
+    }
+
+    fn used(&self) -> u64 {
+        let sector = SECTOR_BYTES as u64;
+        sector + self.len().next_multiple_of(sector)
+    }
+
     fn dirty_end(&self) -> usize {
         self.dirty
             .last()
@@ -153,6 +170,7 @@ pub struct State {
     synced_names: BTreeMap<String, u64>,
     changes: Vec<Change>,
     next: u64,
+    boot: u64,
 }
 
 impl State {
@@ -209,7 +227,10 @@ impl State {
                 }
             }
         }
-        let mut image = Self::default();
+        let mut image = Self {
+            boot: self.boot + 1,
+            ..Self::default()
+        };
         for (name, inode) in names {
             let other = self
                 .inodes
@@ -221,8 +242,24 @@ impl State {
                 None => Vec::new(),
             };
             image.put(&name, bytes);
+            let taken = self.inodes.get(&inode).map_or(0, |inode| inode.taken);
+            if taken > 0 && chance.percent(percent) {
+                image.take_space(&name, taken);
+            }
         }
         image
+    }
+
+    /// The same, in another boot of the system.
+    #[must_use]
+    pub fn booted_anew(mut self) -> Self {
+        self.boot += 1;
+        self
+    }
+
+    /// What the system calls its boot.
+    pub(crate) fn boot(&self) -> BootId {
+        BootId::new(u128::from(self.boot).to_le_bytes())
     }
 
     /// Lets a file have this content, synced.
@@ -237,6 +274,21 @@ impl State {
         self.names.insert(name.to_owned(), self.next);
         self.synced_names.insert(name.to_owned(), self.next);
         self.next += 1;
+    }
+
+    /// Takes so many bytes of the disk for a file.
+    fn take_space(&mut self, name: &str, bytes: u64) {
+        let inode = self.names.get(name).and_then(|it| self.inodes.get_mut(it));
+        if let Some(inode) = inode {
+            inode.taken = bytes;
+        }
+    }
+
+    /// Bytes of the disk that are in use: whole sectors, and one for each name.
+    #[must_use]
+    pub fn used(&self) -> u64 {
+        let inodes = self.names.values().filter_map(|it| self.inodes.get(it));
+        inodes.map(Inode::used).sum()
     }
 
     /// Takes a file away, synced.

@@ -11,8 +11,9 @@ use std::fmt::Display;
 use std::rc::Rc;
 
 use shardkeep_log::format::{FILE_HEADER_BYTES, HEAD_BYTES};
+use shardkeep_log::limits::RESERVE_BYTES_MIN;
 use shardkeep_log::{
-    AdoptError, Compression, DetachedSync, FinishedSnapshot, Log, Lsn, Options, Replay,
+    AdoptError, Compression, DetachedSync, FinishedSnapshot, Log, Lsn, Options, Replay, Reserve,
     SnapshotError, SnapshotWriter, StoreId, SyncEnd, WriteError,
 };
 
@@ -26,6 +27,9 @@ pub const STORE: StoreId = StoreId::new(*b"a store of tests");
 
 /// Keys of the map: few, so that most are written again and again.
 const KEYS: usize = 8;
+
+/// Batches of which one is synced, where that happens at intervals.
+const BATCHES_OF_INTERVAL: usize = 4;
 
 /// Bytes of a payload before its filler.
 pub(super) const FRAMING_BYTES: usize = 10;
@@ -47,6 +51,17 @@ fn aligned_bytes(number: u64) -> usize {
 /// The map.
 pub(super) type Map = BTreeMap<u8, Rc<[u8]>>;
 
+/// Which of the batches that [`Story::fill`] writes are synced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Syncs {
+    /// Each, before it is acknowledged.
+    Always,
+    /// Some, as at intervals; not the last.
+    Interval,
+    /// None.
+    Never,
+}
+
 /// What was done so far.
 #[derive(Clone, Debug)]
 pub struct Story {
@@ -61,6 +76,8 @@ pub struct Story {
     pub(super) life: u8,
     /// How it is opened.
     pub options: Options,
+    /// What [`Story::fill`] syncs.
+    pub syncs: Syncs,
     compression: Compression,
     /// Whether every fourth record ends with a sector, so that one that a crash has left may follow upon
     /// one that was written later.
@@ -120,6 +137,8 @@ impl Story {
             },
             ahead_bytes: chance.one(&[0, 512, 4_096, 1 << 20]),
             snapshots_kept: chance.one(&[1, 1, 2]),
+            reserve: Reserve::None,
+            ..Options::new()
         };
         Self {
             history: Vec::new(),
@@ -127,10 +146,20 @@ impl Story {
             before_last_batch: 0,
             life: 0,
             options,
+            syncs: Syncs::Always,
             compression: chance.one(&[Compression::None, Compression::Lz4]),
             is_aligned,
             chance,
         }
+    }
+
+    /// Half of all stories keep room for a full disk, and end a segment before some snapshots.
+    #[must_use]
+    pub fn with_room(mut self, seed: u64) -> Self {
+        if seed % 2 == 1 {
+            self.options.reserve = Reserve::Bytes(RESERVE_BYTES_MIN);
+        }
+        self
     }
 
     /// How many records there are.
@@ -175,7 +204,7 @@ impl Story {
         let mut hands = Hands::default();
         disk.note(self.acknowledged);
         for _ in 0..steps {
-            let ending = match self.chance.below(23) {
+            let ending = match self.chance.below(24) {
                 0..=5 => self.append(log),
                 6..=9 => self.settle(log.write(), is_troubled).map(|_| Ending::Well),
                 10..=13 => self.commit(log, &mut hands, is_troubled),
@@ -184,6 +213,11 @@ impl Story {
                 17 => self.adopt(log, &mut hands, is_troubled),
                 18 => self.replay(log, &mut hands),
                 19..=21 => self.sync_beside(log, &mut hands, is_troubled),
+                22 => match log.mark() {
+                    Ok(()) => Ok(Ending::Well),
+                    Err(_) if is_troubled => Ok(Ending::Failed),
+                    Err(failed) => Err(format!("mark: {failed}")),
+                },
                 _ => match self.chance.below(6) {
                     0 => self.close(log, &mut hands, is_troubled),
                     1 => {
@@ -280,6 +314,10 @@ impl Story {
         }
         // What was written is synced even where there is no space for more.
         let is_whole = self.settle(log.write(), is_troubled)?;
+        if is_whole {
+            // The reserve is taken again, where it was given up.
+            drop(log.room());
+        }
         match log.sync() {
             Ok(synced) => {
                 if is_whole && !synced.covers(log.appended()) {
@@ -320,6 +358,9 @@ impl Story {
         is_troubled: bool,
     ) -> Result<Ending, String> {
         let is_busy = hands.walk.is_some() || hands.finished.is_some();
+        if self.options.reserve != Reserve::None && self.records().is_multiple_of(2) {
+            self.settle(log.end_segment(), is_troubled)?;
+        }
         match log.snapshot(self.compression) {
             Ok(_) if is_busy => Err("two snapshots at once".to_owned()),
             Ok(writer) => {
@@ -431,6 +472,7 @@ impl Story {
             log.write().map_err(|error| error.to_string()),
             log.sync().map(drop).map_err(|error| error.to_string()),
             log.close().map(drop).map_err(|error| error.to_string()),
+            log.mark().map_err(|error| error.to_string()),
             log.snapshot(self.compression)
                 .map(drop)
                 .map_err(|error| error.to_string()),
@@ -444,19 +486,30 @@ impl Story {
         }
     }
 
-    /// Appends, writes and syncs until all is durable; for stores that tests look at afterwards.
+    /// Appends, writes and syncs, as [`Story::syncs`] says, until there are `bytes` more; for stores that
+    /// tests look at afterwards.
     ///
     /// # Errors
     /// The log refuses.
     pub fn fill(&mut self, log: &mut Log<Disk>, bytes: usize) -> Result<(), String> {
-        let mut written = 0;
+        let (mut written, mut batches) = (0, 0);
         while written < bytes {
             let before = self.history.len();
             self.before_last_batch = self.records();
             self.append(log)?;
             let new = self.history[before..].iter();
             written += new.map(|payload| payload.len()).sum::<usize>();
-            self.commit(log, &mut Hands::default(), false)?;
+            batches += 1;
+            let is_last = written >= bytes;
+            let is_synced = match self.syncs {
+                Syncs::Always => true,
+                Syncs::Interval => batches % BATCHES_OF_INTERVAL == 0 && !is_last,
+                Syncs::Never => false,
+            };
+            match is_synced {
+                true => drop(self.commit(log, &mut Hands::default(), false)?),
+                false => told(log.write(), "write")?,
+            }
         }
         Ok(())
     }

@@ -17,7 +17,7 @@ const IMAGES: usize = 2;
 /// # Errors
 /// What was acknowledged is lost, what passes has failed the log for good, or what does not pass has not.
 pub fn suffer(seed: u64, order: Option<Order>) -> Result<u64, String> {
-    let (mut story, disk) = (Story::new(seed), Disk::default());
+    let (mut story, disk) = (Story::new(seed).with_room(seed), Disk::default());
     let mut log = story.open(&disk).map_err(Verdict::into_text)?;
     let begun = disk.operations();
     let shifted = order.map(|order| Order {

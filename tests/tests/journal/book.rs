@@ -369,6 +369,12 @@ impl Library {
         Ok(())
     }
 
+    /// Removes, and does not wait for a sync.
+    pub(crate) fn remove(&self, key: u64) -> Result<u64, Error> {
+        let mut reserved = self.keep.reserve_removal(&call())?;
+        self.change(key, &mut reserved, move |book| book.remove(key))
+    }
+
     pub(crate) fn synced(&self, key: u64, number: u64) -> Result<(), Error> {
         Ok(self.keep.wait_synced(shard_of(key), number, &call())?)
     }

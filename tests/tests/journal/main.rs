@@ -18,5 +18,6 @@ mod losing;
 mod paper;
 mod places;
 mod progress;
+mod resting;
 mod space;
 mod transactions;

@@ -5,7 +5,7 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use shardkeep_core::{DetachedSync, Journal, JournalError};
+use shardkeep_core::{DetachedSync, Journal, JournalError, Room};
 
 use crate::book::{Effect, hear, later};
 
@@ -15,6 +15,7 @@ pub(crate) enum Step {
     Append,
     Write,
     Sync,
+    Mark,
     /// Whether everything is where it was.
     Look,
 }
@@ -48,11 +49,13 @@ struct Way {
 
 #[derive(Default)]
 struct Disk {
-    ways: [Way; 4],
+    ways: [Way; 5],
     records: Vec<Vec<u8>>,
     written: usize,
     synced: usize,
     durable: HashSet<Effect>,
+    /// What the last mark says is written and synced.
+    marked: Option<(usize, usize)>,
     /// Who has synced.
     syncers: Vec<String>,
     /// The next write in steps takes one for each that comes from here, and ends when no more will.
@@ -60,6 +63,9 @@ struct Disk {
     /// What is appended is not remembered.
     forgets: bool,
     put_away: bool,
+    /// What there is for more, where that is not ample.
+    room: Option<Room>,
+    bytes_kept_free: Option<u64>,
 }
 
 #[derive(Clone, Default)]
@@ -117,6 +123,16 @@ impl Paper {
         self.disk().forgets = true;
     }
 
+    /// What is written leaves this room.
+    pub(crate) fn room(&self, room: Room) {
+        self.disk().room = Some(room);
+    }
+
+    /// Room for so many bytes is kept.
+    pub(crate) fn keep_free(&self, bytes: u64) {
+        self.disk().bytes_kept_free = Some(bytes);
+    }
+
     /// The names of the threads that have synced.
     pub(crate) fn syncers(&self) -> Vec<String> {
         self.disk().syncers.clone()
@@ -141,6 +157,11 @@ impl Paper {
 
     pub(crate) fn until_written(&self, records: usize) {
         self.until(|disk| disk.written >= records);
+    }
+
+    /// Waits until the log says of itself that it is written and synced so far.
+    pub(crate) fn until_marked(&self, written: usize, synced: usize) {
+        self.until(|disk| disk.marked == Some((written, synced)));
     }
 
     pub(crate) fn is_synced(&self, effect: Effect) -> bool {
@@ -295,5 +316,22 @@ impl Journal for Pen {
 
     fn end_sync(&mut self, end: Result<(), JournalError>) -> Result<(), JournalError> {
         end
+    }
+
+    fn room(&mut self) -> Room {
+        self.0.disk().room.clone().unwrap_or(Room::Ample)
+    }
+
+    fn bytes_kept_free(&self) -> u64 {
+        self.0.disk().bytes_kept_free.unwrap_or(u64::MAX)
+    }
+
+    fn mark(&mut self) -> Result<(), JournalError> {
+        self.0.take(Step::Mark)?;
+        let mut disk = self.0.disk();
+        disk.marked = Some((disk.written, disk.synced));
+        drop(disk);
+        self.0.0.1.notify_all();
+        Ok(())
     }
 }

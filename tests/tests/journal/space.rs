@@ -1,8 +1,8 @@
 //! Without space nothing is forgotten, nothing new is begun, and service resumes by itself.
 
-use shardkeep_core::{Error, LogEvent, Lost, Refused, SyncMode};
+use shardkeep_core::{Error, LogEvent, Lost, Refused, Room, SyncMode, limits};
 
-use crate::book::{INTERVAL, Library, all_ways, call, later, short};
+use crate::book::{INTERVAL, Library, REMOVED, all_ways, call, later, short};
 use crate::paper::{Fate, Step};
 
 #[test]
@@ -99,5 +99,130 @@ fn a_close_without_space_says_what_it_left() {
         let lost = Err(Error::Lost(Lost::NotSynced { shard: 1 }));
         assert_eq!(library.synced(1, number), lost);
         assert_eq!(library.places_taken(), 0);
+    }
+}
+
+fn scarce() -> Room {
+    Room::Scarce("the reserve is given up".to_owned())
+}
+
+#[test]
+fn what_is_written_into_the_reserve_is_acknowledged_and_only_removals_follow() {
+    for config in all_ways(SyncMode::Always) {
+        let library = Library::open(config);
+        assert_eq!(library.set_synced(1, 10), Ok(()));
+        library.paper.room(scarce());
+        assert_eq!(library.set_synced(5, 50), Ok(()), "there was room for it");
+        assert!(matches!(library.hear_log(), LogEvent::NoSpace(_)));
+        let refused = Err(Error::Refused(Refused::LogHasNoSpace));
+        assert_eq!(library.set(9, 90), refused);
+        assert_eq!(library.get(9).0, None, "a refused write was applied");
+        let number = library.remove(1).expect("a removal");
+        assert_eq!(library.synced(1, number), Ok(()));
+        assert_eq!(library.get(1).0, None);
+
+        library.paper.room(Room::None("full".to_owned()));
+        // The last that goes through: then it is found out.
+        let number = library.remove(5).expect("a removal");
+        assert_eq!(library.synced(5, number), Ok(()));
+        assert_eq!(library.remove(5), refused);
+        assert_eq!(library.set(9, 91), refused);
+
+        library.paper.room(Room::Ample);
+        assert_eq!(
+            library.hear_log(),
+            LogEvent::Resumed,
+            "and nothing before it"
+        );
+        assert_eq!(library.set_synced(9, 92), Ok(()));
+        let order = [(1, 10), (5, 50), (1, REMOVED), (5, REMOVED), (9, 92)];
+        let order = order.map(|effect| vec![effect]);
+        assert_eq!(library.paper.records(), order, "no gap, no duplicate");
+        library.end();
+    }
+}
+
+#[test]
+fn entries_expire_where_there_is_space_for_removals_alone() {
+    for config in all_ways(SyncMode::Never) {
+        let library = Library::open(config);
+        library.paper.room(scarce());
+        library.set(1, 10).expect("a write");
+        library.keep.commit();
+        assert!(matches!(library.hear_log(), LogEvent::NoSpace(_)));
+        let mut loans = library.hold(1);
+        for loan in loans.iter_mut() {
+            loan.change(|book| book.expires = Some(1));
+        }
+        drop(loans);
+        library.paper.until_written(2);
+        assert!(library.paper.has((1, REMOVED)));
+        library.paper.room(Room::Ample);
+        assert_eq!(library.hear_log(), LogEvent::Resumed);
+        library.end();
+    }
+}
+
+#[test]
+fn a_log_that_is_opened_on_a_full_disk_begins_without_space() {
+    for config in all_ways(SyncMode::Always) {
+        let library = Library::open_without_journal(config);
+        library.paper.room(scarce());
+        let installed = library.keep.install_journal(library.paper.pen());
+        installed.expect("a committer");
+        assert!(matches!(library.hear_log(), LogEvent::NoSpace(_)));
+        let refused = Err(Error::Refused(Refused::LogHasNoSpace));
+        assert_eq!(library.set(1, 10), refused);
+        let number = library.remove(1).expect("a removal");
+        assert_eq!(library.synced(1, number), Ok(()));
+        library.paper.room(Room::Ample);
+        assert_eq!(library.hear_log(), LogEvent::Resumed);
+        assert_eq!(library.set_synced(1, 11), Ok(()));
+        library.end();
+    }
+}
+
+#[test]
+fn what_is_done_with_the_journal_in_hand_may_take_the_room_that_others_have() {
+    for config in all_ways(SyncMode::Always) {
+        let library = Library::open(config);
+        let paper = library.paper.clone();
+        let taken = library
+            .keep
+            .on_journal(&call(), move |_| paper.room(scarce()));
+        assert_eq!(taken, Ok(()));
+        assert!(matches!(library.hear_log(), LogEvent::NoSpace(_)));
+        let refused = Err(Error::Refused(Refused::LogHasNoSpace));
+        assert_eq!(library.set(1, 10), refused);
+        library.paper.room(Room::Ample);
+        assert_eq!(library.hear_log(), LogEvent::Resumed);
+        library.end();
+    }
+}
+
+#[test]
+fn the_queue_holds_no_more_than_the_room_that_is_kept_for_it() {
+    let place = limits::LOG_PLACE_BYTES as u64;
+    let (fewest, most) = (limits::LOG_PLACES_MIN, limits::LOG_PLACES);
+    let cases = [
+        (0, fewest),
+        (1_000 * place + 1, 1_000),
+        (limits::LOG_QUEUE_BYTES, most),
+        (u64::MAX, most),
+    ];
+    let config = all_ways(SyncMode::Always).next().expect("one of them");
+    for (bytes, places) in cases {
+        let library = Library::open_without_journal(config.clone());
+        library.paper.keep_free(bytes);
+        let installed = library.keep.install_journal(library.paper.pen());
+        installed.expect("a committer");
+        assert_eq!(library.keep.log_stats().expect("a log").places, places);
+        let all = library.keep.try_reserve(places, None).expect("all places");
+        let full = library.keep.try_reserve(1, None).err();
+        assert_eq!(full, Some(Refused::LogFull { places }));
+        drop(all);
+        let more = library.keep.try_reserve(places + 1, None).err();
+        assert!(matches!(more, Some(Refused::OverLimit { .. })), "{more:?}");
+        library.end();
     }
 }

@@ -4,9 +4,9 @@
 
 use std::sync::Arc;
 
-use shardkeep_log::format::{FileHeader, FileKind, Head};
+use shardkeep_log::format::{FileHeader, FileKind, HEAD_BYTES, Head};
 use shardkeep_log::{Lsn, StoreId, repair};
-use shardkeep_tests::disk::{Disk, Left, Plan, STORE, Stored, Verdict};
+use shardkeep_tests::disk::{Disk, Left, Plan, STORE, Stored, Syncs, Verdict};
 use shardkeep_tests::random::Random;
 
 /// Bytes of a log of which some bits are turned, and how many are left out.
@@ -55,6 +55,22 @@ fn a_turned_bit_of_a_crashed_log_costs_no_more_than_what_nothing_proves() {
             .unwrap();
         assert!(tried.opened > 0, "nothing proves the last batch");
         assert!(tried.opened < tried.cases / 2);
+    }
+}
+
+#[test]
+fn a_turned_bit_of_a_log_at_rest_costs_no_record_whatever_was_synced() {
+    /// Bits of the mark, which is no record.
+    const OF_MARK: u64 = (HEAD_BYTES * 8) as u64;
+    for syncs in [Syncs::Always, Syncs::Interval, Syncs::Never] {
+        for (bytes, stride) in [SMALL, LARGE] {
+            let tried = stored(0, bytes, Left::AtRest(syncs))
+                .turn_bits("log-", stride)
+                .unwrap();
+            assert!(tried.cases as usize >= bytes * 8 / stride);
+            assert!(tried.opened <= OF_MARK, "{syncs:?}: {tried:?}");
+            assert!(stride > 1 || tried.opened == OF_MARK);
+        }
     }
 }
 
@@ -160,9 +176,9 @@ fn a_file_of_another_store_is_refused_by_its_owner() {
             true => FileKind::Segment,
             false => FileKind::Snapshot,
         };
-        let mut header = FileHeader::decode(kind, &content).unwrap();
+        let (mut header, bytes) = FileHeader::decode(kind, &content).unwrap();
         header.store = StoreId::new([0xee; 16]);
-        let foreign = [&header.encode()[..], &content[header.encode().len()..]].concat();
+        let foreign = [&header.encode()[..], &content[bytes..]].concat();
         let text = refused(stored.open_with(&story, &name, foreign), &name);
         assert!(text.contains(&name) && text.contains("eeeeeeee"), "{text}");
     }
@@ -181,7 +197,7 @@ fn a_file_of_another_store_that_nothing_lists_is_refused_and_not_removed() {
     for (name, kind) in [(segment, FileKind::Segment), (snapshot, FileKind::Snapshot)] {
         assert!(stored.state.content(name).is_none());
         let lsn = Lsn::new(1);
-        let header = FileHeader { kind, store, lsn }.encode();
+        let header = FileHeader::new(kind, store, lsn).encode();
         let disk = Disk::new(stored.state.clone());
         disk.tamper(|state| state.put(name, header.to_vec()));
         let opened = story.clone().open(&disk);
@@ -197,12 +213,8 @@ fn a_file_of_another_store_that_nothing_lists_is_refused_and_not_removed() {
             story.records()
         );
         // One of the store itself is what a crash has left.
-        let own = FileHeader {
-            kind,
-            store: STORE,
-            lsn,
-        };
-        disk.tamper(|state| state.put(name, own.encode().to_vec()));
+        let own = FileHeader::new(kind, STORE, lsn);
+        disk.tamper(|state| state.put(name, own.encode()));
         drop(story.clone().open(&disk).unwrap());
         assert_eq!(disk.state().content(name), None);
     }
@@ -234,7 +246,7 @@ fn another_version_is_refused_and_so_is_an_unknown_kind() {
         assert!(text.contains(&name) && text.contains("version 9"), "{text}");
     }
     // The very last record, where all that is wrong otherwise is a torn tail.
-    let (name, content) = stored
+    let (name_of_last, content) = stored
         .files()
         .into_iter()
         .rfind(|(name, _)| name.starts_with("log-"))
@@ -243,6 +255,21 @@ fn another_version_is_refused_and_so_is_an_unknown_kind() {
     let mut head = Head::record(lsn, lsn.previous(), 0, 0);
     head.kind = 2;
     let longer = [&content[..], &head.encode(STORE.records_seed())].concat();
-    let text = refused(stored.open_with(&story, &name, longer), "it");
+    let text = refused(stored.open_with(&story, &name_of_last, longer), "it");
     assert!(text.contains("kind 2 is unknown"), "{text}");
+    // Kinds that have a name already are refused by it.
+    for (kind, name) in [
+        (1, "record with its place in the replication stream"),
+        (8, "cut of a walk"),
+        (12, "loss of a shard"),
+        (16, "first part of a large record"),
+        (20, "middle part of a large record"),
+        (24, "last part of a large record"),
+        (28, "end of a large record that was abandoned"),
+    ] {
+        head.kind = kind;
+        let longer = [&content[..], &head.encode(STORE.records_seed())].concat();
+        let text = refused(stored.open_with(&story, &name_of_last, longer), name);
+        assert!(text.contains(&format!("kind {kind} ({name})")), "{text}");
+    }
 }

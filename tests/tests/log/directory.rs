@@ -179,8 +179,9 @@ fn a_torn_tail_is_cut_off_with_a_warning_that_names_file_and_offset() {
     assert_eq!(
         warning.to_string(),
         format!(
-            "log-00000000000000000001.skl ended with 17 bytes of a write that a crash has cut short; \
-             they were cut off at offset {end}, where record 4 begins"
+            "log-00000000000000000001.skl ended with 17 bytes of a write that a crash has cut short, \
+             in which 0 whole records are left; they were cut off at offset {end}, where record 4 begins, \
+             and are kept as log-00000000000000000001.skl.torn-1"
         )
     );
     drop(log);

@@ -10,11 +10,13 @@ mod crashing;
 mod damage;
 mod directory;
 mod displaced;
+mod earlier;
 mod held;
 mod making;
 #[cfg(debug_assertions)]
 mod planted;
 mod repairing;
+mod space;
 mod steps;
 mod tails;
 mod troubles;

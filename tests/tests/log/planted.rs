@@ -5,7 +5,7 @@
 use std::ops::ControlFlow;
 
 use shardkeep_log::fault::{Fault, plant};
-use shardkeep_tests::disk::{Left, Order, Plan, Stored, Trouble, Verdict, explore, suffer};
+use shardkeep_tests::disk::{Left, Order, Plan, Stored, Syncs, Trouble, Verdict, explore, suffer};
 
 use crate::displaced::displacements_show;
 
@@ -76,6 +76,20 @@ fn damage_shows(fault: Fault, change: fn(&mut Vec<u8>, usize)) -> Option<String>
     })
 }
 
+/// What the turned bytes of a log show, on this thread.
+fn turned_bits_show(stored: &Stored) -> Option<String> {
+    let (story, name) = (stored.story().unwrap(), "log-00000000000000000001.skl");
+    let whole = stored.state.content(name).unwrap();
+    (0..whole.len()).find_map(|number| {
+        let mut content = whole.to_vec();
+        content[number] ^= 4;
+        match stored.open_with(&story, name, content) {
+            Err(Verdict::Wrong(text)) => Some(format!("byte {number}: {text}")),
+            Ok(_) | Err(Verdict::Refused(_)) => None,
+        }
+    })
+}
+
 fn check(fault: Fault, shown: Option<String>) {
     match shown {
         Some(text) => println!("{fault:?} is noticed: {text}"),
@@ -125,6 +139,26 @@ fn damage_that_is_cut_off_or_not_verified_is_noticed() {
     for fault in [Fault::DamageCutAsTail, Fault::ChecksumIgnored] {
         check(fault, damage_shows(fault, turn));
     }
+}
+
+#[test]
+fn a_mark_that_is_not_true_and_a_boot_that_is_noted_early_are_noticed() {
+    for fault in [Fault::MarkClaimsWritten, Fault::BootNotedEarly] {
+        check(fault, crashes_show(fault));
+    }
+}
+
+#[test]
+fn damage_taken_for_a_power_cut_that_never_was_is_noticed() {
+    let fault = Fault::BootForgotten;
+    let stored = Stored::new(Plan {
+        before_snapshot: 0,
+        after_snapshot: 4_096,
+        segment_bytes: 8_192,
+        left: Left::AtRest(Syncs::Never),
+    });
+    let _planted = Planted::new(fault);
+    check(fault, turned_bits_show(&stored.unwrap()));
 }
 
 #[test]

@@ -233,19 +233,19 @@ fn reports_say_what_is_there_what_was_done_and_what_is_lost() {
     assert_eq!(
         report,
         "store 612073746f7265206f66207465737473\n\
-         log-00000000000000000001.skl                       1469 bytes  records 1 to 5; from offset \
-         240 on: the checksum of record 6 is wrong, and 12 records behind\n\
-         log-00000000000000000018.skl                       1268 bytes  records 18 to 21\n\
-         manifest                                             68 bytes  segments: 2, snapshots: 0, \
+         log-00000000000000000001.skl                       1477 bytes  records 1 to 5; from offset \
+         248 on: the checksum of record 6 is wrong, and 11 records behind\n\
+         log-00000000000000000018.skl                       1276 bytes  records 18 to 21\n\
+         manifest                                             96 bytes  segments: 2, snapshots: 0, \
          synced up to 21\n\
-         does not open: log-00000000000000000001.skl is damaged at offset 240: the checksum of record \
+         does not open: log-00000000000000000001.skl is damaged at offset 248: the checksum of record \
          6 is wrong"
     );
     assert_eq!(
         repaired,
-        "log-00000000000000000001.skl (1469 bytes) is kept as log-00000000000000000001.skl.damaged-1\n\
-         log-00000000000000000018.skl (1268 bytes) is kept as log-00000000000000000018.skl.damaged-1\n\
-         log-00000000000000000001.skl was cut at offset 240\n\
+        "log-00000000000000000001.skl (1477 bytes) is kept as log-00000000000000000001.skl.damaged-1\n\
+         log-00000000000000000018.skl (1276 bytes) is kept as log-00000000000000000018.skl.damaged-1\n\
+         log-00000000000000000001.skl was cut at offset 248\n\
          the store begins with record 1, without a snapshot\n\
          lost: records 6 to 21\n\
          sound up to record 5"
@@ -253,10 +253,10 @@ fn reports_say_what_is_there_what_was_done_and_what_is_lost() {
     assert_eq!(
         after,
         "store 612073746f7265206f66207465737473\n\
-         log-00000000000000000001.skl                        240 bytes  records 1 to 5\n\
-         log-00000000000000000001.skl.damaged-1             1469 bytes  laid aside by a repair\n\
-         log-00000000000000000018.skl.damaged-1             1268 bytes  laid aside by a repair\n\
-         manifest                                             60 bytes  segments: 1, snapshots: 0, \
+         log-00000000000000000001.skl                        248 bytes  records 1 to 5\n\
+         log-00000000000000000001.skl.damaged-1             1477 bytes  laid aside by a repair\n\
+         log-00000000000000000018.skl.damaged-1             1276 bytes  laid aside by a repair\n\
+         manifest                                             88 bytes  segments: 1, snapshots: 0, \
          synced up to 5\n\
          sound up to record 5"
     );

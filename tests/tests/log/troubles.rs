@@ -48,6 +48,11 @@ fn a_full_disk_loses_nothing_and_passes() {
 }
 
 #[test]
+fn a_file_that_may_not_grow_loses_nothing_and_passes() {
+    suffer_at_each_operation(Trouble::TooLarge);
+}
+
+#[test]
 fn a_sync_that_finds_no_space_has_failed_for_good() {
     suffer_at_each_operation(Trouble::NoSpaceAtSync);
 }

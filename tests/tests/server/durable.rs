@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use shardkeep::durable::NewStore;
+use shardkeep::effect::Effect;
 use shardkeep_resp::Value;
 use shardkeep_tests::clock::{self, PATIENCE};
 use shardkeep_tests::differential::{Request, Step, episode};
 use shardkeep_tests::harness::{Client, Scratch, ServerProcess, Signal, run_to_end};
 use shardkeep_tests::killing::{Campaign, Promise};
 
-use crate::support::{ask, program, shown, start};
+use crate::support::{ask, eventually, program, shown, start};
 
 /// Longest that a refusal takes.
 const REFUSAL: Duration = Duration::from_secs(10);
@@ -399,4 +401,87 @@ fn a_key_that_the_log_cannot_keep_is_refused() {
     assert_eq!(shown(&client.call(&["GET", &key]).unwrap()), "nil");
     let reply = shown(&client.call(&["SET", &key[1..], "v"]).unwrap());
     assert_eq!(reply, "OK");
+}
+
+/// A store in which keys lie that no command could have written.
+fn with_long_keys(place: &Path, keys: &[String]) {
+    let mut store = NewStore::begin(place).unwrap();
+    for key in keys {
+        let (key, value) = (key.as_bytes(), b"value");
+        let expires = None;
+        store
+            .put(&Effect::Set {
+                key,
+                value,
+                expires,
+            })
+            .unwrap();
+    }
+    store.finish().unwrap();
+}
+
+#[test]
+fn keys_that_are_longer_than_any_command_could_write_can_be_removed_in_every_way() {
+    const WAYS: [&str; 9] = [
+        "DEL",
+        "UNLINK",
+        "GETDEL",
+        "EXPIRE -1",
+        "PEXPIREAT 1",
+        "GETEX PXAT 1",
+        "PEXPIRE 1",
+        "RENAME short",
+        "FLUSHALL",
+    ];
+    let scratch = Scratch::new().unwrap();
+    let place = scratch.path().join("store");
+    let key = |way: &str| way[..2].to_owned() + &"k".repeat(9 * 1024 * 1024 + way.len());
+    with_long_keys(&place, &WAYS.map(key));
+    let mut server = open(&place, "interval", &[]);
+    let mut client = server.client().unwrap();
+    let mut call = |args: &[&str]| shown(&client.call(args).unwrap());
+    // What would make them larger, or write others, is refused as ever.
+    let first = key(WAYS[0]);
+    for args in [
+        &["APPEND", &first, "x"][..],
+        &["SET", &first, "x"],
+        &["COPY", "short", &first],
+        &["RENAME", "short", &first],
+        &["MSET", "short", "x", &first, "x"],
+    ] {
+        let reply = call(args);
+        assert!(
+            reply.contains("8388608 bytes at most"),
+            "{}: {reply}",
+            args[0]
+        );
+    }
+    assert_eq!(call(&["COPY", &first, "copied"]), "1");
+    let mut left = WAYS.len() + 1;
+    for way in WAYS {
+        let mut words = way.split(' ');
+        let (name, key) = (words.next().unwrap(), key(way));
+        let mut args = vec![name];
+        if name != "FLUSHALL" {
+            args.push(&key);
+        }
+        args.extend(words);
+        let reply = call(&args);
+        assert!(!reply.starts_with('-'), "{way}: {reply}");
+        left = match name {
+            "FLUSHALL" => 0,
+            // Another key has come for it.
+            "RENAME" => left,
+            _ => left - 1,
+        };
+        eventually(way, || call(&["DBSIZE"]) == left.to_string());
+        if name == "RENAME" {
+            assert_eq!(call(&["MGET", "short", "copied"]), "[value value]");
+        }
+    }
+    assert_eq!(call(&["DBSIZE"]), "0");
+    end(&mut server);
+    let server = open(&place, "interval", &[]);
+    let mut client = server.client().unwrap();
+    assert_eq!(ask(&mut client, "DBSIZE"), "0");
 }

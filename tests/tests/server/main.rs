@@ -12,6 +12,8 @@ mod configuration;
 #[cfg(test)]
 mod connections;
 #[cfg(test)]
+mod damage;
+#[cfg(test)]
 mod displaced;
 #[cfg(test)]
 mod drain;
@@ -22,11 +24,15 @@ mod endurance;
 #[cfg(test)]
 mod frames;
 #[cfg(test)]
+mod full;
+#[cfg(test)]
 mod health;
 #[cfg(test)]
 mod liveness;
 #[cfg(test)]
 mod memory;
+#[cfg(test)]
+mod openers;
 #[cfg(test)]
 mod operating;
 #[cfg(test)]
@@ -35,6 +41,8 @@ mod overload;
 #[cfg(test)]
 #[cfg(debug_assertions)]
 mod panics;
+#[cfg(test)]
+mod patterns;
 #[cfg(test)]
 mod pipelines;
 #[cfg(test)]

@@ -73,7 +73,10 @@ fn buffers(watcher: &mut Client, of: &Client) -> [u64; 3] {
     let address = of.stream().local_addr().unwrap();
     let list = ask(watcher, "CLIENT LIST");
     let marked = format!(" addr={address} ");
-    let line = list.lines().find(|line| line.contains(&marked)).unwrap();
+    // One that has connected may not have been met yet.
+    let Some(line) = list.lines().find(|line| line.contains(&marked)) else {
+        return [0; 3];
+    };
     ["qbuf=", "omem=", "tot-mem="].map(|name| {
         let word = line.split(' ').find_map(|word| word.strip_prefix(name));
         word.unwrap().parse().unwrap()
@@ -188,4 +191,65 @@ fn buffers_of_a_connection_that_rests_are_given_back() {
     }
     let [input, output, held] = buffers(&mut watcher, &client);
     assert!(input + output == 0 && held <= SLACK, "{held}");
+}
+
+/// A figure of INFO in bytes.
+fn figure(client: &mut Client, name: &str) -> u64 {
+    let info = ask(client, "INFO memory");
+    let line = info.lines().find_map(|line| line.strip_prefix(name));
+    line.and_then(|rest| rest.strip_prefix(':'))
+        .unwrap()
+        .parse()
+        .unwrap()
+}
+
+#[test]
+fn what_was_deleted_goes_back_to_the_system_by_itself_and_the_figures_say_so() {
+    const VALUES: usize = 8_000;
+    let server = start(&[]);
+    let mut client = server.client().unwrap();
+    let resident = || resident_bytes(server.pid()).unwrap();
+    let before = resident();
+    let value = "v".repeat(10_000);
+    for number in 0..VALUES {
+        assert_eq!(ask(&mut client, &format!("SET k:{number} {value}")), "OK");
+    }
+    let used = figure(&mut client, "used_memory");
+    assert!(used > VALUES as u64 * 10_000);
+    // The data is most of what the allocator has given out, and that is nearly all of the process.
+    let allocated = figure(&mut client, "allocator_allocated");
+    assert!(
+        (used..used + 32 * MIB).contains(&allocated),
+        "{allocated} for {used}"
+    );
+    assert!(resident() - before < used + 32 * MIB);
+    for number in (0..VALUES).filter(|number| number % 10 > 0) {
+        assert_eq!(ask(&mut client, &format!("DEL k:{number}")), "1");
+    }
+    eventually("what was deleted is still there", || {
+        resident() < before + used / 10 + 24 * MIB
+    });
+    assert_eq!(ask(&mut client, "FLUSHALL"), "OK");
+    eventually("what was flushed is still there", || {
+        resident() < before + 16 * MIB
+    });
+    assert!(figure(&mut client, "used_memory") < MIB);
+    assert!(figure(&mut client, "allocator_allocated") < 32 * MIB);
+}
+
+#[test]
+fn memory_that_is_free_goes_back_at_once_on_request() {
+    let server = start(&[]);
+    let mut client = server.client().unwrap();
+    assert!(ask(&mut client, "INFO memory").contains("mem_allocator:jemalloc-5."));
+    let before = resident_bytes(server.pid()).unwrap();
+    let value = "v".repeat(10_000);
+    for number in 0..4_000 {
+        assert_eq!(ask(&mut client, &format!("SET k:{number} {value}")), "OK");
+    }
+    assert_eq!(ask(&mut client, "FLUSHALL"), "OK");
+    assert_eq!(ask(&mut client, "MEMORY PURGE"), "OK");
+    let left = resident_bytes(server.pid()).unwrap().saturating_sub(before);
+    assert!(left < 16 * MIB, "{} MiB", left / MIB);
+    assert!(ask(&mut client, "MEMORY STATS").contains("allocator.active"));
 }

@@ -6,8 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::error::{DiskError, Operation};
 use crate::fault::{Fault, is_planted};
 use crate::format::{
-    FILE_HEADER_BYTES, FRAME_FOOTER, FRAME_LZ4, FRAME_PLAIN, FileHeader, FileKind, Footer,
-    HEAD_BYTES, Head, Lsn, StoreId,
+    FRAME_FOOTER, FRAME_LZ4, FRAME_PLAIN, FileKind, Footer, HEAD_BYTES, Head, Lsn, StoreId,
 };
 use crate::limits::{LZ4_RATIO_MAX, PAYLOAD_BYTES_MAX};
 use crate::names::snapshot_name;
@@ -38,16 +37,11 @@ impl<S: Storage> SnapshotReader<S> {
     /// Opens the snapshot at `lsn` and looks through its heads.
     pub(crate) fn open(storage: &S, store: StoreId, lsn: Lsn) -> Result<Self, OpenError> {
         let name = snapshot_name(lsn);
-        let header = FileHeader {
-            kind: FileKind::Snapshot,
-            store,
-            lsn,
-        };
-        let file = open_file(storage, &name, header)?;
+        let (file, header) = open_file(storage, &name, FileKind::Snapshot, store, lsn)?;
         let unreadable = |error| DiskError::new(Operation::Read, &name, error);
         let bytes = file.len().map_err(unreadable)?;
         let seed = store.frames_seed(lsn);
-        let (mut at, mut frames) = (FILE_HEADER_BYTES as u64, Vec::new());
+        let (mut at, mut frames) = (header.bytes, Vec::new());
         let (footer_at, footer) = loop {
             let index = frames.len() as u64;
             let damaged = |damage| OpenError::damaged(&name, at, damage);

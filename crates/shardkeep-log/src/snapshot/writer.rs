@@ -23,6 +23,19 @@ pub enum Compression {
     Lz4,
 }
 
+impl Compression {
+    /// Bytes that a frame with this payload takes.
+    #[must_use]
+    pub fn frame_bytes(self, payload: &[u8]) -> u64 {
+        let mut buffer = Vec::new();
+        let stored = match self {
+            Self::Lz4 if compress(payload, &mut buffer) => buffer.len(),
+            Self::Lz4 | Self::None => HEAD_BYTES + payload.len(),
+        };
+        stored as u64
+    }
+}
+
 /// A file under a name that recovery ignores; removed unless it becomes a snapshot.
 struct Temporary<S: Storage> {
     storage: Arc<S>,
@@ -102,11 +115,7 @@ impl<S: Storage> SnapshotWriter<S> {
             broken: None,
             buffer: Vec::new(),
         };
-        let header = FileHeader {
-            kind: FileKind::Snapshot,
-            store,
-            lsn,
-        };
+        let header = FileHeader::new(FileKind::Snapshot, store, lsn);
         writer.put(&header.encode())?;
         Ok(writer)
     }

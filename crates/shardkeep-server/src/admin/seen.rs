@@ -16,6 +16,7 @@ use crate::clock;
 use crate::command::{CommandId, CommandSpec, TABLE};
 use crate::context::Context;
 use crate::engine::Gauge;
+use crate::heap::{self, Holding};
 use crate::latency::Latencies;
 use crate::persistence::Saves;
 use crate::process::Process;
@@ -44,6 +45,7 @@ pub(super) struct Seen<'c> {
     pub(super) log_state: &'static str,
     pub(super) saves: Option<Saves>,
     pub(super) process: Process,
+    pub(super) heap: Holding,
     pub(super) threads: Vec<ChildState>,
     pub(super) stalls: Vec<Stall>,
 }
@@ -72,6 +74,7 @@ impl<'c> Seen<'c> {
             log_state: log_state(context),
             saves: context.persistence.as_ref().map(|kept| kept.saves()),
             process: Process::look(),
+            heap: heap::look().unwrap_or_default(),
             threads: context.threads(),
             stalls: context.watch.stalls(),
         }

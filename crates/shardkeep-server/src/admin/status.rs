@@ -244,7 +244,7 @@ fn log(seen: &Seen<'_>) -> Option<Log> {
         bytes: stats.bytes,
         waiting_bytes: stats.bytes_waiting,
         places: stats.places_taken,
-        places_max: shardkeep::engine::limits::LOG_PLACES,
+        places_max: stats.places,
         batches: stats.batches,
         writes: stats.writes,
         syncs: stats.syncs,

@@ -237,8 +237,10 @@ fn list(args: Args<'_>, reply: &mut Reply<'_>) {
         };
         names(is_in, reply);
     } else if options::is(kind, "pattern") {
-        let glob = Glob::new(wanted, Case::Ignored);
-        names(|spec| glob.matches(spec.name.as_bytes()), reply);
+        match Glob::parse(wanted, Case::Ignored) {
+            Ok(glob) => names(|spec| glob.matches_short(spec.name), reply),
+            Err(error) => reply.error(&error.to_string()),
+        }
     } else {
         reply.error(error::SYNTAX);
     }

@@ -1,7 +1,7 @@
 //! The commands: which there are, and what each does to a keyspace.
 //!
-//! Pure: no sockets, no threads, no clock; a command gets its keyspaces, its arguments and a place
-//! for its reply. One table ([`TABLE`]) drives dispatch, arity, routing, COMMAND and counters.
+//! Pure: no sockets, no threads, no clock of its own; a command gets its keyspaces, its arguments and a
+//! place for its reply. One table ([`TABLE`]) drives dispatch, arity, routing, COMMAND and counters.
 //!
 //! 1. A command appends exactly one whole reply.
 //! 2. Its arity has been checked before it runs ([`resolve`]).
@@ -33,6 +33,7 @@ use crate::keyspace::Keyspace;
 
 pub use args::Args;
 pub use error::{unknown_command, wrong_arity};
+pub use glob::Hour;
 pub use introspect::introspect;
 pub use spec::{
     Action, Categories, CommandSpec, ConnectionCommand, Flags, Group, KeySpec, Keys, OnShard,
@@ -60,6 +61,9 @@ pub trait ShardSet {
 
     /// How many shards the store has.
     fn shards_total(&self) -> usize;
+
+    /// A look at the clock, from now on: for commands that may go on for long.
+    fn clock(&self) -> Box<dyn Fn() -> Hour>;
 }
 
 /// How many low bits of a SCAN cursor are the number of a shard.

@@ -6,9 +6,10 @@
 use shardkeep::table::PartCursor;
 use shardkeep_resp::Reply;
 
-use super::glob::{Case, Glob};
+use super::glob::{Case, Glob, Pace, TooLate};
 use super::{Args, CURSOR_SHARD_BITS, ShardSet, error, key, options};
 use crate::keyspace::record::Record;
+use crate::{errors, limits};
 
 /// How many keys one SCAN looks at, at least, unless it is told (Redis' default).
 const COUNT_DEFAULT: i64 = 10;
@@ -18,17 +19,35 @@ const COUNT_DEFAULT: i64 = 10;
 /// of shards in one call.
 const PARTS_MAX: usize = 4_096;
 
+/// Steps of the [`Pace`] for visiting a key, mostly to fetch it from memory.
+const VISIT_STEPS: usize = 64;
+
 struct Wanted<'a> {
     count: i64,
-    glob: Option<Glob<'a>>,
+    glob: Option<Glob>,
     kind: Option<&'a [u8]>,
 }
 
 impl Wanted<'_> {
-    fn wants(&self, record: &Record) -> bool {
-        self.kind.is_none_or(|kind| options::is(kind, key::STRING))
-            && self.glob.is_none_or(|glob| glob.matches(record.key()))
+    fn wants(&self, record: &Record, pace: &mut Pace) -> Result<bool, TooLate> {
+        pace.spend(VISIT_STEPS)?;
+        if !self.kind.is_none_or(|kind| options::is(kind, key::STRING)) {
+            return Ok(false);
+        }
+        match &self.glob {
+            Some(glob) => glob.matches(record.key(), pace),
+            None => Ok(true),
+        }
     }
+}
+
+/// Answers a command whose time was over before all keys were compared with its pattern.
+#[cold]
+fn too_late(compared: usize, reply: &mut Reply<'_>) {
+    reply.error(&format!(
+        "THROTTLED match compared={compared} the deadline came before all keys were compared with the \
+         pattern, nothing was changed; SCAN goes in steps"
+    ));
 }
 
 /// SCAN cursor [MATCH pattern] [COUNT number] [TYPE type]
@@ -41,11 +60,11 @@ pub(super) fn scan(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<
         return;
     };
     let mut found = Found::new(reply);
-    let next = walk(shards, start, place, wanted.count, |record| {
-        if wanted.wants(record) {
-            found.add(record.key());
-        }
-    });
+    let mut pace = Pace::new(shards.clock());
+    let next = walk(shards, start, place, &wanted, &mut pace, &mut found);
+    let Ok(next) = next else {
+        return too_late(found.compared, reply);
+    };
     let (keys, encoded) = found.done();
     reply.array(2);
     reply.bulk(itoa::Buffer::new().format(next).as_bytes());
@@ -80,7 +99,7 @@ fn wanted<'a>(args: Args<'a>, reply: &mut Reply<'_>) -> Option<Wanted<'a>> {
                 }
             }
             (Some("match"), Some(pattern)) => {
-                wanted.glob = Some(Glob::new(pattern, Case::Matters));
+                wanted.glob = Some(parsed(pattern, reply)?);
             }
             (Some("type"), Some(kind)) => wanted.kind = Some(kind),
             (Some(_) | None, Some(_) | None) => {
@@ -92,26 +111,39 @@ fn wanted<'a>(args: Args<'a>, reply: &mut Reply<'_>) -> Option<Wanted<'a>> {
     Some(wanted)
 }
 
-/// Visits entries from there on until it has met `count` of them, and says where to go on.
+/// The pattern, parsed; otherwise the error is answered.
+fn parsed(pattern: &[u8], reply: &mut Reply<'_>) -> Option<Glob> {
+    Glob::parse(pattern, Case::Matters)
+        .map_err(|error| reply.error(&error.to_string()))
+        .ok()
+}
+
+/// Visits entries from there on until it has met as many as are wanted, or others wait for the shards, and
+/// says where to go on.
 fn walk(
     shards: &mut dyn ShardSet,
     start: usize,
     mut place: PartCursor,
-    count: i64,
-    mut visit: impl FnMut(&Record),
-) -> u64 {
+    wanted: &Wanted<'_>,
+    pace: &mut Pace,
+    found: &mut Found,
+) -> Result<u64, TooLate> {
     let (mut met, mut parts) = (0_i64, 0);
     for number in start..=shards.last() {
         let keyspace = shards.shard(number);
         loop {
-            if met >= count || parts >= PARTS_MAX {
-                return place.number() << CURSOR_SHARD_BITS | number as u64;
+            if met >= wanted.count || parts >= PARTS_MAX || pace.slice_is_over() {
+                return Ok(place.number() << CURSOR_SHARD_BITS | number as u64);
             }
             parts += 1;
+            let mut compared = Ok(());
             let next = keyspace.scan(place, |record| {
                 met += 1;
-                visit(record);
+                if compared.is_ok() {
+                    compared = found.compare(record.key(), |_| wanted.wants(record, pace));
+                }
             });
+            compared?;
             match next {
                 Some(next) => place = next,
                 None => break,
@@ -119,18 +151,28 @@ fn walk(
         }
         place = PartCursor::START;
     }
-    0
+    Ok(0)
 }
 
 /// KEYS pattern
 pub(super) fn keys(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<'_>) {
-    let glob = Glob::new(args.get(1), Case::Matters);
+    let Some(glob) = parsed(args.get(1), reply) else {
+        return;
+    };
     let mut found = Found::new(reply);
+    let mut pace = Pace::new(shards.clock());
     for number in shards.first()..=shards.last() {
         for record in shards.shard(number).iter() {
-            if glob.matches(record.key()) {
-                found.add(record.key());
+            let compared = found.compare(record.key(), |key| {
+                pace.spend(VISIT_STEPS)?;
+                glob.matches(key, &mut pace)
+            });
+            if compared.is_err() {
+                return too_late(found.compared, reply);
             }
+        }
+        if found.encoded.len() > limits::REPLY_BYTES_MAX {
+            return reply.error(errors::REPLY_LIMIT);
         }
     }
     let (keys, encoded) = found.done();
@@ -140,6 +182,8 @@ pub(super) fn keys(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<
 
 /// Keys found, encoded already: a reply begins with their number.
 struct Found {
+    /// Keys that were looked at.
+    compared: usize,
     keys: usize,
     encoded: Vec<u8>,
     protocol: shardkeep_resp::Protocol,
@@ -148,15 +192,26 @@ struct Found {
 impl Found {
     fn new(reply: &Reply<'_>) -> Self {
         Self {
+            compared: 0,
             keys: 0,
             encoded: Vec::new(),
             protocol: reply.protocol(),
         }
     }
 
-    fn add(&mut self, key: &[u8]) {
-        self.keys += 1;
-        Reply::new(&mut self.encoded, self.protocol).bulk(key);
+    /// Adds a key if it is wanted.
+    #[inline]
+    fn compare(
+        &mut self,
+        key: &[u8],
+        wants: impl FnOnce(&[u8]) -> Result<bool, TooLate>,
+    ) -> Result<(), TooLate> {
+        self.compared += 1;
+        if wants(key)? {
+            self.keys += 1;
+            Reply::new(&mut self.encoded, self.protocol).bulk(key);
+        }
+        Ok(())
     }
 
     fn done(self) -> (usize, Vec<u8>) {
@@ -166,6 +221,8 @@ impl Found {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Hour;
+    use super::super::glob::PATTERN_BYTES_MAX;
     use super::super::testing::{Store, check};
     use std::collections::HashMap;
 
@@ -290,5 +347,52 @@ mod tests {
         let mut store = Store::new();
         store.check(&[("MSET one 1 two 2", "+OK\r\n")]);
         assert!(store.line("KEYS *").starts_with("*2\r\n"));
+    }
+
+    /// A store with one key more than takes a look at the clock.
+    fn much() -> Store {
+        let mut store = Store::new();
+        let long = "a".repeat(100_000);
+        let mset = format!("MSET {long}1 v {long}2 v {long}3 v {long}4 v {long}5 v b v");
+        store.check(&[(&mset, "+OK\r\n")]);
+        store
+    }
+
+    #[test]
+    fn what_is_not_compared_by_the_deadline_is_refused() {
+        let mut store = much();
+        store.shards.hour = Hour::Late;
+        for line in ["KEYS *a[bc]*", "KEYS *ab*", "SCAN 0 MATCH *a?b* COUNT 100"] {
+            let reply = store.line(line);
+            assert!(reply.starts_with("-THROTTLED match compared="), "{reply}");
+        }
+        let reply = store.line("KEYS b*");
+        assert_eq!(reply, "*1\r\n$1\r\nb\r\n");
+    }
+
+    #[test]
+    fn a_scan_goes_on_another_time_when_others_have_waited_for_long() {
+        let mut store = much();
+        store.shards.hour = Hour::SliceOver;
+        assert!(
+            !store
+                .line("SCAN 0 COUNT 100 MATCH *x?*")
+                .starts_with("*2\r\n$1\r\n0\r\n")
+        );
+        let met = walk(&mut store, "COUNT 100 MATCH *[1-9]", |_| {});
+        assert_eq!((met.len(), met.values().max()), (5, Some(&1)));
+        // A snapshot of the whole is not to be had in parts.
+        assert!(store.line("KEYS *[1-9]").starts_with("*5\r\n"));
+    }
+
+    #[test]
+    fn a_pattern_that_is_too_long_is_refused() {
+        let pattern = "a".repeat(PATTERN_BYTES_MAX + 1);
+        let error = "-ERR the pattern has 1048577 bytes, and 1048576 is the limit\r\n";
+        check(&[
+            (&format!("KEYS {pattern}"), error),
+            (&format!("SCAN 0 MATCH {pattern}"), error),
+            (&format!("COMMAND LIST FILTERBY PATTERN {pattern}"), error),
+        ]);
     }
 }

@@ -54,6 +54,7 @@ pub enum ConnectionCommand {
     /// LATENCY DOCTOR, GRAPH, HISTORY, LATEST and RESET.
     LatencyEvents,
     LatencyHistogram,
+    MemoryPurge,
     MemoryStats,
     Ping,
     Quit,
@@ -133,6 +134,17 @@ pub struct KeySpec {
     pub last: i32,
     /// From one key to the next.
     pub step: i32,
+}
+
+impl KeySpec {
+    const fn keys(&self) -> Keys {
+        let last = if self.last < 0 {
+            self.last
+        } else {
+            self.begin + self.last
+        };
+        Keys::new(self.begin, last, self.step)
+    }
 }
 
 macro_rules! bit_set {
@@ -250,6 +262,8 @@ pub struct CommandSpec {
     pub route: RouteKind,
     /// Where it runs.
     pub action: Action,
+    /// Whether it changes nothing but by removing keys: it goes on where there is no space for other writes.
+    pub only_removes: bool,
     /// Whether its time depends on how much is stored, or how large a value is: it is timed by itself.
     pub is_heavy: bool,
     /// Hints for clients and proxies.
@@ -337,6 +351,12 @@ impl CommandSpec {
         self
     }
 
+    /// It changes nothing but by removing keys.
+    pub(super) const fn removing(mut self) -> Self {
+        self.only_removes = true;
+        self
+    }
+
     const fn new(name: &'static str, arity: i32, flags: Flags, action: Action) -> Self {
         Self {
             name,
@@ -347,6 +367,7 @@ impl CommandSpec {
             key_specs: &[],
             route: RouteKind::None,
             action,
+            only_removes: false,
             is_heavy: false,
             tips: &[],
             group: Group::Generic,
@@ -359,12 +380,7 @@ impl CommandSpec {
     /// The range that covers all key specs; they follow one another.
     const fn with_keys(mut self, key_specs: &'static [KeySpec]) -> Self {
         let (first, last) = (key_specs[0], key_specs[key_specs.len() - 1]);
-        let end = if last.last < 0 {
-            last.last
-        } else {
-            last.begin + last.last
-        };
-        self.keys = Keys::new(first.begin, end, first.step);
+        self.keys = Keys::new(first.begin, last.keys().last, first.step);
         self.key_specs = key_specs;
         self
     }
@@ -416,6 +432,17 @@ impl CommandSpec {
             at += 1;
         }
         false
+    }
+
+    /// The keys among the arguments whose entries it may make, or make larger.
+    pub fn written_keys<'a>(&self, args: Args<'a>) -> impl Iterator<Item = &'a [u8]> {
+        let grows = self.flags.contains(Flags::DENYOOM);
+        let writes = move |key_spec: &&KeySpec| {
+            let is = |word| key_spec.flags.contains(&word);
+            is("OW") || grows && is("RW")
+        };
+        let key_specs = self.key_specs.iter().filter(writes);
+        key_specs.flat_map(move |key_spec| key_spec.keys().of(args))
     }
 
     /// Whether it takes this many arguments, its name included.

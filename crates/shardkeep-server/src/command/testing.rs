@@ -3,7 +3,7 @@
 use shardkeep::table::UnixMillis;
 use shardkeep_resp::{Protocol, Reply, Span};
 
-use super::{Action, Args, ConnectionCommand, ShardSet, introspect, resolve};
+use super::{Action, Args, ConnectionCommand, Hour, ShardSet, introspect, resolve};
 use crate::keyspace::{Keyspace, hash_key};
 
 /// Four shards, as the fewest among which a command may have to go several ways.
@@ -13,6 +13,8 @@ const SHARD_BITS: u32 = 2;
 pub(super) const NOW: u64 = 1_700_000_000_000;
 
 pub(super) struct Shards {
+    /// What a look at the clock says.
+    pub(super) hour: Hour,
     hasher: ahash::RandomState,
     shards: Vec<Keyspace>,
 }
@@ -23,7 +25,11 @@ impl Shards {
         let shards = (0..1 << SHARD_BITS)
             .map(|_| Keyspace::new(SHARD_BITS, hasher.clone()))
             .collect();
-        Self { hasher, shards }
+        Self {
+            hour: Hour::Early,
+            hasher,
+            shards,
+        }
     }
 }
 
@@ -48,6 +54,11 @@ impl ShardSet for Shards {
 
     fn shards_total(&self) -> usize {
         self.shards.len()
+    }
+
+    fn clock(&self) -> Box<dyn Fn() -> Hour> {
+        let hour = self.hour;
+        Box::new(move || hour)
     }
 }
 

@@ -103,6 +103,9 @@ pub const SYNC_INTERVAL_MAX: Duration = Duration::from_secs(60 * 60);
 /// How far the log grows before a snapshot is taken, unless told otherwise.
 pub const SNAPSHOT_LOG_BYTES_DEFAULT: u64 = shardkeep::limits::SNAPSHOT_LOG_BYTES_DEFAULT;
 
+/// Bytes of the disk that are kept for when it is full, at least, where any are.
+pub const DISK_RESERVE_BYTES_MIN: u64 = shardkeep::limits::DISK_RESERVE_BYTES_MIN;
+
 /// Bytes of a password at most. AUTH comes over connections that may hold 64 KiB before they are
 /// known; this leaves room for the rest of the command many times over.
 pub const PASSWORD_BYTES_MAX: usize = 4_096;

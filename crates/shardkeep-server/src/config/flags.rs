@@ -205,6 +205,15 @@ pub(crate) struct ServeFlags {
     #[arg(long, value_name = "YES|NO")]
     pub(crate) compress_snapshots: Option<String>,
 
+    /// Keep so much of the disk for when it is full [default: auto; 0 for none].
+    ///
+    /// `auto`: 64mb, but a sixteenth of the file system at most. Without space for the log ordinary writes
+    /// are refused; what is queued, what only removes keys and the beginning of a snapshot are written into
+    /// this room, which is taken again, and writes are admitted again, when there is space. The log's queue
+    /// holds no more than it; at least 1mb.
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) disk_reserve: Option<String>,
+
     /// Commands for a shard with 1024 waiting before them: block or reject [default: block].
     ///
     /// `block`: they wait until their deadline. `reject`: they are refused at once. Either way the error is
@@ -229,7 +238,8 @@ pub(crate) struct ServeFlags {
     #[arg(long, value_name = "DURATION")]
     pub(crate) idle_timeout: Option<String>,
 
-    /// Close a connection that stops in the middle of a request for so long [default: 30s].
+    /// Close a connection that stops in the middle of a request for so long, or sends less than 16 KiB/s of it
+    /// beyond that time [default: 30s].
     #[arg(long, value_name = "DURATION")]
     pub(crate) frame_timeout: Option<String>,
 
@@ -238,7 +248,8 @@ pub(crate) struct ServeFlags {
     #[arg(long, value_name = "DURATION")]
     pub(crate) login_timeout: Option<String>,
 
-    /// Close a connection that leaves over 1 MiB of replies unread for so long [default: 60s].
+    /// Close a connection that leaves over 1 MiB of replies unread and takes none of them for so long, or less
+    /// than 16 KiB/s beyond that time [default: 60s].
     #[arg(long, value_name = "DURATION")]
     pub(crate) output_timeout: Option<String>,
 
@@ -292,6 +303,7 @@ impl ServeFlags {
             commit,
             snapshot_log_bytes,
             compress_snapshots,
+            disk_reserve,
             overload,
             max_clients,
             max_memory,
@@ -323,6 +335,7 @@ impl ServeFlags {
             ("commit", commit),
             ("snapshot_log_bytes", snapshot_log_bytes),
             ("compress_snapshots", compress_snapshots),
+            ("disk_reserve", disk_reserve),
             ("overload", overload),
             ("max_clients", max_clients),
             ("max_memory", max_memory),

@@ -46,12 +46,13 @@ pub(crate) use value::{parse_bytes, parse_duration, show_duration};
 const VARIABLE_PREFIX: &str = "SHARDKEEP_";
 
 /// The settings that mean nothing without a directory.
-const OF_THE_LOG: [&str; 5] = [
+const OF_THE_LOG: [&str; 6] = [
     "sync",
     "sync_interval",
     "commit",
     "snapshot_log_bytes",
     "compress_snapshots",
+    "disk_reserve",
 ];
 
 /// The settings that can change while the server runs.
@@ -195,6 +196,8 @@ pub struct Settings {
     pub snapshot_log_bytes: u64,
     /// Whether snapshots are compressed.
     pub compress_snapshots: bool,
+    /// Bytes of the disk that are kept for when it is full; 0 for none, `None` for what fits.
+    pub disk_reserve: Option<u64>,
     /// What becomes of commands for a shard that has too much to do.
     pub overload: Overload,
     /// Connections at once.
@@ -205,12 +208,14 @@ pub struct Settings {
     pub deadline: Duration,
     /// How long a connection may be silent; `None` for ever.
     pub idle_timeout: Option<Duration>,
-    /// How long a client may stop in the middle of a request.
+    /// How long a client may stop in the middle of a request, or send less of it than
+    /// [`PEER_BYTES_PER_SECOND_MIN`](crate::limits::PEER_BYTES_PER_SECOND_MIN).
     pub frame_timeout: Duration,
     /// How long a client may stay without the password, where there is one; `None` for ever.
     pub login_timeout: Option<Duration>,
-    /// How long a client may leave more replies unread than
-    /// [`OUTPUT_SOFT_BYTES`](crate::limits::OUTPUT_SOFT_BYTES).
+    /// How long a client that leaves more replies unread than
+    /// [`OUTPUT_SOFT_BYTES`](crate::limits::OUTPUT_SOFT_BYTES) may take none of them, or less than
+    /// [`PEER_BYTES_PER_SECOND_MIN`](crate::limits::PEER_BYTES_PER_SECOND_MIN).
     pub output_timeout: Duration,
     /// How long a drain may take.
     pub drain_timeout: Duration,
@@ -240,6 +245,7 @@ impl Default for Settings {
             commit: Commit::default(),
             snapshot_log_bytes: bounds::SNAPSHOT_LOG_BYTES_DEFAULT,
             compress_snapshots: false,
+            disk_reserve: None,
             overload: Overload::default(),
             max_clients: bounds::MAX_CLIENTS_DEFAULT,
             max_memory: None,

@@ -261,6 +261,30 @@ pub(super) static SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        name: "disk_reserve",
+        allowed: || {
+            let least = show_bytes(bounds::DISK_RESERVE_BYTES_MIN);
+            format!("auto, 0 for none, or {least} and more, as bytes or with a unit such as 64mb")
+        },
+        set: |draft, texts| {
+            draft.settings.disk_reserve = match only(texts)? {
+                "auto" => None,
+                text => Some(
+                    parse_bytes(text)
+                        .filter(|&bytes| bytes == 0 || bytes >= bounds::DISK_RESERVE_BYTES_MIN)?,
+                ),
+            };
+            Some(())
+        },
+        show: |draft| {
+            let reserve = draft.settings.disk_reserve;
+            of_the_log(
+                draft,
+                reserve.map_or_else(|| "auto".into(), |bytes| show_bytes(bytes).into()),
+            )
+        },
+    },
+    Setting {
         name: "overload",
         allowed: || "block or reject".to_owned(),
         set: |draft, texts| {

@@ -22,7 +22,7 @@ use shardkeep::engine::{Effects, Keep, State, Tended};
 use shardkeep::table::UnixMillis;
 
 pub(crate) use kept::{Keeping, Needs, run_kept};
-pub(crate) use multi::{LoanSet, ShardsWork};
+pub(crate) use multi::{LoanSet, Patience, ShardsWork};
 pub(crate) use port::{Reply, ReplyPort};
 pub(crate) use run::{Item, run_item};
 pub(crate) use work::{Claim, ShardWork};

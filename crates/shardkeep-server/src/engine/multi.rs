@@ -1,6 +1,7 @@
 //! One command over several shards, all in hand at once.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use shardkeep::engine::fail_point;
 use shardkeep::engine::{Deadline, Loans, Outcome, Transaction};
@@ -11,9 +12,10 @@ use super::kept::{Needs, needed_of_all};
 use super::port::{Reply, ReplyPort};
 use super::{Claim, Item, Places, Routes, ShardState};
 use crate::clock;
-use crate::command::{Action, Args, CommandSpec, Flags, ShardSet};
+use crate::command::{Action, Args, CommandSpec, Flags, Hour, ShardSet};
 use crate::keyspace::Keyspace;
 use crate::limits;
+use crate::live::Live;
 
 /// The shards of one command, in hand.
 pub(crate) struct LoanSet<'l> {
@@ -23,6 +25,39 @@ pub(crate) struct LoanSet<'l> {
     pub(crate) last: usize,
     /// Number of the connection that sent the command.
     pub(crate) client: u64,
+    pub(crate) patience: Patience<'l>,
+}
+
+/// By when a command is to end: looked at by those alone that may go on for long.
+#[derive(Clone, Copy)]
+pub(crate) struct Patience<'l> {
+    /// The server's deadline, for a command that begins now.
+    pub(crate) live: Option<&'l Live>,
+    /// The command's own.
+    pub(crate) until: Option<Instant>,
+}
+
+impl Patience<'_> {
+    /// A clock that is late after three quarters of the time that is left: the rest is for those that have
+    /// waited for the shards since.
+    fn clock(self) -> Box<dyn Fn() -> Hour> {
+        let began = clock::now();
+        let deadline = self
+            .live
+            .and_then(|live| began.checked_add(live.deadline()));
+        let late = self.until.into_iter().chain(deadline).min();
+        let late = late.map(|late| began + late.saturating_duration_since(began) / 4 * 3);
+        Box::new(move || {
+            let now = clock::now();
+            if late.is_some_and(|late| late <= now) {
+                Hour::Late
+            } else if now.saturating_duration_since(began) >= limits::SCAN_SLICE {
+                Hour::SliceOver
+            } else {
+                Hour::Early
+            }
+        })
+    }
 }
 
 impl LoanSet<'_> {
@@ -75,6 +110,7 @@ impl LoanSet<'_> {
                 routes: self.routes,
                 first: self.first,
                 last: self.last,
+                patience: self.patience,
             };
             let mut reply = Encoder::new(out, protocol);
             let key = || args.iter_from(1).next().unwrap_or_default();
@@ -121,6 +157,7 @@ struct Changing<'l> {
     routes: &'l Routes,
     first: usize,
     last: usize,
+    patience: Patience<'l>,
 }
 
 impl ShardSet for Changing<'_> {
@@ -147,6 +184,10 @@ impl ShardSet for Changing<'_> {
 
     fn shards_total(&self) -> usize {
         self.routes.shards()
+    }
+
+    fn clock(&self) -> Box<dyn Fn() -> Hour> {
+        self.patience.clock()
     }
 }
 
@@ -228,6 +269,10 @@ impl ShardsWork {
             first,
             last,
             client: self.client,
+            patience: Patience {
+                live: None,
+                until: Some(self.deadline.instant()),
+            },
         }
         .run(
             self.spec,

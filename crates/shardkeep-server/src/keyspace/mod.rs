@@ -26,6 +26,10 @@ use kept::Kept;
 pub use place::{Free, Place, Taken};
 use record::Record;
 
+/// What the store of a server holds, as it is noted in its directory: a program that says something else is
+/// refused there, and so is a server in the directory of such a program.
+pub(crate) const CONTENT: &str = "the keys and strings of a server";
+
 /// How many expired entries [`Keyspace::random`] picks before it gives up.
 pub const RANDOM_TRIES_MAX: u32 = 100;
 
@@ -162,6 +166,12 @@ impl Keyspace {
             accounts: Accounts::default(),
             draws: 0,
         }
+    }
+
+    /// Asks the memory for the place in the table of a key with this hash. Reads nothing.
+    #[inline]
+    pub fn prefetch(&self, hash: u64) {
+        self.table.prefetch(hash);
     }
 
     /// Asks the memory for what a command with this hash will look at. Commands that run together on

@@ -51,25 +51,40 @@ const SIZE_BYTES: usize = 4;
 /// quarter of itself: appending stays linear, and large values waste little.
 const DOUBLING_BYTES_MAX: usize = 1024 * 1024;
 
-/// What glibc's allocator adds to an allocation, and the steps in which it gives memory out
-/// (bytes). Other allocators differ by as much; nothing but accounting and the choice of when to
-/// reallocate rests on it.
-const CHUNK_HEADER_BYTES: usize = 8;
-const CHUNK_STEP_BYTES: usize = 16;
-const CHUNK_BYTES_MIN: usize = 32;
+/// The size classes of jemalloc, the allocator of the binary: steps of 16 bytes at first, then four to each
+/// doubling, and from 16 KiB on whole pages of 4 KiB. Records are allocated in whole classes, so that the
+/// account is what the allocator takes and a value may grow into what there is. Under another allocator
+/// they are right all the same, and take a little more.
+const CLASS_STEP_BYTES_LOG2: u32 = 4;
+const CLASSES_EACH_DOUBLING_LOG2: u32 = 2;
+const PAGE_BYTES_LOG2: u32 = 12;
+
+const _: () = assert!(class_size(2 * STRING_BYTES_MAX + 64) < i32::MAX as usize);
 
 /// Bytes of a cache line on the machines that have a prefetch hint.
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 const CACHE_LINE_BYTES: usize = 64;
 
-/// The usable bytes of the smallest chunk that holds `bytes`.
-const fn class_size(bytes: usize) -> usize {
-    let chunk = (bytes + CHUNK_HEADER_BYTES).next_multiple_of(CHUNK_STEP_BYTES);
-    if chunk < CHUNK_BYTES_MIN {
-        CHUNK_BYTES_MIN - CHUNK_HEADER_BYTES
-    } else {
-        chunk - CHUNK_HEADER_BYTES
+/// The distance between classes of which the next doubling begins above 2 to the power of `doubling`.
+const fn class_step(doubling: u32) -> usize {
+    let log2 = doubling.saturating_sub(CLASSES_EACH_DOUBLING_LOG2);
+    1 << match log2 {
+        ..CLASS_STEP_BYTES_LOG2 => CLASS_STEP_BYTES_LOG2,
+        PAGE_BYTES_LOG2.. => PAGE_BYTES_LOG2,
+        between => between,
     }
+}
+
+/// The smallest class that holds `bytes`, which are no less than a header.
+#[inline]
+const fn class_size(bytes: usize) -> usize {
+    let step = class_step((2 * bytes - 1).ilog2() - 1);
+    (bytes + step - 1) & !(step - 1)
+}
+
+/// The largest class within `bytes`, which are no less than the smallest class.
+const fn class_within(bytes: usize) -> usize {
+    bytes & !(class_step(bytes.ilog2()) - 1)
 }
 
 /// A header, decoded.
@@ -345,11 +360,10 @@ impl Record {
         }
     }
 
-    /// Bytes the record takes from glibc's allocator, its overhead included (large ones, which
-    /// get pages of their own, take up to a page more).
+    /// Bytes the record takes from the allocator.
     #[inline]
     pub fn allocated_bytes(&self) -> usize {
-        self.allocation_size() + CHUNK_HEADER_BYTES
+        self.allocation_size()
     }
 
     #[inline]
@@ -423,7 +437,7 @@ impl Record {
             *self = Self::build(self.key(), self.value(), self.expires_at(), room);
             return;
         }
-        let new_size = class_size(shape.value_at() + room);
+        let new_size = fitting.max(class_within(shape.value_at() + room));
         // SAFETY: allocated with this layout (invariants 1 and 3), `new_size` is not 0 and far
         // below the limit (invariant 2). If it fails, the old allocation stays as it was; if
         // not, the old pointer is replaced and the new size written down at once.

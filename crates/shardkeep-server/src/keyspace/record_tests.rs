@@ -18,15 +18,20 @@ fn a_record_is_one_pointer_and_may_be_absent_for_free() {
 }
 
 #[test]
-fn records_take_the_chunks_they_should() {
+fn records_take_the_classes_they_should() {
     for (key, value, expires_at, expected) in [
-        (0, 0, None, 32),
-        (7, 8, None, 32),
-        (7, 9, None, 48),
-        (14, 64, None, 96),
-        (14, 65, None, 96),
-        (14, 66, None, 112),
-        (14, 64, AT, 112),
+        (0, 0, None, 16),
+        (0, 7, None, 16),
+        (7, 16, None, 32),
+        (7, 17, None, 48),
+        (14, 73, None, 96),
+        (14, 74, None, 112),
+        (14, 65, AT, 96),
+        (14, 66, AT, 112),
+        (14, 105, None, 128),
+        (14, 106, None, 160),
+        (14, 1_001, None, 1_024),
+        (14, 1_002, None, 1_280),
     ] {
         let record = Record::new(&vec![1; key], &vec![2; value], expires_at);
         assert_eq!(
@@ -37,29 +42,27 @@ fn records_take_the_chunks_they_should() {
     }
 }
 
-#[cfg(all(
-    target_os = "linux",
-    target_env = "gnu",
-    target_pointer_width = "64",
-    not(miri)
-))]
+#[cfg(not(miri))]
 #[test]
-fn the_account_is_what_glibc_says() {
-    for value_len in (0..2_000).chain([65_000, 100_000]) {
-        let mut record = Record::new(b"key", &vec![1; value_len], None);
-        for _ in 0..2 {
-            // SAFETY: the record's pointer came from malloc and has not been freed.
-            let usable = unsafe { libc::malloc_usable_size(record.0.as_ptr().cast()) };
-            // A chunk may be one step larger where the rest would have been too small to stand
-            // alone.
-            let counted = usable + CHUNK_HEADER_BYTES;
-            let more = counted - record.allocated_bytes();
-            assert!(
-                more <= CHUNK_STEP_BYTES,
-                "{value_len}: {more} more than counted"
-            );
-            record.append(b"more");
-        }
+fn the_account_is_what_jemalloc_gives() {
+    use std::alloc::GlobalAlloc;
+    use tikv_jemallocator::{Jemalloc, usable_size};
+
+    for bytes in
+        (HEADER_BYTES..5_000).chain([14_336, 14_337, 16_384, 16_385, 65_000, 100_000, 1_000_000])
+    {
+        let size = class_size(bytes);
+        // SAFETY: a layout of no less than one byte; freed with the same, once.
+        let given = unsafe {
+            let start = Jemalloc.alloc(layout(bytes.max(16)));
+            let given = usable_size(start);
+            Jemalloc.dealloc(start, layout(bytes.max(16)));
+            given
+        };
+        assert_eq!(size, given, "{bytes}");
+        assert_eq!(class_within(size), size);
+        assert!(class_size(class_within(size + 1)) == class_within(size + 1));
+        assert!(class_within(bytes.max(16)) <= bytes.max(16));
     }
 }
 
@@ -102,7 +105,7 @@ fn a_roomy_record_gives_its_room_back_when_the_value_gets_small() {
     record.resize_value(5_000);
     assert_eq!(&record.value()[..6], b"value\0");
     record.set_value(b"small");
-    assert_eq!(record.allocated_bytes(), 48);
+    assert_eq!(record.allocated_bytes(), 32);
     check(&record, b"key", b"small", AT);
 }
 

@@ -17,7 +17,9 @@ use shardkeep::effect::Effect;
 use shardkeep::engine::CancelToken;
 use shardkeep::table::UnixMillis;
 
+use crate::keyspace::CONTENT;
 use crate::keyspace::record::STRING_BYTES_MAX;
+use crate::limits::LOGGED_KEY_BYTES_MAX;
 
 use super::error::ReadError;
 use super::problem::{Key, Problem, Problems};
@@ -118,15 +120,16 @@ pub fn import(
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Imported, ImportError> {
     let mut reader = Reader::new(source)?;
-    let store = NewStore::begin(place)?;
+    let store = NewStore::begin_with_content(place, CONTENT)?;
     let mut importer = Importer::new(store, now);
     loop {
+        let at = reader.offset();
         let item = reader.next_item();
         if cancel.is_cancelled() {
             return Err(ImportError::Cancelled);
         }
         match item {
-            Ok(Some(item)) => importer.take(&item)?,
+            Ok(Some(item)) => importer.take(&item, at)?,
             Ok(None) => break,
             Err(ReadError::Impassable { offset, what }) => {
                 importer.problems.add(Problem::Impassable { offset, what });
@@ -182,7 +185,8 @@ impl Importer {
         }
     }
 
-    fn take(&mut self, item: &Item<'_>) -> Result<(), NewStoreError> {
+    /// Takes the item that begins at byte `at`.
+    fn take(&mut self, item: &Item<'_>, at: u64) -> Result<(), NewStoreError> {
         match *item {
             Item::Entry {
                 database,
@@ -191,6 +195,7 @@ impl Importer {
                 expires,
             } => {
                 self.imported.keys += 1;
+                self.check_key(key, at);
                 let value = self.string(database, key, value);
                 let expires = self.expiry(key, expires);
                 if let (Some(value), Some(expires)) = (value, expires) {
@@ -209,6 +214,20 @@ impl Importer {
             b"lua" => self.imported.scripts += 1,
             b"aof-base" | b"aof-preamble" => self.imported.is_base |= value == b"1",
             _ => {}
+        }
+    }
+
+    /// A key is as commands have it: what cannot be written by one is not imported.
+    fn check_key(&mut self, key: &[u8], at: u64) {
+        let (bytes, limit) = (key.len() as u64, LOGGED_KEY_BYTES_MAX as u64);
+        if bytes > limit {
+            let key = Key::of(key);
+            self.problems.add(Problem::KeyTooLong {
+                key,
+                at,
+                bytes,
+                limit,
+            });
         }
     }
 

@@ -12,6 +12,7 @@ use shardkeep::{Durable, Store};
 use super::import::Progress;
 use super::sample::Sample;
 use super::*;
+use crate::limits::LOGGED_KEY_BYTES_MAX;
 
 /// What is now in these tests: after the year 2000.
 const NOW: u64 = 1_000_000_000_000;
@@ -56,7 +57,7 @@ fn run(scratch: &Scratch, file: &[u8]) -> Result<Imported, ImportError> {
 
 /// What is in the store, without what has expired.
 fn entries(scratch: &Scratch) -> BTreeMap<Vec<u8>, Vec<u8>> {
-    let durable = Durable::new().must_exist();
+    let durable = Durable::new().must_exist().accept_other_types();
     let builder = Store::builder().durable(scratch.place(), durable);
     let store: Store<Vec<u8>, Vec<u8>> = builder.open().unwrap();
     store.iter().collect::<Result<_, _>>().unwrap()
@@ -250,4 +251,21 @@ fn a_store_that_is_there_stays_as_it_was() {
     let error = run(&scratch, &Sample::new().entry(b"k", b"new").end()).unwrap_err();
     assert!(matches!(error, ImportError::Store(_)), "{error}");
     assert_eq!(entries(&scratch)[b"k".as_slice()], b"old");
+}
+
+#[test]
+fn a_key_is_as_long_as_a_command_could_have_written_it_or_nothing_is_imported() {
+    let file = |bytes: usize| {
+        let length = u32::try_from(bytes).unwrap().to_be_bytes();
+        let sample = Sample::new().entry(b"k", b"v").bytes(b"\x00\x80");
+        let key = vec![b'x'; bytes];
+        sample.bytes(&length).bytes(&key).short(b"v").end()
+    };
+    let scratch = Scratch::new();
+    let error = run(&scratch, &file(LOGGED_KEY_BYTES_MAX + 1)).unwrap_err();
+    let expected = "(8388609 bytes) at byte 14 of the file has 8388609 bytes, and 8388608 is the limit \
+                    for keys of a store with a directory";
+    assert!(error.to_string().contains(expected), "{error}");
+    assert!(scratch.is_empty());
+    assert_eq!(run(&scratch, &file(LOGGED_KEY_BYTES_MAX)).unwrap().keys, 2);
 }

@@ -62,6 +62,17 @@ pub enum Problem {
         /// Bytes that it may have.
         limit: u64,
     },
+    /// A key is longer than one that a command could write or change.
+    KeyTooLong {
+        /// The key.
+        key: Key,
+        /// Where its entry begins: at this byte of the file, or behind what selects its database there.
+        at: u64,
+        /// Its bytes.
+        bytes: u64,
+        /// Bytes that it may have.
+        limit: u64,
+    },
     /// A key expires at a time that cannot be kept.
     Expiry {
         /// The key.
@@ -125,6 +136,16 @@ impl fmt::Display for Problem {
             } => write!(
                 f,
                 "{what} of key {key} has {bytes} bytes, and {limit} is the limit"
+            ),
+            Self::KeyTooLong {
+                key,
+                at,
+                bytes,
+                limit,
+            } => write!(
+                f,
+                "key {key} at byte {at} of the file has {bytes} bytes, and {limit} is the limit for keys \
+                 of a store with a directory"
             ),
             Self::Expiry { key, millis } => write!(
                 f,

@@ -11,6 +11,7 @@ use shardkeep_resp::{Reply, Step};
 use super::Reactor;
 use super::connection::Life;
 use super::log::request_again;
+use super::progress::Progress;
 use super::round::{Answer, Command, From, Member};
 use crate::clock;
 use crate::command::{
@@ -79,6 +80,7 @@ impl Reactor {
             first,
             end: first,
             reply_bytes: 0,
+            has_too_much: false,
             sharded: 0,
             after: None,
             from,
@@ -233,13 +235,14 @@ impl Reactor {
             connection.client.note(now, last_command);
         }
         if rest.is_empty() || stop.more {
-            connection.frame_since = None;
+            connection.frame = None;
         } else {
             // A new request has begun behind the last whole one.
             if commands > first {
-                connection.frame_since = Some(now);
+                connection.frame = None;
             }
-            connection.frame_since.get_or_insert(now);
+            let frame = connection.frame.get_or_insert_with(|| Progress::new(now));
+            frame.reach(rest.len() as u64, now);
             if !connection.authenticated && rest.len() > limits::UNAUTHENTICATED_BYTES {
                 connection.life = Life::Finishing;
             }
@@ -251,21 +254,15 @@ impl Reactor {
         let Some(Some(connection)) = self.connections.get(stand.token) else {
             return Flow::Hangup;
         };
-        let (protocol, authenticated) = (connection.protocol, connection.authenticated);
+        let protocol = connection.protocol;
+        let is_free = connection.authenticated & !connection.multi_refused;
         let start = self.round.replies.len();
         let Some((id, spec)) = resolve(args, &mut Reply::new(&mut self.round.replies, protocol))
         else {
-            if is_http(args.get(0)) {
-                self.round.replies.truncate(start);
-                return Flow::Hangup;
-            }
-            if let Some((id, _)) = crate::command::lookup(args.get(0)) {
-                self.stats.command(id).rejected.add(1);
-            }
-            return self.answered(stand, None, start);
+            return self.unresolved(stand, args, start);
         };
-        if !authenticated && !spec.flags.contains(Flags::NO_AUTH) {
-            return self.reject(stand, id, start, errors::NO_AUTH);
+        if !is_free && let Some(flow) = self.refuse_by_standing(stand, (id, spec), start) {
+            return flow;
         }
         if self.loading && !spec.flags.contains(Flags::LOADING) {
             if self.context.is_loading() {
@@ -349,12 +346,11 @@ impl Reactor {
                 self.wanted = shards;
                 flow
             }
-            RouteKind::WholeStore if last == 0 => self.push(stand, id, args, 0, 0),
             RouteKind::WholeStore => self.run_range(stand, id, spec, args, 0),
-            RouteKind::Cursor => match cursor_shard(args.get(1)).min(last) {
-                shard if shard == last => self.push(stand, id, args, 0, shard),
-                shard => self.run_range(stand, id, spec, args, shard),
-            },
+            RouteKind::Cursor => {
+                let shard = cursor_shard(args.get(1)).min(last);
+                self.run_range(stand, id, spec, args, shard)
+            }
             RouteKind::None => unreachable!("commands without a route run on the connection"),
         }
     }
@@ -463,9 +459,4 @@ impl Reactor {
             reply,
         });
     }
-}
-
-/// The first words of a browser, or of somebody who makes one talk to us: nothing of it must run.
-fn is_http(word: &[u8]) -> bool {
-    word.eq_ignore_ascii_case(b"post") || word.eq_ignore_ascii_case(b"host:")
 }

@@ -94,11 +94,13 @@ impl LogSide {
 }
 
 impl Reactor {
-    /// What can be said of a write before it is routed.
+    /// What can be said of a write before it is routed. A key that is there already, however it came, can
+    /// always be removed, and its time changed: that makes no entry larger.
     pub(super) fn refuse_write(&self, spec: &CommandSpec, args: Args<'_>) -> Option<String> {
         let is_long = |key: &[u8]| key.len() > limits::LOGGED_KEY_BYTES_MAX;
         let concerned = self.log.is_on && spec.flags.contains(Flags::WRITE);
-        (concerned && spec.keys.of(args).any(is_long)).then(errors::key_too_long)
+        let may_write_long = concerned && spec.keys.of(args).any(is_long);
+        (may_write_long && spec.written_keys(args).any(is_long)).then(errors::key_too_long)
     }
 
     /// Takes a place for one more write: on shard `shard`, or over several. `Some` says what follows from
@@ -109,11 +111,21 @@ impl Reactor {
         id: CommandId,
         shard: Option<usize>,
     ) -> Option<Flow> {
-        if shard.is_some_and(|shard| self.round.placed.contains(shard)) {
+        let only_removes = id.spec().only_removes;
+        if shard.is_some_and(|shard| self.round.placed.contains(shard))
+            && self.round.placed.admits(only_removes)
+        {
             return None;
         }
         let start = self.round.replies.len();
-        match self.log.places.try_take(&self.log.place_wake) {
+        let mut taken = self.log.places.try_take(&self.log.place_wake);
+        if only_removes && taken == Err(Refused::LogHasNoSpace) {
+            taken = self.log.places.try_take_for_removal(&self.log.place_wake);
+            if taken.is_ok() {
+                self.round.placed.limit_to_removals();
+            }
+        }
+        match taken {
             Ok(()) => {
                 if let Some(shard) = shard {
                     self.round.placed.insert(shard);

@@ -19,7 +19,7 @@ use super::round::{Answer, Held};
 use crate::clock;
 use crate::command::{Args, CommandId, CommandSpec, Flags};
 use crate::engine::{
-    Item, LoanSet, Needs, Places, Reservation, ServerKeep, ShardState, ShardsWork,
+    Item, LoanSet, Needs, Patience, Places, Reservation, ServerKeep, ShardState, ShardsWork,
 };
 use crate::errors;
 
@@ -90,7 +90,7 @@ impl Reactor {
         let start = self.round.replies.len();
         match self.context.keep.try_acquire(shards) {
             Ok(loans) => {
-                let needs = self.run_here(loans, spec, args, (protocol, client), shards);
+                let needs = self.run_here(loans, spec, args, (protocol, client, until), shards);
                 self.round.note_needs(index, needs);
                 self.answered(stand, Some(id), start)
             }
@@ -147,6 +147,9 @@ impl Reactor {
                     }));
                     leave(reserved);
                     if ran.is_ok() {
+                        if let [b'-', error @ ..] = &work.reply[..] {
+                            self.stats.note_told(error);
+                        }
                         let needs = std::mem::take(&mut work.needs);
                         self.round.note_needs(index, needs);
                         self.round.replies.extend_from_slice(&work.reply);
@@ -189,7 +192,7 @@ impl Reactor {
         mut loans: Loans<ShardState>,
         spec: &CommandSpec,
         args: Args<'_>,
-        (protocol, client): (Protocol, u64),
+        (protocol, client, until): (Protocol, u64, Option<Instant>),
         shards: &[usize],
     ) -> Needs {
         let (first, last) = (shards[0], shards[shards.len() - 1]);
@@ -199,6 +202,7 @@ impl Reactor {
         let places = writes.then_some(&mut self.log.places);
         let reserved = deposit(&self.context.keep, places, &mut loans);
         let routes = &self.context.routes;
+        let live = Some(&self.context.live);
         let replies = &mut self.round.replies;
         // The shards go back in here: what was done is queued then.
         let ran = catch_unwind(AssertUnwindSafe(move || {
@@ -208,10 +212,14 @@ impl Reactor {
                 first,
                 last,
                 client,
+                patience: Patience { live, until },
             };
             set.run(spec, args, protocol, wall, replies)
         }));
         leave(reserved);
+        if let (Ok(_), [b'-', error @ ..]) = (&ran, &self.round.replies[start..]) {
+            self.stats.note_told(error);
+        }
         ran.unwrap_or_else(|_| {
             self.round.replies.truncate(start);
             let text = errors::lost(first);

@@ -48,6 +48,16 @@ pub(crate) enum Answer {
     Travelling,
 }
 
+impl Answer {
+    /// Bytes of it that are there.
+    pub(crate) fn bytes(self) -> usize {
+        match self {
+            Self::Here { start, end } => end - start,
+            Self::NotYet | Self::Travelling => 0,
+        }
+    }
+}
+
 /// One connection of a round.
 pub(crate) struct Member {
     pub(crate) token: usize,
@@ -56,6 +66,8 @@ pub(crate) struct Member {
     pub(crate) first: usize,
     pub(crate) end: usize,
     pub(crate) reply_bytes: usize,
+    /// Commands of it were refused for the size of the replies before them.
+    pub(crate) has_too_much: bool,
     /// Commands of it that need one shard.
     pub(crate) sharded: usize,
     pub(crate) from: From,
@@ -75,6 +87,8 @@ pub(crate) struct Held {
 pub(crate) struct Placed {
     is_placed: Vec<bool>,
     shards: Vec<usize>,
+    /// Some of them have theirs for removals alone: there is no space for other writes.
+    for_removals: bool,
 }
 
 impl Placed {
@@ -82,7 +96,19 @@ impl Placed {
         Self {
             is_placed: vec![false; shards],
             shards: Vec::new(),
+            for_removals: false,
         }
+    }
+
+    /// Whether what is placed may be shared by a command that `only_removes`, or by any.
+    #[inline]
+    pub(crate) fn admits(&self, only_removes: bool) -> bool {
+        only_removes || !self.for_removals
+    }
+
+    /// From now on the places are for removals alone.
+    pub(crate) fn limit_to_removals(&mut self) {
+        self.for_removals = true;
     }
 
     #[inline]
@@ -96,6 +122,7 @@ impl Placed {
     }
 
     fn clear(&mut self) {
+        self.for_removals = false;
         for shard in self.shards.drain(..) {
             self.is_placed[shard] = false;
         }

@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 
 use shardkeep_core::{Deadline, clock};
 
+use super::disk::Disk;
 use super::error::SnapshotError;
 use super::schedule::Schedule;
 use super::snapshot::SnapshotReport;
@@ -39,7 +40,7 @@ impl Stop<'_> {
 
 impl Automatic {
     /// Starts the thread. `grown` counts the bytes of the log; whenever it is `threshold` beyond what it
-    /// was at the last snapshot, `take` takes one. One that was not taken is tried again, later and later;
+    /// was at the last snapshot, or `disk` is short of space, `take` takes one. One that was not taken is tried again, later and later;
     /// `tell` hears of the first, and of the first that is taken again.
     ///
     /// # Errors
@@ -47,6 +48,7 @@ impl Automatic {
     pub fn start(
         name: &str,
         grown: Arc<AtomicU64>,
+        disk: Disk,
         threshold: u64,
         mut take: impl FnMut(&dyn Fn() -> bool) -> Result<SnapshotReport, SnapshotError>
         + Send
@@ -69,13 +71,13 @@ impl Automatic {
                     == Err(RecvTimeoutError::Timeout)
                 {
                     let now = grown.load(Ordering::Relaxed);
-                    if !schedule.is_due(now, clock::now()) {
+                    if !schedule.is_due(now, disk.is_short(), clock::now()) {
                         continue;
                     }
                     let stop = Stop(&stopped);
                     match take(&|| stop.is_asked()) {
                         Ok(_) => {
-                            if schedule.taken(now) {
+                            if schedule.taken(now, disk.is_short(), clock::now()) {
                                 tell("a snapshot was taken again".to_owned());
                             }
                         }

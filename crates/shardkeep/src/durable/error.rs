@@ -16,6 +16,13 @@ pub enum RecoverError {
     Directory(DirectoryError),
     /// The log or the snapshot is damaged, incomplete or foreign.
     Log(OpenError),
+    /// The store was written with other types, or other codecs.
+    OtherTypes {
+        /// What it holds, as it was noted.
+        found: String,
+        /// As what it was opened.
+        expected: String,
+    },
     /// A record is whole, but what it says cannot be understood: it was written by a program with
     /// other types, or a newer one.
     Unreadable {
@@ -44,6 +51,11 @@ impl fmt::Display for RecoverError {
         match self {
             Self::Directory(error) => error.fmt(f),
             Self::Log(error) => error.fmt(f),
+            Self::OtherTypes { found, expected } => write!(
+                f,
+                "the store holds {found}, and was opened as one of {expected}: open it as what it is, or, \
+                 where the bytes mean the same, with `Durable::accept_other_types`"
+            ),
             Self::Unreadable { place, source } => write!(f, "{place} cannot be read: {source}"),
             Self::Thread(error) => write!(f, "a thread for recovery could not be started: {error}"),
             Self::Store(error) => error.fmt(f),
@@ -62,7 +74,10 @@ impl std::error::Error for RecoverError {
             Self::Unreadable { source, .. } => source.source(),
             Self::Thread(error) => error.source(),
             Self::Store(error) => error.source(),
-            Self::Panicked | Self::PanickedAt { .. } | Self::Cancelled => None,
+            Self::OtherTypes { .. }
+            | Self::Panicked
+            | Self::PanickedAt { .. }
+            | Self::Cancelled => None,
         }
     }
 }
@@ -75,7 +90,10 @@ impl From<DirectoryError> for RecoverError {
 
 impl From<OpenError> for RecoverError {
     fn from(error: OpenError) -> Self {
-        Self::Log(error)
+        match error {
+            OpenError::OtherContent { found, expected } => Self::OtherTypes { found, expected },
+            other => Self::Log(other),
+        }
     }
 }
 
@@ -99,6 +117,13 @@ pub enum SnapshotError {
     Store(Error),
     /// An entry could not be encoded.
     Unencodable(String),
+    /// There is not enough space: nothing was begun.
+    DoesNotFit {
+        /// Bytes that it takes.
+        needed: u64,
+        /// Bytes that are free for it.
+        free: u64,
+    },
 }
 
 impl fmt::Display for SnapshotError {
@@ -109,6 +134,10 @@ impl fmt::Display for SnapshotError {
             Self::Adopt(error) => error.fmt(f),
             Self::Store(error) => error.fmt(f),
             Self::Unencodable(why) => write!(f, "an entry could not be encoded: {why}"),
+            Self::DoesNotFit { needed, free } => write!(
+                f,
+                "no space for the snapshot: it takes {needed} bytes, and {free} are free for it"
+            ),
         }
     }
 }
@@ -119,7 +148,7 @@ impl std::error::Error for SnapshotError {
             Self::Log(error) => error.source(),
             Self::Adopt(error) => error.source(),
             Self::Store(error) => error.source(),
-            Self::NotDurable | Self::Unencodable(_) => None,
+            Self::NotDurable | Self::Unencodable(_) | Self::DoesNotFit { .. } => None,
         }
     }
 }

@@ -6,10 +6,11 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use shardkeep_core::{DetachedSync, Journal, JournalError};
+use shardkeep_core::{DetachedSync, Journal, JournalError, Room};
 use shardkeep_log::limits::PAYLOAD_BYTES_MAX;
 use shardkeep_log::{AppendError, Directory, Log, LogFailed, SyncEnd, Synced, WriteError};
 
+use super::disk::Known;
 use super::options::{DiskStep, Gate};
 use crate::effect;
 
@@ -19,14 +20,20 @@ pub struct LogJournal {
     /// Bytes appended since it was opened, for whoever decides when the next snapshot is due.
     bytes: Arc<AtomicU64>,
     gate: Option<Gate>,
+    known: Arc<Known>,
     /// What an append met; told by the write that follows.
     failed: Option<AppendError>,
 }
 
 impl LogJournal {
     pub(super) fn new(log: Log<Directory>, gate: Option<Gate>) -> Self {
+        let known = Known::default();
+        known
+            .reserve_bytes
+            .store(log.reserve_bytes(), Ordering::Relaxed);
         Self {
             log,
+            known: Arc::new(known),
             bytes: Arc::new(AtomicU64::new(0)),
             gate,
             failed: None,
@@ -36,6 +43,31 @@ impl LogJournal {
     /// The log itself.
     pub(super) fn log(&mut self) -> &mut Log<Directory> {
         &mut self.log
+    }
+
+    /// What is shown of the disk.
+    pub(super) fn known(&self) -> &Arc<Known> {
+        &self.known
+    }
+
+    /// Has `is_short` shown, and whether the reserve is there.
+    #[cold]
+    fn note_room(&self, is_short: bool) {
+        let (spent, known) = (self.log.is_reserve_spent(), &self.known);
+        let bytes = self.log.reserve_bytes();
+        known.reserve_bytes.store(bytes, Ordering::Relaxed);
+        known.is_reserve_spent.store(spent, Ordering::Relaxed);
+        known.is_short.store(is_short, Ordering::Relaxed);
+    }
+
+    /// What a write came to, as the keep hears it.
+    fn note_written(&self, written: Result<(), WriteError>) -> Result<(), JournalError> {
+        written.map_err(|error| {
+            if matches!(error, WriteError::NoSpace(_)) {
+                self.note_room(true);
+            }
+            unwritten(error)
+        })
     }
 
     /// Bytes of effects appended since the log was opened; goes on counting.
@@ -115,7 +147,8 @@ impl Journal for LogJournal {
             return Err(JournalError::Failed(error.to_string()));
         }
         pass(self.gate.as_ref(), DiskStep::Write)?;
-        self.log.write().map_err(unwritten)
+        let written = self.log.write();
+        self.note_written(written)
     }
 
     fn write_in_steps(
@@ -127,7 +160,8 @@ impl Journal for LogJournal {
             return Err(JournalError::Failed(error.to_string()));
         }
         pass(self.gate.as_ref(), DiskStep::Write)?;
-        self.log.write_in_steps(bytes, step).map_err(unwritten)
+        let written = self.log.write_in_steps(bytes, step);
+        self.note_written(written)
     }
 
     fn sync(&mut self) -> Result<Synced, JournalError> {
@@ -148,6 +182,39 @@ impl Journal for LogJournal {
 
     fn end_sync(&mut self, end: Result<SyncEnd, JournalError>) -> Result<Synced, JournalError> {
         self.log.end_sync(end?).map_err(failed)
+    }
+
+    fn room(&mut self) -> Room {
+        if !self.log.is_reserve_spent() && !self.known.is_short.load(Ordering::Relaxed) {
+            return Room::Ample;
+        }
+        let room = self.log.room();
+        if let shardkeep_log::Room::Scarce(why) | shardkeep_log::Room::None(why) = &room
+            && let Some(free) = why.free
+        {
+            self.known.free_bytes.store(free, Ordering::Relaxed);
+        }
+        let room = match room {
+            shardkeep_log::Room::Ample => Room::Ample,
+            shardkeep_log::Room::Scarce(why) => {
+                Room::Scarce(format!("{why}; what only removes is admitted"))
+            }
+            shardkeep_log::Room::None(why) => Room::None(why.to_string()),
+        };
+        self.note_room(room != Room::Ample);
+        room
+    }
+
+    fn bytes_kept_free(&self) -> u64 {
+        match self.log.reserve_bytes() {
+            // None is wanted: the queue is as long as it may be.
+            0 => u64::MAX,
+            bytes => bytes,
+        }
+    }
+
+    fn mark(&mut self) -> Result<(), JournalError> {
+        self.log.mark().map_err(failed)
     }
 }
 

@@ -10,6 +10,7 @@
 //!    contains.
 
 mod automatic;
+mod disk;
 mod error;
 mod journal;
 mod new_store;
@@ -22,6 +23,7 @@ mod schedule;
 mod snapshot;
 
 pub use automatic::Automatic;
+pub use disk::Disk;
 pub use error::{RecoverError, SnapshotError};
 pub use journal::LogJournal;
 pub use new_store::{NewStore, NewStoreError, NewStoreReport};

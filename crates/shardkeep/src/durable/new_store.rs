@@ -23,6 +23,9 @@ use shardkeep_log::{
     Compression, Directory, DirectoryError, Log, NewDirectory, Options, Recovery, SnapshotWriter,
 };
 
+#[cfg(doc)]
+use super::options::Durable;
+use super::options::within_limit;
 use super::recover::random_id;
 use crate::effect::Effect;
 use crate::limits::NEW_STORE_FRAME_BYTES;
@@ -177,16 +180,33 @@ pub struct NewStore {
 
 impl NewStore {
     /// Begins a store that will stand at `place`, which must be free or an empty directory, and not a
-    /// mount point. What is above it must be there. Blocks for the disk.
+    /// mount point. What is above it must be there. What it holds is not noted: whoever opens it first
+    /// does. Blocks for the disk.
     ///
     /// # Errors
     /// The place is not to be had, or the disk refuses.
     pub fn begin(place: impl AsRef<Path>) -> Result<Self, NewStoreError> {
-        let place = find(place.as_ref())?;
+        Self::begin_as(place.as_ref(), None)
+    }
+
+    /// As [`NewStore::begin`], for a store that holds `content`: see [`Durable::content`].
+    ///
+    /// # Errors
+    /// As for [`NewStore::begin`].
+    pub fn begin_with_content(
+        place: impl AsRef<Path>,
+        content: impl Into<String>,
+    ) -> Result<Self, NewStoreError> {
+        Self::begin_as(place.as_ref(), Some(within_limit(content.into())))
+    }
+
+    fn begin_as(place: &Path, content: Option<String>) -> Result<Self, NewStoreError> {
+        let place = find(place)?;
         let unfinished = make_beside(&place)?;
         let options = Options {
             create: Some(random_id()),
             ahead_bytes: 0,
+            content,
             ..Options::new()
         };
         let begin = || -> Result<_, Source> {

@@ -17,6 +17,7 @@ use shardkeep_core::fail_fast::{Failure, fail_fast};
 use shardkeep_core::{Call, CancelToken, Keep, Loans};
 use shardkeep_log::{Directory, FrameBuffer, Options, Recovery, StoreId};
 
+use super::disk::Disk;
 use super::error::{RecoverError, record};
 use super::journal::LogJournal;
 use super::options::Durable;
@@ -47,6 +48,8 @@ pub struct Recovered {
     pub effects: u64,
     /// Counts the bytes of effects that are appended to the log from now on.
     pub grown: Arc<AtomicU64>,
+    /// The disk under the log.
+    pub disk: Disk,
     /// What somebody may want to know, although the store is sound.
     pub warnings: Vec<String>,
 }
@@ -84,18 +87,21 @@ pub fn recover<S: Kept>(
     cancel: &CancelToken,
     progress: &mut dyn FnMut(RecoveryProgress),
 ) -> Result<Recovered, RecoverError> {
-    let mut options = Options {
+    let options = Options {
         create: durable.create.then(random_id),
+        segment_bytes: durable.segment_size(),
+        reserve: durable.reserve,
+        content: durable.content.clone(),
+        accepts_other_content: durable.accepts_other_types,
         ..Options::new()
     };
-    if let Some(bytes) = durable.segment_bytes {
-        options.segment_bytes = bytes;
-    }
-    let mut recovery = Recovery::open(Arc::new(directory), options)?;
+    let directory = Arc::new(directory);
+    let beside = Arc::downgrade(&directory);
+    let mut recovery = Recovery::open(directory, options)?;
     let effects = replay(keep, &mut recovery, route, cancel, progress)?;
     let (log, warnings) = recovery.into_log()?;
     let journal = LogJournal::new(log, durable.gate.clone());
-    let grown = journal.bytes();
+    let (grown, disk) = (journal.bytes(), Disk::new(beside, journal.known()));
     let installed = keep.install_journal(journal);
     installed.map_err(|error| match error {
         shardkeep_core::OpenError::Thread { source, .. } => RecoverError::Thread(source),
@@ -104,6 +110,7 @@ pub fn recover<S: Kept>(
     Ok(Recovered {
         effects,
         grown,
+        disk,
         warnings: warnings.iter().map(ToString::to_string).collect(),
     })
 }

@@ -12,9 +12,12 @@ use std::time::{Duration, Instant};
 
 use shardkeep_core::{Call, Deadline, Keep, clock};
 use shardkeep_log::limits::PAYLOAD_BYTES_MAX;
-use shardkeep_log::{AdoptError, Compression, Directory, FinishedSnapshot, SnapshotWriter};
+use shardkeep_log::{
+    AdoptError, Compression, Directory, FinishedSnapshot, Log, SnapshotWriter, WriteError,
+};
 
 use super::error::SnapshotError;
+use super::journal::LogJournal;
 use super::replay::{Kept, Saved, Slice};
 use super::resting::rest;
 use crate::effect;
@@ -48,9 +51,65 @@ pub fn snapshot<S: Kept>(
         return Err(SnapshotError::NotDurable);
     }
     let began = clock::now();
+    fits(keep, compression, is_cancelled)?;
     let mut writer = keep
-        .on_journal(&step(), move |journal| journal.log().snapshot(compression))?
+        .on_journal(&step(), move |journal| begin(journal.log(), compression))?
         .map_err(SnapshotError::Log)?;
+    let entries = walk(keep, is_cancelled, |bytes| write(&mut writer, bytes))?;
+    finish(keep, writer, entries, began)
+}
+
+/// Begins a snapshot. All of the log so far is in it, and goes with the segment that ends here.
+fn begin(
+    log: &mut Log<Directory>,
+    compression: Compression,
+) -> Result<SnapshotWriter<Directory>, shardkeep_log::SnapshotError> {
+    match log.end_segment() {
+        // Without space the segment goes on, and a part of the log stays.
+        Ok(()) | Err(WriteError::NoSpace(_)) => log.snapshot(compression),
+        Err(WriteError::Failed(failed)) => Err(shardkeep_log::SnapshotError::Failed(failed)),
+        Err(_) => log.snapshot(compression),
+    }
+}
+
+/// Refuses a snapshot that needs more space than is free. Looks at all entries where it may.
+fn fits<S: Kept>(
+    keep: &Keep<S>,
+    compression: Compression,
+    is_cancelled: &dyn Fn() -> bool,
+) -> Result<(), SnapshotError> {
+    let look = |journal: &mut LogJournal| {
+        let log = journal.log();
+        (log.stored_bytes().ok(), log.space())
+    };
+    let (stored, Some(space)) = keep.on_journal(&step(), look)? else {
+        return Ok(());
+    };
+    let free = space.free.min(space.largest_file);
+    let least = limits::SNAPSHOT_ROOM_BYTES;
+    // No entry has more bytes in a snapshot than it has in the files that it is read from.
+    if stored.is_some_and(|stored| stored.saturating_add(least) <= free) {
+        return Ok(());
+    }
+    let mut needed = least;
+    walk(keep, is_cancelled, |bytes| {
+        let parts = effect::parts(bytes, PAYLOAD_BYTES_MAX).into_iter();
+        needed += parts.map(|part| compression.frame_bytes(part)).sum::<u64>();
+        Ok(())
+    })?;
+    match needed <= free {
+        true => Ok(()),
+        false => Err(SnapshotError::DoesNotFit { needed, free }),
+    }
+}
+
+/// Copies all entries, slice by slice, and gives each slice to `each` with nothing in hand. Says how many
+/// there were.
+fn walk<S: Kept>(
+    keep: &Keep<S>,
+    is_cancelled: &dyn Fn() -> bool,
+    mut each: impl FnMut(&[u8]) -> Result<(), SnapshotError>,
+) -> Result<u64, SnapshotError> {
     let mut entries = 0;
     let mut buffer = Vec::new();
     for shard in 0..keep.shards() {
@@ -63,7 +122,7 @@ pub fn snapshot<S: Kept>(
             }
             let slice_began = clock::now();
             let saved = copy(keep, shard, spot, slice, &mut buffer)?;
-            write(&mut writer, &buffer)?;
+            each(&buffer)?;
             rest(slice_began, limits::SNAPSHOT_RESTS);
             buffer.clear();
             buffer.shrink_to(2 * limits::SNAPSHOT_SLICE_BYTES);
@@ -75,7 +134,7 @@ pub fn snapshot<S: Kept>(
             }
         }
     }
-    finish(keep, writer, entries, began)
+    Ok(entries)
 }
 
 /// What is copied at a time.
@@ -129,7 +188,7 @@ fn finish<S: Kept>(
 }
 
 fn adopt(
-    log: &mut shardkeep_log::Log<Directory>,
+    log: &mut Log<Directory>,
     finished: FinishedSnapshot<Directory>,
 ) -> Result<(), AdoptError<Directory>> {
     let synced = log.synced();

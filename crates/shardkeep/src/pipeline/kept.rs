@@ -101,7 +101,10 @@ impl<K: Key, V: Value> KeptRun<'_, K, V> {
     fn now(&mut self, shard: usize, now: &[u32]) -> Result<u64, Error> {
         let mut reserved = None;
         if self.batch.has_write(now) {
-            reserved = Some(self.keep.reserve(self.call)?);
+            reserved = Some(match self.batch.only_removes(now) {
+                true => self.keep.reserve_removal(self.call)?,
+                false => self.keep.reserve(self.call)?,
+            });
         }
         let (batch, replies) = (&mut *self.batch, &mut *self.replies);
         hand::with(
@@ -166,6 +169,14 @@ impl<K: Key, V: Value> Batch<K, V> {
         members.iter().any(|&at| match self.todo[at as usize] {
             Todo::Get(_) | Todo::Contains(_) => false,
             Todo::Remove(_) | Todo::Insert(_) => true,
+        })
+    }
+
+    /// Whether these operations change nothing but by removing.
+    fn only_removes(&self, members: &[u32]) -> bool {
+        members.iter().all(|&at| match self.todo[at as usize] {
+            Todo::Get(_) | Todo::Contains(_) | Todo::Remove(_) => true,
+            Todo::Insert(_) => false,
         })
     }
 

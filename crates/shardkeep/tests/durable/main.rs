@@ -8,4 +8,6 @@ mod making;
 mod opening;
 mod place;
 mod reopening;
+mod room;
+mod types;
 mod unsynced;

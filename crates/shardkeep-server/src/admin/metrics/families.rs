@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use shardkeep::durable::Disk;
 use shardkeep::engine::histogram::Distribution;
 
 use super::{Family, Kind, Samples};
@@ -113,6 +114,16 @@ pub(super) static FAMILIES: &[Family] = &[
         "Memory of the process, as the kernel counts it.",
         |seen, out| out.one(seen.process.resident_bytes),
     ),
+    gauge(
+        "shardkeep_allocator_allocated_bytes",
+        "Memory that the allocator has given out; 0 where it does not tell.",
+        |seen, out| out.one(seen.heap.allocated),
+    ),
+    gauge(
+        "shardkeep_allocator_resident_bytes",
+        "Memory that the allocator has in pages, free ones on their way back included; 0 where it does not tell.",
+        |seen, out| out.one(seen.heap.resident),
+    ),
     family(
         "shardkeep_cpu_seconds_total",
         Kind::Counter,
@@ -191,6 +202,11 @@ pub(super) static FAMILIES: &[Family] = &[
         "shardkeep_connections_timed_out_total",
         "Connections closed because the client was silent, too slow, or did not read.",
         |seen, out| out.one(seen.reactors(|reactor| &reactor.timed_out)),
+    ),
+    counter(
+        "shardkeep_connections_given_up_total",
+        "Connections closed in a drain because the client had stopped reading.",
+        |seen, out| out.one(seen.reactors(|reactor| &reactor.given_up)),
     ),
     counter(
         "shardkeep_login_timeouts_total",
@@ -445,7 +461,7 @@ pub(super) static FAMILIES: &[Family] = &[
     gauge(
         "shardkeep_log_places_limit",
         "Places in the log's queue.",
-        |seen, out| of_log(seen, |_| out.one(shardkeep::engine::limits::LOG_PLACES)),
+        |seen, out| of_log(seen, |log| out.one(log.places)),
     ),
     counter(
         "shardkeep_log_batches_total",
@@ -482,6 +498,34 @@ pub(super) static FAMILIES: &[Family] = &[
         "shardkeep_log_sync_max_seconds",
         "Time of the longest sync of the log, since the start.",
         |seen, out| of_log(seen, |log| out.one(log.sync_time_max.as_secs_f64())),
+    ),
+    gauge(
+        "shardkeep_disk_free_bytes",
+        "Bytes that are free on the disk under the log, beside the reserve.",
+        |seen, out| {
+            if let Some(free) = disk(seen).and_then(Disk::free_bytes) {
+                out.one(free);
+            }
+        },
+    ),
+    gauge(
+        "shardkeep_disk_reserve_bytes",
+        "Bytes of the disk that are kept for when it is full.",
+        |seen, out| {
+            if let Some(disk) = disk(seen) {
+                out.one(disk.reserve_bytes());
+            }
+        },
+    ),
+    gauge(
+        "shardkeep_disk_reserve_whole",
+        "1 when that room is there, 0 when it was given up, or none is kept.",
+        |seen, out| {
+            if let Some(disk) = disk(seen) {
+                let is_whole = disk.reserve_bytes() > 0 && !disk.is_reserve_spent();
+                out.one(u8::from(is_whole));
+            }
+        },
     ),
     gauge(
         "shardkeep_recovery_bytes",
@@ -560,6 +604,10 @@ fn by_shard(
     for shard in &seen.shards {
         out.with(&[&shard.shard.to_string()], figure(shard));
     }
+}
+
+fn disk<'s>(seen: &'s Seen<'_>) -> Option<&'s Disk> {
+    seen.context.persistence.as_ref()?.disk()
 }
 
 fn of_log(seen: &Seen<'_>, collect: impl FnOnce(&shardkeep::engine::LogStats)) {

@@ -28,6 +28,7 @@ pub(super) const SPECS: [CommandSpec; 29] = [
         key::del,
         key_specs::REMOVE_ALL,
     ))
+    .removing()
     .tips(SUMMED)
     .about("1.0.0", "O(N), N keys", "Removes keys"),
     entry(CommandSpec::on_keys(
@@ -37,6 +38,7 @@ pub(super) const SPECS: [CommandSpec; 29] = [
         key::del,
         key_specs::REMOVE_ALL,
     ))
+    .removing()
     .tips(SUMMED)
     .about(
         "4.0.0",
@@ -164,6 +166,7 @@ pub(super) const SPECS: [CommandSpec; 29] = [
         store::flush,
         RouteKind::WholeStore,
     ))
+    .removing()
     .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
     .about("1.0.0", "O(N), N keys in the store", "Removes all keys"),
     dangerous(CommandSpec::on_store(
@@ -173,6 +176,7 @@ pub(super) const SPECS: [CommandSpec; 29] = [
         store::flush,
         RouteKind::WholeStore,
     ))
+    .removing()
     .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
     .about(
         "1.0.0",

@@ -16,7 +16,7 @@ const fn of_server(name: &'static str, arity: i32, does: Does) -> CommandSpec {
         .tips(VARIES)
 }
 
-pub(super) const SPECS: [CommandSpec; 17] = [
+pub(super) const SPECS: [CommandSpec; 18] = [
     CommandSpec::container("slowlog", Group::Server).about(
         "2.2.12",
         "that of the subcommand",
@@ -76,6 +76,11 @@ pub(super) const SPECS: [CommandSpec; 17] = [
         "Groups what concerns memory",
     ),
     of_server("memory|help", 2, Does::Command).about("4.0.0", "O(1)", "Explains the subcommands"),
+    of_server("memory|purge", 2, Does::MemoryPurge).about(
+        "4.0.0",
+        "O(N), N pages that are free",
+        "Gives free memory back to the system",
+    ),
     of_server("memory|stats", 2, Does::MemoryStats).about(
         "4.0.0",
         "O(N), N shards and connections",

@@ -52,6 +52,7 @@ pub(super) const SPECS: [CommandSpec; 21] = [
         string::getdel,
         key_specs::READ_REMOVE,
     ))
+    .removing()
     .about("6.2.0", "O(1)", "Answers the value of a key and removes it"),
     entry(CommandSpec::on_key(
         "getex",

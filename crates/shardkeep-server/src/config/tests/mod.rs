@@ -114,6 +114,8 @@ fn every_setting_can_be_given_in_three_places_alike() {
         ("commit", "thread", "\"thread\""),
         ("snapshot_log_bytes", "0", "0"),
         ("compress_snapshots", "yes", "\"yes\""),
+        ("disk_reserve", "0", "0"),
+        ("disk_reserve", "32mb", "\"32mb\""),
         ("overload", "reject", "\"reject\""),
         ("max_clients", "500", "5_00"),
         ("max_memory", "512mb", "\"512mb\""),
@@ -157,7 +159,7 @@ fn values_mean_what_they_say() {
         "--bind 127.0.0.1:1 --bind [::1]:2,127.0.0.1:3 --unix-socket s --admin 10.0.0.1:9 --log-format json --shards 8 --owners 8 \
          --reactors 2 --handover mail --write-window 1ms --dir data --sync interval \
          --sync-interval 20ms --commit thread --snapshot-log-bytes 64mb --compress-snapshots yes \
-         --overload reject --max-clients 7 --max-memory 2gb \
+         --disk-reserve 128mb --overload reject --max-clients 7 --max-memory 2gb \
          --deadline 2 --idle-timeout 1m --frame-timeout 5 --login-timeout 4s --output-timeout 2m --drain-timeout 0 --pre-stop-delay 3s \
          --stall-bound 500ms --password-file pw",
         &nothing().file("pw", b"secret words\r\nnot this\n"),
@@ -183,6 +185,7 @@ fn values_mean_what_they_say() {
         commit: Commit::Thread,
         snapshot_log_bytes: 64 << 20,
         compress_snapshots: true,
+        disk_reserve: Some(128 << 20),
         overload: Overload::Reject,
         max_clients: 7,
         max_memory: Some(2 << 30),
@@ -315,7 +318,7 @@ fn the_printed_form_is_a_file_that_gives_the_same_settings() {
                --max-memory 1000 --deadline 1500ms --idle-timeout 90 --drain-timeout 0 \
                --password-file pw";
     let kept = "--dir d --sync always --commit thread --snapshot-log-bytes 1000 \
-                --compress-snapshots yes";
+                --compress-snapshots yes --disk-reserve 2mb";
     for flags in ["", all, kept, "--bind none --unix-socket s", "--dir d"] {
         let machine = nothing().file("pw", b"x");
         let printed = resolve(flags, &machine).unwrap();

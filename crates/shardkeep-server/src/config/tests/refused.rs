@@ -64,6 +64,14 @@ fn a_bad_value_is_refused_with_its_name_and_what_is_allowed() {
             "compress_snapshots = 1 (flag --compress-snapshots) is refused; allowed: yes or no",
         ),
         (
+            "--dir d --disk-reserve 1023kb",
+            "disk_reserve = 1023kb (flag --disk-reserve) is refused; allowed: auto, 0 for none, or 1mb and more",
+        ),
+        (
+            "--disk-reserve 64mb",
+            "disk_reserve (flag --disk-reserve) is refused: it needs dir",
+        ),
+        (
             "--sync always",
             "sync (flag --sync) is refused: it needs dir, where the log lies",
         ),
