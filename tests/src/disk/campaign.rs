@@ -26,6 +26,9 @@ const IMAGES: u64 = 8;
 /// Images tried for each operation of a recovery, and of a life after a crash.
 const IMAGES_AFTER: u64 = 1;
 
+/// How many of a hundred crashes only end the process.
+const KILLS: usize = 20;
+
 /// How many of a hundred crashes are followed by another one, at each operation of the recovery and of the
 /// life after it: of the first crashes, of the second. There are never more than three in a row.
 const FOLLOWED: [usize; 2] = [15, 2];
@@ -156,11 +159,10 @@ impl Explorer {
             Phase::Recovery | Phase::Later => IMAGES_AFTER,
         };
         for (index, moment) in moments.iter().enumerate() {
-            for number in 0..=images {
-                // The last one is that of a process that was killed.
-                let (how, image) = match number < images {
-                    true => ("cut", moment.state.crash(&mut self.chance)),
-                    false => ("kill", moment.state.clone()),
+            for _ in 0..images {
+                let (how, image) = match self.chance.percent(KILLS) {
+                    true => ("kill", moment.state.clone()),
+                    false => ("cut", moment.state.crash(&mut self.chance)),
                 };
                 let mut hasher = DefaultHasher::new();
                 (&self.path, index, how, image.fingerprint()).hash(&mut hasher);
