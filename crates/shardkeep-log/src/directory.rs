@@ -98,6 +98,21 @@ pub struct Directory {
     /// Holds the older lock; a directory that can only be read and never had one has none.
     lock: Option<fs::File>,
     _own: Own,
+    /// The process that locked it.
+    process: u32,
+}
+
+impl Drop for Directory {
+    /// A child that was forked has the same locks, and would keep them for as long as it lives: so they are
+    /// given back by name, by the process that took them.
+    fn drop(&mut self) {
+        if self.process == std::process::id() {
+            for locked in [Some(&self.held), self.lock.as_ref()].into_iter().flatten() {
+                #[expect(clippy::disallowed_methods, reason = "blocking point B25: never waits")]
+                let _given_back = flock(locked, FlockOperation::Unlock);
+            }
+        }
+    }
 }
 
 impl Directory {
@@ -167,6 +182,7 @@ impl Directory {
             path: path.to_owned(),
             place: std::path::absolute(path).map_err(refused("opening", path))?,
             _own: Own::note(&held).map_err(refused("opening", path))?,
+            process: std::process::id(),
             held,
             may_write,
             lock,

@@ -35,6 +35,7 @@ pub(crate) enum Counted {
     Rejected,
     ProtocolErrors,
     TimedOut,
+    GivenUp,
     LoginTimeouts,
     FailedLogins,
     Panics,
@@ -45,7 +46,7 @@ pub(crate) enum Counted {
 }
 
 impl Counted {
-    const ALL: [Self; 20] = [
+    const ALL: [Self; 21] = [
         Self::Accepted,
         Self::Refused,
         Self::Commands,
@@ -59,6 +60,7 @@ impl Counted {
         Self::Rejected,
         Self::ProtocolErrors,
         Self::TimedOut,
+        Self::GivenUp,
         Self::LoginTimeouts,
         Self::FailedLogins,
         Self::Panics,
@@ -96,6 +98,7 @@ impl Counted {
             Self::Rejected => commands(|command| &command.rejected),
             Self::ProtocolErrors => reactors(|reactor| &reactor.protocol_errors),
             Self::TimedOut => reactors(|reactor| &reactor.timed_out),
+            Self::GivenUp => reactors(|reactor| &reactor.given_up),
             Self::LoginTimeouts => reactors(|reactor| &reactor.login_timeouts),
             Self::FailedLogins => reactors(|reactor| &reactor.failed_logins),
             Self::Panics => reactors(|reactor| &reactor.panics),

@@ -224,6 +224,7 @@ fn stats(context: &Context, out: &mut String) {
         ("slow_commands", told(Counted::Slow)),
         ("protocol_errors", told(Counted::ProtocolErrors)),
         ("timed_out_connections", told(Counted::TimedOut)),
+        ("given_up_connections", told(Counted::GivenUp)),
         ("login_timeouts", told(Counted::LoginTimeouts)),
         ("failed_logins", told(Counted::FailedLogins)),
         ("reactor_panics", told(Counted::Panics)),

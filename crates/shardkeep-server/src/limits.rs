@@ -23,16 +23,20 @@ pub const ROUNDS_MAX: usize = 16;
 /// Bytes of replies a client may leave unread before nothing more is read from it.
 pub const OUTPUT_SOFT_BYTES: usize = 1024 * 1024;
 
-/// Bytes of replies one connection may have pending in all: the largest value twice. A command whose
-/// replies would exceed it is refused, and a connection that exceeds it is closed.
-pub const OUTPUT_HARD_BYTES: usize = 1024 * 1024 * 1024;
+/// Bytes of one reply: the largest value twice. A command whose reply would exceed it is refused.
+pub const REPLY_BYTES_MAX: usize = 1024 * 1024 * 1024;
 
-/// Bytes of replies after which further commands of one pipeline are refused, and the connection is
-/// closed: one reply may be as large as a value, but not each of a thousand.
+/// Bytes of replies, the largest of them not counted, after which further commands of one pipeline are
+/// refused, and the connection is closed: one reply may be as large as a value, but not each of a thousand.
 pub const PIPELINE_REPLY_BYTES_MAX: usize = 256 * 1024 * 1024;
 
-/// Bytes of replies one work may bring back before its further commands are refused. Works of all
-/// shards may be under way at once.
+/// Bytes of replies one connection may have pending in all: what a pipeline may come to, and the replies that
+/// it found unread. A connection that exceeds it is closed.
+pub const OUTPUT_HARD_BYTES: usize =
+    PIPELINE_REPLY_BYTES_MAX + 2 * REPLY_BYTES_MAX + 2 * OUTPUT_SOFT_BYTES;
+
+/// Bytes of replies, the largest of them not counted, that one work may bring back before its further commands
+/// are refused. Works of all shards may be under way at once.
 pub const WORK_REPLY_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Bytes of requests that may wait for one shard in one reactor. Also keeps offsets within 32 bits: a
@@ -41,6 +45,15 @@ pub const WORK_BYTES_MAX: usize = 1024 * 1024 * 1024;
 
 /// While draining, a client that goes on sending is told goodbye after this long all the same.
 pub const GOODBYE_AFTER: Duration = Duration::from_secs(1);
+
+/// While draining, a client that takes none of its replies for this long is given up: it has stopped reading,
+/// and its replies would hold up the end for everybody. Longer than a network needs to send a lost packet again.
+pub const GIVE_UP_AFTER: Duration = Duration::from_secs(1);
+
+/// Bytes per second that a client must send of a request, or read of its replies, to be waited for longer than
+/// its timeout: any network that a store is used over has several times as much, and whoever wants to hold a
+/// connection and its buffers has to pay for it.
+pub const PEER_BYTES_PER_SECOND_MIN: u64 = 16 * 1024;
 
 /// Bytes of input or output held for a client that has not authenticated.
 pub const UNAUTHENTICATED_BYTES: usize = 64 * 1024;
@@ -91,5 +104,6 @@ pub const WORKS_KEEP: usize = 64;
 
 const _: () = assert!(READ_BYTES <= LARGE_READ_BYTES && LARGE_READ_BYTES <= ARENA_BYTES);
 const _: () = assert!(OUTPUT_SOFT_BYTES <= OUTPUT_HARD_BYTES);
-const _: () = assert!(PIPELINE_REPLY_BYTES_MAX <= OUTPUT_HARD_BYTES);
+const _: () = assert!(WORK_REPLY_BYTES_MAX <= PIPELINE_REPLY_BYTES_MAX);
+const _: () = assert!(PIPELINE_REPLY_BYTES_MAX <= REPLY_BYTES_MAX);
 const _: () = assert!(2 * WORK_BYTES_MAX < u32::MAX as usize);

@@ -66,6 +66,25 @@ fn a_patient_client_waits_for_a_shard_that_an_impatient_one_has_given_up() {
 }
 
 #[test]
+fn one_large_reply_from_a_shard_in_other_hands_refuses_no_command_behind_it() {
+    const BYTES: usize = crate::limits::WORK_REPLY_BYTES_MAX + 1;
+    let server = server(PATIENCE);
+    let key = key_in(&server, 2);
+    let mut client = Client::of(&server);
+    client.send(&format!("SETRANGE {key} {} x\r\n", BYTES - 1));
+    client.expect(&format!(":{BYTES}\r\n"));
+    let held = hold(&server, 2);
+    client.send(&format!("GET {key}\r\nINCR other\r\nSTRLEN {key}\r\n"));
+    until_mailed(&server, 1);
+    drop(held);
+    client.expect(&format!("${BYTES}\r\n"));
+    let mut value = vec![0; BYTES + 2];
+    client.0.read_exact(&mut value).unwrap();
+    assert!(value.ends_with(b"x\r\n"));
+    client.expect(&format!(":1\r\n:{BYTES}\r\n"));
+}
+
+#[test]
 fn with_reject_what_finds_a_full_queue_is_refused_at_once_with_shard_depth_and_time() {
     let settings = Settings {
         overload: crate::config::Overload::Reject,

@@ -147,13 +147,15 @@ pub struct DrainReport {
     commands: u64,
     refused: u64,
     cut_off: u64,
+    given_up: u64,
     threads_left: usize,
     store: CloseReport,
     took: Duration,
 }
 
 impl DrainReport {
-    /// Whether everything that was admitted was finished and answered, and every thread came home.
+    /// Whether everything that was admitted was finished and answered, and every thread came home. Replies that
+    /// a client had stopped reading are its own loss.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.cut_off == 0 && self.threads_left == 0 && self.store.is_clean()
@@ -167,6 +169,7 @@ impl fmt::Display for DrainReport {
             commands,
             refused,
             cut_off,
+            given_up,
             threads_left,
             store,
             took,
@@ -179,7 +182,7 @@ impl fmt::Display for DrainReport {
         write!(
             f,
             "{how}: connections={connections} commands={commands} refused={refused} \
-             cut_off={cut_off} lost={} unsynced={} shards_away={} threads_left={} took={:.3}s",
+             cut_off={cut_off} given_up={given_up} lost={} unsynced={} shards_away={} threads_left={} took={:.3}s",
             store.lost,
             store.unsynced,
             store.shards_away,
@@ -472,6 +475,7 @@ impl Server {
             refused: total(|reactor| reactor.refused_draining.get()),
             // Of a reactor that has failed or is stuck nobody has closed the connections.
             cut_off: total(|reactor| reactor.cut_off.get() + reactor.connections.get()),
+            given_up: total(|reactor| reactor.given_up.get()),
             threads_left: stopped.left.len() + last.left.len(),
             store,
             took: clock::now().saturating_duration_since(began),

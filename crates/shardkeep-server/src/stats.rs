@@ -55,6 +55,8 @@ pub(crate) struct ReactorStats {
     pub(crate) failed_logins: Figure,
     /// Connections that the end of a drain cut off before everything was sent.
     pub(crate) cut_off: Figure,
+    /// Connections whose client had stopped reading when the server drained.
+    pub(crate) given_up: Figure,
     /// Panics outside of a shard.
     pub(crate) panics: Figure,
     per_command: Box<[CommandFigures]>,
@@ -104,6 +106,7 @@ impl ReactorStats {
             login_timeouts: Figure::default(),
             failed_logins: Figure::default(),
             cut_off: Figure::default(),
+            given_up: Figure::default(),
             panics: Figure::default(),
             per_command: TABLE.iter().map(|_| CommandFigures::new()).collect(),
         }

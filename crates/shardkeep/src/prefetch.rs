@@ -4,7 +4,7 @@
 //! afterwards, so that their cache misses overlap.
 //!
 //! 1. A prefetch reads nothing into the program and cannot fault: it is a hint, whatever the
-//!    address. The addresses here come from references anyway.
+//!    address.
 
 #![expect(
     unsafe_code,
@@ -18,6 +18,26 @@ const CACHE_LINE_BYTES: usize = 64;
 /// Cache lines fetched per entry at most: where an entry is larger, the hardware follows by itself.
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 const LINES_MAX: usize = 4;
+
+/// Begins to fetch the lines in which the `bytes` at `address` begin and end, whatever lies there; does
+/// nothing where there is no such hint.
+#[inline(always)]
+pub(crate) fn prefetch_at(address: usize, bytes: usize) {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+
+        let start = std::ptr::without_provenance::<i8>(address);
+        // SAFETY: as for `prefetch`: a hint reads nothing, whatever the address (invariant 1).
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(start) };
+        if bytes > 8 {
+            // SAFETY: the same.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(start.wrapping_add(bytes - 1)) };
+        }
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    let _ = (address, bytes);
+}
 
 /// Begins to fetch `place` into the nearest cache; does nothing where there is no such hint.
 #[inline(always)]

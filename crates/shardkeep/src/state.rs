@@ -137,9 +137,7 @@ impl<K: Key, V: Value> ShardState<K, V> {
     /// Begins to fetch the entry that probably has this hash.
     #[inline]
     pub(crate) fn touch(&self, hash: u64) {
-        if let Some(entry) = self.table.find(hash, |_| true) {
-            prefetch(entry);
-        }
+        self.table.prefetch(hash);
     }
 
     /// The live entry of a key.

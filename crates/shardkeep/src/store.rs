@@ -95,7 +95,8 @@ pub(crate) enum Keeping {
 /// # The process it belongs to
 /// A store belongs to the process that opened it. In a child made by `fork` every call is refused
 /// ([`Refused::OtherProcess`]), and dropping a handle returns at once; neither touches files, threads or
-/// locks. The child may open a store of its own, elsewhere. A process that forks from inside of a closure
+/// locks. The child may open a store of its own in another directory, where it may start threads at all: the
+/// C library promises that only to the child of a process with one thread. A process that forks from inside of a closure
 /// that holds a shard gets no result of that call in the child. (A child that executes another program, as
 /// [`std::process::Command`] makes it, has nothing to do with the store at all.)
 ///

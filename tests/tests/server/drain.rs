@@ -1,6 +1,6 @@
 //! The end: signals, SHUTDOWN, and what clients are told.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read as _};
 use std::thread;
 use std::time::Duration;
 
@@ -8,10 +8,16 @@ use shardkeep_resp::Value;
 use shardkeep_tests::clock::{self, PATIENCE};
 use shardkeep_tests::harness::{Client, Ended, Scratch, ServerProcess, Signal, request};
 
-use crate::support::{ask, eventually, repeated, start};
+use crate::support::{ask, eventually, narrow_client, repeated, start, steadily};
 
 /// Longest that a drain without obstacles takes.
 const QUICK: Duration = Duration::from_secs(5);
+
+/// Longest that a client which reads nothing is waited for.
+const GIVEN_UP_AFTER: Duration = Duration::from_secs(1);
+
+/// From one piece of a slow reader to the next.
+const PIECE_TIME: Duration = Duration::from_millis(10);
 
 /// Waits until nobody accepts any more, that is, until the first signal has been taken.
 fn drains(server: &ServerProcess) {
@@ -25,13 +31,42 @@ fn drains(server: &ServerProcess) {
     }
 }
 
+/// Bytes of a value that no buffer of the kernel has room for.
+const LARGE: usize = 32 * 1024 * 1024;
+
+/// Bytes that the kernel holds for a client that reads slowly: a few segments.
+const NARROW: usize = 512 * 1024;
+
+/// Has a value of [`LARGE`] bytes sent to a client that has read nothing of it yet.
+fn asked_for_a_large_value(server: &ServerProcess) -> Client {
+    let mut client = narrow_client(server, NARROW);
+    let length = ask(&mut client, &format!("SETRANGE large {} x", LARGE - 1));
+    assert_eq!(length, LARGE.to_string());
+    client.send(&request(&["GET", "large"])).unwrap();
+    client.stream().peek(&mut [0]).unwrap();
+    client
+}
+
+/// The number that the last line of the server gives for `name`.
+fn reported(server: &ServerProcess, name: &str) -> u64 {
+    let mut number = None;
+    eventually("the report of the drain", || {
+        let lines = server.output();
+        let report = lines.iter().find(|line| line.contains(" threads_left="));
+        let words = report.map(|line| line.split(' '));
+        number = words.and_then(|mut words| {
+            words.find_map(|word| word.strip_prefix(&format!("{name}="))?.parse().ok())
+        });
+        number.is_some()
+    });
+    number.unwrap()
+}
+
 /// A client whose unread replies no drain can deliver.
 fn stuck(server: &ServerProcess) -> Client {
-    let mut client = server
-        .client()
-        .unwrap()
-        .with_patience(Duration::from_millis(300));
+    let mut client = server.client().unwrap();
     assert_eq!(ask(&mut client, "SETRANGE big 1000000 x"), "1000001");
+    let mut client = client.with_patience(Duration::from_millis(300));
     while client.send(&repeated(&["GET", "big"], 100)).is_ok() {}
     client
 }
@@ -187,22 +222,87 @@ fn a_signal_under_load_ends_cleanly_and_cuts_no_reply() {
 #[test]
 fn a_second_signal_ends_the_server_at_once() {
     let mut server = start(&[]);
-    let client = stuck(&server);
+    let client = asked_for_a_large_value(&server);
+    thread::scope(|scope| {
+        // It would hold up the end for a minute.
+        scope.spawn(|| {
+            let mut piece = vec![0; LARGE / 6_000];
+            steadily(6_000 * PIECE_TIME, 6_000, || {
+                client.stream().read_exact(&mut piece).is_ok()
+            });
+        });
+        server.signal(Signal::TERM).unwrap();
+        drains(&server);
+        server.signal(Signal::TERM).unwrap();
+        assert_eq!(
+            server.wait(QUICK).unwrap().code(),
+            Some(3),
+            "{:?}",
+            server.output()
+        );
+    });
+}
+
+#[test]
+fn a_client_that_has_stopped_reading_is_given_up_and_the_end_is_clean() {
+    let mut server = start(&[]);
+    let clients = [stuck(&server), asked_for_a_large_value(&server)];
     server.signal(Signal::TERM).unwrap();
-    drains(&server);
+    let status = server.wait(QUICK).unwrap();
+    assert_eq!(status.code(), Some(0), "{:?}", server.output());
+    assert_eq!(reported(&server, "given_up"), 2);
+    assert_eq!(reported(&server, "cut_off"), 0);
+    drop(clients);
+}
+
+#[test]
+fn a_slow_client_that_goes_on_reading_is_waited_for_and_gets_all_of_it() {
+    const PIECES: u32 = 256;
+    let mut server = start(&[]);
+    let mut client = asked_for_a_large_value(&server);
     server.signal(Signal::TERM).unwrap();
-    assert_eq!(
-        server.wait(QUICK).unwrap().code(),
-        Some(3),
-        "{:?}",
-        server.output()
-    );
-    drop(client);
+    // Longer than one that has stopped is waited for.
+    let mut piece = vec![0; LARGE / PIECES as usize];
+    steadily(3 * GIVEN_UP_AFTER, PIECES, || {
+        client.stream().read_exact(&mut piece).unwrap();
+        true
+    });
+    let (rest, ended) = client.rest().unwrap();
+    assert_eq!(rest.len(), format!("${LARGE}\r\n\r\n").len());
+    assert_eq!(ended, Ended::Closed);
+    let status = server.wait(QUICK).unwrap();
+    assert_eq!(status.code(), Some(0), "{:?}", server.output());
+    assert_eq!(reported(&server, "given_up"), 0);
+}
+
+#[test]
+fn clients_that_are_silent_half_way_through_a_request_or_never_stop_hold_up_no_end() {
+    let mut server = start(&[]);
+    let mut silent = server.client().unwrap();
+    assert_eq!(ask(&mut silent, "PING"), "PONG");
+    let mut half = server.client().unwrap();
+    half.send(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$100\r\nhalf")
+        .unwrap();
+    let mut large = server.client().unwrap();
+    large
+        .send(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1000000\r\n")
+        .unwrap();
+    large.send(&vec![b'v'; 500_000]).unwrap();
+    let mut greedy = server.client().unwrap().with_patience(PATIENCE);
+    thread::scope(|scope| {
+        scope.spawn(move || while greedy.send(&repeated(&["PING"], 1_000)).is_ok() {});
+        server.signal(Signal::TERM).unwrap();
+        let status = server.wait(QUICK).unwrap();
+        assert_eq!(status.code(), Some(0), "{:?}", server.output());
+    });
+    assert_eq!(reported(&server, "cut_off"), 0);
+    drop((silent, half, large));
 }
 
 #[test]
 fn a_client_that_does_not_read_cannot_hold_up_the_end_beyond_its_cap() {
-    let mut server = start(&["--drain-timeout", "1s"]);
+    // Shorter than the time after which the client would be given up.
+    let mut server = start(&["--drain-timeout", "300ms"]);
     let client = stuck(&server);
     server.signal(Signal::TERM).unwrap();
     assert_eq!(

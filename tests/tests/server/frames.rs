@@ -1,8 +1,11 @@
 //! What is no request, or too much of one.
 
+use std::time::Duration;
+
+use shardkeep_tests::clock::PATIENCE;
 use shardkeep_tests::harness::{Ended, open_files, request, resident_bytes};
 
-use crate::support::{MIB, PROMPT, ask, eventually, repeated, serves_others, start};
+use crate::support::{MIB, PROMPT, ask, eventually, repeated, serves_others, start, steadily};
 
 /// Sends `bytes` to a new connection: everything that comes back until the server closes.
 fn until_closed(server: &shardkeep_tests::harness::ServerProcess, bytes: &[u8]) -> String {
@@ -308,6 +311,59 @@ fn a_peer_that_stops_in_the_middle_of_a_frame_is_closed_and_one_that_rests_betwe
         client.rest().unwrap();
     }
     assert_eq!(ask(&mut resting, "PING"), "PONG");
+}
+
+#[test]
+fn an_upload_that_never_pauses_may_take_longer_than_a_frame() {
+    const PIECES: u32 = 250;
+    const BYTES: usize = 1_000;
+    let server = start(&["--frame-timeout", "1s"]);
+    let length = PIECES as usize * BYTES;
+    let pieces = |head: String, unit: String| {
+        let mut client = server.client().unwrap();
+        client.send(head.as_bytes()).unwrap();
+        steadily(Duration::from_millis(2_500), PIECES, || {
+            client.send(unit.as_bytes()).unwrap();
+            true
+        });
+        client
+    };
+    std::thread::scope(|scope| {
+        // One value, and many arguments.
+        let one = scope.spawn(|| {
+            let head = format!("*3\r\n$3\r\nSET\r\n$1\r\nk\r\n${length}\r\n");
+            let mut client = pieces(head, "v".repeat(BYTES));
+            client.send(b"\r\n").unwrap();
+            assert_eq!(client.reply_bytes().unwrap(), b"+OK\r\n");
+        });
+        let mut client = pieces(
+            format!("*{}\r\n$4\r\nMGET\r\n", PIECES + 1),
+            format!("${BYTES}\r\n{}\r\n", "v".repeat(BYTES)),
+        );
+        assert!(
+            client
+                .reply_bytes()
+                .unwrap()
+                .starts_with(b"*250\r\n$-1\r\n")
+        );
+        one.join().unwrap();
+    });
+}
+
+#[test]
+fn a_byte_now_and_then_does_not_keep_a_frame_open() {
+    let server = start(&["--frame-timeout", "1s"]);
+    let mut client = server.client().unwrap();
+    client
+        .send(b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$1000000\r\n")
+        .unwrap();
+    let mut sent = 0;
+    steadily(PATIENCE, 10 * PATIENCE.as_secs() as u32, || {
+        sent += 1;
+        client.send(b"v").is_ok()
+    });
+    assert!(sent < 10 * PATIENCE.as_secs(), "it was never closed");
+    serves_others(&server);
 }
 
 #[test]

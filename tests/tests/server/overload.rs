@@ -5,9 +5,9 @@
 use std::time::Instant;
 
 use shardkeep_tests::clock::{PATIENCE, now};
-use shardkeep_tests::harness::{Client, ServerProcess};
+use shardkeep_tests::harness::{Client, ServerProcess, request};
 
-use crate::support::{ask, program};
+use crate::support::{MIB, PROMPT, accepted, ask, eventually, planted, program};
 
 /// Commands sent together: several reads of the server, and less than the kernel keeps for it.
 const COMMANDS: usize = 4_000;
@@ -51,4 +51,43 @@ fn what_waited_unread_for_longer_than_its_client_wants_is_refused_and_never_appl
         answers.iter().all(|it| it.starts_with(b":")),
         "a patient client is served"
     );
+}
+
+#[test]
+fn a_client_that_was_behind_sends_large_values_as_fast_as_before_and_gets_back_its_buffer() {
+    let large = request(&["SET", "large", &"v".repeat(4 * MIB as usize)]);
+    let send = |client: &mut Client, bytes: &[u8], replies: usize| {
+        let mut sender = client.stream().try_clone().unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(move || std::io::Write::write_all(&mut sender, bytes).unwrap());
+            for _ in 0..replies {
+                assert_ne!(client.reply_bytes().unwrap()[0], b'-');
+            }
+        });
+    };
+    let mut server = planted("", &["--reactors", "1", "--deadline", "400ms"]);
+    let mut client = server.client().unwrap();
+    // The kernel gives it a large buffer, and it sends the largest segments there are.
+    for _ in 0..16 {
+        send(&mut client, &large, 1);
+    }
+    let socket = accepted(&server, &client);
+    let before = socket.recv_buffer_size().unwrap();
+    server.plant("reactor.round=stall:150*100000").unwrap();
+    eventually("its queue is made short", || {
+        let flood = request(&["INCR", "counter"]).repeat(COMMANDS);
+        send(&mut client, &flood, COMMANDS);
+        socket.recv_buffer_size().unwrap() < before
+    });
+    server.plant("clear").unwrap();
+    let began = now();
+    for _ in 0..16 {
+        send(&mut client, &large, 1);
+    }
+    // Where a segment does not fit into the window, each of them takes more than this.
+    assert!(began.elapsed() < PROMPT, "{:?}", began.elapsed());
+    eventually("its buffer is handed back", || {
+        assert_eq!(ask(&mut client, "PING"), "PONG");
+        socket.recv_buffer_size().unwrap() >= before / 2
+    });
 }

@@ -1,12 +1,14 @@
 //! Pipelines: order, and peers that send or read at their own pace.
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read as _};
 use std::time::Duration;
 
 use shardkeep_tests::harness::{open_files, request, resident_bytes};
 use shardkeep_tests::random::Random;
 
-use crate::support::{MIB, PROMPT, ask, eventually, repeated, serves_others, start};
+use crate::support::{
+    MIB, PROMPT, ask, eventually, narrow_client, repeated, serves_others, start, steadily,
+};
 
 #[test]
 fn replies_come_in_the_order_of_requests_whatever_shards_they_touch() {
@@ -127,6 +129,73 @@ fn a_client_that_leaves_too_much_unread_for_too_long_is_hung_up_on() {
         received.len() < 100 * 10_000_000,
         "everything was delivered"
     );
+}
+
+#[test]
+fn a_slow_client_that_goes_on_reading_gets_all_of_a_reply_that_takes_longer_than_it_may_stop() {
+    const BYTES: usize = 32 * 1024 * 1024;
+    const PIECES: u32 = 256;
+    let server = start(&["--output-timeout", "1s"]);
+    let mut slow = narrow_client(&server, 512 * 1024);
+    let length = ask(&mut slow, &format!("SETRANGE big {} x", BYTES - 1));
+    assert_eq!(length, BYTES.to_string());
+    slow.send(&request(&["GET", "big"])).unwrap();
+    let mut piece = vec![0; BYTES / PIECES as usize];
+    steadily(Duration::from_secs(3), PIECES, || {
+        slow.stream().read_exact(&mut piece).unwrap();
+        true
+    });
+    let mut end = vec![0; format!("${BYTES}\r\n\r\n").len()];
+    slow.stream().read_exact(&mut end).unwrap();
+    assert!(end.ends_with(b"x\r\n"));
+    assert_eq!(ask(&mut slow, "PING"), "PONG");
+}
+
+#[test]
+fn one_reply_is_no_pipeline_however_large_it_is() {
+    const BYTES: usize = 257 * 1024 * 1024;
+    let server = start(&["--deadline", "20s"]);
+    let mut client = server.client().unwrap();
+    let length = ask(&mut client, &format!("SETRANGE big {} x", BYTES - 1));
+    assert_eq!(length, BYTES.to_string());
+    // Alone, with others behind it, and as a part of a reply.
+    let bulk = format!("${BYTES}\r\n\r\n").len() + BYTES;
+    client.send(&request(&["GET", "big"])).unwrap();
+    assert_eq!(client.reply_bytes().unwrap().len(), bulk);
+    let mut behind = request(&["GET", "big"]);
+    behind.extend(repeated(&["INCR", "n"], 100));
+    client.send(&behind).unwrap();
+    assert_eq!(client.reply_bytes().unwrap().len(), bulk);
+    for number in 1..=100 {
+        let answer = client.reply_bytes().unwrap();
+        assert_eq!(answer, format!(":{number}\r\n").into_bytes());
+    }
+    client.send(&request(&["MGET", "big", "n"])).unwrap();
+    let both = format!("*2\r\n${BYTES}\r\n\r\n$3\r\n100\r\n").len() + BYTES;
+    assert_eq!(client.reply_bytes().unwrap().len(), both);
+    assert_eq!(ask(&mut client, "PING"), "PONG");
+}
+
+#[test]
+fn of_many_large_replies_in_one_pipeline_the_last_are_refused_and_the_connection_closed() {
+    const BYTES: usize = 140 * 1024 * 1024;
+    let server = start(&["--deadline", "20s"]);
+    let mut client = server.client().unwrap();
+    let length = ask(&mut client, &format!("SETRANGE big {} x", BYTES - 1));
+    assert_eq!(length, BYTES.to_string());
+    client
+        .send(&repeated(&["GETRANGE", "big", "0", "-1"], 4))
+        .unwrap();
+    // The largest is not counted: of the others one fits, and the one that goes beyond.
+    for _ in 0..3 {
+        assert!(client.reply_bytes().unwrap().len() > BYTES);
+    }
+    let (refused, _) = client.rest().unwrap();
+    let refused = String::from_utf8(refused).unwrap();
+    let limit = "-ERR replies of one pipeline exceed the output limit";
+    assert!(refused.starts_with(limit), "{refused}");
+    assert_eq!(refused.lines().count(), 1);
+    serves_others(&server);
 }
 
 #[test]

@@ -10,39 +10,14 @@ use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
 use rustix::net::sockopt;
-use rustix::process::{
-    Pid, PidfdFlags, PidfdGetfdFlags, Signal, kill_process, pidfd_getfd, pidfd_open,
-};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use shardkeep_tests::clock::PATIENCE;
-use shardkeep_tests::harness::{Client, Scratch, ServerProcess, run_to_end};
+use shardkeep_tests::harness::{Client, Scratch, run_to_end};
 
-use crate::support::{ask, program, start};
+use crate::support::{accepted, ask, program, start};
 
 /// Longest that a peer which has silently gone may keep its place.
 const HALF_OPEN: Duration = Duration::from_secs(60);
-
-/// The server's end of `client`'s connection, borrowed from its process.
-fn accepted(server: &ServerProcess, client: &Client) -> socket2::Socket {
-    let pid = Pid::from_raw(i32::try_from(server.pid()).unwrap()).unwrap();
-    let process = pidfd_open(pid, PidfdFlags::empty()).unwrap();
-    let peer = client.stream().local_addr().unwrap();
-    for entry in fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap() {
-        let Ok(number) = entry.unwrap().file_name().to_string_lossy().parse() else {
-            continue;
-        };
-        let Ok(descriptor) = pidfd_getfd(&process, number, PidfdGetfdFlags::empty()) else {
-            continue;
-        };
-        let socket = socket2::Socket::from(descriptor);
-        if socket
-            .peer_addr()
-            .is_ok_and(|address| address.as_socket() == Some(peer))
-        {
-            return socket;
-        }
-    }
-    panic!("the server has no connection from {peer}");
-}
 
 #[test]
 fn a_peer_that_has_silently_gone_loses_its_place_within_a_minute() {

@@ -1,11 +1,14 @@
 //! What the tests of the server share.
 
+use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 use shardkeep_resp::Value;
 use shardkeep_tests::clock::{self, PATIENCE};
 use shardkeep_tests::harness::{Client, Launch, ServerProcess, Signal, request};
+use socket2::{Domain, Socket, Type};
 
 /// Longest that a client waits while others misbehave: what is held up by them is held up for ever, and
 /// a crowded machine is not their doing.
@@ -22,6 +25,51 @@ pub(crate) fn program() -> &'static Path {
 /// The server with `flags`, ready.
 pub(crate) fn start(flags: &[&str]) -> ServerProcess {
     ServerProcess::start(program(), Launch::Shardkeep, flags).unwrap()
+}
+
+/// The server's end of `client`'s connection, borrowed from its process.
+pub(crate) fn accepted(server: &ServerProcess, client: &Client) -> socket2::Socket {
+    let pid = Pid::from_raw(i32::try_from(server.pid()).unwrap()).unwrap();
+    let process = pidfd_open(pid, PidfdFlags::empty()).unwrap();
+    let peer = client.stream().local_addr().unwrap();
+    for entry in fs::read_dir(format!("/proc/{}/fd", server.pid())).unwrap() {
+        let Ok(number) = entry.unwrap().file_name().to_string_lossy().parse() else {
+            continue;
+        };
+        let Ok(descriptor) = pidfd_getfd(&process, number, PidfdGetfdFlags::empty()) else {
+            continue;
+        };
+        let socket = socket2::Socket::from(descriptor);
+        if socket
+            .peer_addr()
+            .is_ok_and(|address| address.as_socket() == Some(peer))
+        {
+            return socket;
+        }
+    }
+    panic!("the server has no connection from {peer}");
+}
+
+/// A client for which the kernel holds no more than `bytes` that it has not read.
+pub(crate) fn narrow_client(server: &ServerProcess, bytes: usize) -> Client {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(bytes).unwrap();
+    socket.connect(&server.address().into()).unwrap();
+    Client::over(socket.into()).unwrap()
+}
+
+/// Calls `piece` so many times, evenly over the time; `false` ends it early.
+pub(crate) fn steadily(over: Duration, pieces: u32, mut piece: impl FnMut() -> bool) {
+    let start = clock::now();
+    for number in 0..pieces {
+        let at = start + over * number / pieces;
+        if let Some(left) = clock::left(at) {
+            clock::pass(left);
+        }
+        if !piece() {
+            return;
+        }
+    }
 }
 
 /// The server with `flags`, ready, in which `plans` (see `fail_point`) come true.

@@ -15,7 +15,7 @@ pub(super) fn mget(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<
             Some(record) => reply.bulk(record.value()),
             None => reply.null(),
         }
-        if reply.written() - start > limits::OUTPUT_HARD_BYTES {
+        if reply.written() - start > limits::REPLY_BYTES_MAX {
             reply.take_back(start);
             return reply.error(errors::REPLY_LIMIT);
         }

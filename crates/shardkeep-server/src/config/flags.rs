@@ -238,7 +238,8 @@ pub(crate) struct ServeFlags {
     #[arg(long, value_name = "DURATION")]
     pub(crate) idle_timeout: Option<String>,
 
-    /// Close a connection that stops in the middle of a request for so long [default: 30s].
+    /// Close a connection that stops in the middle of a request for so long, or sends less than 16 KiB/s of it
+    /// beyond that time [default: 30s].
     #[arg(long, value_name = "DURATION")]
     pub(crate) frame_timeout: Option<String>,
 
@@ -247,7 +248,8 @@ pub(crate) struct ServeFlags {
     #[arg(long, value_name = "DURATION")]
     pub(crate) login_timeout: Option<String>,
 
-    /// Close a connection that leaves over 1 MiB of replies unread for so long [default: 60s].
+    /// Close a connection that leaves over 1 MiB of replies unread and takes none of them for so long, or less
+    /// than 16 KiB/s beyond that time [default: 60s].
     #[arg(long, value_name = "DURATION")]
     pub(crate) output_timeout: Option<String>,
 

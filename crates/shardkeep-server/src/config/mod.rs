@@ -208,12 +208,14 @@ pub struct Settings {
     pub deadline: Duration,
     /// How long a connection may be silent; `None` for ever.
     pub idle_timeout: Option<Duration>,
-    /// How long a client may stop in the middle of a request.
+    /// How long a client may stop in the middle of a request, or send less of it than
+    /// [`PEER_BYTES_PER_SECOND_MIN`](crate::limits::PEER_BYTES_PER_SECOND_MIN).
     pub frame_timeout: Duration,
     /// How long a client may stay without the password, where there is one; `None` for ever.
     pub login_timeout: Option<Duration>,
-    /// How long a client may leave more replies unread than
-    /// [`OUTPUT_SOFT_BYTES`](crate::limits::OUTPUT_SOFT_BYTES).
+    /// How long a client that leaves more replies unread than
+    /// [`OUTPUT_SOFT_BYTES`](crate::limits::OUTPUT_SOFT_BYTES) may take none of them, or less than
+    /// [`PEER_BYTES_PER_SECOND_MIN`](crate::limits::PEER_BYTES_PER_SECOND_MIN).
     pub output_timeout: Duration,
     /// How long a drain may take.
     pub drain_timeout: Duration,

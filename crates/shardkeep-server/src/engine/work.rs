@@ -164,7 +164,7 @@ impl ShardWork {
             fail_point::hit_at("batch.next", || item.key());
             let mut needs = 0;
             let is_late = entry.until.is_some_and(|until| until < clock::now());
-            if is_late || self.replies.len() > limits::WORK_REPLY_BYTES_MAX {
+            if is_late || self.has_replies_enough() {
                 errors::encode(
                     &errors::throttled(self.shard, 0, Duration::ZERO),
                     &mut self.replies,
@@ -180,6 +180,16 @@ impl ShardWork {
             self.reply_ends.push(self.replies.len());
         }
         state.publish();
+    }
+
+    /// Whether the replies come to more than a work may bring back. One alone never does.
+    fn has_replies_enough(&self) -> bool {
+        let has_many = self.replies.len() > limits::WORK_REPLY_BYTES_MAX;
+        has_many && {
+            let sizes = (0..self.reply_ends.len()).map(|at| self.reply(at).len());
+            let largest = sizes.max().unwrap_or(0);
+            self.replies.len() - largest > limits::WORK_REPLY_BYTES_MAX
+        }
     }
 
     /// The reply of the `at`-th command, if the work was done.

@@ -168,6 +168,12 @@ impl Keyspace {
         }
     }
 
+    /// Asks the memory for the place in the table of a key with this hash. Reads nothing.
+    #[inline]
+    pub fn prefetch(&self, hash: u64) {
+        self.table.prefetch(hash);
+    }
+
     /// Asks the memory for what a command with this hash will look at. Commands that run together on
     /// one shard are all touched first, so that their cache misses overlap.
     #[inline]

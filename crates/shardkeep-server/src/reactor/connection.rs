@@ -13,6 +13,7 @@ use shardkeep_resp::{Decoder, Limits, Protocol};
 use super::backlog::Backlog;
 use super::buffer;
 use super::held::{Held, Part};
+use super::progress::{Progress, Unread};
 use super::stream::Stream;
 use crate::clients::Client;
 use crate::clock;
@@ -58,14 +59,14 @@ pub(crate) struct Connection {
     pub(crate) backlog: Backlog,
     /// How long its commands may wait before they begin, if it has said so.
     pub(crate) patience: Option<Duration>,
-    pub(crate) frame_since: Option<Instant>,
-    pub(crate) over_soft_since: Option<Instant>,
+    /// The request that has begun and is not whole.
+    pub(crate) frame: Option<Progress>,
+    /// Replies that it must read before it is served again, or before it ends.
+    pub(crate) unread: Option<Box<Unread>>,
     /// Since when the password is asked of it; `None` when it is not.
     pub(crate) login_since: Option<Instant>,
     /// It gave a wrong password: nothing is sent, and nothing more decoded, before this.
     pub(crate) held_back: Option<Instant>,
-    /// It is to end, and waits for its last replies to be read.
-    pub(crate) finishing_since: Option<Instant>,
     /// Tells two connections in one place apart.
     pub(crate) generation: u32,
 }
@@ -204,11 +205,10 @@ impl Connection {
             arrived_at: now,
             backlog: Backlog::default(),
             patience: None,
-            frame_since: None,
-            over_soft_since: None,
+            frame: None,
+            unread: None,
             login_since: None,
             held_back: None,
-            finishing_since: None,
             generation,
         }
     }
@@ -252,6 +252,28 @@ impl Connection {
 
     pub(crate) fn unsent(&self) -> usize {
         self.out.len() - self.sent
+    }
+
+    /// Whether the peer has something to read that the kernel had no room for.
+    pub(crate) fn owes_reading(&self) -> bool {
+        self.sent < self.free_end()
+    }
+
+    /// Looks how far the peer has got with what it keeps us waiting with.
+    pub(crate) fn look_at_peer(&mut self, now: Instant) {
+        let awaits_frame = self.may_decode() && !self.readable;
+        if let Some(frame) = self.frame.as_mut().filter(|_| !awaits_frame) {
+            // A client whose bytes wait for us is not the one that keeps us waiting.
+            frame.pause(now);
+        }
+        let owes_reading = self.owes_reading();
+        if let Some(unread) = &mut self.unread {
+            if owes_reading {
+                unread.look(self.stream.untaken(), now);
+            } else {
+                unread.progress.pause(now);
+            }
+        }
     }
 
     /// Whether there may be something to read, and everything read before has been decoded.

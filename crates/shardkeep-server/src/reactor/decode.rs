@@ -11,6 +11,7 @@ use shardkeep_resp::{Reply, Step};
 use super::Reactor;
 use super::connection::Life;
 use super::log::request_again;
+use super::progress::Progress;
 use super::round::{Answer, Command, From, Member};
 use crate::clock;
 use crate::command::{
@@ -79,6 +80,7 @@ impl Reactor {
             first,
             end: first,
             reply_bytes: 0,
+            has_too_much: false,
             sharded: 0,
             after: None,
             from,
@@ -233,13 +235,14 @@ impl Reactor {
             connection.client.note(now, last_command);
         }
         if rest.is_empty() || stop.more {
-            connection.frame_since = None;
+            connection.frame = None;
         } else {
             // A new request has begun behind the last whole one.
             if commands > first {
-                connection.frame_since = Some(now);
+                connection.frame = None;
             }
-            connection.frame_since.get_or_insert(now);
+            let frame = connection.frame.get_or_insert_with(|| Progress::new(now));
+            frame.reach(rest.len() as u64, now);
             if !connection.authenticated && rest.len() > limits::UNAUTHENTICATED_BYTES {
                 connection.life = Life::Finishing;
             }

@@ -11,6 +11,7 @@ use super::away::Recipient;
 use super::buffer;
 use super::connection::{Connection, Late, Life, Slot, Stalled};
 use super::held::Part;
+use super::progress::Unread;
 use super::round::{Answer, Command, From};
 use crate::clock;
 use crate::command::Args;
@@ -67,10 +68,7 @@ impl Reactor {
     #[cold]
     fn note_slow(&self, took: Duration) {
         let slow = &self.context.gauges.slow;
-        let size = |command: &Command| match command.reply {
-            Answer::Here { start, end } => end - start,
-            Answer::NotYet | Answer::Travelling => 0,
-        };
+        let size = |command: &Command| command.reply.bytes();
         let largest = self
             .round
             .commands
@@ -125,8 +123,9 @@ impl Reactor {
         let member = &self.round.members[at];
         let (token, first, end) = (member.token, member.first, member.end);
         fail_point::hit_at("reply.deliver", || client_name(member.client));
-        let over = member.reply_bytes > limits::PIPELINE_REPLY_BYTES_MAX;
-        if over && let Some(Some(connection)) = self.connections.get_mut(token) {
+        if member.has_too_much
+            && let Some(Some(connection)) = self.connections.get_mut(token)
+        {
             connection.life = Life::Finishing;
         }
         if first == end {
@@ -365,6 +364,9 @@ impl Reactor {
             Ok(n) => {
                 connection.out = out;
                 connection.sent += n;
+                if let Some(unread) = &mut connection.unread {
+                    unread.give(n);
+                }
                 connection.active_at = if n > 0 { now } else { connection.active_at };
             }
             Err(_) => return self.broken(token),
@@ -395,11 +397,14 @@ impl Reactor {
         {
             return self.close(token);
         }
-        // Who has nothing to read yet is not the one that keeps us waiting.
-        if connection.may_read() || connection.sent == connection.free_end() {
-            connection.over_soft_since = None;
+        // Who has nothing to read yet is not the one that keeps us waiting. One that is to end is waited for
+        // until it has read all.
+        if connection.life.is_open() && (connection.may_read() || !connection.owes_reading()) {
+            connection.unread = None;
         } else {
-            connection.over_soft_since.get_or_insert(now);
+            connection
+                .unread
+                .get_or_insert_with(|| Box::new(Unread::new(now)));
             self.sweep_soon();
         }
     }

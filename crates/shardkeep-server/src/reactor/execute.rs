@@ -13,7 +13,7 @@ use shardkeep::table::UnixMillis;
 use super::Reactor;
 use super::connection::Connection;
 use super::log::leave;
-use super::round::{Answer, Command, From, Round, note_needs};
+use super::round::{Answer, Command, From, Member, Round, note_needs};
 use crate::clock;
 use crate::command::Args;
 use crate::engine::{Item, Needs, Reservation, ShardState, run_item, run_kept};
@@ -266,11 +266,14 @@ impl Visit<ShardState> for Visitor<'_, '_> {
 
     #[inline]
     fn touch(&mut self, group: usize, state: &ShardState) {
-        for &index in self.round.groups.group(group).members {
-            state
-                .keyspace
-                .touch(self.round.commands[index as usize].hash);
-        }
+        let members = self.round.groups.group(group).members;
+        let hashes = members
+            .iter()
+            .map(|&index| self.round.commands[index as usize].hash);
+        hashes
+            .clone()
+            .for_each(|hash| state.keyspace.prefetch(hash));
+        hashes.for_each(|hash| state.keyspace.touch(hash));
     }
 
     #[inline]
@@ -319,14 +322,17 @@ fn run_members<'c>(
     } = round;
     let kept = state.keyspace.is_kept();
     for &index in groups.group(group).members {
+        let member = &mut members[commands[index as usize].member as usize];
+        let has_too_much =
+            member.reply_bytes > limits::PIPELINE_REPLY_BYTES_MAX && member.has_too_much(commands);
         let command = &mut commands[index as usize];
-        let member = &mut members[command.member as usize];
         let input = match command.from {
             From::Arena => &arena[command.base..],
             From::Connection => &pending(member.token)[command.base..],
         };
         let start = replies.len();
-        if member.reply_bytes > limits::PIPELINE_REPLY_BYTES_MAX {
+        if has_too_much {
+            member.has_too_much = true;
             errors::encode(errors::OUTPUT_LIMIT, replies);
         } else {
             let item = command.item(input, spans, member.client);
@@ -363,6 +369,17 @@ impl Command {
             protocol: self.protocol,
             client,
         })
+    }
+}
+
+impl Member {
+    /// Whether its replies come to more than those of a pipeline may. One alone never does.
+    #[cold]
+    fn has_too_much(&self, commands: &[Command]) -> bool {
+        let commands = commands[self.first..self.end].iter();
+        let largest = commands.map(|command| command.reply.bytes()).max();
+        self.reply_bytes - largest.unwrap_or(0) > limits::PIPELINE_REPLY_BYTES_MAX
+            || self.reply_bytes > limits::REPLY_BYTES_MAX
     }
 }
 

@@ -4,7 +4,9 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use super::Reactor;
+use super::backlog::Advice;
 use super::connection::{Connection, Life};
+use super::progress::Unread;
 use super::round::From;
 use crate::{clock, fault, limits};
 
@@ -62,9 +64,10 @@ impl Reactor {
                         connection.active_at = self.now;
                         connection.arrived_at = connection.backlog.read(n, self.round_at);
                     }
-                    if n == limits::READ_BYTES {
+                    if n == limits::READ_BYTES || connection.backlog.is_short() {
                         let deadline = self.context.live.deadline();
-                        watch_queue(connection, self.round_at, deadline);
+                        let is_full = n == limits::READ_BYTES;
+                        watch_queue(connection, is_full, self.round_at, deadline);
                     }
                 }
                 Read::End => ended = true,
@@ -105,6 +108,11 @@ impl Reactor {
             if got > 0 {
                 connection.active_at = self.now;
                 connection.arrived_at = connection.backlog.read(got, self.round_at);
+                if connection.backlog.is_short() {
+                    let deadline = self.context.live.deadline();
+                    let is_full = got == limits::LARGE_READ_BYTES;
+                    watch_queue(connection, is_full, self.round_at, deadline);
+                }
             }
             self.stats.input_bytes.add(got as u64);
         }
@@ -131,7 +139,10 @@ impl Reactor {
             return;
         };
         if connection.unsent() > 0 || connection.stalled.is_some() {
-            connection.finishing_since.get_or_insert(self.now);
+            let now = self.now;
+            connection
+                .unread
+                .get_or_insert_with(|| Box::new(Unread::new(now)));
             return self.sweep_soon();
         }
         if connection.peer_done {
@@ -146,15 +157,26 @@ impl Reactor {
     }
 }
 
-/// After a full read: how much waits behind it, and whether that has become too much.
-fn watch_queue(connection: &mut Connection, now: Instant, deadline: Duration) {
-    connection
-        .backlog
-        .note_waiting(connection.stream.waiting(), clock::now());
+/// After a full read, and while the kernel keeps a short queue: how much waits behind what was read, whether
+/// that has become too much, and whether it no longer is.
+fn watch_queue(connection: &mut Connection, is_full: bool, now: Instant, deadline: Duration) {
+    let waiting = if is_full {
+        connection.stream.waiting()
+    } else {
+        0
+    };
+    if is_full {
+        connection.backlog.note_waiting(waiting, clock::now());
+    }
     let deadline = connection.patience.unwrap_or(deadline).min(deadline);
     let age = now.saturating_duration_since(connection.arrived_at);
-    if connection.backlog.grows_too_old(age, deadline) {
-        connection.stream.keep_a_short_queue();
+    match connection.backlog.advise(waiting, age, deadline, now) {
+        Some(Advice::Short) => {
+            let before = connection.stream.keep_a_short_queue();
+            connection.backlog.shortened(before);
+        }
+        Some(Advice::Wide { before }) => connection.stream.keep_a_wide_queue(before),
+        None => {}
     }
 }
 

@@ -28,8 +28,11 @@ mod lending;
 mod log;
 mod many;
 mod openers;
+mod progress;
 mod round;
 mod save;
+#[cfg(target_os = "linux")]
+mod socket;
 mod stream;
 mod sweep;
 

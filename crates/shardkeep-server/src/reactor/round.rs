@@ -48,6 +48,16 @@ pub(crate) enum Answer {
     Travelling,
 }
 
+impl Answer {
+    /// Bytes of it that are there.
+    pub(crate) fn bytes(self) -> usize {
+        match self {
+            Self::Here { start, end } => end - start,
+            Self::NotYet | Self::Travelling => 0,
+        }
+    }
+}
+
 /// One connection of a round.
 pub(crate) struct Member {
     pub(crate) token: usize,
@@ -56,6 +66,8 @@ pub(crate) struct Member {
     pub(crate) first: usize,
     pub(crate) end: usize,
     pub(crate) reply_bytes: usize,
+    /// Commands of it were refused for the size of the replies before them.
+    pub(crate) has_too_much: bool,
     /// Commands of it that need one shard.
     pub(crate) sharded: usize,
     pub(crate) from: From,

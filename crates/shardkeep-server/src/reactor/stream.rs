@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::time::Duration;
 
 use mio::event::Source;
@@ -12,6 +12,8 @@ use rustix::io::ioctl_fionread;
 use socket2::{SockRef, TcpKeepalive};
 
 use super::backlog::SHORT_QUEUE_BYTES;
+#[cfg(target_os = "linux")]
+use super::socket;
 
 /// A silent peer is asked after this long, and then every [`KEEPALIVE_INTERVAL`].
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(crate::limits::KEEPALIVE_SECONDS);
@@ -94,14 +96,38 @@ impl Stream {
         }
     }
 
-    /// Lets no more than [`SHORT_QUEUE_BYTES`] wait from now on. What a Unix socket holds is the client's
+    /// Bytes that were sent and not yet taken by the peer.
+    pub(crate) fn untaken(&self) -> u64 {
+        #[cfg(target_os = "linux")]
+        return match self {
+            Self::Tcp(stream) => socket::untaken(stream.as_fd()),
+            Self::Unix(stream) => socket::untaken(stream.as_fd()),
+        };
+        #[cfg(not(target_os = "linux"))]
+        0
+    }
+
+    /// Lets no more than [`SHORT_QUEUE_BYTES`] wait from now on, or two of the peer's largest segments where
+    /// these are more. Gives what [`Stream::keep_a_wide_queue`] needs. What a Unix socket holds is the client's
     /// business.
-    pub(crate) fn keep_a_short_queue(&self) {
+    pub(crate) fn keep_a_short_queue(&self) -> usize {
         match self {
+            #[cfg(target_os = "linux")]
+            Self::Tcp(stream) => socket::narrow(stream.as_fd(), SHORT_QUEUE_BYTES),
             // Without it more waits than is good: nothing that could not go on.
-            Self::Tcp(stream) => {
-                drop(SockRef::from(stream).set_recv_buffer_size(SHORT_QUEUE_BYTES));
-            }
+            #[cfg(not(target_os = "linux"))]
+            Self::Tcp(_) => 0,
+            Self::Unix(_) => 0,
+        }
+    }
+
+    /// Lets as much wait as the kernel sees fit, as before [`Stream::keep_a_short_queue`].
+    pub(crate) fn keep_a_wide_queue(&self, before: usize) {
+        match self {
+            #[cfg(target_os = "linux")]
+            Self::Tcp(stream) => socket::widen(stream.as_fd(), before),
+            #[cfg(not(target_os = "linux"))]
+            Self::Tcp(_) => {}
             Self::Unix(_) => {}
         }
     }

@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use super::Reactor;
 use super::connection::{Connection, Life};
+use super::progress::Unread;
 use crate::limits;
 
-/// What the sweep found.
+/// What the sweep has found.
 enum Verdict {
     /// Nothing runs out for it.
     Calm,
@@ -14,6 +15,8 @@ enum Verdict {
     Watch,
     /// Its time is up.
     Close,
+    /// The server ends, and it does not read.
+    GiveUp,
 }
 
 impl Reactor {
@@ -34,6 +37,10 @@ impl Reactor {
         let mut watch = false;
         for token in 0..self.connections.len() {
             self.let_go(token);
+            let Some(connection) = &mut self.connections[token] else {
+                continue;
+            };
+            connection.look_at_peer(self.now);
             let Some(connection) = &self.connections[token] else {
                 continue;
             };
@@ -44,6 +51,10 @@ impl Reactor {
                     self.stats.timed_out.add(1);
                     let was_login = connection.login_since.is_some();
                     self.stats.login_timeouts.add(u64::from(was_login));
+                    self.close(token);
+                }
+                Verdict::GiveUp => {
+                    self.stats.given_up.add(1);
                     self.close(token);
                 }
             }
@@ -81,32 +92,36 @@ impl Reactor {
                 Verdict::Watch
             };
         }
+        if self.is_given_up(connection) {
+            return Verdict::GiveUp;
+        }
+        let live = &self.context.live;
         let output = connection
-            .over_soft_since
-            .or(connection.finishing_since)
-            .map(|since| (since, self.context.live.output_timeout()));
-        // A client whose requests wait for us is not the one that keeps us waiting.
+            .unread
+            .as_ref()
+            .map(|unread| unread.progress.is_over(self.now, live.output_timeout()));
         let frame = connection
-            .frame_since
-            .filter(|_| connection.may_decode())
-            .map(|since| (since, self.context.live.frame_timeout()));
-        let idle = self
-            .context
-            .live
+            .frame
+            .as_ref()
+            .filter(|_| connection.life.is_open())
+            .map(|frame| frame.is_over(self.now, live.frame_timeout()));
+        // A client whose requests wait for us is not the one that keeps us waiting.
+        let idle = live
             .idle_timeout()
             .filter(|_| connection.may_decode() && connection.held.is_empty())
-            .map(|allowed| (connection.active_at, allowed));
+            .map(|allowed| past(connection.active_at, allowed));
         let login = connection
             .login_since
-            .zip(self.context.live.login_timeout());
+            .zip(live.login_timeout())
+            .map(|(since, allowed)| past(since, allowed));
         // A login may be given less time meanwhile.
         let is_watched = connection.held_back.is_some() || connection.login_since.is_some();
         let mut verdict = match is_watched {
             true => Verdict::Watch,
             false => Verdict::Calm,
         };
-        for (since, allowed) in [output, frame, idle, login].into_iter().flatten() {
-            if past(since, allowed) {
+        for is_over in [output, frame, idle, login].into_iter().flatten() {
+            if is_over {
                 return Verdict::Close;
             }
             verdict = Verdict::Watch;
@@ -116,6 +131,19 @@ impl Reactor {
         } else {
             verdict
         }
+    }
+
+    /// While draining: whether it has taken nothing of what it has to read for [`limits::GIVE_UP_AFTER`].
+    fn is_given_up(&self, connection: &Connection) -> bool {
+        let Some(began) = self.refusing_since else {
+            return false;
+        };
+        let Some(unread) = connection.unread.as_ref() else {
+            return false;
+        };
+        let waits_since = unread.progress.moved_at().max(began);
+        connection.owes_reading()
+            && self.now.saturating_duration_since(waits_since) >= limits::GIVE_UP_AFTER
     }
 
     /// While draining: whoever has nothing under way any more is told goodbye.
@@ -132,6 +160,12 @@ impl Reactor {
             let done = (quiet || late) && connection.stalled.is_none();
             if connection.life.is_open() && done {
                 connection.life = Life::Finishing;
+            }
+            if connection.owes_reading() {
+                let now = self.now;
+                connection
+                    .unread
+                    .get_or_insert_with(|| Box::new(Unread::new(now)));
             }
             if connection.life == Life::Finishing {
                 self.finish(token);

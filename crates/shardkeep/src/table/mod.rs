@@ -20,6 +20,7 @@
 
 mod directory;
 mod expiry;
+mod likely;
 mod memory;
 mod scan;
 mod slot;
@@ -141,10 +142,17 @@ impl<E: Entry> Table<E> {
         self.entries == 0
     }
 
+    /// Begins to fetch what a look-up of `hash` will read, and waits for nothing. Look-ups do it
+    /// themselves; before several of them it lets their cache misses overlap.
+    #[inline]
+    pub fn prefetch(&self, hash: u64) {
+        self.directory.asked_segment_of::<E>(hash);
+    }
+
     /// The entry with this hash for which `eq` is true.
     #[inline]
     pub fn find(&self, hash: u64, eq: impl FnMut(&E) -> bool) -> Option<&E> {
-        self.segments[self.directory.segment_of(hash)].find(hash, eq)
+        self.segments[self.directory.asked_segment_of::<E>(hash)].find(hash, eq)
     }
 
     /// The entry with this hash for which `eq` is true, to be changed in place.
@@ -152,7 +160,7 @@ impl<E: Entry> Table<E> {
     /// Its key must stay the same; a changed expiry must be told with [`Table::note_expiry`].
     #[inline]
     pub fn find_mut(&mut self, hash: u64, eq: impl FnMut(&E) -> bool) -> Option<&mut E> {
-        self.segments[self.directory.segment_of(hash)].find_mut(hash, eq)
+        self.segments[self.directory.asked_segment_of::<E>(hash)].find_mut(hash, eq)
     }
 
     /// Inserts an entry that is not in the table yet (not checked: a second one with the same key
@@ -182,7 +190,7 @@ impl<E: Entry> Table<E> {
         eq: impl FnMut(&E) -> bool,
         rehash: R,
     ) -> Slot<'_, E, R> {
-        let id = self.directory.segment_of(hash);
+        let id = self.directory.asked_segment_of::<E>(hash);
         match self.segments[id].find_bucket_index(hash, eq) {
             Some(bucket) => Slot::Occupied(OccupiedSlot::new(self, id, bucket)),
             None => Slot::Vacant(VacantSlot::new(self, hash, rehash)),
@@ -194,7 +202,7 @@ impl<E: Entry> Table<E> {
     /// A large segment that becomes empty gives its memory back.
     #[inline]
     pub fn remove(&mut self, hash: u64, eq: impl FnMut(&E) -> bool) -> Option<E> {
-        let id = self.directory.segment_of(hash);
+        let id = self.directory.asked_segment_of::<E>(hash);
         let (entry, _) = self.segments[id].find_entry(hash, eq).ok()?.remove();
         self.entries -= 1;
         if self.segments[id].is_empty() {

@@ -11,6 +11,7 @@
 use hashbrown::HashTable;
 
 use super::expiry::{NEVER, due_millis};
+use super::likely::Likely;
 use super::{Entry, SegmentNotes, Table};
 
 /// Entries a segment holds before it splits: 7/8 of 4,096 places, the most hashbrown fills.
@@ -56,13 +57,19 @@ impl<E: Entry> Table<E> {
         let crowded = entries * 4 >= capacity * 3;
         if !crowded {
             // Removed entries have left their marks; doubling would only waste memory.
-            self.rebuild(id, capacity, rehash);
+            self.rebuild(hash, id, capacity, rehash);
             return;
         }
         if capacity >= self.segment_entries_max && self.split(hash, id, rehash) {
             return;
         }
-        self.rebuild(id, capacity + 1, rehash);
+        self.rebuild(hash, id, capacity + 1, rehash);
+    }
+
+    /// Tells the directory where segment `id`, which owns `hash`, lies now.
+    fn aim(&mut self, hash: u64, id: usize) {
+        let likely = Likely::of(&self.segments[id]);
+        self.directory.aim(hash, self.notes[id].depth, likely);
     }
 
     /// The hashes of a segment, in the order in which it gives its entries out.
@@ -80,13 +87,14 @@ impl<E: Entry> Table<E> {
         self.segments[id].iter().map(rehash).collect()
     }
 
-    /// Moves a segment into a table with room for `capacity`.
-    fn rebuild(&mut self, id: usize, capacity: usize, rehash: &impl Fn(&E) -> u64) {
+    /// Moves the segment that owns `hash` into a table with room for `capacity`.
+    fn rebuild(&mut self, hash: u64, id: usize, capacity: usize, rehash: &impl Fn(&E) -> u64) {
         let hashes = self.hashes_of(id, rehash);
         let old = self.replace_segment(id, HashTable::with_capacity(capacity));
         for (entry, hash) in old.into_iter().zip(hashes) {
             self.segments[id].insert_unique(hash, entry, rehash);
         }
+        self.aim(hash, id);
     }
 
     /// Splits a segment by the first bit that tells its entries, the one with `hash` to come
@@ -121,13 +129,16 @@ impl<E: Entry> Table<E> {
             half.insert_unique(other, entry, rehash);
         }
         self.part(hash, id, leaving, self.due[id]);
+        self.aim(hash, id);
         true
     }
 
     /// Gives the half of segment `id` that does not own `hash` to a new segment.
     fn part(&mut self, hash: u64, id: usize, segment: HashTable<E>, due: u64) {
         let depth = self.notes[id].depth;
-        self.directory.part(hash, depth, self.segments.len());
+        let likely = Likely::of(&segment);
+        self.directory
+            .part(hash, depth, self.segments.len(), likely);
         self.notes[id].depth = depth + 1;
         self.notes.push(SegmentNotes { ..self.notes[id] });
         self.due.push(due);

@@ -9,6 +9,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::print_stdout, reason = "a test says that it has passed")]
 
+use std::io::Read as _;
 use std::time::Duration;
 
 use shardkeep::{
@@ -25,7 +26,11 @@ use process::Child;
 type Numbers = Store<u32, u32>;
 
 /// Every test, by its name.
-const TESTS: [(&str, fn()); 5] = [
+const TESTS: [(&str, fn()); 6] = [
+    (
+        "the_directory_is_free_when_a_drop_returns_though_a_child_lives_on",
+        the_directory_is_free_when_a_drop_returns_though_a_child_lives_on,
+    ),
     (
         "in_a_forked_child_every_call_is_refused_and_a_drop_does_nothing",
         in_a_forked_child_every_call_is_refused_and_a_drop_does_nothing,
@@ -238,6 +243,30 @@ fn a_thread_that_a_child_has_started_is_refused_too() {
         })
     });
     assert_eq!(child.ends_with(), 0);
+}
+
+fn the_directory_is_free_when_a_drop_returns_though_a_child_lives_on() {
+    let place = Place::new();
+    let open = || {
+        Numbers::builder()
+            .durable(place.path(), Durable::new())
+            .open()
+    };
+    let store = open().unwrap();
+    store.insert(1, 1).unwrap();
+    let (mut released, let_go) = std::io::pipe().unwrap();
+    let mut let_go = Some(let_go);
+    let child = Child::running(|| {
+        drop(let_go.take());
+        // Ends when the parent drops its end.
+        u8::from(released.read(&mut [0]).is_err())
+    });
+    drop(store);
+    let again = open().unwrap();
+    assert_eq!(again.get(&1), Ok(Some(1)));
+    drop(let_go);
+    assert_eq!(child.ends_with(), 0);
+    assert_eq!(again.insert(1, 2), Ok(Some(1)));
 }
 
 fn a_child_opens_a_store_of_its_own() {

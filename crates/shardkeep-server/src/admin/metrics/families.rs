@@ -204,6 +204,11 @@ pub(super) static FAMILIES: &[Family] = &[
         |seen, out| out.one(seen.reactors(|reactor| &reactor.timed_out)),
     ),
     counter(
+        "shardkeep_connections_given_up_total",
+        "Connections closed in a drain because the client had stopped reading.",
+        |seen, out| out.one(seen.reactors(|reactor| &reactor.given_up)),
+    ),
+    counter(
         "shardkeep_login_timeouts_total",
         "Connections closed because the client had not logged in in time.",
         |seen, out| out.one(seen.reactors(|reactor| &reactor.login_timeouts)),
