@@ -249,7 +249,7 @@ fn log_in(
         if context.password.is_some() {
             let now = clock::now();
             let delay = context.logins.fail(&connection.client.address, now);
-            connection.held_back = Some(now + delay);
+            connection.held_back = Some(clock::later(now, delay));
         }
         return Err(WRONG_PASSWORD);
     }

@@ -46,7 +46,7 @@ impl Patience<'_> {
             .live
             .and_then(|live| began.checked_add(live.deadline()));
         let late = self.until.into_iter().chain(deadline).min();
-        let late = late.map(|late| began + late.saturating_duration_since(began) / 4 * 3);
+        let late = late.map(|late| clock::later(began, late.saturating_duration_since(began) / 4 * 3));
         Box::new(move || {
             let now = clock::now();
             if late.is_some_and(|late| late <= now) {
