@@ -41,7 +41,10 @@ impl Progress {
 
     /// The last time that one ended, or the opening of the log.
     pub(crate) fn last(&self) -> Instant {
-        self.origin + Duration::from_micros(self.last_us.load(SeqCst))
+        clock::later(
+            self.origin,
+            Duration::from_micros(self.last_us.load(SeqCst)),
+        )
     }
 }
 

@@ -21,6 +21,7 @@ use crate::manifest::{self, Manifest};
 use crate::names::{MANIFEST, Name, segment_name, snapshot_name};
 use crate::open_error::OpenError;
 use crate::recovery::names;
+use crate::reserve::make_room_to_open;
 use crate::segment::read_header;
 use crate::snapshot::SnapshotReader;
 use crate::storage::{File, Storage, read_exact_at, write_all_at};
@@ -118,6 +119,7 @@ pub fn repair<S: Storage>(storage: &Arc<S>) -> Result<Repaired, RepairError> {
     }
     let remains = Remains::gather(&**storage)?;
     let plan = remains.plan(storage)?;
+    make_room_to_open(&**storage);
     let repaired = plan.carry_out(&**storage, &remains)?;
     try_to_open(storage)?;
     Ok(repaired)

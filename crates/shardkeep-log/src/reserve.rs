@@ -232,7 +232,7 @@ impl<S: Storage> Log<S> {
     }
 }
 
-/// Gives up the reserve of a store that is to be opened on a disk too full to open it.
+/// Gives up the reserve of a store that is to be opened or repaired on a disk too full for that.
 pub(crate) fn make_room_to_open<S: Storage>(storage: &S) {
     let is_full = |space: Space| space.free < RESERVE_BYTES_MIN;
     if storage.space().is_some_and(is_full) {

@@ -43,13 +43,7 @@ impl<'d> Source<'d> {
 }
 
 fn header(kind: FileKind, lsn: Lsn) -> Vec<u8> {
-    FileHeader {
-        kind,
-        store: STORE,
-        lsn,
-    }
-    .encode()
-    .to_vec()
+    FileHeader::new(kind, STORE, lsn).encode()
 }
 
 /// A store as the bytes say.
@@ -73,11 +67,12 @@ fn store(source: &mut Source<'_>) -> State {
                 head.extra = source.number() as u32;
                 next += 1;
             }
-            7 => head.number = source.number(),
+            7 => head.number = source.number() >> 6,
             8 => head.length = source.number() as u32 % (1 << 30),
-            9 => head.kind = source.byte().unwrap_or(0) % 4,
+            // A mark among others.
+            9 => head.kind = source.byte().unwrap_or(0) % 8,
             10 => head.payload_checksum ^= 1,
-            11 => head.number = head.number.wrapping_add(length as u64),
+            11 => head.number = head.number.wrapping_add(length as u64) & (u64::MAX >> 6),
             12 => {
                 segment.extend(payload);
                 continue;

@@ -22,13 +22,7 @@ const LSN: Lsn = Lsn::new(3);
 const RATIO_MAX: usize = 256;
 
 fn header(kind: FileKind, lsn: Lsn) -> Vec<u8> {
-    FileHeader {
-        kind,
-        store: STORE,
-        lsn,
-    }
-    .encode()
-    .to_vec()
+    FileHeader::new(kind, STORE, lsn).encode()
 }
 
 /// A snapshot as the bytes say, and the frames that must come out if it is read; `None`: a block that nobody

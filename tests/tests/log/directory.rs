@@ -1,13 +1,15 @@
 //! The log in a directory of the operating system, with threads beside it.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 
+use shardkeep_log::limits::RESERVE_BYTES_MIN;
+use shardkeep_log::names::RESERVE;
 use shardkeep_log::{
     Compression, Directory, DirectoryError, FrameBuffer, Log, Lsn, OpenError, Options, Recovery,
-    Replay, StoreId, Warning, check,
+    Replay, Reserve, Storage as _, StoreId, Warning, check,
 };
 use shardkeep_tests::harness::Scratch;
 
@@ -53,6 +55,39 @@ fn read(recovery: &mut Recovery<Directory>) -> u64 {
         );
     }
     last
+}
+
+#[test]
+fn a_reserve_takes_real_blocks_of_the_disk_and_is_taken_as_it_was_left() {
+    let scratch = Scratch::new().unwrap();
+    let path = scratch.path().join("store");
+    let bytes = RESERVE_BYTES_MIN;
+    let options = Options {
+        reserve: Reserve::Bytes(bytes),
+        ..options()
+    };
+    let place = path.join(RESERVE);
+    let takes = || {
+        let file = fs::metadata(&place).unwrap();
+        (file.len(), file.blocks() * 512 >= bytes)
+    };
+    for is_copied in [false, true] {
+        if is_copied {
+            // As long, and full of holes.
+            fs::remove_file(&place).unwrap();
+            fs::File::create(&place).unwrap().set_len(bytes).unwrap();
+            assert_eq!(takes(), (bytes, false));
+        }
+        let directory = Arc::new(Directory::create(&path).unwrap());
+        let space = directory.space().unwrap();
+        assert!(0 < space.free && space.free <= space.total, "{space:?}");
+        let recovery = Recovery::open(directory, options.clone()).unwrap();
+        let (log, _) = recovery.into_log().unwrap();
+        assert!(!log.is_reserve_spent());
+        assert_eq!(takes(), (bytes, true));
+    }
+    let report = check(&Arc::new(Directory::inspect(&path).unwrap())).unwrap();
+    assert!(report.is_sound(), "{report}");
 }
 
 #[test]

@@ -21,8 +21,11 @@ fn pipelined(client: &mut Client, lines: &[&str]) -> Vec<String> {
         .collect()
 }
 
+/// Sends lines, and gives the replies.
+type Send = fn(&mut Client, &[&str]) -> Vec<String>;
+
 /// One at a time, and all at once.
-const WAYS: [fn(&mut Client, &[&str]) -> Vec<String>; 2] = [
+const WAYS: [Send; 2] = [
     |client, lines| lines.iter().map(|line| ask(client, line)).collect(),
     pipelined,
 ];

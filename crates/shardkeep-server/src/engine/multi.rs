@@ -42,11 +42,10 @@ impl Patience<'_> {
     /// waited for the shards since.
     fn clock(self) -> Box<dyn Fn() -> Hour> {
         let began = clock::now();
-        let deadline = self
-            .live
-            .and_then(|live| began.checked_add(live.deadline()));
+        let deadline = self.live.map(|live| clock::later(began, live.deadline()));
         let late = self.until.into_iter().chain(deadline).min();
-        let late = late.map(|late| clock::later(began, late.saturating_duration_since(began) / 4 * 3));
+        let late =
+            late.map(|late| clock::later(began, late.saturating_duration_since(began) / 4 * 3));
         Box::new(move || {
             let now = clock::now();
             if late.is_some_and(|late| late <= now) {

@@ -270,7 +270,9 @@ impl Visit<ShardState> for Visitor<'_, '_> {
         let hashes = members
             .iter()
             .map(|&index| self.round.commands[index as usize].hash);
-        hashes.clone().for_each(|hash| state.keyspace.prefetch(hash));
+        hashes
+            .clone()
+            .for_each(|hash| state.keyspace.prefetch(hash));
         hashes.for_each(|hash| state.keyspace.touch(hash));
     }
 

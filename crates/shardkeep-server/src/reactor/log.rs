@@ -281,7 +281,8 @@ impl Reactor {
     ) -> bool {
         let (now, stats) = (self.now, Arc::clone(&self.stats));
         // As long as the log gets on, what waits for it waits.
-        let patient_until = (keep.log_progress()).map(|last| last + self.context.live.deadline());
+        let patient_until =
+            (keep.log_progress()).map(|last| clock::later(last, self.context.live.deadline()));
         let ends = |until: Instant| patient_until.map_or(until, |patient| patient.max(until));
         let Some(Some(connection)) = self.connections.get_mut(token) else {
             return false;

@@ -49,6 +49,10 @@ impl Codec<u64> for Noticing {
         self.look();
         Plain.decode(bytes)
     }
+
+    fn form(&self) -> String {
+        Codec::<u64>::form(&Plain)
+    }
 }
 
 /// A store with many entries, and what its `thread` says.

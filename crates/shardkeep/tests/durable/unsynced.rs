@@ -246,7 +246,7 @@ fn without_space_writes_are_refused_and_go_on_when_there_is_some() {
 #[test]
 fn large_values_of_many_threads_wait_for_their_syncs_as_long_as_these_come() {
     const WRITERS: u32 = 5;
-    const DEADLINE: Duration = Duration::from_secs(1);
+    const DEADLINE: Duration = Duration::from_secs(2);
     for durable in [Durable::new(), Durable::new().commit_by_thread()] {
         let place = Place::new();
         let (allow, allowed) = bounded::<()>(0);

@@ -98,10 +98,15 @@ struct Full {
 }
 
 fn full(handover: Handover, durable: bool) -> Full {
+    named("shardkeep", handover, durable)
+}
+
+fn named(name: &str, handover: Handover, durable: bool) -> Full {
     let (tell, events) = channel();
     let clock = JumpingClock(Arc::new(AtomicU64::new(1_000_000)));
     let place = Place::new();
     let mut builder = Store::builder()
+        .name(name)
         .shards(1)
         .owners(1)
         .handover(handover)
@@ -513,6 +518,28 @@ fn a_lost_shard_is_back_while_a_value_of_its_old_map_still_blocks() {
         assert_eq!(full.store.stats()[0].times_lost, 1);
         assert_eq!(full.store.stats()[0].drops_panicked, 1);
     }
+}
+
+#[cfg(debug_assertions)]
+#[test]
+fn without_a_thread_for_them_an_owner_drops_what_expires_when_its_shard_is_back() {
+    use shardkeep::engine::fail_point::{Plan, plant};
+
+    plant("thread.start", b"threadless-drops", Plan::Refuse, 1);
+    let full = named("threadless", Handover::Lend, false);
+    for _ in 0..2 {
+        let (tell, told) = channel();
+        let store = full.store.clone();
+        let calls = loud(move || {
+            tell.send(Full::answers(&store)).unwrap();
+            panic!("as planned");
+        });
+        lets_1_expire(&full, calls);
+        assert_eq!(told.recv_timeout(PATIENCE), Ok(Ok(())));
+        let told = full.events.recv_timeout(PATIENCE).unwrap();
+        assert!(matches!(told, Event::DropPanicked { .. }), "{told:?}");
+    }
+    assert_eq!(full.store.stats()[0].times_lost, 0);
 }
 
 #[test]
