@@ -137,7 +137,9 @@ impl<K: Key, V: Value> ShardState<K, V> {
     /// Begins to fetch the entry that probably has this hash.
     #[inline]
     pub(crate) fn touch(&self, hash: u64) {
-        self.table.prefetch(hash);
+        if let Some(entry) = self.table.find(hash, |_| true) {
+            prefetch(entry);
+        }
     }
 
     /// The live entry of a key.
