@@ -51,7 +51,7 @@ const DEEDS: [Deed; 7] = [
             let segment = File::options().write(true).open(path.join(SEGMENT));
             segment.unwrap().set_len(60).unwrap();
         },
-        "looking for log-00000000000000000001.skl: it has 60 bytes and was left with",
+        ": something else has cut or written it",
     ),
     (
         "with its segment linked",
