@@ -94,7 +94,7 @@ impl Context {
             clients: Clients::new(settings.max_clients),
             reactors,
             password: settings.password.clone(),
-            logins: Logins::default(),
+            logins: Logins::new(settings.login_delay),
             config_file: OnceLock::new(),
             live: Live::new(&settings),
             figures: Figures::default(),

@@ -1,7 +1,7 @@
 //! Logins that failed: how long the answer to one is held back, and what is told of them.
 //!
 //! The answer to a wrong password is late by a time that doubles with each of its address, over all of its
-//! connections; a right one is never late. Nothing here waits: the connection is kept back by its reactor.
+//! connections, up to `--login-delay`; a right one is never late. Nothing here waits: the connection is kept back by its reactor.
 //!
 //! 1. At most [`ADDRESSES_MAX`] addresses are remembered, each for [`FORGOTTEN_AFTER`] after its last failure.
 //! 2. At most one line in [`LINE_EVERY`] tells of failures, however many there are.
@@ -12,11 +12,10 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use crate::config::bounds::{LOGIN_DELAY_DEFAULT, LOGIN_DELAY_MAX};
+
 /// How late the answer to the first wrong password of an address is.
 const DELAY_MIN: Duration = Duration::from_millis(100);
-
-/// How late the answer is at most: a person who mistypes waits for it, and clients do not give up yet.
-pub(crate) const DELAY_MAX: Duration = Duration::from_secs(2);
 
 /// An address that has failed and not for so long again begins anew.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
@@ -27,14 +26,13 @@ const ADDRESSES_MAX: usize = 1_024;
 /// Time between two lines at least.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
-const _: () = assert!(DELAY_MIN.as_nanos() <= DELAY_MAX.as_nanos());
-const _: () = assert!(DELAY_MAX.as_nanos() <= FORGOTTEN_AFTER.as_nanos());
+const _: () = assert!(DELAY_MIN.as_nanos() <= LOGIN_DELAY_DEFAULT.as_nanos());
+const _: () = assert!(LOGIN_DELAY_MAX.as_nanos() <= FORGOTTEN_AFTER.as_nanos());
 
-#[derive(Default)]
 pub(crate) struct Logins(Mutex<Failures>);
 
-#[derive(Default)]
 struct Failures {
+    delay_max: Duration,
     /// By network address; that of all unix sockets is `None`.
     of: HashMap<Option<IpAddr>, Failed>,
     /// Since the last line.
@@ -50,6 +48,11 @@ struct Failed {
 }
 
 impl Logins {
+    /// No failures yet; none is answered later than `delay_max`.
+    pub(crate) fn new(delay_max: Duration) -> Self {
+        Self(Mutex::new(Failures::new(delay_max)))
+    }
+
     /// The client at `address` has given a wrong password; says how late that is to be answered.
     pub(crate) fn fail(&self, address: &str, now: Instant) -> Duration {
         self.0.lock().fail(address, now)
@@ -62,6 +65,16 @@ impl Logins {
 }
 
 impl Failures {
+    fn new(delay_max: Duration) -> Self {
+        Self {
+            delay_max,
+            of: HashMap::new(),
+            untold: 0,
+            last: String::new(),
+            told_at: None,
+        }
+    }
+
     fn fail(&mut self, address: &str, now: Instant) -> Duration {
         self.untold += 1;
         address.clone_into(&mut self.last);
@@ -78,7 +91,7 @@ impl Failures {
         }
         failed.times = failed.times.saturating_add(1);
         failed.last_at = now;
-        delay(failed.times)
+        delay(failed.times).min(self.delay_max)
     }
 
     fn make_room(&mut self, now: Instant) {
@@ -115,7 +128,7 @@ impl Failed {
 fn delay(times: u32) -> Duration {
     let doubled = 1_u32.checked_shl(times.saturating_sub(1));
     let delay = doubled.and_then(|times| DELAY_MIN.checked_mul(times));
-    delay.map_or(DELAY_MAX, |delay| delay.min(DELAY_MAX))
+    delay.unwrap_or(Duration::MAX)
 }
 
 /// What counts as one address: of IPv6 the network of 64 bits that one peer has to itself.
@@ -136,18 +149,26 @@ mod tests {
 
     #[test]
     fn each_failure_of_an_address_is_answered_later_up_to_a_bound() {
-        let (logins, now) = (Logins::default(), clock::now());
+        let (logins, now) = (Logins::new(LOGIN_DELAY_DEFAULT), clock::now());
         let delays = [100, 200, 400, 800, 1_600, 2_000, 2_000];
         for (port, delay) in delays.into_iter().enumerate() {
             let address = format!("10.0.0.1:{}", 1_000 + port);
             assert_eq!(logins.fail(&address, now), delay * MS, "{address}");
         }
         for _ in 0..100 {
-            assert_eq!(logins.fail("10.0.0.1:1", now), DELAY_MAX);
+            assert_eq!(logins.fail("10.0.0.1:1", now), LOGIN_DELAY_DEFAULT);
         }
         assert_eq!(logins.fail("10.0.0.2:1", now), DELAY_MIN);
         let later = now + FORGOTTEN_AFTER;
         assert_eq!(logins.fail("10.0.0.1:1", later), DELAY_MIN);
+    }
+
+    #[test]
+    fn without_a_delay_every_failure_is_answered_at_once() {
+        let (logins, now) = (Logins::new(Duration::ZERO), clock::now());
+        for _ in 0..10 {
+            assert_eq!(logins.fail("10.0.0.1:1", now), Duration::ZERO);
+        }
     }
 
     #[test]
@@ -165,7 +186,7 @@ mod tests {
 
     #[test]
     fn no_more_addresses_are_remembered_than_there_is_room_for() {
-        let (mut failures, now) = (Failures::default(), clock::now());
+        let (mut failures, now) = (Failures::new(LOGIN_DELAY_DEFAULT), clock::now());
         for n in 0..3 * ADDRESSES_MAX as u32 {
             let ip = IpAddr::V4(n.into());
             failures.fail(&SocketAddr::new(ip, 1).to_string(), now + n * MS);
@@ -177,7 +198,7 @@ mod tests {
 
     #[test]
     fn many_failures_are_few_lines() {
-        let (logins, now) = (Logins::default(), clock::now());
+        let (logins, now) = (Logins::new(LOGIN_DELAY_DEFAULT), clock::now());
         assert_eq!(logins.line(now), None);
         logins.fail("10.0.0.1:1", now);
         let line = logins.line(now).unwrap();

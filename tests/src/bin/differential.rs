@@ -80,7 +80,8 @@ fn run(options: &Options) -> io::Result<usize> {
     let guard = |launch| match launch {
         _ if !options.guarded => vec![],
         Launch::Redis => vec!["--requirepass", PASSWORD],
-        Launch::Shardkeep => vec!["--password-file", &password_file],
+        // Answers are compared, and Redis holds none back.
+        Launch::Shardkeep => vec!["--password-file", &password_file, "--login-delay", "0"],
     };
     let launch = Launch::of(&program);
     let mut flags = guard(launch);

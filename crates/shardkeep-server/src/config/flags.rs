@@ -248,6 +248,11 @@ pub(crate) struct ServeFlags {
     #[arg(long, value_name = "DURATION")]
     pub(crate) login_timeout: Option<String>,
 
+    /// How late wrong passwords are answered at most: 100 ms for the first one of an address, twice as long
+    /// for each that follows within a minute [default: 2s; 0: at once].
+    #[arg(long, value_name = "DURATION")]
+    pub(crate) login_delay: Option<String>,
+
     /// Close a connection that leaves over 1 MiB of replies unread and takes none of them for so long, or less
     /// than 16 KiB/s beyond that time [default: 60s].
     #[arg(long, value_name = "DURATION")]
@@ -311,6 +316,7 @@ impl ServeFlags {
             idle_timeout,
             frame_timeout,
             login_timeout,
+            login_delay,
             output_timeout,
             drain_timeout,
             pre_stop_delay,
@@ -343,6 +349,7 @@ impl ServeFlags {
             ("idle_timeout", idle_timeout),
             ("frame_timeout", frame_timeout),
             ("login_timeout", login_timeout),
+            ("login_delay", login_delay),
             ("output_timeout", output_timeout),
             ("drain_timeout", drain_timeout),
             ("pre_stop_delay", pre_stop_delay),

@@ -213,6 +213,8 @@ pub struct Settings {
     pub frame_timeout: Duration,
     /// How long a client may stay without the password, where there is one; `None` for ever.
     pub login_timeout: Option<Duration>,
+    /// How late wrong passwords are answered at most.
+    pub login_delay: Duration,
     /// How long a client that leaves more replies unread than
     /// [`OUTPUT_SOFT_BYTES`](crate::limits::OUTPUT_SOFT_BYTES) may take none of them, or less than
     /// [`PEER_BYTES_PER_SECOND_MIN`](crate::limits::PEER_BYTES_PER_SECOND_MIN).
@@ -253,6 +255,7 @@ impl Default for Settings {
             idle_timeout: None,
             frame_timeout: bounds::FRAME_TIMEOUT_DEFAULT,
             login_timeout: Some(bounds::LOGIN_TIMEOUT_DEFAULT),
+            login_delay: bounds::LOGIN_DELAY_DEFAULT,
             output_timeout: bounds::OUTPUT_TIMEOUT_DEFAULT,
             drain_timeout: bounds::DRAIN_TIMEOUT_DEFAULT,
             pre_stop_delay: Duration::ZERO,

@@ -372,6 +372,15 @@ pub(super) static SETTINGS: &[Setting] = &[
         show: |draft| Ok(show_duration(draft.settings.login_timeout.unwrap_or_default()).into()),
     },
     Setting {
+        name: "login_delay",
+        allowed: || durations(Duration::ZERO, bounds::LOGIN_DELAY_MAX),
+        set: |draft, texts| {
+            draft.settings.login_delay = duration(texts, Duration::ZERO, bounds::LOGIN_DELAY_MAX)?;
+            Some(())
+        },
+        show: |draft| Ok(show_duration(draft.settings.login_delay).into()),
+    },
+    Setting {
         name: "output_timeout",
         allowed: || durations(bounds::CLIENT_TIMEOUT_MIN, bounds::IDLE_TIMEOUT_MAX),
         set: |draft, texts| {

@@ -124,6 +124,7 @@ fn every_setting_can_be_given_in_three_places_alike() {
         ("idle_timeout", "60", "60"),
         ("frame_timeout", "5s", "\"5s\""),
         ("login_timeout", "0", "\"0\""),
+        ("login_delay", "500ms", "\"500ms\""),
         ("output_timeout", "90", "90"),
         ("drain_timeout", "2m", "\"2m\""),
         ("pre_stop_delay", "3s", "\"3s\""),
@@ -160,7 +161,7 @@ fn values_mean_what_they_say() {
          --reactors 2 --handover mail --write-window 1ms --dir data --sync interval \
          --sync-interval 20ms --commit thread --snapshot-log-bytes 64mb --compress-snapshots yes \
          --disk-reserve 128mb --overload reject --max-clients 7 --max-memory 2gb \
-         --deadline 2 --idle-timeout 1m --frame-timeout 5 --login-timeout 4s --output-timeout 2m --drain-timeout 0 --pre-stop-delay 3s \
+         --deadline 2 --idle-timeout 1m --frame-timeout 5 --login-timeout 4s --login-delay 1s --output-timeout 2m --drain-timeout 0 --pre-stop-delay 3s \
          --stall-bound 500ms --password-file pw",
         &nothing().file("pw", b"secret words\r\nnot this\n"),
     );
@@ -193,6 +194,7 @@ fn values_mean_what_they_say() {
         idle_timeout: Some(Duration::from_secs(60)),
         frame_timeout: Duration::from_secs(5),
         login_timeout: Some(Duration::from_secs(4)),
+        login_delay: Duration::from_secs(1),
         output_timeout: Duration::from_secs(120),
         drain_timeout: Duration::ZERO,
         pre_stop_delay: Duration::from_secs(3),
