@@ -100,6 +100,9 @@ pub(crate) enum Intent {
     Write,
     /// A change that does nothing but remove: it goes on where there is no space for others.
     Remove,
+    /// One that removes everything, in a few bytes: it goes on in the last room that is kept, too, since
+    /// nothing makes more.
+    Clear,
 }
 
 /// A batch of one shard, or of the shards of a transaction.
@@ -150,6 +153,8 @@ pub(crate) struct Log<J: Journal> {
     pub(crate) durability: Durability,
     /// Places that may be taken: [`limits::LOG_PLACES`], or as many as the journal keeps room for.
     places_max: AtomicUsize,
+    /// The journal keeps room for a full disk.
+    keeps_room: AtomicBool,
     pub(crate) counters: LogCounters,
     /// The committer has found the desk empty: whoever puts the journal back rings.
     pub(crate) is_wanted: AtomicBool,
@@ -192,6 +197,7 @@ impl<J: Journal> Log<J> {
             gathering: Waiter::new(),
             durability,
             places_max: AtomicUsize::new(limits::LOG_PLACES),
+            keeps_room: AtomicBool::new(false),
             counters: LogCounters::default(),
             is_wanted: AtomicBool::new(false),
             aside: Aside::new(),
@@ -216,7 +222,9 @@ impl<J: Journal> Log<J> {
             self.condition() == Condition::Recovering,
             "a log has one journal"
         );
-        let kept = journal.bytes_kept_free() / limits::LOG_PLACE_BYTES as u64;
+        let kept = journal.bytes_kept_free();
+        self.keeps_room.store(kept < u64::MAX, SeqCst);
+        let kept = kept / limits::LOG_PLACE_BYTES as u64;
         let places = usize::try_from(kept).unwrap_or(usize::MAX);
         self.places_max.store(
             places.clamp(limits::LOG_PLACES_MIN, limits::LOG_PLACES),
@@ -250,7 +258,8 @@ impl<J: Journal> Log<J> {
         match self.condition() {
             Condition::Open => Ok(()),
             Condition::Recovering => Err(Refused::Recovering),
-            Condition::Scarce if intent == Intent::Remove => Ok(()),
+            Condition::Scarce if intent != Intent::Write => Ok(()),
+            Condition::NoSpace if intent == Intent::Clear && self.keeps_room.load(SeqCst) => Ok(()),
             Condition::NoSpace | Condition::Scarce => Err(Refused::LogHasNoSpace),
             Condition::Failed => Err(Refused::LogFailed),
             Condition::Closed => Err(Refused::Closed),

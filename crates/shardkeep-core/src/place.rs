@@ -85,6 +85,15 @@ impl<J: Journal> Places<J> {
         self.try_take_for(Intent::Remove, wake)
     }
 
+    /// As [`Places::try_take_for_removal`], for a change that removes everything in a few bytes.
+    ///
+    /// # Errors
+    /// As for [`Places::try_take`].
+    #[cold]
+    pub fn try_take_for_clear(&mut self, wake: &Arc<dyn Wake>) -> Result<(), Refused> {
+        self.try_take_for(Intent::Clear, wake)
+    }
+
     #[inline]
     fn try_take_for(&mut self, intent: Intent, wake: &Arc<dyn Wake>) -> Result<(), Refused> {
         if let Some(log) = &self.log {

@@ -34,6 +34,15 @@ impl<S: State> Keep<S> {
         self.reserve_for(Intent::Remove, call)
     }
 
+    /// As [`Keep::reserve_removal`], for a change that removes everything in a few bytes: it has its place in
+    /// the last of the room that the journal keeps, too.
+    ///
+    /// # Errors
+    /// As for [`Keep::reserve`].
+    pub fn reserve_clear(&self, call: &Call) -> Result<Reservation<'_, S>, Refused> {
+        self.reserve_for(Intent::Clear, call)
+    }
+
     #[inline]
     fn reserve_for(&self, intent: Intent, call: &Call) -> Result<Reservation<'_, S>, Refused> {
         let shared = &*self.shared;

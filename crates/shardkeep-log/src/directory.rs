@@ -471,11 +471,9 @@ impl Storage for Directory {
         let limit = rustix::process::getrlimit(rustix::process::Resource::Fsize);
         // A file system without bounds says that it has no blocks.
         (of.f_blocks > 0).then(|| Space {
-            free: match rustix::process::geteuid().is_root() {
-                true => of.f_bfree,
-                false => of.f_bavail,
-            }
-            .saturating_mul(of.f_frsize),
+            // For root too: of what is kept back it cannot have all (ext4 keeps clusters for itself), and what
+            // it can have is to spare.
+            free: of.f_bavail.saturating_mul(of.f_frsize),
             total: of.f_blocks.saturating_mul(of.f_frsize),
             largest_file: limit.current.unwrap_or(u64::MAX),
         })

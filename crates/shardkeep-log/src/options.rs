@@ -57,7 +57,7 @@ impl Options {
             && bytes < RESERVE_BYTES_MIN
         {
             return Err(OpenError::Setting {
-                name: "reserve",
+                name: "disk_reserve",
                 value: bytes,
                 allowed: "1048576 and more",
             });

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use crate::error::{DiskError, Operation};
 use crate::fault::{Fault, is_planted};
 use crate::format::{BootId, FILE_HEADER_BYTES, Fields, FileKind, Lsn, StoreId, VERSION};
-use crate::limits::WINDOW_BYTES;
+use crate::limits::{SEGMENT_BYTES_MIN, WINDOW_BYTES};
 use crate::log::{Active, Found, Log};
 use crate::manifest::{Manifest, sync_directory};
 use crate::names::{
@@ -288,6 +288,17 @@ impl<S: Storage> Recovery<S> {
         }
     }
 
+    /// No segment grows to what the system lets a file have: where one may not grow, nothing can be written
+    /// that would make room.
+    fn keep_segments_allowed(&mut self) {
+        let largest = self
+            .storage
+            .space()
+            .map_or(u64::MAX, |space| space.largest_file);
+        let bytes = self.options.segment_bytes.min(largest / 2);
+        self.options.segment_bytes = bytes.max(SEGMENT_BYTES_MIN);
+    }
+
     /// Reads what is left, sets right what a crash has left behind, and hands out the log. Now the disk is
     /// written, for the first time. Blocks for the disk.
     ///
@@ -301,8 +312,9 @@ impl<S: Storage> Recovery<S> {
                 .look(name, file)
                 .map_err(DiskError::displaced)?;
         }
+        self.keep_segments_allowed();
         let mut warnings = Vec::new();
-        make_room_to_open(&*self.storage);
+        let given_up = make_room_to_open(&*self.storage);
         let mut manifest = match self.manifest.take() {
             Some(manifest) => {
                 // A process that was killed may have given it its name and not synced that: a power cut
@@ -350,7 +362,7 @@ impl<S: Storage> Recovery<S> {
             last: self.walk.next_lsn().previous(),
         });
         log.raise()?;
-        log.open_reserve();
+        log.open_reserve(given_up)?;
         log.mark()?;
         Ok((log, warnings))
     }

@@ -8,7 +8,8 @@
 //!
 //! 1. It is given up once, whole, and only against an error that says that there is no space.
 //! 2. It is taken again only where that leaves a quarter of it free: what has just resumed does not stop at
-//!    the next write.
+//!    the next write. At an opening it is taken where it fits at all, and one of no size of its own as large as
+//!    half of what is free: a disk that is nearly full is not full.
 //! 3. That it is there or not never fails the log.
 
 use std::fmt;
@@ -22,6 +23,7 @@ use crate::limits::{
 use crate::log::Log;
 use crate::manifest;
 use crate::names::RESERVE;
+use crate::open_error::OpenError;
 use crate::storage::{File, Space, Storage, is_out_of_space};
 
 /// How much room is kept for a full disk.
@@ -83,7 +85,7 @@ impl fmt::Display for Shortage {
         } = self;
         write!(
             f,
-            "the reserve of {reserve} bytes is given up, and taken again when {needed} bytes are free"
+            "the reserve of {reserve} bytes is not there, and is taken when {needed} bytes are free"
         )?;
         if let Some(free) = self.free {
             write!(f, "; {free} are")?;
@@ -141,11 +143,7 @@ impl<S: Storage> Log<S> {
         // A file that was read until now may go, and make room.
         let swept = self.sweep();
         let space = self.storage.space();
-        let reserve = self.reserve.wanted.bytes(space);
-        self.reserve.bytes = reserve;
-        if reserve == 0 {
-            return Room::Ample;
-        }
+        let reserve = self.reserve.bytes;
         let needed = reserve.saturating_add(part(reserve, RESERVE_PART_TO_SPARE));
         let free = space.map(|space| space.free);
         let mut shortage = Shortage {
@@ -171,18 +169,41 @@ impl<S: Storage> Log<S> {
         }
     }
 
-    /// Sees to the reserve of a store that has just been opened.
-    pub(crate) fn open_reserve(&mut self) {
+    /// Sees to the reserve of a store that has just been opened, where it was `given_up` for that or not.
+    ///
+    /// # Errors
+    /// One of this size can never be kept here.
+    pub(crate) fn open_reserve(&mut self, given_up: bool) -> Result<(), OpenError> {
         let space = self.storage.space();
-        self.reserve.bytes = self.reserve.wanted.bytes(space);
-        if self.reserve.bytes == 0 {
-            // None is wanted any more, or none can be kept.
-            return self.remove_reserve();
+        let bytes = self.reserve.wanted.bytes(space);
+        if space.is_some_and(|space| space.total < bytes) {
+            return Err(OpenError::Setting {
+                name: "disk_reserve",
+                value: bytes,
+                allowed: "what the file system can hold",
+            });
+        }
+        self.reserve.bytes = bytes;
+        self.reserve.is_whole = bytes > 0 && self.is_there(bytes);
+        if self.reserve.is_whole {
+            return Ok(());
+        }
+        self.remove_reserve();
+        match bytes > 0 && !given_up {
+            true => self.take_first(self.storage.space().map(|space| space.free)),
+            false => drop(self.room()),
+        }
+        Ok(())
+    }
+
+    /// Takes the reserve for the first time since the opening, where `free` bytes are.
+    fn take_first(&mut self, free: Option<u64>) {
+        if let (Reserve::Fitting, Some(free)) = (self.reserve.wanted, free) {
+            self.reserve.bytes = self.reserve.bytes.min(free / 2).max(RESERVE_BYTES_MIN);
         }
         let bytes = self.reserve.bytes;
-        self.reserve.is_whole = self.is_there(bytes);
-        if !self.reserve.is_whole {
-            self.remove_reserve();
+        let fits = free.is_none_or(|free| free >= bytes);
+        if !fits || self.take_reserve(bytes).is_err() {
             drop(self.room());
         }
     }
@@ -232,12 +253,11 @@ impl<S: Storage> Log<S> {
     }
 }
 
-/// Gives up the reserve of a store that is to be opened or repaired on a disk too full for that.
-pub(crate) fn make_room_to_open<S: Storage>(storage: &S) {
+/// Gives up the reserve of a store that is to be opened or repaired on a disk too full for that; says whether
+/// there was one.
+pub(crate) fn make_room_to_open<S: Storage>(storage: &S) -> bool {
     let is_full = |space: Space| space.free < RESERVE_BYTES_MIN;
-    if storage.space().is_some_and(is_full) {
-        drop(storage.remove(RESERVE));
-    }
+    storage.space().is_some_and(is_full) && storage.remove(RESERVE).is_ok()
 }
 
 #[cfg(test)]

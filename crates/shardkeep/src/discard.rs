@@ -10,7 +10,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 pub(crate) fn until_done(mut drop_values: impl FnMut()) {
     let mut first = None;
     while let Err(panic) = catch_unwind(AssertUnwindSafe(&mut drop_values)) {
-        first.get_or_insert(panic);
+        match first {
+            None => first = Some(panic),
+            // What a panic carries may panic in its own `Drop`.
+            Some(_) => std::mem::forget(panic),
+        }
     }
     match first {
         Some(panic) if !std::thread::panicking() => resume_unwind(panic),
@@ -28,7 +32,9 @@ pub(crate) fn all<T>(items: impl IntoIterator<Item = T>) {
 /// Drops a value whose panic concerns nobody.
 pub(crate) fn quietly<T>(value: T) {
     if std::mem::needs_drop::<T>() {
-        drop(catch_unwind(AssertUnwindSafe(|| drop(value))));
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
+            std::mem::forget(panic);
+        }
     }
 }
 

@@ -41,11 +41,13 @@ impl<K: Key, V: Value> Store<K, V> {
     {
         self.admit()?;
         let (hash, shard) = self.place(key);
+        // What it holds is dropped when the shard is back, also where it does not run.
+        let mut read = Some(read);
         if self.inner.keeping == Keeping::Synced {
-            return self.look_synced(hash, shard, |state| read_in(state, hash, key, read));
+            return self.look_synced(hash, shard, |state| read_in(state, hash, key, &mut read));
         }
         let keep = &self.inner.keep;
-        let look = |state: &ShardState<K, V>| read_in(state, hash, key, read);
+        let look = |state: &ShardState<K, V>| read_in(state, hash, key, &mut read);
         match keep.look_idle(shard, look) {
             Ok(found) => Ok(found),
             Err(look) => self.look_slowly(shard, look),
@@ -78,7 +80,8 @@ impl<K: Key, V: Value> Store<K, V> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        self.try_look(key, |state, hash| read_in(state, hash, key, read))
+        let mut read = Some(read);
+        self.try_look(key, |state, hash| read_in(state, hash, key, &mut read))
     }
 
     /// Looks at the value of a key and decides in one step what becomes of it. Returns the value
@@ -255,7 +258,7 @@ fn read_in<K, V, Q, R>(
     state: &ShardState<K, V>,
     hash: u64,
     key: &Q,
-    read: impl FnOnce(&V) -> R,
+    read: &mut Option<impl FnOnce(&V) -> R>,
 ) -> Option<R>
 where
     K: Key + Borrow<Q>,
@@ -263,5 +266,6 @@ where
     Q: Hash + Eq + ?Sized,
 {
     let entry = state.find(hash, key)?;
+    let read = read.take()?;
     Some(closure::run(|| read(&entry.value)))
 }

@@ -87,7 +87,7 @@ impl<K: Key, V: Value> Store<K, V> {
         let fresh = || new_table(self.inner.router.bits(), self.inner.segment_entries);
         let mut empty: Vec<_> = shards.iter().map(|_| fresh()).collect();
         let (keep, call) = (&self.inner.keep, self.call());
-        let mut reserved = keep.reserve_removal(&call)?;
+        let mut reserved = keep.reserve_clear(&call)?;
         let mut loans = keep.acquire(&shards, call.clone())?;
         reserved.deposit_all(&mut loans);
         let mut needs = vec![0; shards.len()];

@@ -226,3 +226,25 @@ fn the_queue_holds_no_more_than_the_room_that_is_kept_for_it() {
         library.end();
     }
 }
+
+#[test]
+fn in_the_last_of_the_room_that_is_kept_everything_may_be_removed_at_once() {
+    for (kept, admitted) in [(Some(1 << 20), true), (None, false)] {
+        for config in all_ways(SyncMode::Always) {
+            let library = Library::open_without_journal(config);
+            if let Some(bytes) = kept {
+                library.paper.keep_free(bytes);
+            }
+            library.paper.room(Room::None("full".to_owned()));
+            let installed = library.keep.install_journal(library.paper.pen());
+            installed.expect("a committer");
+            assert!(matches!(library.hear_log(), LogEvent::NoSpace(_)));
+            let refused = Err(Error::Refused(Refused::LogHasNoSpace));
+            assert_eq!(library.remove(1), refused);
+            assert_eq!(library.keep.reserve_clear(&call()).is_ok(), admitted);
+            library.paper.room(Room::Ample);
+            assert_eq!(library.hear_log(), LogEvent::Resumed);
+            library.end();
+        }
+    }
+}

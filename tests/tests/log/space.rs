@@ -175,3 +175,32 @@ fn a_crash_at_any_step_of_giving_it_up_and_taking_it_again_loses_nothing() {
     }
     assert!(points > 200, "{points} crash points");
 }
+
+#[test]
+fn a_disk_that_is_nearly_full_is_written_with_a_smaller_reserve() {
+    let (mut story, disk, log) = begun(8);
+    drop(log);
+    disk.remove(RESERVE).unwrap();
+    disk.limit(64 * RESERVE_BYTES_MIN);
+    fill_up_to(&disk, 3 * RESERVE_BYTES_MIN);
+    // It would be a sixteenth of the disk.
+    story.options.reserve = Reserve::Fitting;
+    let mut log = story.open(&disk).unwrap();
+    assert!(matches!(log.room(), Room::Ample));
+    let bytes = log.reserve_bytes();
+    assert!(
+        (RESERVE_BYTES_MIN..=3 * RESERVE_BYTES_MIN / 2).contains(&bytes),
+        "{bytes}"
+    );
+    story.fill(&mut log, 1_500).unwrap();
+    assert!(!log.is_reserve_spent());
+}
+
+#[test]
+fn a_reserve_that_the_file_system_could_never_hold_is_refused_by_name() {
+    let (mut story, disk, log) = begun(9);
+    drop(log);
+    story.options.reserve = Reserve::Bytes(CAPACITY + 1);
+    let refused = format!("{:?}", story.open(&disk).map(drop).unwrap_err());
+    assert!(refused.contains("disk_reserve"), "{refused}");
+}

@@ -1,17 +1,21 @@
-//! A disk that is full, as clients and operators see it. Without a disk of its own a test has a reserve that no
-//! disk could hold, or a limit of the size of files; the scenario `campaign space` fills a real one.
+//! A disk that is full, as clients and operators see it. Without a disk of its own a test has a reserve as
+//! large as its disk, or a limit of the size of files; the scenario `campaign space` fills a real one.
 
 use std::path::Path;
 
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use shardkeep_log::{Directory, Storage as _};
 use shardkeep_tests::clock::PATIENCE;
 use shardkeep_tests::harness::{Client, Scratch, ServerProcess, Signal};
 
 use crate::admin::{admin_of, sample, try_get};
 use crate::support::{ask, ends_cleanly, eventually, says, shown, start};
 
-/// A reserve that is larger than any disk.
-const IMPOSSIBLE: &str = "4000000000000000";
+/// A reserve as large as the whole file system, on which something is always taken.
+fn all_of_the_disk(dir: &Path) -> String {
+    let directory = Directory::inspect(dir).unwrap();
+    directory.space().unwrap().total.to_string()
+}
 
 const NO_SPACE: &str = "-MISCONF there is no space for the log (";
 
@@ -95,7 +99,8 @@ fn without_space_what_only_removes_is_admitted_and_nothing_else() {
     ends_cleanly(&mut server);
 
     for sync in ["always", "never"] {
-        let mut server = open(&dir, &["--disk-reserve", IMPOSSIBLE, "--sync", sync]);
+        let all = all_of_the_disk(&dir);
+        let mut server = open(&dir, &["--disk-reserve", &all, "--sync", sync]);
         let mut client = server.client().unwrap();
         let (line, text) = try_get(admin_of(&server), "/readyz").unwrap();
         assert!(line.contains(" 200 "), "{line}");
@@ -150,7 +155,7 @@ fn without_space_what_only_removes_is_admitted_and_nothing_else() {
     assert_eq!(ask(&mut client, "DBSIZE"), "87");
     assert_eq!(ask(&mut client, "SET key:1 other"), "OK");
     kill(&mut server);
-    let mut server = open(&dir, &["--disk-reserve", IMPOSSIBLE]);
+    let mut server = open(&dir, &["--disk-reserve", &all_of_the_disk(&dir)]);
     let mut client = server.client().unwrap();
     assert_eq!(ask(&mut client, "FLUSHALL"), "OK");
     assert_eq!(ask(&mut client, "FLUSHDB"), "OK");

@@ -120,7 +120,11 @@ impl Reactor {
         let start = self.round.replies.len();
         let mut taken = self.log.places.try_take(&self.log.place_wake);
         if only_removes && taken == Err(Refused::LogHasNoSpace) {
-            taken = self.log.places.try_take_for_removal(&self.log.place_wake);
+            // What removes without naming keys removes everything.
+            taken = match shard.is_none() && id.spec().keys.first == 0 {
+                true => self.log.places.try_take_for_clear(&self.log.place_wake),
+                false => self.log.places.try_take_for_removal(&self.log.place_wake),
+            };
             if taken.is_ok() {
                 self.round.placed.limit_to_removals();
             }

@@ -3,11 +3,15 @@
 use std::fs;
 
 use shardkeep::{Durable, Error, Refused, Store};
+use shardkeep_log::{Directory, Storage as _};
 
 use crate::place::Place;
 
-/// A reserve that is larger than any disk.
-const IMPOSSIBLE: u64 = 4_000_000_000_000_000;
+/// A reserve as large as the whole file system, on which something is always taken.
+fn all_of_the_disk(place: &Place) -> u64 {
+    let directory = Directory::inspect(place.path()).unwrap();
+    directory.space().unwrap().total
+}
 
 fn open(place: &Place, durable: Durable) -> Store<u64, Vec<u8>> {
     let builder = Store::builder().shards(4).durable(place.path(), durable);
@@ -36,7 +40,11 @@ fn the_directory_holds_the_reserve_as_long_as_one_is_wanted() {
     let too_small = Durable::new().disk_reserve((1 << 20) - 1);
     let builder = Store::<u64, Vec<u8>>::builder();
     let refused = builder.durable(place.path(), too_small).open();
-    assert!(format!("{:?}", refused.unwrap_err()).contains("reserve"));
+    assert!(format!("{:?}", refused.unwrap_err()).contains("disk_reserve"));
+    let too_large = Durable::new().disk_reserve(all_of_the_disk(&place) + 1);
+    let builder = Store::<u64, Vec<u8>>::builder();
+    let refused = builder.durable(place.path(), too_large).open();
+    assert!(format!("{:?}", refused.unwrap_err()).contains("disk_reserve"));
 }
 
 #[test]
@@ -49,7 +57,7 @@ fn where_the_reserve_cannot_be_had_entries_can_be_removed_and_a_snapshot_taken()
     drop(store);
     // None that nobody asked for is under way.
     let durable = Durable::new().snapshot_after_bytes(0);
-    let store = open(&place, durable.disk_reserve(IMPOSSIBLE));
+    let store = open(&place, durable.disk_reserve(all_of_the_disk(&place)));
     let no_space = |error: Error| matches!(error, Error::Refused(Refused::LogHasNoSpace));
     assert!(no_space(store.insert(1, vec![]).unwrap_err()));
     assert!(no_space(store.try_insert(1, vec![]).unwrap_err()));

@@ -430,6 +430,26 @@ fn a_value_that_blocks_when_it_is_dropped_holds_up_no_shard() {
 }
 
 #[test]
+fn what_a_closure_holds_that_finds_nothing_to_read_is_dropped_when_the_shard_is_back() {
+    for handover in BOTH {
+        for durable in [false, true] {
+            let full = full(handover, durable);
+            let (tell, told) = channel();
+            let store = full.store.clone();
+            let held = loud(move || tell.send(Full::answers(&store)).unwrap());
+            let read = full.store.read(&quiet(77), move |_| drop(held));
+            assert_eq!(read, Ok(None));
+            assert_eq!(told.recv_timeout(PATIENCE), Ok(Ok(())));
+            let store = full.store.clone();
+            let (tell, told) = channel();
+            let held = loud(move || tell.send(Full::answers(&store)).unwrap());
+            drop(full.store.try_read(&quiet(77), move |_| drop(held)));
+            assert_eq!(told.recv_timeout(PATIENCE), Ok(Ok(())));
+        }
+    }
+}
+
+#[test]
 fn the_writes_of_a_transaction_that_panics_are_dropped_when_its_shards_are_back() {
     for handover in BOTH {
         let full = full(handover, false);
@@ -453,6 +473,15 @@ fn the_writes_of_a_transaction_that_panics_are_dropped_when_its_shards_are_back(
     }
 }
 
+/// What a panic carries, and panics in its own `Drop`.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("as planned, again");
+    }
+}
+
 #[test]
 fn every_value_is_dropped_when_several_of_those_that_are_cleared_or_swept_panic() {
     for handover in BOTH {
@@ -463,14 +492,14 @@ fn every_value_is_dropped_when_several_of_those_that_are_cleared_or_swept_panic(
                 let dropped = Arc::clone(&dropped);
                 let panics = loud(move || {
                     dropped.fetch_add(1, SeqCst);
-                    panic!("as planned");
+                    std::panic::panic_any(Bomb);
                 });
                 full.store.insert_with(quiet(key), panics, ttl).unwrap();
             }
         };
         fill(Insert::new());
         let cleared = catch_unwind(AssertUnwindSafe(|| full.store.clear()));
-        assert!(cleared.is_err(), "the caller is told");
+        std::mem::forget(cleared.expect_err("the caller is told"));
         assert_eq!(dropped.load(SeqCst), 4);
         fill(Insert::new().ttl(MINUTE));
         full.jump();
