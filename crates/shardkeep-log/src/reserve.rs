@@ -32,7 +32,8 @@ pub enum Reserve {
     /// None: without space nothing is written, whatever it is.
     #[default]
     None,
-    /// [`RESERVE_BYTES_DEFAULT`], but a sixteenth of the file system at most.
+    /// [`RESERVE_BYTES_DEFAULT`], but a sixteenth of the file system, and half of what is free at the opening, at
+    /// most.
     Fitting,
     /// These bytes.
     Bytes(u64),

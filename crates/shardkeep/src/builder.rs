@@ -230,7 +230,7 @@ impl<K: Key, V: Value> Builder<K, V> {
     }
 
     /// The clock by which entries expire; the system's by default. Where it goes back, expiry time stands
-    /// still until it has caught up: an entry that was gone does not come back.
+    /// still until it has caught up: as long as the store is open, an entry that was gone does not come back.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(Steady::new(clock));
         self

@@ -107,7 +107,8 @@ pub(crate) enum Keeping {
 /// # Panics
 /// A panic in the `Hash` or `Eq` of a key, or in a weigher or codec, while the map is being changed
 /// loses that shard: its entries are gone (of a durable store they come back), works on it are refused
-/// or lost, and it begins again. A panic in a `Clone` that only reads harms its caller alone. Closures
+/// or lost, and it begins again. A panic in a `Clone` that only reads harms its caller alone
+/// (with [`Handover::Mail`](crate::Handover), where the owner clones, that shard is lost too). Closures
 /// panic harmlessly, see each; what a `Drop` does, see below.
 ///
 /// # What runs while a shard is held

@@ -99,14 +99,14 @@ fn the_directory_of_a_server_is_refused_to_a_program_with_types_and_the_reverse(
     };
     let refused = open(Durable::new()).unwrap_err();
     let refused = refused.source().unwrap().to_string();
-    let expected = "the store holds the keys and strings of a server, and was opened as one of keys text, \
+    let expected = "the store holds the keys and strings of a server, but is to be opened as keys text, \
                     values text";
     assert!(refused.contains(expected), "{refused}");
     let store = open(Durable::new().accept_other_types()).unwrap();
     assert_eq!(store.get("k").unwrap(), Some("v".to_owned()));
     drop(store);
     let text = refusal(&dir);
-    let expected = "the store holds keys text, values text, and was opened as one of the keys and strings \
+    let expected = "the store holds keys text, values text, but is to be opened as the keys and strings \
                     of a server";
     assert!(text.contains(expected), "{text}");
 }

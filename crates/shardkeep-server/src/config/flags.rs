@@ -207,7 +207,7 @@ pub(crate) struct ServeFlags {
 
     /// Keep so much of the disk for when it is full [default: auto; 0 for none].
     ///
-    /// `auto`: 64mb, but a sixteenth of the file system at most. Without space for the log ordinary writes
+    /// `auto`: 64mb, but a sixteenth of the file system and half of what is free at most. Without space for the log ordinary writes
     /// are refused; what is queued, what only removes keys and the beginning of a snapshot are written into
     /// this room, which is taken again, and writes are admitted again, when there is space. The log's queue
     /// holds no more than it; at least 1mb.

@@ -53,7 +53,7 @@ impl fmt::Display for RecoverError {
             Self::Log(error) => error.fmt(f),
             Self::OtherTypes { found, expected } => write!(
                 f,
-                "the store holds {found}, and was opened as one of {expected}: open it as what it is, or, \
+                "the store holds {found}, but is to be opened as {expected}: open it as what it is, or, \
                  where the bytes mean the same, with `Durable::accept_other_types`"
             ),
             Self::Unreadable { place, source } => write!(f, "{place} cannot be read: {source}"),

@@ -41,7 +41,7 @@ fn another_type_of_the_same_width_is_refused_by_name_and_nothing_is_changed() {
     let store = open::<u64, u64>(&place, Durable::new()).unwrap();
     store.insert(1, 2.5_f64.to_bits()).unwrap();
     drop(store);
-    let expected = "the store holds keys u64, values u64, and was opened as one of keys 8 bytes, values \
+    let expected = "the store holds keys u64, values u64, but is to be opened as keys 8 bytes, values \
                     f64: open it as what it is, or, where the bytes mean the same, with \
                     `Durable::accept_other_types`";
     let refused = open::<[u8; 8], f64>(&place, Durable::new());
