@@ -26,6 +26,10 @@ pub(crate) const NO_AUTH: &str = "NOAUTH Authentication required.";
 pub(crate) const BEHIND_MULTI: &str = "ERR the command was not applied: MULTI, which this server does not know, was refused before it; \
      all up to EXEC or DISCARD is refused with it";
 
+pub(crate) const EXEC_ARITY: &str = "ERR wrong number of arguments for 'exec' command";
+
+pub(crate) const DISCARD_ARITY: &str = "ERR wrong number of arguments for 'discard' command";
+
 pub(crate) const EXEC_REFUSED: &str = "EXECABORT Transaction discarded because MULTI, which this server does not know, was refused; \
      nothing of it was applied";
 

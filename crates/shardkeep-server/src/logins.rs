@@ -1,7 +1,11 @@
-//! Logins that failed: how long the answer to one is held back, and what is told of them.
+//! Logins that failed: how long the answer to one, and to those that follow, is held back, and what is told
+//! of them.
 //!
 //! The answer to a wrong password is late by a time that doubles with each of its address, over all of its
-//! connections, up to `--login-delay`; a right one is never late. Nothing here waits: the connection is kept back by its reactor.
+//! connections, up to `--login-delay`. A right one from an address that has failed within the last minute is
+//! as late as a wrong one would be: otherwise silence would tell at once that a guess was wrong. A client
+//! behind the same address as one that guesses waits with it, at most so long; an address without failures
+//! is never late with a right one. Nothing here waits: the connection is kept back by its reactor.
 //!
 //! 1. At most [`ADDRESSES_MAX`] addresses are remembered, each for [`FORGOTTEN_AFTER`] after its last failure.
 //! 2. At most one line in [`LINE_EVERY`] tells of failures, however many there are.
@@ -58,6 +62,11 @@ impl Logins {
         self.0.lock().fail(address, now)
     }
 
+    /// The client at `address` has given the right password; says how late that is to be answered.
+    pub(crate) fn pass(&self, address: &str, now: Instant) -> Duration {
+        self.0.lock().pass(address, now)
+    }
+
     /// What is to be told now, if anything.
     pub(crate) fn line(&self, now: Instant) -> Option<String> {
         self.0.lock().line(now)
@@ -92,6 +101,15 @@ impl Failures {
         failed.times = failed.times.saturating_add(1);
         failed.last_at = now;
         delay(failed.times).min(self.delay_max)
+    }
+
+    /// As late as a further failure would be, which this is not.
+    fn pass(&self, address: &str, now: Instant) -> Duration {
+        let failed = self.of.get(&network(address));
+        let failed = failed.filter(|failed| !failed.is_forgotten(now));
+        failed.map_or(Duration::ZERO, |failed| {
+            delay(failed.times.saturating_add(1)).min(self.delay_max)
+        })
     }
 
     fn make_room(&mut self, now: Instant) {
@@ -164,10 +182,28 @@ mod tests {
     }
 
     #[test]
-    fn without_a_delay_every_failure_is_answered_at_once() {
+    fn a_right_password_is_as_late_as_a_wrong_one_would_be_and_counts_as_none() {
+        let (logins, now) = (Logins::new(LOGIN_DELAY_DEFAULT), clock::now());
+        assert_eq!(logins.pass("10.0.0.1:1", now), Duration::ZERO);
+        assert_eq!(logins.fail("10.0.0.1:1", now), DELAY_MIN);
+        for _ in 0..10 {
+            let late = logins.pass("10.0.0.1:2", now);
+            assert_eq!(late, logins.pass("10.0.0.1:3", now));
+            assert_eq!(late, logins.fail("10.0.0.1:4", now));
+        }
+        assert_eq!(logins.pass("10.0.0.1:1", now), LOGIN_DELAY_DEFAULT);
+        assert_eq!(logins.pass("10.0.0.2:1", now), Duration::ZERO);
+        let later = now + FORGOTTEN_AFTER;
+        assert_eq!(logins.pass("10.0.0.1:1", later - MS), LOGIN_DELAY_DEFAULT);
+        assert_eq!(logins.pass("10.0.0.1:1", later), Duration::ZERO);
+    }
+
+    #[test]
+    fn without_a_delay_every_login_is_answered_at_once() {
         let (logins, now) = (Logins::new(Duration::ZERO), clock::now());
         for _ in 0..10 {
             assert_eq!(logins.fail("10.0.0.1:1", now), Duration::ZERO);
+            assert_eq!(logins.pass("10.0.0.1:1", now), Duration::ZERO);
         }
     }
 

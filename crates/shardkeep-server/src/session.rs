@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::errors;
 use crate::info;
 use crate::persistence::Asked;
-use crate::reactor::{Connection, Flow, Reactor};
+use crate::reactor::{Connection, Flow, HeldBack, Reactor};
 use crate::server::ShutdownCause;
 use crate::{clock, operate, parameters};
 
@@ -49,7 +49,7 @@ impl Reactor {
         let replies = &mut self.round.replies;
         if command == ConnectionCommand::Hello {
             hello(context, connection, args, replies);
-            return self.hold_back_failed(token);
+            return self.hold_back(token);
         }
         let reply = &mut Reply::new(replies, connection.protocol);
         match command {
@@ -61,7 +61,7 @@ impl Reactor {
             ConnectionCommand::Lastsave => reply.integer(last_save(context).cast_signed()),
             ConnectionCommand::Auth => {
                 auth(context, connection, args, reply);
-                return self.hold_back_failed(token);
+                return self.hold_back(token);
             }
             ConnectionCommand::Quit => {
                 reply.ok();
@@ -143,13 +143,19 @@ impl Reactor {
         Flow::Next
     }
 
-    /// After a login: what it answers is held back, and what follows it, if it has failed.
-    fn hold_back_failed(&mut self, token: usize) -> Flow {
-        let connection = self.connections.get(token).and_then(Option::as_ref);
-        if connection.is_none_or(|connection| connection.held_back.is_none()) {
+    /// After a login: what it answers is held back, and what follows it, if it is to be late.
+    fn hold_back(&mut self, token: usize) -> Flow {
+        let Some(Some(connection)) = self.connections.get_mut(token) else {
+            return Flow::Hangup;
+        };
+        let Some(held_back) = &connection.held_back else {
+            return Flow::Next;
+        };
+        self.stats.failed_logins.add(held_back.has_failed.into());
+        if held_back.until <= clock::now() {
+            connection.held_back = None;
             return Flow::Next;
         }
-        self.stats.failed_logins.add(1);
         self.sweep_soon();
         Flow::Stall
     }
@@ -244,13 +250,20 @@ fn log_in(
             .password
             .as_ref()
             .is_none_or(|expected| expected.matches(password));
+    // Without a password there is none to be guessed.
+    if context.password.is_some() {
+        let (now, address) = (clock::now(), &connection.client.address);
+        let delay = match known {
+            true => context.logins.pass(address, now),
+            false => context.logins.fail(address, now),
+        };
+        connection.held_back = Some(HeldBack {
+            until: clock::later(now, delay),
+            has_failed: !known,
+            is_stranger: !connection.authenticated,
+        });
+    }
     if !known {
-        // Without a password there is none to be guessed.
-        if context.password.is_some() {
-            let now = clock::now();
-            let delay = context.logins.fail(&connection.client.address, now);
-            connection.held_back = Some(clock::later(now, delay));
-        }
         return Err(WRONG_PASSWORD);
     }
     connection.authenticate();

@@ -68,6 +68,34 @@ fn nothing_of_a_transaction_whose_multi_was_refused_is_applied() {
 }
 
 #[test]
+fn exec_and_discard_with_arguments_do_not_end_a_refused_transaction() {
+    let server = start(&[]);
+    for send in WAYS {
+        let mut client = server.client().unwrap();
+        let lines = [
+            "SET n 1",
+            "MULTI",
+            "EXEC x",
+            "INCR n",
+            "discard x y",
+            "INCR n",
+            "EXEC",
+            "INCR n",
+        ];
+        let replies = send(&mut client, &lines);
+        let expected = [
+            "-ERR wrong number of arguments for 'exec' command",
+            NOT_APPLIED,
+            "-ERR wrong number of arguments for 'discard' command",
+            NOT_APPLIED,
+        ];
+        assert_eq!(replies[2..6], expected);
+        assert!(replies[6].starts_with("-EXECABORT "), "{}", replies[6]);
+        assert_eq!(replies[7], "2");
+    }
+}
+
+#[test]
 fn discard_and_reset_end_a_refused_transaction_and_other_connections_know_nothing_of_it() {
     let server = start(&[]);
     for (send, end) in WAYS.into_iter().zip(["discard", "RESET"]) {

@@ -1,6 +1,7 @@
 //! Peers that have not given the password.
 
 use std::io::ErrorKind;
+use std::net::Shutdown;
 use std::time::Duration;
 
 use shardkeep_tests::clock;
@@ -22,7 +23,7 @@ fn guarded_with(flags: &[&str]) -> (ServerProcess, Scratch) {
 
 #[test]
 fn a_stranger_may_authenticate_and_nothing_else() {
-    let (server, _scratch) = guarded();
+    let (server, _scratch) = guarded_with(&["--login-delay", "10ms"]);
     let mut client = server.client().unwrap();
     for line in [
         "GET k",
@@ -132,7 +133,7 @@ fn a_stranger_who_does_not_read_the_errors_is_hung_up_on() {
 
 #[test]
 fn hello_authenticates_and_chooses_the_protocol_at_once_or_not_at_all() {
-    let (server, _scratch) = guarded();
+    let (server, _scratch) = guarded_with(&["--login-delay", "10ms"]);
     let mut client = server.client().unwrap();
     let refusal = ask(&mut client, "HELLO 3");
     assert!(
@@ -238,6 +239,89 @@ fn a_wrong_password_is_answered_late_counted_and_told_and_keeps_no_one_else_wait
     eventually("it is told", || {
         says(&server, "failed logins, the last one from 127.0.0.1:")
     });
+}
+
+#[test]
+fn a_right_password_is_as_late_as_a_wrong_one_after_failures_and_counts_as_none() {
+    let (server, _scratch) = guarded();
+    let mut client = server.client().unwrap();
+    for guess in ["AUTH a", "AUTH b"] {
+        assert!(ask(&mut client, guess).starts_with("-WRONGPASS"));
+    }
+    // As late as a third failure, each time, over any connection.
+    for login in ["AUTH secret", "HELLO 2 AUTH default secret"] {
+        let mut other = server.client().unwrap();
+        let began = clock::now();
+        let pipeline = format!("{login}\r\nPING\r\n");
+        other.send(pipeline.as_bytes()).unwrap();
+        assert!(!shown(&other.reply().unwrap()).starts_with('-'));
+        assert_eq!(shown(&other.reply().unwrap()), "PONG");
+        let took = clock::now() - began;
+        assert!(took >= Duration::from_millis(400), "{took:?}");
+        assert_eq!(figure(&mut other, "failed_logins"), 2);
+    }
+}
+
+#[test]
+fn who_guesses_and_closes_keeps_no_place() {
+    // No guess would be answered within the test.
+    let (server, _scratch) = guarded_with(&["--max-clients", "4", "--login-delay", "30s"]);
+    let mut known = server.client().unwrap();
+    assert_eq!(ask(&mut known, "AUTH secret"), "OK");
+    let junk = [b"AUTH bad\r\n".to_vec(), vec![b'x'; 4 * MIB as usize]].concat();
+    let mut failures = 0;
+    for round in 0..200 {
+        let mut guesses = server.client().unwrap();
+        let guess: &[u8] = match round % 4 {
+            0 => b"AUTH bad\r\n",
+            // The right one is no different: neither is told by its place.
+            1 => b"HELLO 3 AUTH default secret\r\nPING\r\n",
+            2 => b"AUTH bad\r\nPING\r\nAUTH worse\r\n",
+            // Closed for sending more than strangers may.
+            _ => &junk,
+        };
+        drop(guesses.send(guess));
+        failures += u64::from(round % 4 != 1);
+        let mut is_counted = || {
+            eventually("it is counted", || {
+                figure(&mut known, "failed_logins") == failures
+            });
+        };
+        if round % 4 == 2 {
+            // Held back before it closes.
+            is_counted();
+            drop(guesses);
+        } else {
+            drop(guesses);
+            is_counted();
+        }
+        eventually("its place is free", || {
+            ask(&mut known, "CLIENT LIST").trim().lines().count() == 1
+        });
+    }
+    assert_eq!(figure(&mut known, "rejected_connections"), 0);
+}
+
+#[test]
+fn who_ends_its_side_gets_no_answer_be_the_password_right_or_wrong() {
+    let (server, _scratch) = guarded_with(&["--login-delay", "30s"]);
+    let mut known = server.client().unwrap();
+    assert_eq!(ask(&mut known, "AUTH secret"), "OK");
+    // So that logins are late from now on, by 12.8 s.
+    for failures in 1..=7 {
+        let mut guesses = server.client().unwrap();
+        guesses.send(b"AUTH wrong\r\n").unwrap();
+        eventually("it has failed", || {
+            figure(&mut known, "failed_logins") == failures
+        });
+    }
+    for login in ["AUTH wrong\r\n", "AUTH secret\r\nSET k v\r\n"] {
+        let mut client = server.client().unwrap();
+        client.send(login.as_bytes()).unwrap();
+        client.stream().shutdown(Shutdown::Write).unwrap();
+        assert!(client.rest().unwrap().0.is_empty());
+    }
+    assert_eq!(ask(&mut known, "EXISTS k"), "0");
 }
 
 #[test]

@@ -58,8 +58,8 @@ pub const FRAME_TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 /// types one in, and a network recovers from lost packets, in less.
 pub const LOGIN_TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 
-/// How late wrong passwords are answered at most, unless told otherwise: a person who mistypes waits for it,
-/// and clients do not give up yet.
+/// How late logins of an address that gave wrong passwords are answered at most, unless told otherwise: a
+/// person who mistypes waits for it, and clients do not give up yet.
 pub const LOGIN_DELAY_DEFAULT: Duration = Duration::from_secs(2);
 
 /// Longest such time: most clients give up after it.

@@ -248,8 +248,9 @@ pub(crate) struct ServeFlags {
     #[arg(long, value_name = "DURATION")]
     pub(crate) login_timeout: Option<String>,
 
-    /// How late wrong passwords are answered at most: 100 ms for the first one of an address, twice as long
-    /// for each that follows within a minute [default: 2s; 0: at once].
+    /// How late logins are answered at most: 100 ms for the first wrong password of an address, twice as long
+    /// for each that follows within a minute, and as long for a right one meanwhile. A client behind the same
+    /// address as one that guesses waits with it, at most so long [default: 2s; 0: never late].
     #[arg(long, value_name = "DURATION")]
     pub(crate) login_delay: Option<String>,
 

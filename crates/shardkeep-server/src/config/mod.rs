@@ -213,7 +213,7 @@ pub struct Settings {
     pub frame_timeout: Duration,
     /// How long a client may stay without the password, where there is one; `None` for ever.
     pub login_timeout: Option<Duration>,
-    /// How late wrong passwords are answered at most.
+    /// How late logins of an address that gave wrong passwords are answered at most.
     pub login_delay: Duration,
     /// How long a client that leaves more replies unread than
     /// [`OUTPUT_SOFT_BYTES`](crate::limits::OUTPUT_SOFT_BYTES) may take none of them, or less than

@@ -65,8 +65,8 @@ pub(crate) struct Connection {
     pub(crate) unread: Option<Box<Unread>>,
     /// Since when the password is asked of it; `None` when it is not.
     pub(crate) login_since: Option<Instant>,
-    /// It gave a wrong password: nothing is sent, and nothing more decoded, before this.
-    pub(crate) held_back: Option<Instant>,
+    /// The answer to a login is late.
+    pub(crate) held_back: Option<HeldBack>,
     /// Tells two connections in one place apart.
     pub(crate) generation: u32,
 }
@@ -80,6 +80,16 @@ pub(crate) enum Life {
     Finishing,
     /// All is sent and the end announced; until then what the peer still sends is thrown away.
     Lingering(Instant),
+}
+
+/// A login whose answer is late, be the password right or wrong.
+pub(crate) struct HeldBack {
+    /// Nothing is sent, and nothing more decoded, before this.
+    pub(crate) until: Instant,
+    /// The password was wrong.
+    pub(crate) has_failed: bool,
+    /// It was not logged in before.
+    pub(crate) is_stranger: bool,
 }
 
 /// A round whose replies are not all there: some of its commands are on their way.
@@ -274,6 +284,15 @@ impl Connection {
                 unread.progress.pause(now);
             }
         }
+    }
+
+    /// Whether it is a stranger that waits for nothing but the late answer to its login.
+    pub(crate) fn is_kept_waiting(&self) -> bool {
+        self.held_back
+            .as_ref()
+            .is_some_and(|held_back| held_back.is_stranger)
+            && self.stalled.is_none()
+            && self.held.is_empty()
     }
 
     /// Whether there may be something to read, and everything read before has been decoded.

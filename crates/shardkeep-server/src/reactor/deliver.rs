@@ -417,7 +417,9 @@ impl Reactor {
         let Some(Some(connection)) = self.connections.get_mut(token) else {
             return;
         };
-        if connection.life == Life::Finishing {
+        if connection.held_back.is_some() {
+            self.look_at_stranger(token);
+        } else if connection.life == Life::Finishing {
             self.finish(token);
         } else {
             self.queue(token);

@@ -120,6 +120,36 @@ impl Reactor {
         self.decode(token, From::Connection, 0..len, ended);
     }
 
+    /// While the answer to a stranger's login is held back: closes it when the peer has, so that its place is
+    /// kept no longer than it waits itself. Whether the password was right makes no difference, or this would
+    /// tell. The end stands behind what else was sent, so that is read; but no more than strangers may send.
+    pub(crate) fn look_at_stranger(&mut self, token: usize) {
+        let Some(Some(connection)) = self.connections.get_mut(token) else {
+            return;
+        };
+        if !connection.is_kept_waiting() {
+            return;
+        }
+        let input = self.round.large_input();
+        while connection.readable && !connection.peer_done {
+            let room = (limits::UNAUTHENTICATED_BYTES + 1).saturating_sub(connection.pending.len());
+            if room <= 1 {
+                return self.close(token);
+            }
+            if let Read::Some(n @ 1..) | Read::Last(n @ 1..) = read(connection, &mut input[..room])
+            {
+                connection.keep_input(&input[..n]);
+                connection.active_at = self.now;
+                connection.arrived_at = connection.backlog.read(n, self.now);
+                self.stats.input_bytes.add(n as u64);
+            }
+        }
+        connection.rest_input();
+        if connection.peer_done || connection.pending.len() > limits::UNAUTHENTICATED_BYTES {
+            self.close(token);
+        }
+    }
+
     /// Throws away what a peer still sends to a connection that has said goodbye.
     fn linger(&mut self, token: usize) {
         let Some(Some(connection)) = self.connections.get_mut(token) else {

@@ -49,8 +49,8 @@ use shardkeep::table::UnixMillis;
 
 pub(crate) use accept::{Acceptor, Door, Listener, is_passing};
 use away::{Away, Recipient};
-pub(crate) use connection::Connection;
 use connection::Life;
+pub(crate) use connection::{Connection, HeldBack};
 pub(crate) use decode::Flow;
 use log::LogSide;
 use round::Round;
@@ -224,6 +224,9 @@ impl Reactor {
         if event.is_readable() || event.is_read_closed() || event.is_error() {
             connection.readable = true;
             connection.peer_done |= event.is_read_closed() || event.is_error();
+        }
+        if connection.held_back.is_some() {
+            return self.look_at_stranger(token);
         }
         if event.is_writable() && connection.unsent() > 0 {
             self.flush(token);

@@ -2,7 +2,8 @@
 //!
 //! 1. After a MULTI that was refused nothing runs before EXEC or DISCARD, which are refused with the rest:
 //!    whatever the client meant to be one transaction is applied as a whole or, here, not at all. RESET and
-//!    QUIT end it as they end a transaction of Redis.
+//!    QUIT end it as they end a transaction of Redis; EXEC and DISCARD with arguments, which are errors there,
+//!    do not.
 //! 2. After a CLIENT REPLY OFF or SKIP that was refused the connection ends: every later reply would be
 //!    taken for that of another command.
 //!
@@ -22,6 +23,8 @@ enum Word {
     Exec,
     Discard,
     Watch,
+    /// EXEC or DISCARD with arguments: an error, and the transaction stays open.
+    Excess(&'static str),
     Other,
 }
 
@@ -37,7 +40,11 @@ impl Word {
         let known = known
             .into_iter()
             .find(|(_, word)| name.eq_ignore_ascii_case(word));
-        known.map_or(Self::Other, |(word, _)| word)
+        match known.map_or(Self::Other, |(word, _)| word) {
+            Self::Exec if args.len() > 1 => Self::Excess(errors::EXEC_ARITY),
+            Self::Discard if args.len() > 1 => Self::Excess(errors::DISCARD_ARITY),
+            word => word,
+        }
     }
 }
 
@@ -48,6 +55,7 @@ fn behind_multi(word: Word) -> (&'static str, bool) {
         Word::Discard => (errors::DISCARD_REFUSED, true),
         Word::Multi => (errors::MULTI_NESTED, false),
         Word::Watch => (errors::WATCH_INSIDE, false),
+        Word::Excess(text) => (text, false),
         Word::Other => (errors::BEHIND_MULTI, false),
     }
 }

@@ -68,17 +68,18 @@ impl Reactor {
         }
     }
 
-    /// Sends what was held back after a wrong password, if it is time to; while draining it is.
+    /// Sends what was held back after a login, if it is time to; while draining it is.
     fn let_go(&mut self, token: usize) {
         let is_draining = self.drain_until.is_some();
         if let Some(connection) = &mut self.connections[token]
             && connection
                 .held_back
-                .take_if(|until| *until <= self.now || is_draining)
+                .take_if(|held_back| held_back.until <= self.now || is_draining)
                 .is_some()
         {
             self.flush(token);
         }
+        self.look_at_stranger(token);
     }
 
     fn verdict(&self, connection: &Connection) -> Verdict {
