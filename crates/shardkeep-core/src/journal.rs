@@ -7,6 +7,7 @@
 //!    left there is cut off.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::fault::{Fault, is_planted};
 use crate::unsynced::Unsynced;
@@ -87,6 +88,13 @@ pub trait Journal: Send + 'static {
     /// these bytes stand for. Asked once, when the journal is put in its place.
     fn bytes_kept_free(&self) -> u64 {
         u64::MAX
+    }
+
+    /// Has `progress` called from now on whenever one of several syncs of a call, or of a duty, has
+    /// succeeded: whoever waits for a sync sees the disk get on. Called once, when the journal is put in
+    /// its place. By default none is told.
+    fn on_progress(&mut self, progress: Arc<dyn Fn() + Send + Sync>) {
+        drop(progress);
     }
 
     /// Notes behind the records how far they are written and synced, when none has followed for a while.

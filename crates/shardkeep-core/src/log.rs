@@ -26,6 +26,7 @@ use crossbeam_utils::CachePadded;
 
 use crate::aside::Aside;
 use crate::awaiting::Awaiting;
+use crate::clock;
 use crate::config::{Durability, SyncMode};
 use crate::deadline::Call;
 use crate::desk::Desk;
@@ -162,7 +163,7 @@ pub(crate) struct Log<J: Journal> {
     pub(crate) aside: Aside<J>,
     /// Callers that wait until everything queued is durable, whatever the mode.
     pub(crate) syncs_wanted: AtomicUsize,
-    pub(crate) progress: Progress,
+    pub(crate) progress: Arc<Progress>,
     /// Something was written and is not durable. Written by the journal's holder.
     behind: AtomicBool,
     /// Something was written or synced that the journal's mark does not tell of. Written by its holder.
@@ -202,7 +203,7 @@ impl<J: Journal> Log<J> {
             is_wanted: AtomicBool::new(false),
             aside: Aside::new(),
             syncs_wanted: AtomicUsize::new(0),
-            progress: Progress::new(),
+            progress: Arc::new(Progress::new()),
             behind: AtomicBool::new(false),
             unmarked: AtomicBool::new(false),
             look_is_due: AtomicBool::new(false),
@@ -222,6 +223,8 @@ impl<J: Journal> Log<J> {
             self.condition() == Condition::Recovering,
             "a log has one journal"
         );
+        let progress = Arc::clone(&self.progress);
+        journal.on_progress(Arc::new(move || progress.note(clock::now())));
         let kept = journal.bytes_kept_free();
         self.keeps_room.store(kept < u64::MAX, SeqCst);
         let kept = kept / limits::LOG_PLACE_BYTES as u64;

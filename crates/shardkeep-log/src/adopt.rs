@@ -105,6 +105,7 @@ impl<S: Storage> Log<S> {
         if let Err(error) = sync_directory(&*self.storage, &name) {
             return Err(AdoptError::Failed(self.fail(error)));
         }
+        (self.progress)();
         self.list(lsn)
     }
 

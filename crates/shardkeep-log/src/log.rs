@@ -114,6 +114,8 @@ pub struct Log<S: Storage> {
     failed: Option<LogFailed>,
     /// Alive while a snapshot is being written.
     pub(crate) writing: Weak<()>,
+    /// Called when a sync has succeeded that is one of several of a call.
+    pub(crate) progress: Arc<dyn Fn() + Send + Sync>,
 }
 
 /// What recovery has found out.
@@ -154,7 +156,15 @@ impl<S: Storage> Log<S> {
             detached: None,
             failed: None,
             writing: Weak::new(),
+            progress: Arc::new(|| {}),
         }
+    }
+
+    /// Has `progress` called from now on after each sync that has succeeded, of a file or of the names,
+    /// where a call makes several: when a segment ends, a snapshot is adopted or the log is closed. Not for
+    /// the one sync of [`Log::sync`], nor for the steps of [`Log::write_in_steps`]: their caller sees them.
+    pub fn on_progress(&mut self, progress: Arc<dyn Fn() + Send + Sync>) {
+        self.progress = progress;
     }
 
     /// Takes a record with these bytes and gives it its number. Does not touch the disk; allocates only
@@ -307,7 +317,11 @@ impl<S: Storage> Log<S> {
         self.look()?;
         self.write()?;
         self.cut()?;
-        self.sync()?;
+        if self.written > self.synced {
+            self.sync()?;
+            (self.progress)();
+        }
+        self.none_detached()?;
         self.sweep()?;
         if self.recorded < self.synced {
             self.replace_manifest(&self.manifest())?;
@@ -373,7 +387,7 @@ impl<S: Storage> Log<S> {
     /// Makes `manifest` the one in force.
     pub(crate) fn replace_manifest(&mut self, manifest: &Manifest) -> Result<(), WriteError> {
         loop {
-            let refused = match manifest.replace(&*self.storage) {
+            let refused = match manifest.replace(&*self.storage, &*self.progress) {
                 Ok(()) => {
                     self.recorded = manifest.synced;
                     return Ok(());

@@ -146,8 +146,12 @@ impl Manifest {
     }
 
     /// Makes this the manifest of the store: either the old one or this is in force, whatever happens.
-    /// Blocks for the disk.
-    pub(crate) fn replace(&self, storage: &impl Storage) -> Result<(), NotReplaced> {
+    /// Calls `progress` after each sync. Blocks for the disk.
+    pub(crate) fn replace(
+        &self,
+        storage: &impl Storage,
+        progress: &dyn Fn(),
+    ) -> Result<(), NotReplaced> {
         let replaced = self.write_temporary(storage).and_then(|()| {
             storage
                 .rename(MANIFEST_TEMPORARY, MANIFEST)
@@ -165,10 +169,13 @@ impl Manifest {
             drop(storage.remove(MANIFEST_TEMPORARY));
             return Err(not_replaced);
         }
+        progress();
         sync_directory(storage, MANIFEST).map_err(|error| NotReplaced {
             error,
             is_retryable: false,
-        })
+        })?;
+        progress();
+        Ok(())
     }
 
     fn write_temporary(&self, storage: &impl Storage) -> Result<(), NotReplaced> {

@@ -326,7 +326,7 @@ impl<S: Storage> Recovery<S> {
                 let store = self.options.create.ok_or(OpenError::NotFound)?;
                 let manifest = Manifest::new(store, self.fields(None));
                 manifest
-                    .replace(&*self.storage)
+                    .replace(&*self.storage, &|| {})
                     .map_err(|refused| refused.error)?;
                 manifest
             }
@@ -388,7 +388,7 @@ impl<S: Storage> Recovery<S> {
         if manifest.version == noted.version && manifest.fields == noted.fields {
             return Ok(());
         }
-        match noted.replace(&*self.storage) {
+        match noted.replace(&*self.storage, &|| {}) {
             Ok(()) => *manifest = noted,
             Err(refused) if refused.is_retryable => {}
             Err(refused) => return Err(refused.error.into()),
@@ -400,13 +400,15 @@ impl<S: Storage> Recovery<S> {
     fn begin(&self, manifest: &mut Manifest) -> Result<Active<S::File>, OpenError> {
         let first = self.walk.next_lsn();
         let active =
-            begin_segment(&*self.storage, manifest.store, first).map_err(|error| match error {
-                NotBegun::NoSpace(error) | NotBegun::Failed(error) => error,
+            begin_segment(&*self.storage, manifest.store, first, &|| {}).map_err(|error| {
+                match error {
+                    NotBegun::NoSpace(error) | NotBegun::Failed(error) => error,
+                }
             })?;
         manifest.segments.push(first);
         manifest.fields = self.fields(Some(manifest));
         manifest
-            .replace(&*self.storage)
+            .replace(&*self.storage, &|| {})
             .map_err(|refused| refused.error)?;
         manifest.version = VERSION;
         Ok(active)

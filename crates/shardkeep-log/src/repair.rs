@@ -320,7 +320,7 @@ impl Plan {
         let mut segments = self.segments;
         if segments.is_empty() {
             let first = self.last.next();
-            begin_segment(storage, remains.store, first).map_err(|error| match error {
+            begin_segment(storage, remains.store, first, &|| {}).map_err(|error| match error {
                 NotBegun::NoSpace(error) | NotBegun::Failed(error) => error,
             })?;
             segments.push(first);
@@ -337,7 +337,9 @@ impl Plan {
             snapshots: self.snapshot.into_iter().collect(),
             segments,
         };
-        manifest.replace(storage).map_err(|refused| refused.error)?;
+        manifest
+            .replace(storage, &|| {})
+            .map_err(|refused| refused.error)?;
         repaired.laid_aside = aside.laid;
         Ok(repaired)
     }

@@ -269,8 +269,9 @@ impl<S: Storage> Log<S> {
         self.look()?;
         self.cut()?;
         self.sync_active()?;
+        (self.progress)();
         let first = self.written.next();
-        let begun = begin_segment(&*self.storage, self.store, first);
+        let begun = begin_segment(&*self.storage, self.store, first, &*self.progress);
         let active = begun.map_err(|begun| match begun {
             NotBegun::NoSpace(error) => WriteError::NoSpace(error),
             NotBegun::Failed(error) => self.fail(error).into(),
@@ -323,15 +324,19 @@ pub(crate) enum NotBegun {
 }
 
 /// Makes a segment without records, durable in content and name, which no manifest lists.
+/// Calls `progress` after each sync.
 pub(crate) fn begin_segment<S: Storage>(
     storage: &S,
     store: StoreId,
     first: Lsn,
+    progress: &dyn Fn(),
 ) -> Result<Active<S::File>, NotBegun> {
     let name = segment_name(first);
     let file = manifest::create(storage, &name).map_err(not_created)?;
     write_header(storage, &file, &name, store, first)?;
+    progress();
     manifest::sync_directory(storage, &name).map_err(NotBegun::Failed)?;
+    progress();
     Ok(Active::without_records(name, file))
 }
 

@@ -1,6 +1,9 @@
 //! A record larger than a step: written and synced piece by piece, and one record all the same.
 
-use shardkeep_log::{Log, Options, Recovery, StoreId, WriteError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+use shardkeep_log::{Compression, Log, Options, Recovery, StoreId, WriteError};
 use shardkeep_tests::disk::{Call, Disk, Order, Trouble};
 
 const STORE: StoreId = StoreId::new([4; 16]);
@@ -126,4 +129,70 @@ fn a_step_without_space_is_taken_back_and_one_that_cannot_be_synced_fails_the_lo
             other => panic!("{trouble:?}: {other:?}"),
         }
     }
+}
+
+/// Counts what `log` tells of its progress.
+fn count(log: &mut Log<Disk>) -> Arc<AtomicUsize> {
+    let counted = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&counted);
+    log.on_progress(Arc::new(move || {
+        counter.fetch_add(1, SeqCst);
+    }));
+    counted
+}
+
+fn syncs(disk: &Disk) -> usize {
+    let moments = disk.moments();
+    let is_sync = |call| matches!(call, Call::Sync | Call::SyncDirectory);
+    moments.iter().filter(|at| is_sync(at.call)).count()
+}
+
+#[test]
+fn each_sync_at_a_segments_end_of_an_adopted_snapshot_and_of_closing_is_told() {
+    let disk = Disk::default();
+    let mut log = create(&disk);
+    append(&mut log);
+    let told = count(&mut log);
+    log.write().unwrap();
+    disk.remember();
+    log.end_segment().unwrap();
+    assert_eq!((told.swap(0, SeqCst), syncs(&disk)), (5, 5));
+
+    let snapshot = log.snapshot(Compression::None).unwrap();
+    let snapshot = snapshot.finish(0, log.appended()).unwrap();
+    disk.remember();
+    let synced = log.synced();
+    log.adopt(snapshot, synced).map_err(drop).unwrap();
+    assert_eq!((told.swap(0, SeqCst), syncs(&disk)), (3, 3));
+
+    log.append(&[3; 100]).unwrap();
+    disk.remember();
+    log.close().unwrap();
+    assert_eq!((told.load(SeqCst), syncs(&disk)), (3, 3));
+}
+
+#[test]
+fn a_sync_that_fails_is_not_told() {
+    let mut seen = vec![];
+    for later in 0..30 {
+        let disk = Disk::default();
+        let mut log = create(&disk);
+        append(&mut log);
+        log.write().unwrap();
+        let told = count(&mut log);
+        disk.remember();
+        disk.order(Some(Order {
+            trouble: Trouble::NoSpaceAtSync,
+            at: disk.operations() + later,
+            during: 1_000_000,
+            of_reads: false,
+        }));
+        if log.end_segment().is_ok() {
+            break;
+        }
+        seen.push(told.load(SeqCst));
+    }
+    seen.dedup();
+    // Of the five the first, the second and the fourth are of files: those before it were told, it was not.
+    assert_eq!(seen, [0, 1, 3]);
 }

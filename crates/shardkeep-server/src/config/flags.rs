@@ -178,7 +178,8 @@ pub(crate) struct ServeFlags {
     ///
     /// `always`: before it is acknowledged, and nothing is shown that a power cut could take back.
     /// `interval`: within --sync-interval. `never`: when the operating system pleases. A crash of the
-    /// process alone takes at most what was written within --write-window (nothing with `always`).
+    /// process alone takes what was not written yet: what came within --write-window, and what waits in
+    /// the log's queue while the disk takes what is before it, 64 MiB at most (nothing with `always`).
     #[arg(long, value_name = "WHEN")]
     pub(crate) sync: Option<String>,
 

@@ -213,6 +213,10 @@ impl Journal for LogJournal {
         }
     }
 
+    fn on_progress(&mut self, progress: Arc<dyn Fn() + Send + Sync>) {
+        self.log.on_progress(progress);
+    }
+
     fn mark(&mut self) -> Result<(), JournalError> {
         self.log.mark().map_err(failed)
     }
