@@ -31,10 +31,10 @@ pub(crate) fn all<T>(items: impl IntoIterator<Item = T>) {
 
 /// Drops a value whose panic concerns nobody.
 pub(crate) fn quietly<T>(value: T) {
-    if std::mem::needs_drop::<T>() {
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value))) {
-            std::mem::forget(panic);
-        }
+    if std::mem::needs_drop::<T>()
+        && let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(value)))
+    {
+        std::mem::forget(panic);
     }
 }
 

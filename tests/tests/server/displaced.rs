@@ -114,10 +114,9 @@ fn suffer(sync: &str, (deed, carry_out, said): Deed) {
     assert!(info.contains("aof_last_write_status:err"), "{deed}: {info}");
     let why = info.lines().find_map(|line| line.strip_prefix("log_why:"));
     assert!(why.is_some_and(|why| why.contains(said)), "{deed}: {info}");
-    assert!(
-        says(&server, "error: the log has failed: looking for "),
-        "{deed}"
-    );
+    eventually(deed, || {
+        says(&server, "error: the log has failed: looking for ")
+    });
     ends_as_a_failure(&mut server, said);
 }
 
