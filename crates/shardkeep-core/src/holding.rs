@@ -9,7 +9,7 @@
 //!    only one.
 //! 5. Places come back when what took them is written, or certainly never will be.
 //! 6. Where it is time to look whether the files are still where they were, that is done before anything
-//!    else, whoever has the journal: nobody is released by what is found nowhere.
+//!    else by any holder of the journal: no caller is released by what is found nowhere.
 //! 7. What is queued is committed in steps (see `progress`), each noted as progress when it has ended.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

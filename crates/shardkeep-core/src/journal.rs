@@ -33,7 +33,7 @@ pub trait Journal: Send + 'static {
     fn write(&mut self) -> Result<(), JournalError>;
 
     /// As [`Journal::write`], where a sync is to follow: more than `bytes` are written and made durable in
-    /// steps, the first of so many. After each `step` is called with its bytes, so that others see the sync
+    /// steps, the first of that size. After each, `step` is called with its bytes, so that others see the sync
     /// coming; it says how many the next one has. Blocks on the disk.
     ///
     /// # Errors
@@ -91,8 +91,8 @@ pub trait Journal: Send + 'static {
     }
 
     /// Has `progress` called from now on whenever one of several syncs of a call, or of a duty, has
-    /// succeeded: whoever waits for a sync sees the disk get on. Called once, when the journal is put in
-    /// its place. By default none is told.
+    /// succeeded: a caller that waits for a sync sees the disk get on. Called once, when the journal is put in
+    /// its place. By default nothing is called.
     fn on_progress(&mut self, progress: Arc<dyn Fn() + Send + Sync>) {
         drop(progress);
     }

@@ -27,7 +27,7 @@ use crate::work::State;
 ///
 /// It belongs to the process that opened it. In a child that was forked what waits, writes or asks a thread
 /// is refused ([`Refused::OtherProcess`]), and a drop returns at once: it leaves files, locks and memory as
-/// they are. Whoever borrows in passing looks at [`Keep::is_elsewhere`] first.
+/// they are. A caller that borrows in passing looks at [`Keep::is_elsewhere`] first.
 pub struct Keep<S: State> {
     pub(crate) shared: Arc<Shared<S>>,
     pub(crate) threads: Arc<Threads>,

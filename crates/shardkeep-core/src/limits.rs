@@ -23,7 +23,7 @@ pub const MAILBOX_WORKS_MAX: usize = 1 << 20;
 
 /// Groups of values that wait to be dropped by a store's own thread, each of one sweep of a shard or of
 /// the works that were given up during one. Enough for what the sweeps of all owners leave while a
-/// `Drop` takes its time; then the sweeps leave entries where they are, and whoever has served mail drops
+/// `Drop` takes its time; then the sweeps leave entries where they are, and the thread that has served mail drops
 /// what was given up.
 pub const DISCARDS_MAX: usize = 64;
 

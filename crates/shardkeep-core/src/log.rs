@@ -168,7 +168,7 @@ pub(crate) struct Log<J: Journal> {
     behind: AtomicBool,
     /// Something was written or synced that the journal's mark does not tell of. Written by its holder.
     unmarked: AtomicBool,
-    /// It is time to look whether the journal's files are where they were: whoever has it next does so.
+    /// It is time to look whether the journal's files are where they were: its next holder does so.
     look_is_due: AtomicBool,
     pub(crate) duties: Queue<Box<dyn Duty<J>>>,
     closing: AtomicBool,
@@ -462,7 +462,7 @@ impl<J: Journal> Log<J> {
         self.behind.load(SeqCst)
     }
 
-    /// Has whoever commits next look first whether the journal's files are where they were.
+    /// Has the next commit look first whether the journal's files are where they were.
     pub(crate) fn ask_for_look(&self) {
         self.look_is_due.store(true, SeqCst);
     }
@@ -606,7 +606,7 @@ impl<J: Journal> Log<J> {
             (self.tell)(LogEvent::NoSpace(why));
         }
         self.door.wake_all();
-        // Whoever has found out, it is the committer that tries again.
+        // Any thread may have found out; the committer tries again.
         self.doorbell.ring();
     }
 

@@ -8,7 +8,7 @@
 //!    opened by a process further up.
 //! 2. Looking at it takes no lock and makes no system call.
 //! 3. A thread that is marked *settled* runs in a process of the first generation, to which every keep
-//!    belongs: whoever finds the mark need look no further. The handler takes it off the one thread that a
+//!    belongs: a call that finds the mark looks no further. The handler takes it off the one thread that a
 //!    child has; a thread begins without it.
 //! 4. `vfork` and `posix_spawn`, whose child shares this memory, run no handler; nor does a bare `clone`
 //!    system call, of which nothing is known here.

@@ -5,7 +5,7 @@
 //! 3. Works of one mailbox run in the order in which they were posted.
 //! 4. Gathered writes are applied before anybody else gets the shard in hand for itself.
 //! 5. What nobody waits for any more is gathered in the shard, and dropped when it is back.
-//! 6. A work is settled as done when what it wrote is in the log's queue: whoever has its reply finds
+//! 6. A work is settled as done when what it wrote is in the log's queue: the caller that has its reply finds
 //!    it there.
 
 use crate::clock;

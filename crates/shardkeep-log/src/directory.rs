@@ -1,7 +1,7 @@
 //! A directory of the operating system, held open, for one opener at a time.
 //!
-//! 1. Whoever may write it holds an exclusive lock on the directory itself and on an empty file in it;
-//!    the locks go with the process, however that ends. Whoever only looks holds shared ones. (The file is
+//! 1. A process that may write it holds an exclusive lock on the directory itself and on an empty file in it;
+//!    the locks go with the process, however that ends. One that only looks holds shared ones. (The file is
 //!    for programs that know nothing else, and for file systems that lock no directories.)
 //! 2. The path is followed once. Whatever is made, opened, renamed or removed later is so in the directory
 //!    that was opened, wherever it is then; nothing at the path that is another's is ever touched.

@@ -296,7 +296,7 @@ impl BootId {
 pub struct Fields {
     /// The boot in which the file was written; in a manifest alone.
     pub boot: Option<BootId>,
-    /// What the payloads of the store are, as whoever writes them names it; in a manifest alone.
+    /// What the payloads of the store are, as the program that writes them names it; in a manifest alone.
     pub content: Option<String>,
 }
 

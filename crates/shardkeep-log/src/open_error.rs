@@ -71,7 +71,7 @@ pub enum OpenError {
         /// The number of the field.
         field: u16,
     },
-    /// The store holds something else than whoever opens it says.
+    /// The store holds something else than the opening program says.
     OtherContent {
         /// What it holds.
         found: String,

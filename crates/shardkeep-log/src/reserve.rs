@@ -98,7 +98,7 @@ impl fmt::Display for Shortage {
     }
 }
 
-/// One of so many parts of a reserve; one that is larger than the default has no larger parts.
+/// One of `parts` parts of a reserve; one that is larger than the default has no larger parts.
 fn part(reserve: u64, parts: u64) -> u64 {
     reserve.min(RESERVE_BYTES_DEFAULT) / parts
 }
@@ -154,7 +154,7 @@ impl<S: Storage> Log<S> {
             error: None,
         };
         if let Err(failed) = swept {
-            // Whoever writes or looks next hears that from the log.
+            // The next write or look hears that from the log.
             shortage.error = Some(failed.cause);
             return Room::None(shortage);
         }

@@ -217,7 +217,7 @@ impl<F: File> Cursor<F> {
         Ok(Step::Record(head, payload))
     }
 
-    /// Whether `head` is of a kind that a segment of this version cannot have, as far as this program knows.
+    /// Whether `head` is of a kind that a segment of this version cannot have, by what this program knows.
     fn is_unknown(&self, head: &Head) -> bool {
         match head.kind {
             RECORD => false,

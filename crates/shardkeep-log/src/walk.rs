@@ -39,7 +39,7 @@ pub(crate) struct Known {
     pub(crate) in_this_boot: bool,
 }
 
-/// How a log ends, as far as it was read.
+/// How a log ends, in the part that was read.
 #[derive(Clone, Copy, Debug)]
 enum End {
     /// With its file.

@@ -52,7 +52,7 @@ impl<S: Storage> Log<S> {
     }
 
     /// As [`Log::write`], for a caller that syncs next: more than `bytes` are written and made durable in
-    /// steps, the first of so many, so that it can be seen how the disk gets on. After each `step` is called
+    /// steps, the first of that size, so that it can be seen how the disk gets on. After each, `step` is called
     /// with its bytes, and says how many the next one has; after a new segment was begun, with 0.
     ///
     /// # Errors

@@ -38,7 +38,7 @@ pub(crate) struct Holding {
     pub(crate) allocated: u64,
     /// Pages with something allocated in them.
     pub(crate) active: u64,
-    /// Pages that are in memory, as far as the allocator knows.
+    /// Pages that are in memory, by the allocator's account.
     pub(crate) resident: u64,
     /// Addresses that are kept without memory behind them.
     pub(crate) retained: u64,

@@ -85,7 +85,7 @@ pub const LOGGED_KEY_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// millisecond of work; with more to do, a client should hear of it while it can still go elsewhere.
 pub const REJECT_COMMANDS: usize = 1_024;
 
-/// A command that took longer than this is told the time anew before the next one runs: a time to live is
+/// After a command that took longer than this the time is read anew for the next one: a time to live is
 /// in milliseconds.
 pub const TIME_GOES_ON: Duration = Duration::from_millis(1);
 

@@ -127,7 +127,7 @@ pub(crate) enum Keeping {
 /// first needed. A panic there ends there, is counted ([`ShardStats::drops_panicked`]) and told
 /// ([`Event::DropPanicked`](crate::Event::DropPanicked)). While a `Drop` blocks that thread, expired
 /// entries stay in memory from [`DISCARDS_MAX`](crate::engine::limits::DISCARDS_MAX) sweeps on, unseen,
-/// and whoever serves the work of a caller that had given up drops it itself; a close waits for the
+/// and the thread that serves the work of a caller that had given up drops it itself; a close waits for the
 /// thread as for the owners.
 ///
 /// ```

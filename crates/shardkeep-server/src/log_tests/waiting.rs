@@ -224,7 +224,7 @@ fn a_pipeline_beyond_what_the_log_queues_is_read_no_faster_and_refused_nothing()
         }
         let mut other = Client::of(&server);
         settle(&mut other);
-        // Whoever had a place may bring a value beyond it.
+        // A write that had a place may bring a value beyond it.
         let most = LOG_PLACES + (3 << 20) / LOG_PLACE_BYTES + 1;
         assert!(stats().places_taken <= most, "{:?}", stats());
         assert!(!writing.is_finished(), "all of it was taken");

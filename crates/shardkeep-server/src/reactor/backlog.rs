@@ -2,7 +2,7 @@
 //!
 //! The kernel does not say when bytes arrived, but it says how many are there. What was there when somebody
 //! looked has waited since then at least, and a queue that is looked at with every full read of it is known
-//! well enough. Where too much waits too long, the kernel is told to take less: TCP then tells the client. A
+//! well enough. Where too much waits too long, the kernel's buffer is made smaller: TCP then slows the client. A
 //! client that has caught up since then is given back what it had.
 //!
 //! 1. An age is never longer than the true one: whoever is refused for it has waited that long.

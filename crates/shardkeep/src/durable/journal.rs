@@ -109,7 +109,7 @@ fn pass(gate: Option<&Gate>, step: DiskStep) -> Result<(), JournalError> {
     gate.map_or(Ok(()), |gate| (gate.0)(step))
 }
 
-/// That the log has failed is said by whoever hears of it; this is why.
+/// Why the log has failed; that it has, its hearers say.
 fn failed(LogFailed { cause }: LogFailed) -> JournalError {
     JournalError::Failed(cause.to_string())
 }

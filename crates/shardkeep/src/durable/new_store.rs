@@ -180,8 +180,8 @@ pub struct NewStore {
 
 impl NewStore {
     /// Begins a store that will stand at `place`, which must be free or an empty directory, and not a
-    /// mount point. What is above it must be there. What it holds is not noted: whoever opens it first
-    /// does. Blocks for the disk.
+    /// mount point. What is above it must be there. What it holds is not noted: its first opener
+    /// notes it. Blocks for the disk.
     ///
     /// # Errors
     /// The place is not to be had, or the disk refuses.

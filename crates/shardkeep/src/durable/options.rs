@@ -113,7 +113,7 @@ impl Durable {
         self
     }
 
-    /// Keeps so many bytes of the disk free, in a file of the directory, for when the disk is full: what is
+    /// Keeps these bytes of the disk free, in a file of the directory, for when the disk is full: what is
     /// queued is written there, entries can still be removed, and a snapshot can begin that makes room.
     /// 0: none. By default [`limits::DISK_RESERVE_BYTES_DEFAULT`], which is what the queue in front of the
     /// log holds, but a sixteenth of the file system and half of what is free at the opening at most; with a smaller reserve the queue holds less.

@@ -19,7 +19,7 @@ impl Text<'_> {
         self.text.len() as isize - self.at as isize
     }
 
-    /// The byte so many places on, as C's signed `char`.
+    /// The byte `on` places further, as C's signed `char`.
     fn char(&self, on: usize) -> i8 {
         self.text
             .get(self.at + on)
