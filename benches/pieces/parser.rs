@@ -6,8 +6,8 @@ use std::hint::black_box;
 
 use anyhow::{Result, ensure};
 use criterion::{Criterion, Throughput};
+use shardkeep_data::commands::{Args, resolve};
 use shardkeep_resp::{Decoder, Limits, Protocol, Reply, Span, Step};
-use shardkeep_server::command::{Args, resolve};
 
 mod setup;
 

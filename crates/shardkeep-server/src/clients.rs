@@ -9,8 +9,8 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
-use crate::command::CommandId;
 use crate::engine::ReplyPort;
+use shardkeep_data::commands::CommandId;
 
 /// What everybody may know of one client. Written by its reactor, once per round at most.
 pub(crate) struct Client {

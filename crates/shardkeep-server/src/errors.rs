@@ -15,9 +15,6 @@ pub(crate) const DRAINING: &str =
 pub(crate) const OUTPUT_LIMIT: &str = "ERR replies of one pipeline exceed the output limit (268435456 bytes), the command was not \
      applied";
 
-/// More than one reply may hold.
-pub(crate) const REPLY_LIMIT: &str = "ERR the reply exceeds the output limit (1073741824 bytes)";
-
 pub(crate) const OUT_OF_MEMORY: &str = "OOM command not allowed when used memory > 'maxmemory'.";
 
 pub(crate) const NO_AUTH: &str = "NOAUTH Authentication required.";

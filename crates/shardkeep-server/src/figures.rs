@@ -10,11 +10,11 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
-use crate::command::{CommandId, TABLE};
 use crate::context::Context;
 use crate::engine::Gauge;
 use crate::latency::Latencies;
 use crate::stats::{Figure, ReactorStats};
+use shardkeep_data::commands::{CommandId, TABLE};
 
 /// Looks from which the rates of INFO are told: about three seconds of the watchdog's.
 const LOOKS: usize = 13;

@@ -6,13 +6,13 @@ use shardkeep::engine::ShardStats;
 
 use crate::clients::Client;
 use crate::clock;
-use crate::command::Args;
 use crate::context::Context;
 use crate::figures::{self, Counted};
 use crate::heap::{self, Holding};
 use crate::info_persistence::persistence;
 use crate::process::Process;
 use crate::session::REDIS_VERSION;
+use shardkeep_data::commands::Args;
 
 type Section = (&'static str, fn(&Context, &mut String));
 

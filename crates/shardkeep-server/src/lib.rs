@@ -10,16 +10,14 @@
 //! threads     server    reactor    acceptor        context: what they share; tree: who is restarted how
 //!             keeper                               opening, persistence: a store with a directory
 //! execution   engine                               works, transactions, reply ports
-//! commands    command   session   info   parameters   operate   live
+//! commands    session   info   parameters   operate   live       those on keys: `shardkeep_data`
 //! looking     admin                                latency, slowlog, stats, process
-//! state       keyspace                             one shard's records
 //! ```
 
 mod admin;
 pub mod cli;
 mod clients;
 mod clock;
-pub mod command;
 pub mod config;
 mod context;
 mod engine;
@@ -30,7 +28,6 @@ pub mod heap;
 mod info;
 mod info_persistence;
 mod keeper;
-pub mod keyspace;
 mod latency;
 pub mod limits;
 mod listening;

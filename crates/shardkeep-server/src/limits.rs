@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use shardkeep_data::commands::REPLY_BYTES_MAX;
+
 /// Bytes read from one connection at a time: a pipeline of some hundred commands, and small enough
 /// that one busy client does not keep the others waiting.
 pub const READ_BYTES: usize = 16 * 1024;
@@ -22,9 +24,6 @@ pub const ROUNDS_MAX: usize = 16;
 
 /// Bytes of replies a client may leave unread before nothing more is read from it.
 pub const OUTPUT_SOFT_BYTES: usize = 1024 * 1024;
-
-/// Bytes of one reply: the largest value twice. A command whose reply would exceed it is refused.
-pub const REPLY_BYTES_MAX: usize = 1024 * 1024 * 1024;
 
 /// Bytes of replies, the largest of them not counted, after which further commands of one pipeline are
 /// refused, and the connection is closed: one reply may be as large as a value, but not each of a thousand.

@@ -11,9 +11,9 @@ use shardkeep::engine::{
 
 use crate::config::{self, Handover, Settings, bounds};
 use crate::engine::{Gauges, Keeping, Routes, ServerKeep, ShardState};
-use crate::keyspace::CONTENT;
 use crate::say::say;
 use crate::server::ShutdownCause;
+use shardkeep_data::keyspace::CONTENT;
 
 /// What is needed to open a store.
 pub(crate) struct Opening<'s> {

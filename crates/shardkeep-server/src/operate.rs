@@ -4,12 +4,12 @@ use shardkeep_resp::{Reply, parse_i64};
 
 use crate::clients::Client;
 use crate::clock;
-use crate::command::{Args, CommandId, lookup};
 use crate::context::Context;
 use crate::figures;
 use crate::heap;
 use crate::latency::{BOUNDS, Latencies};
 use crate::process::Process;
+use shardkeep_data::commands::{Args, CommandId, lookup};
 
 /// Entries of SLOWLOG GET unless told otherwise; as in Redis.
 const SLOW_SHOWN: usize = 10;

@@ -2,8 +2,8 @@
 
 use shardkeep_resp::Reply;
 
-use crate::command::Args;
-use crate::command::glob::{Case, Glob};
+use shardkeep_data::commands::Args;
+use shardkeep_data::commands::glob::{Case, Glob};
 
 use crate::config::{Sync, show_duration};
 use crate::context::Context;

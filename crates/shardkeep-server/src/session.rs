@@ -6,7 +6,6 @@ use std::time::Duration;
 use shardkeep_resp::{Protocol, Reply, parse_i64};
 
 use crate::clients::Client;
-use crate::command::{Args, ConnectionCommand, TABLE, introspect};
 use crate::context::Context;
 use crate::errors;
 use crate::info;
@@ -14,6 +13,7 @@ use crate::persistence::Asked;
 use crate::reactor::{Connection, Flow, HeldBack, Reactor};
 use crate::server::ShutdownCause;
 use crate::{clock, operate, parameters};
+use shardkeep_data::commands::{Args, ConnectionCommand, TABLE, introspect};
 
 /// The version of Redis whose behaviour clients may expect.
 pub(crate) const REDIS_VERSION: &str = "7.2.4";
@@ -76,7 +76,7 @@ impl Reactor {
             ConnectionCommand::Ping => match args.len() {
                 1 => reply.simple("PONG"),
                 2 => reply.bulk(args.get(1)),
-                _ => crate::command::wrong_arity("ping", reply),
+                _ => shardkeep_data::commands::wrong_arity("ping", reply),
             },
             ConnectionCommand::Echo => reply.bulk(args.get(1)),
             ConnectionCommand::Select => select(args, reply),

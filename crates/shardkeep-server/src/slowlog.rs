@@ -15,7 +15,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use crate::clock;
-use crate::command::Args;
+use shardkeep_data::commands::Args;
 
 /// Slower commands are noted, in microseconds, unless told otherwise; as in Redis.
 const THRESHOLD_US: u64 = 10_000;

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use shardkeep::engine::histogram::Histogram;
 
-use crate::command::{CommandId, TABLE};
 use crate::latency::Latency;
+use shardkeep_data::commands::{CommandId, TABLE};
 
 /// A figure with one writer: a plain load and store, no locked instruction.
 #[derive(Default)]

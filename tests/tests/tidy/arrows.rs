@@ -8,12 +8,16 @@ use toml::{Table, Value};
 use crate::source::{code, root};
 
 /// What each crate may depend on, of the crates of this repository.
-const HOUSE: [(&str, &[&str]); 5] = [
+const HOUSE: [(&str, &[&str]); 6] = [
     ("shardkeep-core", &[]),
     ("shardkeep-log", &[]),
     ("shardkeep-resp", &[]),
     ("shardkeep", &["shardkeep-core", "shardkeep-log"]),
-    ("shardkeep-server", &["shardkeep", "shardkeep-resp"]),
+    ("shardkeep-data", &["shardkeep", "shardkeep-resp"]),
+    (
+        "shardkeep-server",
+        &["shardkeep", "shardkeep-data", "shardkeep-resp"],
+    ),
 ];
 
 /// Modules of the core below all layers: the seams through which tests control it.

@@ -13,7 +13,6 @@ use shardkeep::engine::{LogStats, Refused, ShardStats};
 
 use super::Health;
 use crate::clock;
-use crate::command::{CommandId, CommandSpec, TABLE};
 use crate::context::Context;
 use crate::engine::Gauge;
 use crate::heap::{self, Holding};
@@ -21,6 +20,7 @@ use crate::latency::Latencies;
 use crate::persistence::Saves;
 use crate::process::Process;
 use crate::stats::{Figure, ReactorStats};
+use shardkeep_data::commands::{CommandId, CommandSpec, TABLE};
 
 /// What is known of one command that was ever asked for.
 pub(super) struct CommandSeen {

@@ -13,8 +13,8 @@ use shardkeep::table::Spot;
 
 use super::run::{Item, run_item};
 use super::{Routes, ServerKeep, ShardState};
-use crate::command::{Args, CommandSpec, Flags, RouteKind};
-use crate::keyspace::Keyspace;
+use shardkeep_data::commands::{Args, CommandSpec, Flags, RouteKind};
+use shardkeep_data::keyspace::Keyspace;
 
 /// What becomes of changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -28,8 +28,8 @@ pub(crate) use run::{Item, run_item};
 pub(crate) use work::{Claim, ShardWork};
 
 use crate::clock;
-use crate::keyspace::{Keyspace, hash_key};
 use crate::slowlog::SlowLog;
+use shardkeep_data::keyspace::{Keyspace, hash_key};
 
 pub(crate) type ServerKeep = Keep<ShardState>;
 pub(crate) type Reservation<'k> = shardkeep::engine::Reservation<'k, ShardState>;

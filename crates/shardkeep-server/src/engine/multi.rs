@@ -12,10 +12,10 @@ use super::kept::{Needs, needed_of_all};
 use super::port::{Reply, ReplyPort};
 use super::{Claim, Item, Places, Routes, ShardState};
 use crate::clock;
-use crate::command::{Action, Args, CommandSpec, Flags, Hour, ShardSet};
-use crate::keyspace::Keyspace;
 use crate::limits;
 use crate::live::Live;
+use shardkeep_data::commands::{Action, Args, CommandSpec, Flags, Hour, ShardSet};
+use shardkeep_data::keyspace::Keyspace;
 
 /// The shards of one command, in hand.
 pub(crate) struct LoanSet<'l> {

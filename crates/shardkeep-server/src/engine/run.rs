@@ -5,9 +5,9 @@ use shardkeep_resp::{Protocol, Reply};
 
 use super::ShardState;
 use crate::clock;
-use crate::command::{Action, Args, CommandSpec, Hour, ShardSet};
-use crate::keyspace::Keyspace;
 use crate::limits;
+use shardkeep_data::commands::{Action, Args, CommandSpec, Hour, ShardSet};
+use shardkeep_data::keyspace::Keyspace;
 
 /// One command that touches one shard.
 pub(crate) struct Item<'a> {

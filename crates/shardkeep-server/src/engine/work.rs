@@ -18,8 +18,8 @@ use super::port::{Reply, ReplyPort};
 use super::run::{Item, run_item};
 use super::{Needs, Places, ShardState};
 use crate::clock;
-use crate::command::{Args, CommandSpec, Flags};
 use crate::{errors, limits};
+use shardkeep_data::commands::{Args, CommandSpec, Flags};
 
 const QUEUED: u8 = 0;
 const BEGUN: u8 = 1;

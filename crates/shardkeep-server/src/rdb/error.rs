@@ -139,7 +139,7 @@ impl fmt::Display for Malformed {
             Self::KeyLength { bytes } => write!(
                 f,
                 "a key has {bytes} bytes, and {} is the limit",
-                crate::keyspace::record::STRING_BYTES_MAX
+                shardkeep_data::keyspace::record::STRING_BYTES_MAX
             ),
             Self::NoKey => write!(f, "an expiry or another attribute has no key behind it"),
             Self::SecondExpiry => write!(f, "a key has two expiries"),

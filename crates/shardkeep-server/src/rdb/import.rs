@@ -17,9 +17,9 @@ use shardkeep::effect::Effect;
 use shardkeep::engine::CancelToken;
 use shardkeep::table::UnixMillis;
 
-use crate::keyspace::CONTENT;
-use crate::keyspace::record::STRING_BYTES_MAX;
 use crate::limits::LOGGED_KEY_BYTES_MAX;
+use shardkeep_data::keyspace::CONTENT;
+use shardkeep_data::keyspace::record::STRING_BYTES_MAX;
 
 use super::error::ReadError;
 use super::problem::{Key, Problem, Problems};

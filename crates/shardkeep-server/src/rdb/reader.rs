@@ -9,7 +9,7 @@
 use std::fmt;
 use std::io::Read;
 
-use crate::keyspace::record::STRING_BYTES_MAX;
+use shardkeep_data::keyspace::record::STRING_BYTES_MAX;
 
 use super::STRING_KEPT_BYTES;
 use super::error::{Malformed, ReadError};

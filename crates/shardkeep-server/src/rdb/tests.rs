@@ -291,7 +291,7 @@ fn bytes_that_make_no_sense_are_refused_with_their_place() {
 #[test]
 fn a_key_that_is_longer_than_any_may_be_is_refused() {
     // 6.1 MB that stand for more than 512 MiB.
-    let plain = crate::keyspace::record::STRING_BYTES_MAX as u32 + 1;
+    let plain = shardkeep_data::keyspace::record::STRING_BYTES_MAX as u32 + 1;
     let packed = plain.div_ceil(88);
     let string = [
         &b"\xc3\x80"[..],

@@ -14,10 +14,10 @@ use super::Reactor;
 use super::connection::Late;
 use super::round::{Answer, From};
 use crate::clock;
-use crate::command::Flags;
 use crate::engine::{Claim, Reply, Reservation, ShardWork, ShardsWork};
 use crate::errors;
 use crate::limits;
+use shardkeep_data::commands::Flags;
 
 /// Whom a reply is for.
 #[derive(Clone, Copy)]

@@ -17,10 +17,10 @@ use super::progress::{Progress, Unread};
 use super::stream::Stream;
 use crate::clients::Client;
 use crate::clock;
-use crate::command::CommandId;
 use crate::engine::{Needs, ShardsWork};
 use crate::fault::{Fault, is_planted};
 use crate::limits;
+use shardkeep_data::commands::CommandId;
 
 pub(crate) struct Connection {
     pub(crate) stream: Stream,

@@ -14,13 +14,13 @@ use super::log::request_again;
 use super::progress::Progress;
 use super::round::{Answer, Command, From, Member};
 use crate::clock;
-use crate::command::{
-    Action, Args, CommandId, CommandSpec, ConnectionCommand, Flags, Group, RouteKind, cursor_shard,
-    resolve,
-};
 use crate::errors;
 use crate::fault;
 use crate::limits;
+use shardkeep_data::commands::{
+    Action, Args, CommandId, CommandSpec, ConnectionCommand, Flags, Group, RouteKind, cursor_shard,
+    resolve,
+};
 
 /// What follows from a command for those behind it.
 #[derive(Clone, Copy, PartialEq, Eq)]

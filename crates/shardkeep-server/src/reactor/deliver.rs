@@ -14,8 +14,8 @@ use super::held::Part;
 use super::progress::Unread;
 use super::round::{Answer, Command, From};
 use crate::clock;
-use crate::command::Args;
 use crate::limits;
+use shardkeep_data::commands::Args;
 
 /// A round that was shorter has nothing that is slow.
 const MAY_BE_SLOW: Duration = Duration::from_millis(1);

@@ -15,10 +15,11 @@ use super::connection::Connection;
 use super::log::leave;
 use super::round::{Answer, Command, From, Member, Round, note_needs};
 use crate::clock;
-use crate::command::Args;
 use crate::engine::{Item, Needs, Reservation, ShardState, run_item, run_kept};
 use crate::errors;
 use crate::limits;
+use shardkeep_data::commands::Args;
+use shardkeep_data::commands::REPLY_BYTES_MAX;
 
 /// How often a shard that was away is tried again, after the others.
 const TRIES_AFTER_THE_OTHERS: usize = 2;
@@ -379,7 +380,7 @@ impl Member {
         let commands = commands[self.first..self.end].iter();
         let largest = commands.map(|command| command.reply.bytes()).max();
         self.reply_bytes - largest.unwrap_or(0) > limits::PIPELINE_REPLY_BYTES_MAX
-            || self.reply_bytes > limits::REPLY_BYTES_MAX
+            || self.reply_bytes > REPLY_BYTES_MAX
     }
 }
 

@@ -8,9 +8,9 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::connection::Connection;
-use crate::command::CommandId;
 use crate::engine::Needs;
 use crate::errors;
+use shardkeep_data::commands::CommandId;
 
 /// Replies of which a connection keeps room for, when none waits.
 const PARTS_KEPT: usize = 16;

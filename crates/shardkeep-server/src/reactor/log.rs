@@ -21,11 +21,11 @@ use super::deliver::client_name;
 use super::held::Verdict;
 use super::lending::Lending;
 use crate::clock;
-use crate::command::{Args, CommandId, CommandSpec, Flags};
 use crate::config::{Commit, Sync};
 use crate::context::Context;
 use crate::engine::{Places, ReplyPort, Reservation, ServerKeep};
 use crate::{errors, limits};
+use shardkeep_data::commands::{Args, CommandId, CommandSpec, Flags};
 
 /// Rung when there may be places in the log's queue.
 struct Bell {

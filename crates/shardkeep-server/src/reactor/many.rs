@@ -17,11 +17,11 @@ use super::decode::{Flow, Stand};
 use super::log::leave;
 use super::round::{Answer, Held};
 use crate::clock;
-use crate::command::{Args, CommandId, CommandSpec, Flags};
 use crate::engine::{
     Item, LoanSet, Needs, Patience, Places, Reservation, ServerKeep, ShardState, ShardsWork,
 };
 use crate::errors;
+use shardkeep_data::commands::{Args, CommandId, CommandSpec, Flags};
 
 /// Puts one of `places`, if they are given, with the shards of a transaction.
 fn deposit<'k>(

@@ -13,8 +13,10 @@
 
 use super::Reactor;
 use super::decode::{Flow, Stand};
-use crate::command::{Action, Args, CommandId, CommandSpec, ConnectionCommand, Flags, lookup};
 use crate::errors;
+use shardkeep_data::commands::{
+    Action, Args, CommandId, CommandSpec, ConnectionCommand, Flags, lookup,
+};
 
 /// A command that opens a transaction, stands in one in particular, or ends it.
 #[derive(Clone, Copy, PartialEq, Eq)]

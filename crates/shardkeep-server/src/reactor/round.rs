@@ -7,9 +7,9 @@
 use shardkeep::engine::group::Groups;
 use shardkeep_resp::{Protocol, Span};
 
-use crate::command::{CommandId, Flags};
 use crate::engine::{Needs, ShardsWork};
 use crate::limits;
+use shardkeep_data::commands::{CommandId, Flags};
 
 /// One command of a round.
 pub(crate) struct Command {

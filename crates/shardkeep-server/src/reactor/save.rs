@@ -7,9 +7,9 @@ use super::away::Recipient;
 use super::connection::Late;
 use super::decode::{Flow, Stand};
 use super::round::Answer;
-use crate::command::CommandId;
 use crate::errors;
 use crate::persistence::Asked;
+use shardkeep_data::commands::CommandId;
 
 impl Reactor {
     /// Asks for a snapshot; the reply comes when it has been taken.

@@ -17,17 +17,18 @@ pub enum Hour {
 
 /// The deadline has come before a match was decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TooLate;
+pub struct TooLate;
 
 /// The work that is left before the next look at the clock.
-pub(crate) struct Pace {
+pub struct Pace {
     left: usize,
     clock: Box<dyn Fn() -> Hour>,
     slice_is_over: bool,
 }
 
 impl Pace {
-    pub(crate) fn new(clock: Box<dyn Fn() -> Hour>) -> Self {
+    /// The pace by this clock.
+    pub fn new(clock: Box<dyn Fn() -> Hour>) -> Self {
         Self {
             left: LOOK_EVERY,
             clock,
@@ -36,18 +37,21 @@ impl Pace {
     }
 
     /// For names of our own, which are short.
-    pub(crate) fn free() -> Self {
+    pub fn free() -> Self {
         Self::new(Box::new(|| Hour::Early))
     }
 
     /// Whether others have waited for a slice.
-    pub(crate) fn slice_is_over(&self) -> bool {
+    pub fn slice_is_over(&self) -> bool {
         self.slice_is_over
     }
 
     /// Takes account of `work` steps, before they are done.
+    ///
+    /// # Errors
+    /// The deadline has come.
     #[inline]
-    pub(crate) fn spend(&mut self, work: usize) -> Result<(), TooLate> {
+    pub fn spend(&mut self, work: usize) -> Result<(), TooLate> {
         match self.left.checked_sub(work) {
             Some(left) => {
                 self.left = left;

@@ -2,8 +2,7 @@
 
 use shardkeep_resp::Reply;
 
-use super::{Args, ShardSet, error};
-use crate::{errors, limits};
+use super::{Args, REPLY_BYTES_MAX, ShardSet, error};
 
 /// MGET key [key ...]
 pub(super) fn mget(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<'_>) {
@@ -15,9 +14,9 @@ pub(super) fn mget(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<
             Some(record) => reply.bulk(record.value()),
             None => reply.null(),
         }
-        if reply.written() - start > limits::REPLY_BYTES_MAX {
+        if reply.written() - start > REPLY_BYTES_MAX {
             reply.take_back(start);
-            return reply.error(errors::REPLY_LIMIT);
+            return reply.error(error::REPLY_LIMIT);
         }
     }
 }

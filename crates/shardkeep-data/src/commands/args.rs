@@ -8,7 +8,7 @@ use shardkeep_resp::Span;
 ///
 /// ```
 /// use shardkeep_resp::Span;
-/// use shardkeep_server::command::Args;
+/// use shardkeep_data::commands::Args;
 ///
 /// let spans = [Span { start: 0, len: 3 }, Span { start: 4, len: 3 }];
 /// let args = Args::new(b"GET key", &spans);

@@ -11,10 +11,10 @@
 mod args;
 mod bignum;
 mod counter;
-pub(crate) mod error;
+pub mod error;
 mod expire;
 mod extended;
-pub(crate) mod glob;
+pub mod glob;
 mod introspect;
 mod key;
 mod many;
@@ -66,6 +66,9 @@ pub trait ShardSet {
     fn clock(&self) -> Box<dyn Fn() -> Hour>;
 }
 
+/// Bytes of one reply: the largest value twice. A command whose reply would exceed it is refused.
+pub const REPLY_BYTES_MAX: usize = 1024 * 1024 * 1024;
+
 /// How many low bits of a SCAN cursor are the number of a shard.
 pub const CURSOR_SHARD_BITS: u32 = 16;
 
@@ -73,7 +76,7 @@ pub const CURSOR_SHARD_BITS: u32 = 16;
 /// command itself refuses it.
 ///
 /// ```
-/// use shardkeep_server::command::cursor_shard;
+/// use shardkeep_data::commands::cursor_shard;
 ///
 /// assert_eq!(cursor_shard(b"0"), 0);
 /// assert_eq!(cursor_shard(b"65539"), 3);

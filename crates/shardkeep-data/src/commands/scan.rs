@@ -7,9 +7,8 @@ use shardkeep::table::PartCursor;
 use shardkeep_resp::Reply;
 
 use super::glob::{Case, Glob, Pace, TooLate};
-use super::{Args, CURSOR_SHARD_BITS, ShardSet, error, key, options};
+use super::{Args, CURSOR_SHARD_BITS, REPLY_BYTES_MAX, ShardSet, error, key, options};
 use crate::keyspace::record::Record;
-use crate::{errors, limits};
 
 /// How many keys one SCAN looks at, at least, unless it is told (Redis' default).
 const COUNT_DEFAULT: i64 = 10;
@@ -171,8 +170,8 @@ pub(super) fn keys(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<
                 return too_late(found.compared, reply);
             }
         }
-        if found.encoded.len() > limits::REPLY_BYTES_MAX {
-            return reply.error(errors::REPLY_LIMIT);
+        if found.encoded.len() > REPLY_BYTES_MAX {
+            return reply.error(error::REPLY_LIMIT);
         }
     }
     let (keys, encoded) = found.done();

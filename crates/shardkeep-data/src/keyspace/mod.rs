@@ -28,7 +28,7 @@ use record::Record;
 
 /// What the store of a server holds, as it is noted in its directory: a program that says something else is
 /// refused there, and so is a server in the directory of such a program.
-pub(crate) const CONTENT: &str = "the keys and strings of a server";
+pub const CONTENT: &str = "the keys and strings of a server";
 
 /// How many expired entries [`Keyspace::random`] picks before it gives up.
 pub const RANDOM_TRIES_MAX: u32 = 100;
@@ -36,7 +36,7 @@ pub const RANDOM_TRIES_MAX: u32 = 100;
 /// The hash of a key: its shard and its place in there follow from it.
 ///
 /// ```
-/// use shardkeep_server::keyspace::hash_key;
+/// use shardkeep_data::keyspace::hash_key;
 ///
 /// let hasher = ahash::RandomState::with_seeds(1, 2, 3, 4);
 /// assert_eq!(hash_key(&hasher, b"key"), hash_key(&hasher, b"key"));
@@ -121,7 +121,7 @@ impl Accounts {
 ///
 /// ```
 /// use shardkeep::table::UnixMillis;
-/// use shardkeep_server::keyspace::{Keyspace, Place, hash_key};
+/// use shardkeep_data::keyspace::{Keyspace, Place, hash_key};
 ///
 /// let hasher = ahash::RandomState::with_seeds(1, 2, 3, 4);
 /// let hash = hash_key(&hasher, b"desk");

@@ -4,13 +4,19 @@ use shardkeep_resp::Reply;
 
 use super::Args;
 
-pub(crate) const SYNTAX: &str = "ERR syntax error";
-pub(crate) const NOT_AN_INTEGER: &str = "ERR value is not an integer or out of range";
-pub(crate) const NOT_A_C_INT: &str =
+/// More than one reply may hold.
+pub const REPLY_LIMIT: &str = "ERR the reply exceeds the output limit (1073741824 bytes)";
+/// Options that make no sense.
+pub const SYNTAX: &str = "ERR syntax error";
+/// No integer of 64 bits.
+pub const NOT_AN_INTEGER: &str = "ERR value is not an integer or out of range";
+/// No integer of 32 bits.
+pub const NOT_A_C_INT: &str =
     "ERR value is out of range, value must between -2147483648 and 2147483647";
-pub(crate) const NO_SUCH_KEY: &str = "ERR no such key";
-pub(crate) const STRING_TOO_LONG: &str =
-    "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
+/// No value for the key.
+pub const NO_SUCH_KEY: &str = "ERR no such key";
+/// A string longer than any may be.
+pub const STRING_TOO_LONG: &str = "ERR string exceeds maximum allowed size (proto-max-bulk-len)";
 
 /// How much of an unknown command's name, and of all its arguments together, an error repeats
 /// (bytes). What Redis repeats.

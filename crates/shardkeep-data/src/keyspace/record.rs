@@ -2,7 +2,7 @@
 //!
 //! The entry of the server's tables: 8 bytes there, everything else here. Knows no commands, no
 //! accounting and no clock. `unsafe` because a struct with two byte strings at its end cannot be
-//! written in safe Rust; checked with `cargo +nightly miri test -p shardkeep-server --lib record`.
+//! written in safe Rust; checked with `cargo +nightly miri test -p shardkeep-data --lib record`.
 //!
 //! ```text
 //! kind and flags u8 | key length u32 | value length u32 | [expiry u64] | [size u32] | key | value
@@ -132,7 +132,7 @@ impl Shape {
 /// # Examples
 ///
 /// ```
-/// use shardkeep_server::keyspace::record::Record;
+/// use shardkeep_data::keyspace::record::Record;
 ///
 /// let mut record = Record::new(b"greeting", b"hello", None);
 /// record.append(b", world");

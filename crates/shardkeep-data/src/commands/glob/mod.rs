@@ -16,14 +16,14 @@ mod set;
 mod twin;
 
 pub use pace::Hour;
-pub(crate) use pace::{Pace, TooLate};
+pub use pace::{Pace, TooLate};
 
 use search::{Item, find_items, find_literal, fits};
 use set::{ByteSet, class};
 
 /// Bytes of a pattern at most: parsed, it takes up to twenty times as many, and it is parsed while shards
 /// are held.
-pub(crate) const PATTERN_BYTES_MAX: usize = 1024 * 1024;
+pub const PATTERN_BYTES_MAX: usize = 1024 * 1024;
 
 // Items and sets are numbered in 32 bits.
 const _: () = assert!(PATTERN_BYTES_MAX < u32::MAX as usize);
@@ -33,14 +33,16 @@ const NAME_STEPS: usize = 16;
 
 /// Whether letters of either case are the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Case {
+pub enum Case {
+    /// They are not.
     Matters,
+    /// They are.
     Ignored,
 }
 
 /// A pattern is longer than [`PATTERN_BYTES_MAX`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TooLong {
+pub struct TooLong {
     bytes: usize,
 }
 
@@ -70,7 +72,7 @@ impl Segment {
 
 /// A pattern, parsed, ready to be used many times.
 #[derive(Debug)]
-pub(crate) struct Glob {
+pub struct Glob {
     /// None of them is empty.
     segments: Vec<Segment>,
     literals: Vec<u8>,
@@ -88,7 +90,11 @@ pub(crate) struct Glob {
 }
 
 impl Glob {
-    pub(crate) fn parse(pattern: &[u8], case: Case) -> Result<Self, TooLong> {
+    /// Parses a pattern.
+    ///
+    /// # Errors
+    /// It is longer than [`PATTERN_BYTES_MAX`].
+    pub fn parse(pattern: &[u8], case: Case) -> Result<Self, TooLong> {
         let bytes = pattern.len();
         if bytes > PATTERN_BYTES_MAX {
             return Err(TooLong { bytes });
@@ -173,7 +179,7 @@ impl Glob {
     }
 
     /// Whether the whole name matches; too late where the clock of `pace` says so before that is known.
-    pub(crate) fn matches(&self, name: &[u8], pace: &mut Pace) -> Result<bool, TooLate> {
+    pub fn matches(&self, name: &[u8], pace: &mut Pace) -> Result<bool, TooLate> {
         pace.spend(NAME_STEPS + self.shortest.min(name.len()))?;
         if self.is_everything {
             return Ok(true);
@@ -216,7 +222,7 @@ impl Glob {
     }
 
     /// Whether one of our own names matches, which are short.
-    pub(crate) fn matches_short(&self, name: &str) -> bool {
+    pub fn matches_short(&self, name: &str) -> bool {
         self.matches(name.as_bytes(), &mut Pace::free()) == Ok(true)
     }
 

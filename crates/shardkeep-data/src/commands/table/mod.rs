@@ -181,7 +181,7 @@ static INDEX: Index = {
 /// The command with this name, in any case of letters; not subcommands, see [`resolve`].
 ///
 /// ```
-/// use shardkeep_server::command::lookup;
+/// use shardkeep_data::commands::lookup;
 ///
 /// assert_eq!(lookup(b"GeT").map(|(_, spec)| spec.name), Some("get"));
 /// assert!(lookup(b"gets").is_none());
@@ -223,7 +223,7 @@ pub(super) fn subcommand(id: CommandId, name: &[u8]) -> Option<(CommandId, &'sta
 ///
 /// ```
 /// use shardkeep_resp::{Protocol, Reply, Span};
-/// use shardkeep_server::command::{Args, resolve};
+/// use shardkeep_data::commands::{Args, resolve};
 ///
 /// let mut out = Vec::new();
 /// let spans = [Span { start: 0, len: 3 }];
