@@ -15,7 +15,7 @@ use shardkeep::codec::DecodeError;
 use shardkeep::durable::{Saved, Slice};
 use shardkeep::effect::Effect;
 use shardkeep::engine::Effects;
-use shardkeep::table::Spot;
+use shardkeep::table::WalkCursor;
 
 use super::record::{Record, STRING_BYTES_MAX};
 use super::{Keyspace, Table, hash_key};
@@ -143,7 +143,7 @@ impl Keyspace {
     }
 
     /// Appends entries from `spot` on, expired ones included, as effects, until the slice is full.
-    pub fn save(&self, spot: Spot, slice: Slice, into: &mut Vec<u8>) -> Saved {
+    pub fn save(&self, spot: WalkCursor, slice: Slice, into: &mut Vec<u8>) -> Saved {
         let table: &Table<Record> = &self.table;
         let (mut entries, before) = (0, into.len());
         let visit = |record: &Record| {

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use shardkeep::durable::Slice;
 use shardkeep::effect;
 use shardkeep::engine::Effects;
-use shardkeep::table::Spot;
+use shardkeep::table::WalkCursor;
 
 use super::*;
 
@@ -158,7 +158,7 @@ fn check_effects(keyspace: &mut Keyspace) {
         entries: 3,
         bytes: 100,
     };
-    let mut at = Some(Spot::START);
+    let mut at = Some(WalkCursor::START);
     while let Some(spot) = at {
         at = keyspace.save(spot, slice, &mut saved).walked.next;
     }
@@ -331,7 +331,7 @@ fn a_snapshot_in_slices_with_the_changes_since_it_began_is_the_state() {
             entries: 100,
             bytes: 3_000,
         };
-        let (mut saved, mut restarts, mut at) = (Vec::new(), 0, Some(Spot::START));
+        let (mut saved, mut restarts, mut at) = (Vec::new(), 0, Some(WalkCursor::START));
         while let Some(spot) = at {
             let before = saved.len();
             let walked = keyspace.save(spot, slice, &mut saved).walked;

@@ -9,7 +9,7 @@ use shardkeep::codec::{DecodeError, EncodeError};
 use shardkeep::durable::{Kept, Saved, Slice};
 use shardkeep::effect::Effect;
 use shardkeep::engine::fail_point;
-use shardkeep::table::Spot;
+use shardkeep::table::WalkCursor;
 
 use super::run::{Item, run_item};
 use super::{Routes, ServerKeep, ShardState};
@@ -131,7 +131,7 @@ impl Kept for ShardState {
         self.keyspace.restore(effect)
     }
 
-    fn save(&self, spot: Spot, slice: Slice, into: &mut Vec<u8>) -> Result<Saved, EncodeError> {
+    fn save(&self, spot: WalkCursor, slice: Slice, into: &mut Vec<u8>) -> Result<Saved, EncodeError> {
         Ok(self.keyspace.save(spot, slice, into))
     }
 }

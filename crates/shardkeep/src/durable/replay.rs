@@ -8,57 +8,31 @@ use shardkeep_log::{Directory, OpenError, Record, Recovery, Replay, SnapshotRead
 use super::journal::LogJournal;
 use crate::codec::{DecodeError, EncodeError};
 use crate::effect::{Effect, Malformed};
-use crate::table::{Spot, Walked};
+use crate::shard::{Saved, Slice, WalkPoint, Walks};
 
-/// A state whose effects are kept in a log.
-pub trait Kept: State<Journal = LogJournal> {
-    /// Makes an effect undone by the restart happen again. Expires nothing, and produces no effect.
+/// A state that outlives its process: its effects are kept in a log, and walks take it into snapshots.
+pub trait Persist: State<Journal = LogJournal> {
+    /// Makes an effect that the restart has undone happen again. Expires nothing, hands nothing over, and
+    /// produces no effect.
     ///
     /// # Errors
-    /// Its bytes are no key or no value of this state.
-    fn restore(&mut self, effect: &Effect<'_>) -> Result<(), DecodeError>;
+    /// Its bytes are no key, no value or no command of this state.
+    fn replay(&mut self, effect: &Effect<'_>) -> Result<(), DecodeError>;
 
-    /// Appends entries from `spot` on, expired ones included, as effects, and ends with the one that
-    /// fills the slice, or earlier.
+    /// What walks through this state are under way; `None` where its effects are not kept.
+    fn walks(&mut self) -> Option<&mut Walks>;
+
+    /// One slice of a walk, as [`Walks::slice`] does it in each table: what was handed over, and missing entries
+    /// from `from` on, expired ones included.
     ///
     /// # Errors
     /// An entry has no form as bytes.
-    fn save(&self, spot: Spot, slice: Slice, into: &mut Vec<u8>) -> Result<Saved, EncodeError>;
-}
-
-/// How much of a state is saved with its shard in hand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Slice {
-    /// Entries.
-    pub entries: usize,
-    /// Bytes of effects; a single entry may have more.
-    pub bytes: usize,
-}
-
-impl Slice {
-    /// Whether so much fills it.
-    #[must_use]
-    pub const fn is_filled_by(self, entries: u64, bytes: usize) -> bool {
-        entries >= self.entries as u64 || bytes >= self.bytes
-    }
-
-    /// Twice as much.
-    #[must_use]
-    pub const fn doubled(self) -> Self {
-        Self {
-            entries: self.entries.saturating_mul(2),
-            bytes: self.bytes.saturating_mul(2),
-        }
-    }
-}
-
-/// What one slice came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Saved {
-    /// Entries appended.
-    pub entries: u64,
-    /// Where to go on, and whether something is saved again.
-    pub walked: Walked,
+    fn slice(
+        &mut self,
+        from: WalkPoint,
+        slice: Slice,
+        into: &mut Vec<u8>,
+    ) -> Result<Saved, EncodeError>;
 }
 
 /// The shard of a key, from its bytes.

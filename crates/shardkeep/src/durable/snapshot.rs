@@ -22,7 +22,7 @@ use super::replay::{Kept, Saved, Slice};
 use super::resting::rest;
 use crate::effect;
 use crate::limits;
-use crate::table::Spot;
+use crate::table::WalkCursor;
 
 /// A snapshot that was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,7 +113,7 @@ fn walk<S: Kept>(
     let mut entries = 0;
     let mut buffer = Vec::new();
     for shard in 0..keep.shards() {
-        let (mut at, mut slice) = (Some(Spot::START), SLICE);
+        let (mut at, mut slice) = (Some(WalkCursor::START), SLICE);
         while let Some(spot) = at {
             if is_cancelled() {
                 return Err(SnapshotError::Store(
@@ -151,7 +151,7 @@ fn step() -> Call {
 fn copy<S: Kept>(
     keep: &Keep<S>,
     shard: usize,
-    spot: Spot,
+    spot: WalkCursor,
     slice: Slice,
     buffer: &mut Vec<u8>,
 ) -> Result<Saved, SnapshotError> {
