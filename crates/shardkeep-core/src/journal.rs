@@ -26,6 +26,10 @@ pub trait Journal: Send + 'static {
     /// Takes one record, to be written by the next [`Journal::write`]. Does not block.
     fn append(&mut self, record: &[u8]);
 
+    /// Takes a cut ([`Keep::cut`](crate::Keep::cut)), to be written by the next [`Journal::write`]: the records
+    /// appended before it are of changes made before that moment, those behind it of later ones. Does not block.
+    fn append_cut(&mut self);
+
     /// Hands everything appended to the operating system. Blocks on the file system.
     ///
     /// # Errors
@@ -160,6 +164,10 @@ impl Journal for NoJournal {
     type Detached = Self;
 
     fn append(&mut self, _: &[u8]) {
+        match *self {}
+    }
+
+    fn append_cut(&mut self) {
         match *self {}
     }
 

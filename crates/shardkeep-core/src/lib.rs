@@ -13,6 +13,7 @@
 //!
 //! ```text
 //! facade      idle reserve            borrowing in passing; places for writes, waiting for a sync
+//!             cut                     all shards in hand for a moment
 //!             keep opening closing    borrows, mails; opens; drains, joins
 //! threads     owner remaking          the doorbell loop: long service, tending, rebuilding
 //!             supervisor fail_fast    children started again, or stopped; groups that fail together
@@ -96,6 +97,7 @@ pub mod clock;
 mod closing;
 mod committer;
 mod config;
+mod cut;
 mod deadline;
 mod desk;
 mod discard;
@@ -158,6 +160,7 @@ mod work;
 pub use cancel::CancelToken;
 pub use closing::CloseReport;
 pub use config::{Config, Durability, Handover, Overload, SyncMode};
+pub use cut::Cut;
 pub use deadline::{Call, Deadline};
 pub use discard::{Discard, Discarded, Remaining};
 pub use duty::JournalDesk;

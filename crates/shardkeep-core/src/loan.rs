@@ -9,8 +9,10 @@
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::batch::Batch;
+use crate::clock;
 use crate::discard::Discarded;
 use crate::fail_point;
 use crate::fault::{Fault, is_planted};
@@ -209,6 +211,9 @@ impl<'k, S: State> Loan<S, &'k Shared<S>> {
     }
 }
 
+/// What was discarded in a shard that is back.
+type Left<S> = (Arc<Shared<S>>, usize, Discarded);
+
 /// The shards of one transaction, all in hand, in ascending order.
 pub struct Loans<S: State> {
     loans: Vec<Loan<S>>,
@@ -251,10 +256,18 @@ impl<S: State> Loans<S> {
             return log.give_places(1);
         }
         self.place = true;
+        self.settle_each();
+        for loan in &mut self.loans {
+            let (shared, index) = (Arc::clone(&loan.shared), loan.index);
+            shared.begin_gathering(index, loan.shard_mut());
+        }
+    }
+
+    /// Queues what was done to each of them alone before, as a batch of its own.
+    pub(crate) fn settle_each(&mut self) {
         for loan in &mut self.loans {
             let (shared, index) = (Arc::clone(&loan.shared), loan.index);
             let shard = loan.shard_mut();
-            // What was done to it alone before is a batch of its own.
             if shard.place
                 && let Err(panic) = shared.settle_place(index, shard)
             {
@@ -262,7 +275,6 @@ impl<S: State> Loans<S> {
                 loan.begin_change();
                 resume_unwind(panic);
             }
-            shared.begin_gathering(index, shard);
         }
     }
 
@@ -328,6 +340,46 @@ impl<S: State> Loans<S> {
         result
     }
 
+    /// Puts all of them back on their desks, or reports them lost; returns what was discarded in them.
+    fn put_all(&mut self) -> Vec<Left<S>> {
+        let mut discarded = Vec::new();
+        for loan in &mut self.loans {
+            let Some(mut shard) = loan.shard.take() else {
+                continue;
+            };
+            if loan.changing > 0 && !is_planted(Fault::BrokenMapReused) {
+                loan.shared.report_lost(loan.index, shard);
+            } else {
+                let left = shard.take_discarded();
+                loan.shared.put(loan.index, shard);
+                if !left.is_empty() {
+                    discarded.push((Arc::clone(&loan.shared), loan.index, left));
+                }
+            }
+        }
+        discarded
+    }
+
+    /// Serves what was mailed meanwhile, and drops what was discarded.
+    fn look_again(&mut self, discarded: Vec<Left<S>>) {
+        for loan in self.loans.drain(..) {
+            // A lost shard's flag is its owner's business; looking at it does no harm.
+            loan.shared.look_again(loan.index);
+        }
+        for (shared, index, left) in discarded {
+            shared.discard(index, left);
+        }
+    }
+
+    /// Returns all of them, as a drop does; says when the last was back.
+    pub(crate) fn give_back(mut self) -> Instant {
+        debug_assert!(!self.place, "a transaction is settled by its drop");
+        let discarded = self.put_all();
+        let back = clock::now();
+        self.look_again(discarded);
+        back
+    }
+
     /// The state of shard `index`, inside of [`Loans::change`].
     ///
     /// # Panics
@@ -345,29 +397,9 @@ impl<S: State> Drop for Loans<S> {
             true => self.settle_place(),
             false => Ok(()),
         };
-        // Dropped when all of them are back.
-        let mut discarded = Vec::new();
-        for loan in &mut self.loans {
-            let Some(mut shard) = loan.shard.take() else {
-                continue;
-            };
-            if loan.changing > 0 && !is_planted(Fault::BrokenMapReused) {
-                loan.shared.report_lost(loan.index, shard);
-            } else {
-                let left = shard.take_discarded();
-                loan.shared.put(loan.index, shard);
-                if !left.is_empty() {
-                    discarded.push((Arc::clone(&loan.shared), loan.index, left));
-                }
-            }
-        }
-        for loan in self.loans.drain(..) {
-            // A lost shard's flag is its owner's business; looking at it does no harm.
-            loan.shared.look_again(loan.index);
-        }
-        for (shared, index, left) in discarded {
-            shared.discard(index, left);
-        }
+        // What was discarded is dropped when all of them are back.
+        let discarded = self.put_all();
+        self.look_again(discarded);
         if let Err(panic) = settled
             && !std::thread::panicking()
         {

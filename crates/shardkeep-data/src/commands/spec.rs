@@ -262,6 +262,9 @@ pub struct CommandSpec {
     pub route: RouteKind,
     /// Where it runs.
     pub action: Action,
+    /// Whether it may stand in the log: its effect on one key follows from its arguments and that key's own
+    /// state alone, without clock or chance.
+    pub is_logged: bool,
     /// Whether it changes nothing but by removing keys: it goes on where there is no space for other writes.
     pub only_removes: bool,
     /// Whether its time depends on how much is stored, or how large a value is: it is timed by itself.
@@ -351,6 +354,12 @@ impl CommandSpec {
         self
     }
 
+    /// It may stand in the log, and is replayed from there.
+    pub(super) const fn logged(mut self) -> Self {
+        self.is_logged = true;
+        self
+    }
+
     /// It changes nothing but by removing keys.
     pub(super) const fn removing(mut self) -> Self {
         self.only_removes = true;
@@ -367,6 +376,7 @@ impl CommandSpec {
             key_specs: &[],
             route: RouteKind::None,
             action,
+            is_logged: false,
             only_removes: false,
             is_heavy: false,
             tips: &[],

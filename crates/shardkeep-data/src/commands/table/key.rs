@@ -28,6 +28,7 @@ pub(super) const SPECS: [CommandSpec; 29] = [
         key::del,
         key_specs::REMOVE_ALL,
     ))
+    .logged()
     .removing()
     .tips(SUMMED)
     .about("1.0.0", "O(N), N keys", "Removes keys"),
@@ -266,6 +267,7 @@ pub(super) const SPECS: [CommandSpec; 29] = [
         expire::pexpireat,
         key_specs::CHANGE,
     ))
+    .logged()
     .about(
         "2.6.0",
         "O(1)",
@@ -316,5 +318,6 @@ pub(super) const SPECS: [CommandSpec; 29] = [
         expire::persist,
         key_specs::CHANGE,
     ))
+    .logged()
     .about("2.2.0", "O(1)", "Takes the expiry from a key"),
 ];

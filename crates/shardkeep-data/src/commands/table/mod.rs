@@ -304,6 +304,18 @@ mod tests {
     }
 
     #[test]
+    fn what_may_stand_in_the_log_is_named() {
+        let logged = TABLE.iter().filter(|spec| spec.is_logged);
+        let mut names: Vec<&str> = logged.clone().map(|spec| spec.name).collect();
+        names.sort_unstable();
+        let expected = ["append", "del", "persist", "pexpireat", "set", "setrange"];
+        assert_eq!(names, expected);
+        for spec in logged {
+            assert!(spec.flags.contains(Flags::WRITE), "{}", spec.name);
+        }
+    }
+
+    #[test]
     fn an_entry_does_not_contradict_itself() {
         for spec in TABLE {
             let name = spec.name;
