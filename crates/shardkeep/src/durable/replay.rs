@@ -1,9 +1,14 @@
 //! From bytes to states: effects, each to its shard, in the order of the log.
+//!
+//! Reads the frames of the newest snapshot and the records behind it; who applies them, and in which thread,
+//! is the business of a recovery or a rebuild.
 
 use std::fmt;
 
 use shardkeep_core::State;
-use shardkeep_log::{Directory, OpenError, Record, Recovery, Replay, SnapshotReader};
+use shardkeep_log::{
+    Directory, FrameBuffer, Lsn, OpenError, Record, Recovery, Replay, SnapshotReader,
+};
 
 use super::journal::LogJournal;
 use crate::codec::{DecodeError, EncodeError};
@@ -96,5 +101,62 @@ impl Source for Replay<Directory> {
 
     fn next_record(&mut self) -> Result<Option<Record<'_>>, OpenError> {
         Self::next_record(self)
+    }
+}
+
+/// Where bytes of effects were read.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Place<'p> {
+    /// A frame of the snapshot of this name, and how many it has.
+    Frame(usize, &'p str, usize),
+    /// A record of the log.
+    Record(Lsn),
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Frame(index, name, _) => write!(f, "frame {index} of {name}"),
+            Self::Record(lsn) => write!(f, "record {lsn} of the log"),
+        }
+    }
+}
+
+/// What takes in what is read.
+pub(super) trait Sink<S> {
+    /// Why it stops.
+    type Error: From<OpenError>;
+
+    /// Takes a piece of effects.
+    fn take(&mut self, place: Place<'_>, effects: &[u8]) -> Result<(), Self::Error>;
+
+    /// Looks at how much of `source` is read, after each piece.
+    fn look(&mut self, _source: &S, _place: Place<'_>) {}
+}
+
+/// Reads the snapshot, and then the log behind it, into `sink`. Blocks for the disk.
+///
+/// # Errors
+/// What cannot be read, and the first error of the sink.
+pub(super) fn read_all<S: Source, K: Sink<S>>(source: &mut S, sink: &mut K) -> Result<(), K::Error> {
+    if let Some(snapshot) = source.snapshot() {
+        let (mut buffer, frames) = (FrameBuffer::default(), snapshot.frames());
+        for index in 0..frames {
+            let frame = snapshot.read_frame(index, &mut buffer)?;
+            let place = Place::Frame(index, snapshot.name(), frames);
+            sink.take(place, frame)?;
+            sink.look(source, place);
+        }
+    }
+    loop {
+        let place = match source.next_record()? {
+            Some(found) => {
+                let place = Place::Record(found.lsn);
+                sink.take(place, found.payload)?;
+                place
+            }
+            None => return Ok(()),
+        };
+        sink.look(source, place);
     }
 }

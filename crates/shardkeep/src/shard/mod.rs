@@ -2,6 +2,8 @@
 //!
 //! Knows entries and their effects as bytes; neither types nor commands, neither threads nor clocks.
 
+mod pressure;
 mod walks;
 
+pub use pressure::Pressure;
 pub use walks::{Change, Moment, Saved, Slice, WalkPoint, Walks};

@@ -19,7 +19,7 @@ use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use shardkeep_core::Pressure;
+use super::Pressure;
 
 use crate::codec::EncodeError;
 use crate::table::{Entry, Table, WalkCursor, Walked};
