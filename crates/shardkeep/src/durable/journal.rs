@@ -7,12 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use shardkeep_core::{DetachedSync, Journal, JournalError, Room};
-use shardkeep_log::limits::PAYLOAD_BYTES_MAX;
 use shardkeep_log::{AppendError, Directory, Log, LogFailed, SyncEnd, Synced, WriteError};
 
 use super::disk::Known;
 use super::options::{DiskStep, Gate};
-use crate::effect;
 
 /// The log of a durable store.
 pub struct LogJournal {
@@ -74,14 +72,6 @@ impl LogJournal {
     pub(super) fn bytes(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.bytes)
     }
-
-    /// A batch larger than a record: as many records as it takes, each of whole effects.
-    #[cold]
-    fn append_in_parts(&mut self, record: &[u8]) -> Result<(), AppendError> {
-        effect::parts(record, PAYLOAD_BYTES_MAX)
-            .into_iter()
-            .try_for_each(|part| self.log.append(part).map(|_| ()))
-    }
 }
 
 /// A sync of the log that runs while the log is written on.
@@ -127,13 +117,8 @@ impl Journal for LogJournal {
     type Detached = LogSync;
 
     fn append(&mut self, record: &[u8]) {
-        let appended = if record.len() <= PAYLOAD_BYTES_MAX {
-            self.log.append(record).map(|_| ())
-        } else {
-            self.append_in_parts(record)
-        };
-        match appended {
-            Ok(()) => {
+        match self.log.append(record) {
+            Ok(_) => {
                 self.bytes.fetch_add(record.len() as u64, Ordering::Relaxed);
             }
             Err(error) => {
