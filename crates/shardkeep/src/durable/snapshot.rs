@@ -121,7 +121,8 @@ fn fits<S: Persist>(
     };
     let free = space.free.min(space.largest_file);
     let least = limits::SNAPSHOT_ROOM_BYTES;
-    // No entry has more bytes in a snapshot than it has in the files that it is read from.
+    // Few entries have more bytes in a snapshot than in the files that they are read from (one that was filled
+    // up with zeroes has); where it is too much, the disk refuses.
     if stored.is_some_and(|stored| stored.saturating_add(least) <= free) {
         return Ok(());
     }
