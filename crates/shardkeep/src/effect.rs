@@ -174,7 +174,9 @@ impl<'b> Effect<'b> {
     #[must_use]
     pub fn unknown(&self) -> DecodeError {
         let (verb, args) = (self.verb.escape_ascii(), self.args);
-        DecodeError(format!("no effect {verb} with {args} arguments is known here"))
+        DecodeError(format!(
+            "no effect {verb} with {args} arguments is known here"
+        ))
     }
 
     /// Value and expiry, of a [`SET`] in either of its forms.
@@ -421,7 +423,10 @@ mod tests {
             ),
         ];
         for (write, bytes) in cases {
-            assert_eq!(written(write).escape_ascii().to_string(), bytes.escape_ascii().to_string());
+            assert_eq!(
+                written(write).escape_ascii().to_string(),
+                bytes.escape_ascii().to_string()
+            );
             assert_eq!(decode(bytes).filter(Result::is_ok).count(), 1);
         }
     }
@@ -440,9 +445,15 @@ mod tests {
         };
         assert_eq!((set.database, set.key), (3, Some(&b"k"[..])));
         assert_eq!(set.as_set(), Some((&b"v"[..], at(9))));
-        assert_eq!((flush.verb, flush.key, flush.is_empty()), (FLUSHDB, None, true));
+        assert_eq!(
+            (flush.verb, flush.key, flush.is_empty()),
+            (FLUSHDB, None, true)
+        );
         assert_eq!(expires.as_expiry(), Some(at(8)));
-        assert_eq!((persists.as_expiry(), persists.as_set()), (Some(None), None));
+        assert_eq!(
+            (persists.as_expiry(), persists.as_set()),
+            (Some(None), None)
+        );
         assert_eq!(range.args().collect::<Vec<_>>(), [&b"4"[..], b"xy"]);
         assert_eq!(range.as_expiry(), None);
         let (bytes, words) = range.words();
@@ -469,7 +480,9 @@ mod tests {
         ];
         for bytes in cases {
             let record = [good.as_slice(), bytes].concat();
-            let found: Vec<_> = decode(&record).map(|effect| effect.map(|e| e.verb)).collect();
+            let found: Vec<_> = decode(&record)
+                .map(|effect| effect.map(|e| e.verb))
+                .collect();
             let offset = good.len();
             assert_eq!(
                 found,

@@ -45,7 +45,7 @@ pub(crate) struct Codecs<K, V> {
     pub(crate) value: Box<dyn Codec<V>>,
 }
 
-impl<K, V> Codecs<K, V> {
+impl<K: 'static, V: 'static> Codecs<K, V> {
     /// What appends an entry as an effect.
     fn saver(&self) -> impl FnMut(&Entry<K, V>, &mut Vec<u8>) -> Result<(), EncodeError> {
         let (mut key, mut value) = (Vec::new(), Vec::new());
@@ -186,7 +186,8 @@ impl<K: 'static, V: 'static> Ledger<K, V> {
             return Ok(());
         };
         kept.encode_key(&entry.key)?;
-        kept.walks.before(entry, Change::Relative, kept.codecs.saver());
+        kept.walks
+            .before(entry, Change::Relative, kept.codecs.saver());
         effect::expiry(kept.effects.of_key(hash), DATABASE, &kept.key, expires);
         Ok(())
     }
@@ -226,7 +227,12 @@ impl<K: 'static, V: 'static> Ledger<K, V> {
     }
 
     /// As [`Ledger::walks`], and what gives an entry its form as an effect.
-    pub(crate) fn walker(&mut self) -> Option<(&mut Walks, impl FnMut(&Entry<K, V>, &mut Vec<u8>) -> Result<(), EncodeError>)> {
+    pub(crate) fn walker(
+        &mut self,
+    ) -> Option<(
+        &mut Walks,
+        impl FnMut(&Entry<K, V>, &mut Vec<u8>) -> Result<(), EncodeError>,
+    )> {
         let kept = self.kept.as_mut()?;
         Some((&mut kept.walks, kept.codecs.saver()))
     }

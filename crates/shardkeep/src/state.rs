@@ -243,13 +243,7 @@ impl<K: Key, V: Value> ShardState<K, V> {
 
     /// Puts an entry in its place.
     #[inline(always)]
-    fn place(
-        &mut self,
-        hash: u64,
-        key: &mut Option<K>,
-        value: V,
-        stamp: Stamp,
-    ) -> Put<V> {
+    fn place(&mut self, hash: u64, key: &mut Option<K>, value: V, stamp: Stamp) -> Put<V> {
         let Some(wanted) = &*key else {
             unreachable!("{KEY_IS_TAKEN_ONCE}")
         };
@@ -271,11 +265,7 @@ impl<K: Key, V: Value> ShardState<K, V> {
                 let Some(key) = key.take() else {
                     unreachable!("{KEY_IS_TAKEN_ONCE}")
                 };
-                slot.insert(Entry {
-                    key,
-                    value,
-                    stamp,
-                });
+                slot.insert(Entry { key, value, stamp });
                 return Put::New;
             }
         };
@@ -571,14 +561,8 @@ impl<K: Key, V: Value> Persist for ShardState<K, V> {
         into: &mut Vec<u8>,
     ) -> Result<Saved, EncodeError> {
         match self.ledger.as_mut().and_then(|ledger| ledger.walker()) {
-            Some((walks, save)) => {
-                walks.slice(&mut self.table, from, slice, into, prefetch, save)
-            }
-            None => Ok(Saved {
-                entries: 0,
-                next: None,
-                restarted: false,
-            }),
+            Some((walks, save)) => walks.slice(&mut self.table, from, slice, into, prefetch, save),
+            None => Ok(Saved::NOTHING),
         }
     }
 }

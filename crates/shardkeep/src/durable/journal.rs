@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use shardkeep_core::{DetachedSync, Journal, JournalError, Room};
 use shardkeep_log::{
-    AppendError, Compression, Directory, Log, LogFailed, SnapshotError, SnapshotWriter, SyncEnd, Synced, WriteError,
+    AppendError, Compression, Directory, Log, LogFailed, SnapshotError, SnapshotWriter, SyncEnd,
+    Synced, WriteError,
 };
 
 use super::disk::Known;

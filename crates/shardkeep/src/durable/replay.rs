@@ -138,7 +138,10 @@ pub(super) trait Sink<S> {
 ///
 /// # Errors
 /// What cannot be read, and the first error of the sink.
-pub(super) fn read_all<S: Source, K: Sink<S>>(source: &mut S, sink: &mut K) -> Result<(), K::Error> {
+pub(super) fn read_all<S: Source, K: Sink<S>>(
+    source: &mut S,
+    sink: &mut K,
+) -> Result<(), K::Error> {
     if let Some(snapshot) = source.snapshot() {
         let (mut buffer, frames) = (FrameBuffer::default(), snapshot.frames());
         for index in 0..frames {

@@ -108,10 +108,7 @@ fn end_segment(log: &mut Log<Directory>) -> Result<(), shardkeep_log::SnapshotEr
 }
 
 /// Refuses a snapshot that needs more space than is free. Looks at all entries where it may.
-fn fits<S: Persist>(
-    walker: &Walker<'_, S>,
-    compression: Compression,
-) -> Result<(), SnapshotError> {
+fn fits<S: Persist>(walker: &Walker<'_, S>, compression: Compression) -> Result<(), SnapshotError> {
     let look = |journal: &mut LogJournal| {
         let log = journal.log();
         (log.stored_bytes().ok(), log.space())

@@ -63,7 +63,11 @@ impl<S: Persist> Walker<'_, S> {
     }
 
     /// Makes the cut. Blocks until it has had all shards in hand for a moment.
-    pub(super) fn cut(&self, moment: Moment, pressure: &Arc<Pressure>) -> Result<(), SnapshotError> {
+    pub(super) fn cut(
+        &self,
+        moment: Moment,
+        pressure: &Arc<Pressure>,
+    ) -> Result<(), SnapshotError> {
         self.keep.cut(&step(), |_, state| {
             if let Some(walks) = state.walks() {
                 walks.cut(moment, Arc::clone(pressure));

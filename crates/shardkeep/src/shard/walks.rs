@@ -105,6 +105,15 @@ pub struct Saved {
     pub restarted: bool,
 }
 
+impl Saved {
+    /// A state without entries to save.
+    pub const NOTHING: Self = Self {
+        entries: 0,
+        next: None,
+        restarted: false,
+    };
+}
+
 /// A walk under way in this shard.
 struct Walk {
     moment: Moment,
@@ -218,16 +227,25 @@ impl Walks {
         table: &mut Table<E>,
         mut save: impl FnMut(&E, &mut Vec<u8>) -> Result<(), EncodeError>,
     ) {
-        if !self.walk.as_ref().is_some_and(|walk| walk.moment == Moment::Exact) {
+        if !self
+            .walk
+            .as_ref()
+            .is_some_and(|walk| walk.moment == Moment::Exact)
+        {
             return;
         }
         let mut at = Some(WalkCursor::START);
         while let Some(from) = at {
-            at = table.walk(from, |_| {}, |entry| {
-                self.before(entry, Change::Whole, &mut save);
-                ControlFlow::Continue(())
-            })
-            .next;
+            at = table
+                .walk(
+                    from,
+                    |_| {},
+                    |entry| {
+                        self.before(entry, Change::Whole, &mut save);
+                        ControlFlow::Continue(())
+                    },
+                )
+                .next;
         }
     }
 
