@@ -20,6 +20,7 @@ mod key;
 mod many;
 mod object;
 mod options;
+mod replay;
 mod scan;
 mod set;
 mod spec;
@@ -35,6 +36,7 @@ pub use args::Args;
 pub use error::{unknown_command, wrong_arity};
 pub use glob::Hour;
 pub use introspect::introspect;
+pub use replay::replay;
 pub use spec::{
     Action, Categories, CommandSpec, ConnectionCommand, Flags, Group, KeySpec, Keys, OnShard,
     OnShards, RouteKind,

@@ -4,12 +4,13 @@
 //! Values are strings so far; other kinds will join in the record's kind, further databases as
 //! further tables beside this one.
 //!
-//! 1. An entry whose time has come is never shown; whoever meets it removes and counts it.
+//! 1. An entry whose time has come is never shown; a command that may change entries removes and counts it.
 //! 2. `accounts.memory` is the sum of `allocated_bytes` over all entries, and `accounts.expires`
 //!    the number of entries with an expiry: every change of an entry goes through [`Keyspace`],
 //!    [`Taken`] or [`Free`], which keep them.
 //! 3. The hash that comes with a key is [`hash_key`] of it, with this keyspace's hasher.
-//! 4. Where effects are kept ([`Keyspace::keeping`]), every change leaves one.
+//! 4. Where effects are kept ([`Keyspace::keeping`]), every change leaves one, and a walk that misses the
+//!    entry gets what it was.
 
 mod kept;
 mod place;
@@ -20,6 +21,8 @@ mod tests;
 use core::fmt;
 use core::hash::{BuildHasher, Hasher};
 
+use shardkeep::effect;
+use shardkeep::shard::Change;
 use shardkeep::table::{PartCursor, Slot, Table, UnixMillis};
 
 use kept::Kept;
@@ -84,35 +87,77 @@ impl Accounts {
         self.expires -= usize::from(record.expires_at().is_some());
     }
 
-    /// An entry is what it is now by a change.
+    /// Makes something else of an entry that is there; `effect` writes down what.
     #[inline]
-    fn wrote(&mut self, hash: u64, record: &Record) {
+    fn change(
+        &mut self,
+        (hash, record): (u64, &mut Record),
+        how: Change,
+        change: impl FnOnce(&mut Record),
+        effect: impl FnOnce(&Record, (&mut Vec<u8>, u32)),
+    ) {
+        if let Some(kept) = &mut self.kept {
+            kept.before(record, how);
+        }
+        self.leave(record);
+        change(record);
+        self.enter(record);
         self.changes += 1;
         if let Some(kept) = &mut self.kept {
-            kept.wrote(hash, record);
+            effect(record, kept.effect(hash));
+        }
+    }
+
+    /// An entry is about to be put in where none is, or none whose time has not come.
+    #[inline]
+    fn put(&mut self, hash: u64, record: &mut Record) {
+        self.enter(record);
+        self.changes += 1;
+        if let Some(kept) = &mut self.kept {
+            kept.born(record);
+            whole(record, kept.effect(hash));
+        }
+    }
+
+    /// An entry was taken out, and another comes into its place.
+    #[inline]
+    fn replaced(&mut self, old: &mut Record) {
+        self.leave(old);
+        if let Some(kept) = &mut self.kept {
+            kept.before(old, Change::Whole);
         }
     }
 
     /// An entry was taken out.
     #[inline]
-    fn removed(&mut self, hash: u64, record: &Record) {
+    fn removed(&mut self, hash: u64, record: &mut Record) {
         self.leave(record);
         self.changes += 1;
         if let Some(kept) = &mut self.kept {
-            kept.removed(hash, record.key());
+            kept.removed(hash, record);
         }
     }
 
     /// An entry was taken out because its time had come.
     #[inline]
-    fn expired(&mut self, hash: u64, record: &Record) {
-        self.leave(record);
+    fn expired(&mut self, hash: u64, record: &mut Record) {
         self.counters.expired += 1;
-        self.changes += 1;
-        if let Some(kept) = &mut self.kept {
-            kept.expired(hash, record.key());
-        }
+        self.removed(hash, record);
     }
+
+    /// Whether an entry whose time has come may be taken out: not by a reader whose effects nobody would
+    /// keep.
+    #[inline]
+    fn may_expire(&self) -> bool {
+        self.kept.as_ref().is_none_or(|kept| kept.has_place())
+    }
+}
+
+/// Writes down a record as a whole.
+#[inline]
+fn whole(record: &Record, (into, database): (&mut Vec<u8>, u32)) {
+    let expires = record.expires_at();
+    effect::set(into, database, record.key(), record.value(), expires);
 }
 
 /// The entries of one shard.
@@ -218,7 +263,9 @@ impl Keyspace {
                 Some(slot.into_mut())
             }
             Slot::Occupied(slot) => {
-                accounts.expired(hash, &slot.remove());
+                if accounts.may_expire() {
+                    accounts.expired(hash, &mut slot.remove());
+                }
                 accounts.counters.misses += 1;
                 None
             }
@@ -307,12 +354,12 @@ impl Keyspace {
     /// Removes everything. Takes as long as freeing the entries takes.
     pub fn clear(&mut self) {
         self.accounts.changes += self.len() as u64;
+        if let Some(kept) = &mut self.accounts.kept {
+            kept.cleared(&mut self.table);
+        }
         self.table = Table::new(self.shard_bits);
         self.accounts.memory = 0;
         self.accounts.expires = 0;
-        if let Some(kept) = &mut self.accounts.kept {
-            kept.cleared();
-        }
     }
 
     /// Visits the keys of one part of the keyspace, and returns where to go on: see
@@ -333,7 +380,7 @@ impl Keyspace {
     }
 
     /// Some entry, each about equally likely. What was picked although its time has come is
-    /// removed; `None` after [`RANDOM_TRIES_MAX`] of those, or if there are no entries.
+    /// removed where it may be; `None` after [`RANDOM_TRIES_MAX`] of those, or if there are no entries.
     pub fn random(&mut self) -> Option<&Record> {
         for _ in 0..RANDOM_TRIES_MAX {
             let seed = self.draw();
@@ -400,13 +447,13 @@ impl Keyspace {
     /// Takes time in proportion to one segment of the table.
     pub fn tend(&mut self) -> bool {
         let (accounts, hasher) = (&mut self.accounts, &self.hasher);
-        let slice = self.table.expire_slice(self.now, |record| {
+        let slice = self.table.expire_slice(self.now, |mut record| {
             // Only a keyspace whose effects are kept asks for the hash.
             let hash = match accounts.kept {
                 Some(_) => hash_key(hasher, record.key()),
                 None => 0,
             };
-            accounts.expired(hash, &record);
+            accounts.expired(hash, &mut record);
         });
         slice.more_due
     }
