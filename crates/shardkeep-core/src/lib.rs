@@ -23,6 +23,7 @@
 //!             service acquire         serving mail; several shards at once
 //!             lost place              a lost shard and its mail; places while they are used
 //!             desk spot mailbox loan mail port doorbell ticket work
+//!             turns                   the effects of a transaction, in their order
 //!             durable duty            waiting for a sync; what is done with the journal in hand
 //!             log holding awaiting    the log, lent; who waits for a sync
 //!             aside                   a sync that runs beside the writers
@@ -153,6 +154,7 @@ mod syncer;
 mod threads;
 mod ticket;
 pub mod token_bucket;
+mod turns;
 mod unsynced;
 pub mod watch;
 mod work;

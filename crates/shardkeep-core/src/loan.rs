@@ -16,10 +16,12 @@ use crate::clock;
 use crate::discard::Discarded;
 use crate::fail_point;
 use crate::fault::{Fault, is_planted};
-use crate::log::Log;
+use crate::journal::Effects;
+use crate::log::{Log, Marks};
 use crate::mail::Posted;
 use crate::place::Panic;
 use crate::shared::Shared;
+use crate::turns::Turns;
 use crate::work::State;
 
 /// One partition: the private map, and what travels with it.
@@ -219,6 +221,8 @@ pub struct Loans<S: State> {
     loans: Vec<Loan<S>>,
     /// A place in the log's queue is taken for what is done to all of them.
     place: bool,
+    /// Which of them is changed now, while it is.
+    turns: Turns,
 }
 
 impl<S: State> Loans<S> {
@@ -227,6 +231,7 @@ impl<S: State> Loans<S> {
         Self {
             loans,
             place: false,
+            turns: Turns::new(),
         }
     }
 
@@ -236,18 +241,26 @@ impl<S: State> Loans<S> {
     /// When the transaction did not ask for that shard.
     pub fn shard(&mut self, index: usize) -> &mut Loan<S> {
         match self.loans.binary_search_by_key(&index, Loan::index) {
-            Ok(at) => &mut self.loans[at],
+            Ok(at) => {
+                if self.place {
+                    self.turns.turn_to(at, &mut self.loans);
+                }
+                &mut self.loans[at]
+            }
             Err(_) => panic!("shard {index} is not part of this transaction"),
         }
     }
 
     /// All of them.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Loan<S>> {
+        if self.place {
+            self.turns.turn_to_all(&mut self.loans);
+        }
         self.loans.iter_mut()
     }
 
-    /// From here on what is done to them is gathered for the log, as one record. A transaction has one
-    /// place at most: a second one is given back.
+    /// From here on what is done to them is gathered for the log, as one record in the order in which it is done. A
+    /// transaction has one place at most: a second one is given back.
     pub(crate) fn put_place(&mut self) {
         let Some(log) = self.loans.first().and_then(|loan| loan.shared.log.clone()) else {
             return;
@@ -302,13 +315,36 @@ impl<S: State> Loans<S> {
                 .map(|(shared, index)| shared.place_name(*index))
         };
         fail_point::hit_at("log.queue", || name().unwrap_or_default());
-        let effects = self.loans.iter_mut().filter_map(|loan| {
+        self.queue_record(log);
+        fail_point::hit_at("log.queued", || name().unwrap_or_default());
+    }
+
+    fn queue_record(&mut self, log: &Log<S::Journal>) {
+        let mut dirty = self.dirty();
+        match (dirty.next(), dirty.next()) {
+            (None, _) => log.give_places(1),
+            (Some((index, effects)), None) => log.queue_batch(index, effects),
+            (Some(_), Some(_)) => {
+                drop(dirty);
+                let mut record = log.spare_buffer();
+                self.turns.merge(&mut self.loans, &mut record);
+                let number = |(index, effects): (usize, &mut Effects)| {
+                    effects.abandon();
+                    (index, log.take_number(index))
+                };
+                let marks = self.dirty().map(number).collect();
+                log.enqueue(record, Marks::Many(marks));
+            }
+        }
+    }
+
+    /// The shards that have effects, and these.
+    fn dirty(&mut self) -> impl Iterator<Item = (usize, &mut Effects)> {
+        self.loans.iter_mut().filter_map(|loan| {
             let index = loan.index;
             let effects = loan.shard.as_mut()?.state.effects()?;
             effects.is_dirty().then_some((index, effects))
-        });
-        log.queue_transaction(effects);
-        fail_point::hit_at("log.queued", || name().unwrap_or_default());
+        })
     }
 
     /// How many they are.

@@ -374,29 +374,20 @@ impl<J: Journal> Log<J> {
     }
 
     pub(crate) fn take_batch(&self, shard: usize, effects: &mut Effects) -> (Vec<u8>, Marks) {
-        let record = effects.take(self.spare.try_recv().unwrap_or_default());
-        let number = self.next_number(shard);
-        self.numbers[shard].queued.store(number, SeqCst);
-        (record, Marks::One(shard, number))
+        let record = effects.take(self.spare_buffer());
+        (record, Marks::One(shard, self.take_number(shard)))
     }
 
-    /// Queues what a transaction did to several shards as one record. Called by their holder.
-    pub(crate) fn queue_transaction<'e>(
-        &self,
-        shards: impl Iterator<Item = (usize, &'e mut Effects)>,
-    ) {
-        let mut record = self.spare.try_recv().unwrap_or_default();
-        let mut marks = Vec::new();
-        for (shard, effects) in shards {
-            let number = self.next_number(shard);
-            self.numbers[shard].queued.store(number, SeqCst);
-            effects.append_to(&mut record);
-            marks.push((shard, number));
-        }
-        if marks.is_empty() {
-            return self.give_places(1);
-        }
-        self.enqueue(record, Marks::Many(marks));
+    /// An empty buffer for a record.
+    pub(crate) fn spare_buffer(&self) -> Vec<u8> {
+        self.spare.try_recv().unwrap_or_default()
+    }
+
+    /// Gives the next batch of `shard` its number. Called by the shard's holder, which queues it then.
+    pub(crate) fn take_number(&self, shard: usize) -> u64 {
+        let number = self.next_number(shard);
+        self.numbers[shard].queued.store(number, SeqCst);
+        number
     }
 
     pub(crate) fn enqueue(&self, record: Vec<u8>, marks: Marks) {
