@@ -20,6 +20,7 @@ mod key;
 mod many;
 mod object;
 mod options;
+mod positions;
 mod scan;
 mod set;
 mod spec;
@@ -35,9 +36,9 @@ pub use args::Args;
 pub use error::{unknown_command, wrong_arity};
 pub use glob::Hour;
 pub use introspect::introspect;
+pub use positions::{Begin, Find, KeyFlags, KeyIter, KeyPositions, KeySpec};
 pub use spec::{
-    Action, Categories, CommandSpec, ConnectionCommand, Flags, Group, KeySpec, Keys, OnShard,
-    OnShards, RouteKind,
+    Action, Categories, CommandSpec, ConnectionCommand, Flags, Group, OnShard, OnShards, RouteKind,
 };
 pub use table::{CommandId, TABLE, lookup, resolve};
 

@@ -109,7 +109,7 @@ impl Store {
         };
         match spec.action {
             Action::Shard(run) => {
-                let key = args.get(usize::try_from(spec.keys.first).unwrap());
+                let key = args.get(usize::from(spec.first_key));
                 let (hash, keyspace) = self.shards.of(key);
                 run(keyspace, hash, args, &mut reply);
             }
