@@ -36,6 +36,7 @@ pub use args::Args;
 pub use error::{unknown_command, wrong_arity};
 pub use glob::Hour;
 pub use introspect::introspect;
+pub use options::{NoDatabase, database};
 pub use positions::{Begin, Find, KeyFlags, KeyIter, KeyPositions, KeySpec};
 pub use spec::{
     Action, Categories, CommandSpec, ConnectionCommand, Flags, Group, OnShard, OnShards, RouteKind,

@@ -1,16 +1,17 @@
 //! What the server keeps in a shard: its entries and the accounts about them.
 //!
 //! Only the holder of the shard touches it. No clock (the time comes in), no threads, no commands.
-//! Values are strings so far; other kinds will join in the record's kind, further databases as
-//! further tables beside this one.
+//! Values are strings so far; other kinds will join in the record's kind. Commands work on the selected
+//! database ([`Keyspace::select`]); the others rest beside it.
 //!
 //! 1. An entry whose time has come is never shown; whoever meets it removes and counts it.
-//! 2. `accounts.memory` is the sum of `allocated_bytes` over all entries, and `accounts.expires`
-//!    the number of entries with an expiry: every change of an entry goes through [`Keyspace`],
+//! 2. `accounts.memory` is the sum of `allocated_bytes` over all entries of the selected database, and
+//!    `accounts.expires` the number of those with an expiry: every change of an entry goes through [`Keyspace`],
 //!    [`Taken`] or [`Free`], which keep them.
 //! 3. The hash that comes with a key is [`hash_key`] of it, with this keyspace's hasher.
 //! 4. Where effects are kept ([`Keyspace::keeping`]), every change leaves one.
 
+mod databases;
 mod kept;
 mod place;
 pub mod record;
@@ -22,6 +23,8 @@ use core::hash::{BuildHasher, Hasher};
 
 use shardkeep::table::{PartCursor, Slot, Table, UnixMillis};
 
+use databases::Databases;
+pub use databases::{Counts, DATABASES_DEFAULT, DATABASES_MAX};
 use kept::Kept;
 pub use place::{Free, Place, Taken};
 use record::Record;
@@ -59,7 +62,7 @@ pub struct Counters {
     pub expired: u64,
 }
 
-/// Sums over all entries.
+/// What is counted: memory and expiries of the selected database, the rest of all of them.
 #[derive(Default)]
 struct Accounts {
     memory: usize,
@@ -139,10 +142,12 @@ pub struct Keyspace {
     table: Table<Record>,
     hasher: ahash::RandomState,
     shard_bits: u32,
+    selected: u32,
     now: UnixMillis,
     accounts: Accounts,
     /// How often [`Keyspace::draw`] was asked; makes the next number another one.
     draws: u64,
+    databases: Databases,
 }
 
 #[inline]
@@ -151,7 +156,7 @@ fn is_over(record: &Record, now: UnixMillis) -> bool {
 }
 
 impl Keyspace {
-    /// An empty keyspace in a store of 2^`shard_bits` shards. Its time is 1970 until
+    /// An empty keyspace with one database, in a store of 2^`shard_bits` shards. Its time is 1970 until
     /// [`Keyspace::set_now`].
     ///
     /// # Panics
@@ -162,9 +167,11 @@ impl Keyspace {
             table: Table::new(shard_bits),
             hasher,
             shard_bits,
+            selected: 0,
             now: UnixMillis::new(0),
             accounts: Accounts::default(),
             draws: 0,
+            databases: Databases::new(1),
         }
     }
 
@@ -304,7 +311,7 @@ impl Keyspace {
         }
     }
 
-    /// Removes everything. Takes as long as freeing the entries takes.
+    /// Removes everything from the selected database. Takes as long as freeing the entries takes.
     pub fn clear(&mut self) {
         self.accounts.changes += self.len() as u64;
         self.table = Table::new(self.shard_bits);
@@ -353,29 +360,29 @@ impl Keyspace {
         self.hasher.hash_one(self.draws)
     }
 
-    /// How many entries there are, those included whose time has come while nobody looked.
+    /// How many entries the selected database has, those included whose time has come while nobody looked.
     #[inline]
     pub fn len(&self) -> usize {
         self.table.len()
     }
 
-    /// Whether there are no entries.
+    /// Whether the selected database has no entries.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.table.is_empty()
     }
 
-    /// How many entries have an expiry.
+    /// How many entries of the selected database have an expiry.
     #[inline]
     pub fn expires(&self) -> usize {
         self.accounts.expires
     }
 
-    /// Bytes allocated for entries and table, the allocator's overhead on entries included. Costs
+    /// Bytes allocated for entries and tables, the allocator's overhead on entries included. Costs
     /// a few additions.
     #[inline]
     pub fn memory_bytes(&self) -> usize {
-        self.table.memory_bytes() + self.accounts.memory
+        self.table.memory_bytes() + self.accounts.memory + self.databases.bytes()
     }
 
     /// Hits, misses and expirations so far.
@@ -393,12 +400,13 @@ impl Keyspace {
     /// Whether [`Keyspace::tend`] may some day have something to do.
     #[inline]
     pub fn wants_tending(&self) -> bool {
-        self.accounts.expires > 0
+        self.accounts.expires > 0 || self.databases.expires() > 0
     }
 
-    /// Removes what has expired from one slice of the keyspace; whether there is more to do now.
-    /// Takes time in proportion to one segment of the table.
+    /// Removes what has expired from one slice of one database, and selects that; whether there is more to
+    /// do now. Takes time in proportion to one segment of a table.
     pub fn tend(&mut self) -> bool {
+        let more_databases = self.select_due();
         let (accounts, hasher) = (&mut self.accounts, &self.hasher);
         let slice = self.table.expire_slice(self.now, |record| {
             // Only a keyspace whose effects are kept asks for the hash.
@@ -408,7 +416,7 @@ impl Keyspace {
             };
             accounts.expired(hash, &record);
         });
-        slice.more_due
+        slice.more_due || more_databases
     }
 }
 

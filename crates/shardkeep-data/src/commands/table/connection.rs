@@ -44,7 +44,7 @@ pub(super) const SPECS: [CommandSpec; 38] = [
     of_connection("select", 2, QUICK, Does::Select).about(
         "1.0.0",
         "O(1)",
-        "Chooses the database, of which there is one",
+        "Chooses the database of the connection",
     ),
     of_server("time", 1, QUICK, Does::Time).tips(VARIES).about(
         "2.6.0",
