@@ -26,7 +26,7 @@ use crate::mail::Mailed;
 use crate::prefetch::prefetch;
 use crate::reply::{Insert, Insertion, NewTtl, Put, Reply, When};
 use crate::router::Router;
-use crate::shard::{Change, Saved, Slice, WalkPoint, Walks};
+use crate::shard::{Change, Moment, Pressure, Saved, Slice, WalkPoint, Walks};
 use crate::stamp::Stamp;
 use crate::table::{Cursor, Entry as TableEntry, Slot, Table, UnixMillis};
 use crate::{Key, Value, discard};
@@ -548,6 +548,12 @@ impl<K: Key, V: Value> Persist for ShardState<K, V> {
         }
         discard::quietly(key);
         Ok(())
+    }
+
+    fn cut(&mut self, moment: Moment, pressure: &Arc<Pressure>) {
+        if let Some(walks) = self.walks() {
+            walks.cut(moment, Arc::clone(pressure));
+        }
     }
 
     fn walks(&mut self) -> Option<&mut Walks> {

@@ -7,7 +7,7 @@
 
 use shardkeep::codec::DecodeError;
 use shardkeep::effect::{self, Effect};
-use shardkeep_resp::{Protocol, Reply, Span};
+use shardkeep_resp::{Protocol, Reply, Span, parse_i64};
 
 use super::{Action, Args, lookup};
 use crate::keyspace::Keyspace;
@@ -18,6 +18,12 @@ use crate::keyspace::Keyspace;
 /// No command has it, or the command refuses what it says.
 pub fn replay(keyspace: &mut Keyspace, effect: &Effect<'_>) -> Result<(), DecodeError> {
     keyspace.replaying(|keyspace| {
+        let (database, count) = (effect.database, keyspace.databases());
+        if database >= count {
+            let why = format!("a key of database {database}, and there are {count} databases");
+            return Err(DecodeError(why));
+        }
+        keyspace.select(database);
         let Some(key) = effect.key else {
             return replay_on_all(keyspace, effect);
         };
@@ -35,10 +41,25 @@ pub fn replay(keyspace: &mut Keyspace, effect: &Effect<'_>) -> Result<(), Decode
 
 fn replay_on_all(keyspace: &mut Keyspace, effect: &Effect<'_>) -> Result<(), DecodeError> {
     match effect.verb {
-        effect::FLUSHALL if effect.is_empty() => keyspace.clear(),
+        effect::FLUSHALL if effect.is_empty() => keyspace.clear_all(),
+        effect::FLUSHDB if effect.is_empty() => keyspace.clear(),
+        effect::SWAPDB => match two_databases(effect, keyspace.databases()) {
+            Some((one, other)) => keyspace.swap(one, other),
+            None => return Err(effect.unknown()),
+        },
         _ => return Err(effect.unknown()),
     }
     Ok(())
+}
+
+fn two_databases(effect: &Effect<'_>, count: u32) -> Option<(u32, u32)> {
+    let database = |word: &[u8]| {
+        let number = u32::try_from(parse_i64(word)?).ok()?;
+        (number < count).then_some(number)
+    };
+    let mut args = effect.args();
+    let both = (database(args.next()?)?, database(args.next()?)?);
+    args.next().is_none().then_some(both)
 }
 
 /// Runs the command of the effect's name on its key.

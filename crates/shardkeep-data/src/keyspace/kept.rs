@@ -9,14 +9,16 @@
 //!    entry whose time has come as absent, and removes nothing.
 //! 3. What is replayed leaves no effect and expires nothing.
 
+use std::sync::Arc;
+
 use shardkeep::codec::{DecodeError, EncodeError};
 use shardkeep::effect;
 use shardkeep::engine::Effects;
-use shardkeep::shard::{Change, Saved, Slice, WalkPoint, Walks};
+use shardkeep::shard::{Change, Moment, Pressure, Saved, Slice, WalkPoint, Walks};
 use shardkeep::table::UnixMillis;
 
 use super::record::{Record, STRING_BYTES_MAX};
-use super::{Keyspace, hash_key};
+use super::{Keyspace, Table, hash_key};
 
 /// The effects of one keyspace on their way to the log, and the walks through it.
 pub(super) struct Kept {
@@ -38,11 +40,11 @@ fn save(database: u32) -> impl FnMut(&Record, &mut Vec<u8>) -> Result<(), Encode
 }
 
 impl Kept {
-    /// A record that is there is about to change, or was just taken out.
+    /// A record that is there is about to change, or was just taken out, of a table that had the number `at_cut`.
     #[inline]
-    pub(super) fn before(&mut self, record: &mut Record, change: Change) {
+    pub(super) fn before(&mut self, record: &mut Record, change: Change, at_cut: u32) {
         debug_assert!(self.has_place, "a change without a place in the log");
-        self.walks.before(record, change, save(DATABASE));
+        self.walks.before(record, change, save(at_cut));
     }
 
     /// A record is about to be put in.
@@ -51,11 +53,11 @@ impl Kept {
         record.set_walk_bits(self.walks.had());
     }
 
-    /// Where the effect of a change of the key with this hash is written, and its database.
+    /// Where the effect of a change of the key with this hash is written.
     #[inline]
-    pub(super) fn effect(&mut self, hash: u64) -> (&mut Vec<u8>, u32) {
+    pub(super) fn effect(&mut self, hash: u64) -> &mut Vec<u8> {
         debug_assert!(self.has_place, "a change without a place in the log");
-        (self.effects.of_key(hash), DATABASE)
+        self.effects.of_key(hash)
     }
 
     /// Whether what is done now may change entries.
@@ -64,25 +66,21 @@ impl Kept {
         self.has_place
     }
 
-    /// A record was taken out.
-    pub(super) fn removed(&mut self, hash: u64, record: &mut Record) {
-        self.before(record, Change::Whole);
-        let (into, database) = self.effect(hash);
-        effect::del(into, database, record.key());
+    /// All records of a table are about to go.
+    pub(super) fn clears(&mut self, table: &mut Table<Record>, at_cut: u32) {
+        debug_assert!(self.has_place, "a change without a place in the log");
+        self.walks.before_clear(table, save(at_cut));
     }
 
-    /// All records are about to go, together with those of all other shards.
-    pub(super) fn cleared(&mut self, table: &mut super::Table<Record>) {
+    /// Something was done to all keys, together with those of all other shards: one shard writes it down.
+    pub(super) fn on_all(&mut self, database: u32, words: &[&[u8]]) {
         debug_assert!(self.has_place, "a change without a place in the log");
-        self.walks.before_clear(table, save(DATABASE));
         let into = self.effects.of_clear();
         if self.says_clear {
-            effect::command(into, DATABASE, &[effect::FLUSHALL]);
+            effect::command(into, database, words);
         }
     }
 }
-
-const DATABASE: u32 = 0;
 
 impl Keyspace {
     /// Keeps the effects of every change from now on. Of all keyspaces of a store one alone
@@ -129,6 +127,17 @@ impl Keyspace {
             && std::mem::take(&mut kept.has_place)
         {
             kept.effects.mark_whole();
+        }
+    }
+
+    /// Makes the cut of a walk.
+    ///
+    /// # Panics
+    /// While one is under way.
+    pub fn cut(&mut self, moment: Moment, pressure: Arc<Pressure>) {
+        self.note_cut();
+        if let Some(walks) = self.walks() {
+            walks.cut(moment, pressure);
         }
     }
 
@@ -181,11 +190,36 @@ impl Keyspace {
         slice: Slice,
         into: &mut Vec<u8>,
     ) -> Result<Saved, EncodeError> {
-        let Some(kept) = &mut self.accounts.kept else {
+        let Some(mut kept) = self.accounts.kept.take() else {
             return Ok(Saved::NOTHING);
         };
-        let (table, touch) = (&mut self.table, Record::prefetch);
-        (kept.walks).slice(table, from, slice, into, touch, save(DATABASE))
+        let is_walk = kept.walks.is_under_way();
+        let numbers = from.table as u32..self.databases();
+        let mut there = numbers.filter(|number| self.table_of(*number, is_walk).is_some());
+        let (number, next) = (there.next(), there.next());
+        let from = match number {
+            Some(number) if number as usize == from.table => from,
+            Some(number) => WalkPoint::before(number as usize),
+            None => from,
+        };
+        let saved = match number.and_then(|number| Some((number, self.table_of(number, is_walk)?)))
+        {
+            Some((number, table)) => {
+                let (walks, touch) = (&mut kept.walks, Record::prefetch);
+                walks.slice(table, from, slice, into, touch, save(number))
+            }
+            None => Ok(Saved {
+                entries: kept.walks.take_handed(into),
+                ..Saved::NOTHING
+            }),
+        };
+        self.accounts.kept = Some(kept);
+        saved.map(|saved| Saved {
+            next: saved
+                .next
+                .or(next.map(|next| WalkPoint::before(next as usize))),
+            ..saved
+        })
     }
 }
 

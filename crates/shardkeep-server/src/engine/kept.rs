@@ -4,12 +4,13 @@
 //!    keys where it names some, else of the whole shard.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use shardkeep::codec::{DecodeError, EncodeError};
 use shardkeep::durable::Persist;
 use shardkeep::effect::Effect;
 use shardkeep::engine::fail_point;
-use shardkeep::shard::{Saved, Slice, WalkPoint, Walks};
+use shardkeep::shard::{Moment, Pressure, Saved, Slice, WalkPoint, Walks};
 
 use super::run::{Item, run_item};
 use super::{Routes, ServerKeep, ShardState};
@@ -129,6 +130,10 @@ impl Persist for ShardState {
             fail_point::hit_at("restore", || key);
         }
         replay(&mut self.keyspace, effect)
+    }
+
+    fn cut(&mut self, moment: Moment, pressure: &Arc<Pressure>) {
+        self.keyspace.cut(moment, Arc::clone(pressure));
     }
 
     fn walks(&mut self) -> Option<&mut Walks> {

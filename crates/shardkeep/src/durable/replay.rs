@@ -4,6 +4,7 @@
 //! is the business of a recovery or a rebuild.
 
 use std::fmt;
+use std::sync::Arc;
 
 use shardkeep_core::State;
 use shardkeep_log::{
@@ -13,7 +14,7 @@ use shardkeep_log::{
 use super::journal::LogJournal;
 use crate::codec::{DecodeError, EncodeError};
 use crate::effect::{Effect, Malformed};
-use crate::shard::{Saved, Slice, WalkPoint, Walks};
+use crate::shard::{Moment, Pressure, Saved, Slice, WalkPoint, Walks};
 
 /// A state that outlives its process: its effects are kept in a log, and walks take it into snapshots.
 pub trait Persist: State<Journal = LogJournal> {
@@ -23,6 +24,9 @@ pub trait Persist: State<Journal = LogJournal> {
     /// # Errors
     /// Its bytes are no key, no value or no command of this state.
     fn replay(&mut self, effect: &Effect<'_>) -> Result<(), DecodeError>;
+
+    /// Makes the cut of a walk, where effects are kept.
+    fn cut(&mut self, moment: Moment, pressure: &Arc<Pressure>);
 
     /// What walks through this state are under way; `None` where its effects are not kept.
     fn walks(&mut self) -> Option<&mut Walks>;

@@ -68,11 +68,8 @@ impl<S: Persist> Walker<'_, S> {
         moment: Moment,
         pressure: &Arc<Pressure>,
     ) -> Result<(), SnapshotError> {
-        self.keep.cut(&step(), |_, state| {
-            if let Some(walks) = state.walks() {
-                walks.cut(moment, Arc::clone(pressure));
-            }
-        })?;
+        self.keep
+            .cut(&step(), |_, state| state.cut(moment, pressure))?;
         Ok(())
     }
 
