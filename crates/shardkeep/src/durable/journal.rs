@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use shardkeep_core::{DetachedSync, Journal, JournalError, Room};
-use shardkeep_log::limits::PAYLOAD_BYTES_MAX;
-use shardkeep_log::{AppendError, Directory, Log, LogFailed, Lsn, SyncEnd, Synced, WriteError};
+use shardkeep_log::{
+    AppendError, Compression, Directory, Log, LogFailed, SnapshotError, SnapshotWriter, SyncEnd,
+    Synced, WriteError,
+};
 
 use super::disk::Known;
 use super::options::{DiskStep, Gate};
-use crate::effect;
 
 /// The log of a durable store.
 pub struct LogJournal {
@@ -23,8 +24,6 @@ pub struct LogJournal {
     known: Arc<Known>,
     /// What an append met; told by the write that follows.
     failed: Option<AppendError>,
-    /// The last record before the last cut.
-    cut_at: Option<Lsn>,
 }
 
 impl LogJournal {
@@ -39,7 +38,6 @@ impl LogJournal {
             bytes: Arc::new(AtomicU64::new(0)),
             gate,
             failed: None,
-            cut_at: None,
         }
     }
 
@@ -48,10 +46,16 @@ impl LogJournal {
         &mut self.log
     }
 
-    /// Where the last cut stands: everything up to there was done before it.
-    #[expect(dead_code, reason = "asked by whoever begins a walk")]
-    pub(super) fn last_cut(&self) -> Option<Lsn> {
-        self.cut_at
+    /// Begins the snapshot at the cut that was appended last.
+    pub(super) fn snapshot_at_cut(
+        &mut self,
+        compression: Compression,
+    ) -> Result<SnapshotWriter<Directory>, SnapshotError> {
+        match self.log.last_cut() {
+            Some(cut) => self.log.snapshot_at(cut, compression),
+            // Whoever asks has made one; the newest record is as good.
+            None => self.log.snapshot(compression),
+        }
     }
 
     /// What is shown of the disk.
@@ -82,14 +86,6 @@ impl LogJournal {
     /// Bytes of effects appended since the log was opened; goes on counting.
     pub(super) fn bytes(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.bytes)
-    }
-
-    /// A batch larger than a record: as many records as it takes, each of whole effects.
-    #[cold]
-    fn append_in_parts(&mut self, record: &[u8]) -> Result<(), AppendError> {
-        effect::parts(record, PAYLOAD_BYTES_MAX)
-            .into_iter()
-            .try_for_each(|part| self.log.append(part).map(|_| ()))
     }
 }
 
@@ -136,13 +132,8 @@ impl Journal for LogJournal {
     type Detached = LogSync;
 
     fn append(&mut self, record: &[u8]) {
-        let appended = if record.len() <= PAYLOAD_BYTES_MAX {
-            self.log.append(record).map(|_| ())
-        } else {
-            self.append_in_parts(record)
-        };
-        match appended {
-            Ok(()) => {
+        match self.log.append(record) {
+            Ok(_) => {
                 self.bytes.fetch_add(record.len() as u64, Ordering::Relaxed);
             }
             Err(error) => {
@@ -152,7 +143,9 @@ impl Journal for LogJournal {
     }
 
     fn append_cut(&mut self) {
-        self.cut_at = Some(self.log.appended());
+        if let Err(error) = self.log.append_cut() {
+            self.failed.get_or_insert(error);
+        }
     }
 
     fn write(&mut self) -> Result<(), JournalError> {
