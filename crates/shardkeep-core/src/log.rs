@@ -294,7 +294,31 @@ impl<J: Journal> Log<J> {
     }
 
     /// Takes a place, waiting for it until the call ends.
+    #[inline]
     pub(crate) fn take_place(&self, intent: Intent, call: &Call) -> Result<(), Refused> {
+        match self.has_taken(1, intent) {
+            true => Ok(()),
+            false => self.wait_for_place(intent, call),
+        }
+    }
+
+    /// Takes places, all or none, where nothing stands against it.
+    #[inline]
+    fn has_taken(&self, places: usize, intent: Intent) -> bool {
+        if self.is_held_up(intent) || !self.door.try_take(places, self.places_max()) {
+            return false;
+        }
+        // Not before: they may have come back from a log that failed.
+        let is_open = self.condition.load(SeqCst) == Condition::Open as u8;
+        if !is_open {
+            self.door.give(places);
+        }
+        is_open
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wait_for_place(&self, intent: Intent, call: &Call) -> Result<(), Refused> {
         self.admits(intent)?;
         let is_shut = || self.admits(intent).is_err();
         if self.is_held_up(intent) {
@@ -336,7 +360,22 @@ impl<J: Journal> Log<J> {
 
     /// Takes places, all or none, without waiting. Without them `wake`, if there is one, is woken when
     /// there may be some, or the log admits nothing any more.
+    #[inline]
     pub(crate) fn try_take_places(
+        &self,
+        places: usize,
+        intent: Intent,
+        wake: Option<&Arc<dyn Wake>>,
+    ) -> Result<(), Refused> {
+        match self.has_taken(places, intent) {
+            true => Ok(()),
+            false => self.register_for_places(places, intent, wake),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn register_for_places(
         &self,
         places: usize,
         intent: Intent,

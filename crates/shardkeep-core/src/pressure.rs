@@ -30,6 +30,8 @@ pub struct Pressure {
     /// Its places are bytes.
     door: Door,
     bound: usize,
+    /// Half of that.
+    half: usize,
 }
 
 impl Pressure {
@@ -39,6 +41,7 @@ impl Pressure {
         Self {
             door: Door::new(),
             bound: bound_bytes,
+            half: bound_bytes / 2,
         }
     }
 
@@ -52,7 +55,7 @@ impl Pressure {
     /// Takes what was written, or will not be.
     pub fn take(&self, bytes: usize) {
         let before = self.door.give_quietly(bytes);
-        let is_relief = before > self.half() && before - bytes <= self.half();
+        let is_relief = before > self.half && before - bytes <= self.half;
         if is_relief && !is_planted(Fault::ReliefUnheard) {
             self.door.wake_all();
         }
@@ -71,27 +74,23 @@ impl Pressure {
         self.bound
     }
 
-    fn half(&self) -> usize {
-        self.bound / 2
-    }
-
     /// Whether changes that need a place wait.
     #[inline]
     pub(crate) fn is_high(&self) -> bool {
-        self.bytes() > self.half()
+        self.bytes() > self.half
     }
 
     /// Waits until it is not high, the call ends, or the log `is_shut`: who shuts it then calls
     /// [`Pressure::wake_all`].
     pub(crate) fn wait(&self, call: &Call, is_shut: impl Fn() -> bool) -> Result<(), Turned> {
-        self.door.take(0, self.half(), call, is_shut)
+        self.door.take(0, self.half, call, is_shut)
     }
 
     /// Whether it is not high; otherwise `wake`, if there is one, is woken when it is not.
     pub(crate) fn pass_or_register(&self, wake: Option<&Arc<dyn Wake>>) -> bool {
         match wake {
-            Some(wake) => self.door.take_or_register(0, self.half(), wake),
-            None => self.door.try_take(0, self.half()),
+            Some(wake) => self.door.take_or_register(0, self.half, wake),
+            None => self.door.try_take(0, self.half),
         }
     }
 
