@@ -414,9 +414,9 @@ impl Story {
         if self.options.reserve != Reserve::None && self.records().is_multiple_of(2) {
             self.settle(log.end_segment(), is_troubled)?;
         }
-        let at = match self.chance.below(3) {
-            0 => None,
-            1 => log.last_cut(),
+        let at = match self.chance.below(5) {
+            0..=2 => None,
+            3 => log.last_cut(),
             _ => Some(self.some_record(log)),
         };
         // One before the newest snapshot is of no use.
