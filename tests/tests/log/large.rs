@@ -11,6 +11,7 @@ use shardkeep_log::{
     check,
 };
 use shardkeep_tests::disk::{Disk, Order, State, Trouble};
+use shardkeep_tests::random::Random;
 
 const STORE: StoreId = StoreId::new([9; 16]);
 const SEGMENT: &str = "log-00000000000000000001.skl";
@@ -320,4 +321,95 @@ fn a_snapshot_that_begins_between_two_parts_is_refused() {
             lsn => assert_eq!(opened.unwrap(), [2, 0, 0, 1, 0][lsn as usize - 1], "{lsn}"),
         }
     }
+}
+
+/// What a plain reading of kinds finds behind record `covered`, and the first part of a large record in which they
+/// end; or the first that does not fit.
+type Read = Result<(Vec<(u64, Vec<u8>)>, Option<u64>), u64>;
+
+fn read(kinds: &[u8], covered: u64) -> Read {
+    let (mut found, mut parts) = (Vec::new(), None::<(u64, Vec<u8>)>);
+    for (lsn, kind) in (1..).zip(kinds) {
+        parts = match (*kind, parts) {
+            (RECORD, None) => {
+                found.push((lsn, payload_of(RECORD).to_vec()));
+                None
+            }
+            (CUT, None) | (ABANDONED, Some(_)) => None,
+            (FIRST_PART, None) => Some((lsn, payload_of(FIRST_PART).to_vec())),
+            (MIDDLE_PART, Some((first, bytes))) => {
+                Some((first, [&bytes, payload_of(MIDDLE_PART)].concat()))
+            }
+            (LAST_PART, Some((_, bytes))) => {
+                found.push((lsn, [&bytes, payload_of(LAST_PART)].concat()));
+                None
+            }
+            _ => return Err(lsn),
+        };
+        if lsn == covered && parts.is_some() {
+            return Err(lsn);
+        }
+    }
+    found.retain(|(lsn, _)| *lsn > covered);
+    Ok((found, parts.map(|(first, _)| first)))
+}
+
+#[test]
+fn any_sequence_of_kinds_is_read_as_a_plain_reading_of_it_says() {
+    const KINDS: [u8; 6] = [RECORD, CUT, FIRST_PART, MIDDLE_PART, LAST_PART, ABANDONED];
+    let mut chance = Random::new(21);
+    let (mut sound, mut refused, mut unfinished) = (0, 0, 0);
+    for _ in 0..4_000 {
+        let mut kinds = Vec::new();
+        for _ in 0..chance.between(1, 12) {
+            kinds.push(chance.one(&KINDS));
+            // Most of them fit, or there would be nothing to read behind the first that does not.
+            while chance.percent(95) && read(&kinds, 0).is_err() {
+                kinds.pop();
+                kinds.push(chance.one(&KINDS));
+            }
+        }
+        let snapshot = chance
+            .percent(40)
+            .then(|| chance.between(1, kinds.len()) as u64);
+        let state = of_kinds(&kinds, snapshot);
+        let disk = Disk::new(state.clone());
+        let report = check(&Arc::new(disk.clone())).unwrap();
+        let opened = open_with(&disk, options());
+        match read(&kinds, snapshot.unwrap_or(0)) {
+            Ok((found, first)) => {
+                sound += 1;
+                unfinished += u32::from(first.is_some());
+                assert_eq!(
+                    report.unfinished.map(Lsn::get),
+                    first,
+                    "{kinds:?} {snapshot:?}"
+                );
+                let (records, log, _) = opened.unwrap();
+                assert_eq!(records, found, "{kinds:?} {snapshot:?}");
+                let marks = u64::from(first.is_some());
+                assert_eq!(log.appended().get(), kinds.len() as u64 + marks);
+                drop(log);
+                assert_eq!(open(&disk).0, found, "{kinds:?} {snapshot:?}");
+            }
+            Err(wrong) => {
+                refused += 1;
+                assert!(!report.is_sound());
+                let text = opened.map(drop).unwrap_err().to_string();
+                let expected = format!("{SEGMENT} is damaged at offset {}", offset(&kinds, wrong));
+                assert!(
+                    text.starts_with(&expected),
+                    "{kinds:?} {snapshot:?}: {text}"
+                );
+                let disk = Disk::new(state);
+                if snapshot.is_none() {
+                    shardkeep_log::repair(&Arc::new(disk.clone())).unwrap();
+                    let left = read(&kinds[..wrong as usize - 1], 0).unwrap();
+                    assert_eq!(open(&disk).0, left.0, "{kinds:?}");
+                }
+            }
+        }
+    }
+    println!("{sound} sound, {unfinished} of them unfinished, {refused} refused");
+    assert!(sound > 1_000 && unfinished > 300 && refused > 300);
 }
