@@ -7,7 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use shardkeep_core::{DetachedSync, Journal, JournalError, Room};
-use shardkeep_log::{AppendError, Directory, Log, LogFailed, SyncEnd, Synced, WriteError};
+use shardkeep_log::{
+    AppendError, Compression, Directory, Log, LogFailed, SnapshotError, SnapshotWriter, SyncEnd,
+    Synced, WriteError,
+};
 
 use super::disk::Known;
 use super::options::{DiskStep, Gate};
@@ -41,6 +44,18 @@ impl LogJournal {
     /// The log itself.
     pub(super) fn log(&mut self) -> &mut Log<Directory> {
         &mut self.log
+    }
+
+    /// Begins the snapshot at the cut that was appended last.
+    pub(super) fn snapshot_at_cut(
+        &mut self,
+        compression: Compression,
+    ) -> Result<SnapshotWriter<Directory>, SnapshotError> {
+        match self.log.last_cut() {
+            Some(cut) => self.log.snapshot_at(cut, compression),
+            // Whoever asks has made one; the newest record is as good.
+            None => self.log.snapshot(compression),
+        }
     }
 
     /// What is shown of the disk.
@@ -124,6 +139,12 @@ impl Journal for LogJournal {
             Err(error) => {
                 self.failed.get_or_insert(error);
             }
+        }
+    }
+
+    fn append_cut(&mut self) {
+        if let Err(error) = self.log.append_cut() {
+            self.failed.get_or_insert(error);
         }
     }
 
