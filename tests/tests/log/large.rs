@@ -187,6 +187,37 @@ fn where_there_is_no_space_for_the_mark_it_is_written_before_all_that_comes() {
     assert!(warnings.is_empty());
 }
 
+#[test]
+fn no_crash_of_the_opening_that_abandons_a_record_costs_anything_or_brings_it_back() {
+    let before = of_kinds(&[RECORD, FIRST_PART, MIDDLE_PART], None).booted_anew();
+    let expected = (1, payload_of(RECORD).to_vec());
+    let disk = Disk::new(before);
+    disk.remember();
+    drop(open(&disk));
+    let moments = disk.moments();
+    let mut was_there = [0, 0];
+    for moment in &moments {
+        for seed in 0..20 {
+            let image = match seed {
+                0 => moment.state.clone(),
+                seed => moment.state.crash(&mut Random::new(seed)),
+            };
+            let disk = Disk::new(image);
+            let (found, mut log, warnings) = open(&disk);
+            assert_eq!(found, [expected.clone()], "before {:?}", moment.call);
+            assert_eq!(log.appended().get(), 4, "before {:?}", moment.call);
+            was_there[usize::from(warnings.is_empty())] += 1;
+            log.append(b"behind").unwrap();
+            commit(&mut log);
+            drop(log);
+            let (found, _, warnings) = open(&Disk::new(disk.state().booted_anew()));
+            assert_eq!(found, [expected.clone(), (5, b"behind".to_vec())]);
+            assert!(warnings.is_empty());
+        }
+    }
+    assert!(was_there[0] > 0 && was_there[1] > 0, "{was_there:?}");
+}
+
 /// A store whose records are of these kinds, each of the bytes that its kind may have.
 fn of_kinds(kinds: &[u8], snapshot: Option<u64>) -> State {
     let disk = Disk::default();
