@@ -15,7 +15,7 @@ fn entries(shards: &mut dyn ShardSet) -> usize {
         .sum()
 }
 
-/// FLUSHALL [ASYNC | SYNC] and FLUSHDB, in either case before the reply.
+/// FLUSHALL [ASYNC | SYNC] and FLUSHDB: empty before the reply, and freed off the shards in either case.
 pub(super) fn flush(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<'_>) {
     let is_mode = |mode: &[u8]| options::is(mode, "async") || options::is(mode, "sync");
     if args.len() > 2 || !args.iter_from(1).all(is_mode) {

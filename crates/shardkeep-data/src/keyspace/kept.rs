@@ -118,6 +118,8 @@ impl Keyspace {
         let restored = self.restore_unkept(effect);
         self.accounts.changes = changes;
         self.accounts.kept = kept;
+        // Nothing waits for the shard.
+        drop(self.take_aside());
         restored
     }
 

@@ -11,9 +11,13 @@
 //! 3. The hash that comes with a key is [`hash_key`] of it, with this keyspace's hasher.
 //! 4. Where effects are kept ([`Keyspace::keeping`]), every change leaves one.
 
+mod aside;
+mod classes;
 mod kept;
+mod large;
 mod place;
 pub mod record;
+mod tagged;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +26,8 @@ use core::hash::{BuildHasher, Hasher};
 
 use shardkeep::table::{PartCursor, Slot, Table, UnixMillis};
 
+pub use aside::Aside;
+use aside::Shelf;
 use kept::Kept;
 pub use place::{Free, Place, Taken};
 use record::Record;
@@ -69,6 +75,8 @@ struct Accounts {
     changes: u64,
     /// What becomes of every change; `None` where nothing does.
     kept: Option<Box<Kept>>,
+    /// What is to be freed when the shard is back.
+    shelf: Shelf,
 }
 
 impl Accounts {
@@ -105,13 +113,14 @@ impl Accounts {
 
     /// An entry was taken out because its time had come.
     #[inline]
-    fn expired(&mut self, hash: u64, record: &Record) {
-        self.leave(record);
+    fn expired(&mut self, hash: u64, record: Record) {
+        self.leave(&record);
         self.counters.expired += 1;
         self.changes += 1;
         if let Some(kept) = &mut self.kept {
             kept.expired(hash, record.key());
         }
+        self.shelf.put(record);
     }
 }
 
@@ -218,7 +227,7 @@ impl Keyspace {
                 Some(slot.into_mut())
             }
             Slot::Occupied(slot) => {
-                accounts.expired(hash, &slot.remove());
+                accounts.expired(hash, slot.remove());
                 accounts.counters.misses += 1;
                 None
             }
@@ -297,17 +306,29 @@ impl Keyspace {
     pub fn remove(&mut self, hash: u64, key: &[u8]) -> bool {
         match self.place(hash, key) {
             Place::Taken(taken) => {
-                taken.remove();
+                taken.discard();
                 true
             }
             Place::Free(_) => false,
         }
     }
 
-    /// Removes everything. Takes as long as freeing the entries takes.
+    /// Whether there is something for [`Keyspace::take_aside`].
+    #[inline]
+    pub fn has_aside(&self) -> bool {
+        !self.accounts.shelf.is_empty()
+    }
+
+    /// What has left the keyspace and takes long to free: to be dropped when the shard is back.
+    pub fn take_aside(&mut self) -> Option<Box<Aside>> {
+        self.accounts.shelf.take()
+    }
+
+    /// Removes everything. The entries are put aside, where they are many.
     pub fn clear(&mut self) {
         self.accounts.changes += self.len() as u64;
-        self.table = Table::new(self.shard_bits);
+        let table = std::mem::replace(&mut self.table, Table::new(self.shard_bits));
+        (self.accounts.shelf).put_table(table, self.accounts.memory);
         self.accounts.memory = 0;
         self.accounts.expires = 0;
         if let Some(kept) = &mut self.accounts.kept {
@@ -406,7 +427,7 @@ impl Keyspace {
                 Some(_) => hash_key(hasher, record.key()),
                 None => 0,
             };
-            accounts.expired(hash, &record);
+            accounts.expired(hash, record);
         });
         slice.more_due
     }

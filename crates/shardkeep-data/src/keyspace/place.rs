@@ -80,7 +80,7 @@ impl<'k> Taken<'k> {
     /// If the value is longer than [`super::record::STRING_BYTES_MAX`].
     #[inline]
     pub fn set(&mut self, value: &[u8], expires_at: Option<UnixMillis>) {
-        self.change(|record| record.set(value, expires_at));
+        self.change_aside(|record| record.set(value, expires_at));
         self.slot.note_expiry(expires_at);
     }
 
@@ -91,7 +91,7 @@ impl<'k> Taken<'k> {
     /// If the value is longer than [`super::record::STRING_BYTES_MAX`].
     #[inline]
     pub fn set_value(&mut self, value: &[u8]) {
-        self.change(|record| record.set_value(value));
+        self.change_aside(|record| record.set_value(value));
     }
 
     /// Replaces the expiry and keeps the value. One that stays as it is is no change.
@@ -117,10 +117,25 @@ impl<'k> Taken<'k> {
     pub(super) fn replace(&mut self, record: Record) {
         self.accounts.enter(&record);
         self.accounts.wrote(self.hash, &record);
-        self.accounts.leave(&self.slot.replace(record));
+        let old = self.slot.replace(record);
+        self.accounts.leave(&old);
+        self.accounts.shelf.put(old);
     }
 
-    /// Takes the entry out.
+    /// Takes the entry out, and frees it, here or when the shard is back.
+    #[inline]
+    pub fn discard(self) {
+        let Self {
+            slot,
+            hash,
+            accounts,
+        } = self;
+        let record = slot.remove();
+        accounts.removed(hash, &record);
+        accounts.shelf.put(record);
+    }
+
+    /// Takes the entry out, for somebody who needs it.
     #[inline]
     pub fn remove(self) -> Record {
         let Self {
@@ -133,13 +148,22 @@ impl<'k> Taken<'k> {
         record
     }
 
+    /// As [`Taken::change`]; what was replaced as a whole is put aside.
     #[inline]
-    fn change(&mut self, change: impl FnOnce(&mut Record)) {
+    fn change_aside(&mut self, change: impl FnOnce(&mut Record) -> Option<Record>) {
+        if let Some(old) = self.change(change) {
+            self.accounts.shelf.put(old);
+        }
+    }
+
+    #[inline]
+    fn change<T>(&mut self, change: impl FnOnce(&mut Record) -> T) -> T {
         let record = self.slot.get_mut();
         self.accounts.leave(record);
-        change(record);
+        let changed = change(record);
         self.accounts.enter(record);
         self.accounts.wrote(self.hash, record);
+        changed
     }
 }
 
@@ -203,8 +227,10 @@ impl<'k, R: Fn(&Record) -> u64> Free<'k, R> {
                 slot.insert(record);
             }
             Some(Room::Over(mut slot)) => {
-                self.accounts.leave(&slot.replace(record));
+                let old = slot.replace(record);
+                self.accounts.leave(&old);
                 self.accounts.counters.expired += 1;
+                self.accounts.shelf.put(old);
             }
             None => unreachable!("a free place is used once"),
         }
@@ -215,7 +241,7 @@ impl<R: Fn(&Record) -> u64> Drop for Free<'_, R> {
     #[inline]
     fn drop(&mut self) {
         if let Some(Room::Over(slot)) = self.room.take() {
-            self.accounts.expired(self.hash, &slot.remove());
+            self.accounts.expired(self.hash, slot.remove());
         }
     }
 }
