@@ -55,10 +55,16 @@ impl<S: State> Shard<S> {
         }
     }
 
+    /// Whether something is to be dropped when this shard is back.
+    #[inline(always)]
+    pub(crate) fn has_discarded(&self) -> bool {
+        self.discards || self.state.has_discarded()
+    }
+
     /// Takes out what is to be dropped once this shard is back.
     #[inline(always)]
     pub(crate) fn take_discarded(&mut self) -> Discarded {
-        if S::DISCARDS && self.discards {
+        if S::DISCARDS && self.has_discarded() {
             return self.take_some_discarded();
         }
         Discarded::new()
@@ -68,7 +74,11 @@ impl<S: State> Shard<S> {
     #[inline(never)]
     fn take_some_discarded(&mut self) -> Discarded {
         self.discards = false;
-        std::mem::take(&mut self.discarded)
+        let mut discarded = std::mem::take(&mut self.discarded);
+        if let Some(values) = self.state.discarded() {
+            discarded.push(values);
+        }
+        discarded
     }
 }
 

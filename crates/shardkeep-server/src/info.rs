@@ -148,6 +148,10 @@ fn memory(context: &Context, out: &mut String) {
         .sum();
     line(out, format_args!("mem_clients_normal:{buffers}"));
     line(out, format_args!("mem_allocator:{}", heap::name()));
+    let freeing = &context.gauges.freeing;
+    let (pending, freed) = (freeing.pending.load(Relaxed), freeing.freed.load(Relaxed));
+    line(out, format_args!("lazyfree_pending_objects:{pending}"));
+    line(out, format_args!("lazyfreed_objects:{freed}"));
     if let Some(holding) = heap::look() {
         allocator(holding, resident, out);
     }

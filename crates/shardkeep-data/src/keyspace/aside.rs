@@ -18,49 +18,46 @@ pub(super) const ASIDE_MAX: usize = 1_024;
 
 /// Records and tables that are to be freed when their shard is back.
 #[derive(Default)]
-pub struct Aside {
-    records: Vec<Record>,
-    tables: Vec<Table<Record>>,
-    entries: usize,
-    bytes: usize,
+pub struct Aside(Vec<(Thing, Weight)>);
+
+enum Thing {
+    Record(Record),
+    Table(Table<Record>),
+}
+
+/// What waits to be freed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Weight {
+    /// How many entries.
+    pub entries: usize,
+    /// Bytes they take from the allocator; a value that others hold as well counts.
+    pub bytes: usize,
 }
 
 impl Aside {
-    /// How many entries it holds.
+    /// All that it holds.
     #[must_use]
-    pub fn entries(&self) -> usize {
-        self.entries
+    pub fn weight(&self) -> Weight {
+        let weights = self.0.iter().map(|(_, weight)| weight);
+        weights.fold(Weight::default(), |sum, one| Weight {
+            entries: sum.entries + one.entries,
+            bytes: sum.bytes + one.bytes,
+        })
     }
 
-    /// Bytes it takes from the allocator.
-    #[must_use]
-    pub fn memory_bytes(&self) -> usize {
-        self.bytes
-    }
-
-    /// Frees one record or table; `false` when none was left.
-    pub fn free_next(&mut self) -> bool {
-        self.records.pop().is_some() || self.tables.pop().is_some()
-    }
-
-    fn is_full(&self) -> bool {
-        self.records.len() + self.tables.len() >= ASIDE_MAX
-    }
-
-    fn put_record(&mut self, record: Record) {
-        if !self.is_full() {
-            self.entries += 1;
-            self.bytes += record.allocated_bytes();
-            self.records.push(record);
+    /// Frees one record or table, and says what that was; `None` when none was left.
+    pub fn free_next(&mut self) -> Option<Weight> {
+        let (thing, weight) = self.0.pop()?;
+        match thing {
+            Thing::Record(record) => drop(record),
+            Thing::Table(table) => drop(table),
         }
+        Some(weight)
     }
 
-    /// `bytes` is what its entries take.
-    fn put_table(&mut self, table: Table<Record>, bytes: usize) {
-        if !self.is_full() {
-            self.entries += table.len();
-            self.bytes += table.memory_bytes() + bytes;
-            self.tables.push(table);
+    fn put(&mut self, thing: Thing, weight: Weight) {
+        if self.0.len() < ASIDE_MAX {
+            self.0.push((thing, weight));
         }
     }
 }
@@ -90,14 +87,26 @@ impl Shelf {
     #[cold]
     fn put_large(&mut self, record: Record) {
         if record.value().len() >= ASIDE_VALUE_BYTES_MIN {
-            self.0.get_or_insert_default().put_record(record);
+            let weight = Weight {
+                entries: 1,
+                bytes: record.allocated_bytes(),
+            };
+            self.aside().put(Thing::Record(record), weight);
         }
     }
 
     /// Frees a table whose entries take `bytes`, here or later.
     pub(super) fn put_table(&mut self, table: Table<Record>, bytes: usize) {
         if table.len() >= ASIDE_ENTRIES_MIN {
-            self.0.get_or_insert_default().put_table(table, bytes);
+            let weight = Weight {
+                entries: table.len(),
+                bytes: table.memory_bytes() + bytes,
+            };
+            self.aside().put(Thing::Table(table), weight);
         }
+    }
+
+    fn aside(&mut self) -> &mut Aside {
+        self.0.get_or_insert_default()
     }
 }

@@ -26,8 +26,8 @@ use core::hash::{BuildHasher, Hasher};
 
 use shardkeep::table::{PartCursor, Slot, Table, UnixMillis};
 
-pub use aside::Aside;
 use aside::Shelf;
+pub use aside::{Aside, Weight};
 use kept::Kept;
 pub use place::{Free, Place, Taken};
 use record::Record;
