@@ -292,6 +292,117 @@ fn a_value_as_long_as_the_old_one_takes_its_place() {
     }
 }
 
+const FREED_ELSEWHERE: usize = aside::ASIDE_VALUE_BYTES_MIN;
+
+/// A keyspace with one value of this size, and the hash of its key.
+fn with_value(size: usize) -> (Keyspace, u64) {
+    let mut keyspace = keyspace();
+    let hash = hash(&keyspace, b"k");
+    keyspace.set(hash, b"k", &vec![7; size], Some(UnixMillis::new(NOW + 1)));
+    (keyspace, hash)
+}
+
+type WayOut = (&'static str, fn(&mut Keyspace, u64));
+
+/// All ways in which a value may leave its place.
+const WAYS_OUT: [WayOut; 8] = [
+    ("removed", |keyspace, hash| {
+        assert!(keyspace.remove(hash, b"k"));
+    }),
+    ("replaced", |keyspace, hash| {
+        keyspace.set(hash, b"k", b"v", None);
+    }),
+    ("replaced, the expiry kept", |keyspace, hash| {
+        if let Place::Taken(mut taken) = keyspace.place(hash, b"k") {
+            taken.set_value(b"v");
+        }
+    }),
+    ("another entry", |keyspace, hash| {
+        keyspace.put(hash, Record::new(b"k", b"v", None));
+    }),
+    ("expired when read", |keyspace, hash| {
+        keyspace.set_now(UnixMillis::new(NOW + 1));
+        assert!(keyspace.get(hash, b"k").is_none());
+    }),
+    ("expired when looked for", |keyspace, hash| {
+        keyspace.set_now(UnixMillis::new(NOW + 1));
+        assert!(!keyspace.contains(hash, b"k"));
+    }),
+    ("expired when written", |keyspace, hash| {
+        keyspace.set_now(UnixMillis::new(NOW + 1));
+        keyspace.set(hash, b"k", b"v", None);
+    }),
+    ("expired by itself", |keyspace, _| {
+        keyspace.set_now(UnixMillis::new(NOW + 1));
+        while keyspace.tend() {}
+    }),
+];
+
+#[test]
+fn a_large_value_is_put_aside_on_every_way_out_and_a_small_one_on_none() {
+    for (way, leave) in WAYS_OUT {
+        for size in [100, FREED_ELSEWHERE - 1, FREED_ELSEWHERE] {
+            let (mut keyspace, hash) = with_value(size);
+            let memory = keyspace.accounts.memory;
+            leave(&mut keyspace, hash);
+            check_accounts(&keyspace);
+            let expected = (size == FREED_ELSEWHERE).then_some(memory);
+            assert_eq!(keyspace.has_aside(), expected.is_some(), "{way}, {size}");
+            let aside = keyspace.take_aside();
+            let bytes = aside.map(|aside| aside.weight().bytes);
+            // The head of one that has another expiry is another one.
+            let head = |bytes: usize| bytes / 1_024;
+            assert_eq!(bytes.map(head), expected.map(head), "{way}, {size}");
+            assert!(!keyspace.has_aside());
+        }
+    }
+}
+
+#[test]
+fn the_entries_of_a_cleared_keyspace_are_put_aside_with_what_they_take() {
+    let mut keyspace = keyspace();
+    for number in 0..1_000_u32 {
+        let key = number.to_le_bytes();
+        let hash = hash(&keyspace, &key);
+        keyspace.set(hash, &key, b"v", None);
+    }
+    let weight = Weight {
+        entries: 1_000,
+        bytes: keyspace.memory_bytes(),
+    };
+    keyspace.clear();
+    let mut aside = keyspace.take_aside().expect("there were entries");
+    assert_eq!(aside.weight(), weight);
+    assert_eq!(aside.free_next(), Some(weight));
+    assert_eq!(aside.free_next(), None);
+    assert_eq!(aside.weight(), Weight::default());
+    keyspace.clear();
+    assert!(!keyspace.has_aside(), "nothing was there");
+}
+
+#[test]
+fn a_keyspace_from_which_nothing_is_taken_puts_aside_no_more_than_its_bound() {
+    let mut keyspace = keyspace();
+    let hash = hash(&keyspace, b"k");
+    let value = vec![7; FREED_ELSEWHERE];
+    for _ in 0..aside::ASIDE_MAX + 3 {
+        keyspace.set(hash, b"k", &value, None);
+        keyspace.remove(hash, b"k");
+    }
+    let weight = keyspace.take_aside().map(|aside| aside.weight());
+    let entries = weight.map(|weight| weight.entries);
+    assert_eq!(entries, Some(aside::ASIDE_MAX));
+}
+
+#[test]
+fn what_is_restored_leaves_nothing_aside() {
+    let (mut keyspace, _) = with_value(FREED_ELSEWHERE);
+    keyspace
+        .restore(&effect::Effect::Delete { key: b"k" })
+        .unwrap();
+    assert!(keyspace.is_empty() && !keyspace.has_aside());
+}
+
 /// Keys to their values.
 fn all(keyspace: &Keyspace) -> HashMap<Vec<u8>, Vec<u8>> {
     let records = keyspace.iter();

@@ -1,6 +1,6 @@
 //! What has left the shards and waits to be freed by a thread that holds none.
 //!
-//! The core keeps the queue, and its bound; here is what INFO and the memory limit see of it.
+//! The core keeps the queue, and its bound; here is what INFO shows of it.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -16,7 +16,7 @@ use super::Gauges;
 pub(crate) struct Freeing {
     /// Entries that wait.
     pub(crate) pending: AtomicU64,
-    /// Bytes that wait; they count against the memory limit.
+    /// Bytes that wait.
     pub(crate) pending_bytes: AtomicU64,
     /// Entries that were freed.
     pub(crate) freed: AtomicU64,

@@ -161,11 +161,12 @@ impl Gauges {
         self.iter().map(|gauge| gauge.changes.load(Relaxed)).sum()
     }
 
-    /// Bytes of all shards: tables, keys and values with the allocator's share, and what has left them and
-    /// waits to be freed.
+    /// Bytes of all shards: tables, keys and values with the allocator's share. What has left them and waits
+    /// to be freed does not count: a command that removes makes room at once.
     pub(crate) fn memory_bytes(&self) -> u64 {
-        let shards = self.iter().map(|gauge| gauge.memory_bytes.load(Relaxed));
-        shards.sum::<u64>() + self.freeing.pending_bytes.load(Relaxed)
+        self.iter()
+            .map(|gauge| gauge.memory_bytes.load(Relaxed))
+            .sum()
     }
 }
 
