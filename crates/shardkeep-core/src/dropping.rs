@@ -1,7 +1,8 @@
 //! The thread on which values are dropped that left a shard on somebody else's account.
 //!
-//! What a caller's own operation discards is dropped by that caller. What an owner's sweep removes,
-//! what a caller has given up and a holder found in the mail, and the map of a lost shard are nobody's:
+//! What a caller's own operation discards is dropped by that caller. What works leave in their state
+//! ([`State::discarded`]), what an owner's sweep removes, what a caller has given up and a holder found in
+//! the mail, and the map of a lost shard are nobody's:
 //! an owner that dropped them would serve nobody while a `Drop` blocks, and could not serve the store
 //! call that a `Drop` makes.
 //!
