@@ -6,8 +6,10 @@ use crate::source::{code, files, words};
 const UNSAFE_ALLOWED: [&str; 7] = [
     "crates/shardkeep-core/src/desk.rs",
     "crates/shardkeep-core/src/process.rs",
+    "crates/shardkeep-data/src/keyspace/large.rs",
     "crates/shardkeep-data/src/keyspace/record.rs",
     "crates/shardkeep-data/src/keyspace/record_tests.rs",
+    "crates/shardkeep-data/src/keyspace/tagged.rs",
     "crates/shardkeep-server/src/reactor/socket.rs",
     "crates/shardkeep/src/prefetch.rs",
     "crates/shardkeep/tests/forked/process.rs",

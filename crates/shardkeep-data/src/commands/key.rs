@@ -3,7 +3,6 @@
 use shardkeep_resp::Reply;
 
 use super::{Args, ShardSet, error, options};
-use crate::keyspace::record::Record;
 use crate::keyspace::{Keyspace, Place};
 
 /// What TYPE and SCAN call a string, the only kind of value so far.
@@ -96,7 +95,7 @@ fn move_entry(shards: &mut dyn ShardSet, args: Args<'_>, target: Target) -> Move
         Place::Free(_) => return Moved::NoSuchKey,
     };
     let (to_hash, keyspace) = shards.of(to);
-    keyspace.put(to_hash, Record::new(to, old.value(), old.expires_at()));
+    keyspace.put(to_hash, old.with_key(to));
     Moved::Done
 }
 
@@ -144,9 +143,7 @@ pub(super) fn copy(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<
         reply.error(error::SAME_OBJECTS);
         return;
     }
-    let copied = keyspace
-        .get(hash, from)
-        .map(|record| Record::new(to, record.value(), record.expires_at()));
+    let copied = keyspace.get(hash, from).map(|record| record.with_key(to));
     let (hash, keyspace) = shards.of(to);
     keyspace.select(options.database);
     let done = match copied {

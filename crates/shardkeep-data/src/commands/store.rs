@@ -16,12 +16,12 @@ fn entries(shards: &mut dyn ShardSet) -> usize {
         .sum()
 }
 
-/// FLUSHALL [ASYNC | SYNC], in either case before the reply.
+/// FLUSHALL [ASYNC | SYNC]: empty before the reply, and freed off the shards in either case.
 pub(super) fn flushall(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<'_>) {
     flush(shards, args, reply, Keyspace::clear_all);
 }
 
-/// FLUSHDB [ASYNC | SYNC], in either case before the reply.
+/// FLUSHDB [ASYNC | SYNC], as FLUSHALL.
 pub(super) fn flushdb(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<'_>) {
     flush(shards, args, reply, Keyspace::clear);
 }

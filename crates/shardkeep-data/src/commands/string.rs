@@ -19,7 +19,8 @@ pub(super) fn get(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mu
 pub(super) fn getdel(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
     let found = match keyspace.place(hash, args.get(1)) {
         Place::Taken(taken) => {
-            reply.bulk(taken.remove().value());
+            reply.bulk(taken.value());
+            taken.discard();
             true
         }
         Place::Free(_) => {
@@ -59,7 +60,7 @@ pub(super) fn getex(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &
             };
             reply.bulk(taken.value());
             if expiry.is_some_and(|moment| moment <= now) {
-                taken.remove();
+                taken.discard();
             } else {
                 taken.set_expires_at(expiry);
             }

@@ -4,6 +4,7 @@
 //! packs them into a [`ShardWork`] (one shard) or a [`ShardsWork`] (several), which comes back
 //! through the reactor's [`ReplyPort`].
 
+mod freeing;
 mod kept;
 mod multi;
 mod port;
@@ -18,9 +19,10 @@ use ahash::RandomState;
 use crossbeam_utils::CachePadded;
 use shardkeep::Router;
 use shardkeep::durable::LogJournal;
-use shardkeep::engine::{Effects, Keep, State, Tended};
+use shardkeep::engine::{Discard, Effects, Keep, State, Tended};
 use shardkeep::table::UnixMillis;
 
+use freeing::{Freeing, Waiting};
 pub(crate) use kept::{Keeping, Needs, run_kept};
 pub(crate) use multi::{LoanSet, Patience, ShardsWork};
 pub(crate) use port::{Reply, ReplyPort};
@@ -136,6 +138,7 @@ impl Gauge {
 pub(crate) struct Gauges {
     shards: Box<[CachePadded<Gauge>]>,
     pub(crate) slow: SlowLog,
+    pub(crate) freeing: Freeing,
 }
 
 impl Gauges {
@@ -145,6 +148,7 @@ impl Gauges {
                 .map(|_| CachePadded::new(Gauge::default()))
                 .collect(),
             slow: SlowLog::default(),
+            freeing: Freeing::default(),
         }
     }
 
@@ -157,7 +161,8 @@ impl Gauges {
         self.iter().map(|gauge| gauge.changes.load(Relaxed)).sum()
     }
 
-    /// Bytes of all shards: tables, keys and values with the allocator's share.
+    /// Bytes of all shards: tables, keys and values with the allocator's share. What has left them and waits
+    /// to be freed does not count: a command that removes makes room at once.
     pub(crate) fn memory_bytes(&self) -> u64 {
         self.iter()
             .map(|gauge| gauge.memory_bytes.load(Relaxed))
@@ -233,6 +238,18 @@ impl State for ShardState {
     type Work = Box<ShardWork>;
     type Transaction = Box<ShardsWork>;
     type Journal = LogJournal;
+
+    const DISCARDS: bool = true;
+
+    #[inline]
+    fn has_discarded(&self) -> bool {
+        self.keyspace.has_aside()
+    }
+
+    fn discarded(&mut self) -> Option<Box<dyn Discard>> {
+        let aside = self.keyspace.take_aside()?;
+        Some(Box::new(Waiting::new(aside, Arc::clone(&self.gauges))))
+    }
 
     #[inline]
     fn effects(&mut self) -> Option<&mut Effects> {
