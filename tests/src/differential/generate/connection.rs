@@ -1,6 +1,6 @@
 //! The connection, the server's tables, and what is no command at all.
 
-use super::pool::{integer, key, token, value};
+use super::pool::{database, integer, key, token, value};
 use super::{Line, PASSWORD};
 use crate::random::Random;
 
@@ -77,11 +77,7 @@ pub(super) fn line(random: &mut Random) -> Line {
             _ => Line::of("AUTH").push("a").push("b").push("c"),
         },
         8 | 9 => {
-            let database = if random.percent(50) {
-                b"0".to_vec()
-            } else {
-                integer(random)
-            };
+            let database = database(random);
             Line::of("SELECT").push(database)
         }
         10 | 11 => client(random),
