@@ -217,7 +217,12 @@ fn greet(
                 .map_err(str::as_bytes)?;
             at += 3;
         } else if option.eq_ignore_ascii_case(b"setname") && left >= 1 {
-            name = Some(client_name(args.get(at + 1)).ok_or(BAD_NAME)?);
+            let wanted = client_name(args.get(at + 1)).ok_or(BAD_NAME)?;
+            // Of a client that is known alone: before that nothing of it is kept.
+            match connection.authenticated {
+                true => connection.client.labels.lock().name = wanted,
+                false => name = Some(wanted),
+            }
             at += 2;
         } else {
             return Err(quoting("ERR Syntax error in HELLO option '", option, "'"));
@@ -226,7 +231,6 @@ fn greet(
     if !connection.authenticated {
         return Err(HELLO_FIRST.into());
     }
-    // Of a client that is known alone: before that nothing of it is kept.
     if let Some(name) = name {
         connection.client.labels.lock().name = name;
     }

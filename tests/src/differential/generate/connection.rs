@@ -35,6 +35,8 @@ const KNOWN: &[&str] = &[
     "rename",
     "renamenx",
     "copy",
+    "move",
+    "swapdb",
     "randomkey",
     "dbsize",
     "scan",
@@ -199,6 +201,11 @@ fn command(random: &mut Random) -> Line {
                 "rename a b",
                 "ping",
                 "set k v EX 10",
+                "set k v XX get",
+                "getex k EX 10",
+                "move k 3",
+                "swapdb 0 1",
+                "command getkeysandflags get k",
                 "nosuch k",
                 "copy a b",
                 "object encoding k",
@@ -208,7 +215,8 @@ fn command(random: &mut Random) -> Line {
                 "exists a b",
                 "client id",
             ]);
-            let line = line.option(random, "GETKEYS");
+            let subcommand = random.one(&["GETKEYS", "GETKEYSANDFLAGS"]);
+            let line = line.option(random, subcommand);
             asked.split(' ').fold(line, |line, word| line.push(word))
         }
         _ => line.push("NOSUCH"),
