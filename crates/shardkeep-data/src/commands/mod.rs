@@ -21,6 +21,7 @@ mod many;
 mod object;
 mod options;
 mod positions;
+mod replay;
 mod scan;
 mod set;
 mod spec;
@@ -38,6 +39,7 @@ pub use glob::Hour;
 pub use introspect::introspect;
 pub use options::{NoDatabase, database};
 pub use positions::{Begin, Find, KeyFlags, KeyIter, KeyPositions, KeySpec};
+pub use replay::replay;
 pub use spec::{
     Action, Categories, CommandSpec, ConnectionCommand, Flags, Group, OnShard, OnShards, RouteKind,
 };

@@ -8,10 +8,11 @@
 //!    selected. So a keyspace whose other databases were never used holds nothing for them.
 //! 3. `keys`, `expires` and `bytes` are the sums over those that rest.
 
+use shardkeep::effect;
 use shardkeep::table::{Table, UnixMillis};
 
+use super::Keyspace;
 use super::record::Record;
-use super::{Accounts, Keyspace};
 
 /// Databases of a store unless told otherwise: what Redis has.
 pub const DATABASES_DEFAULT: u32 = 16;
@@ -35,6 +36,7 @@ struct Resting {
     table: Table<Record>,
     memory: usize,
     expires: usize,
+    at_cut: u32,
 }
 
 impl Resting {
@@ -130,15 +132,10 @@ impl Databases {
     }
 }
 
-impl Accounts {
-    /// Takes the accounts of a database in, and gives those of the one that was there.
-    fn swap(&mut self, memory: usize, expires: usize) -> (usize, usize) {
-        (
-            std::mem::replace(&mut self.memory, memory),
-            std::mem::replace(&mut self.expires, expires),
-        )
-    }
-}
+/// The number at the last cut of a table that was made later: no walk misses any of its entries.
+pub(super) const AFTER_CUT: u32 = u32::MAX;
+
+const _: () = assert!(DATABASES_MAX < AFTER_CUT);
 
 impl Keyspace {
     /// As many databases as are given, instead of one.
@@ -165,7 +162,7 @@ impl Keyspace {
     /// The database that commands work on.
     #[inline]
     pub fn selected(&self) -> u32 {
-        self.selected
+        self.accounts.database
     }
 
     /// Lets commands work on this database from now on.
@@ -175,17 +172,17 @@ impl Keyspace {
     /// If there is no such database.
     #[inline]
     pub fn select(&mut self, database: u32) {
-        if database != self.selected {
+        if database != self.accounts.database {
             self.swap_in(database);
         }
     }
 
     #[cold]
     fn swap_in(&mut self, database: u32) {
-        let left = self.selected;
+        let left = self.selected();
         let resting = self.exchange(database);
         self.databases.put(left, resting);
-        self.selected = database;
+        self.accounts.database = database;
     }
 
     /// Puts the entries of another database in the place of those that are selected, and gives these.
@@ -195,22 +192,19 @@ impl Keyspace {
             "there is no database {database}"
         );
         let taken = self.databases.take(database);
-        let Resting {
-            table,
-            memory,
-            expires,
-        } = taken.unwrap_or_else(|| Resting {
+        let mut entries = taken.unwrap_or_else(|| Resting {
             table: Table::new(self.shard_bits),
             memory: 0,
             expires: 0,
+            at_cut: AFTER_CUT,
         });
-        let table = std::mem::replace(&mut self.table, table);
-        let (memory, expires) = self.accounts.swap(memory, expires);
-        Resting {
-            table,
-            memory,
-            expires,
-        }
+        std::mem::swap(&mut self.table, &mut entries.table);
+        self.accounts.swap(
+            &mut entries.memory,
+            &mut entries.expires,
+            &mut entries.at_cut,
+        );
+        entries
     }
 
     /// Gives two databases each other's entries; selects the first.
@@ -221,6 +215,7 @@ impl Keyspace {
     pub fn swap(&mut self, one: u32, other: u32) {
         self.select(one);
         if one != other {
+            self.accounts.swapped(one, other);
             let entries = self.exchange(other);
             self.databases.put(other, entries);
         }
@@ -229,18 +224,47 @@ impl Keyspace {
     /// Removes everything from all databases. Takes as long as freeing the entries takes.
     pub fn clear_all(&mut self) {
         for database in 0..self.databases.count {
-            if let Some(resting) = self.databases.take(database) {
-                self.accounts.changes += resting.table.len() as u64;
+            if let Some(mut resting) = self.databases.take(database) {
+                self.accounts.clears(&mut resting.table, resting.at_cut);
                 self.databases.note_changed(database);
             }
         }
-        self.clear();
+        self.clear_selected();
+        self.accounts.cleared(effect::FLUSHALL);
+    }
+
+    /// The table that had this number at the cut of the walk under way, and is still there; without a walk the one
+    /// that has it now.
+    pub(super) fn table_of(&mut self, number: u32, is_walk: bool) -> Option<&mut Table<Record>> {
+        let here = match is_walk {
+            true => self.accounts.at_cut,
+            false => self.selected(),
+        };
+        if here == number {
+            return Some(&mut self.table);
+        }
+        let mut resting = self.databases.resting.iter_mut().enumerate();
+        resting.find_map(|(now, resting)| {
+            let resting = resting.as_deref_mut()?;
+            let found = if is_walk { resting.at_cut } else { now as u32 };
+            (found == number).then_some(&mut resting.table)
+        })
+    }
+
+    /// Each table notes its number, for the walk that begins here.
+    pub(super) fn note_cut(&mut self) {
+        self.accounts.at_cut = self.selected();
+        for (number, resting) in self.databases.resting.iter_mut().enumerate() {
+            if let Some(resting) = resting {
+                resting.at_cut = number as u32;
+            }
+        }
     }
 
     /// How many entries a database has.
     #[inline]
     pub fn counts(&self, database: u32) -> Counts {
-        if database != self.selected {
+        if database != self.selected() {
             return self.databases.counts(database);
         }
         Counts {
@@ -265,7 +289,8 @@ impl Keyspace {
             return Vec::new();
         }
         let mut changed = std::mem::take(&mut self.databases.changed);
-        changed.retain(|&database| database != self.selected);
+        let selected = self.selected();
+        changed.retain(|&database| database != selected);
         changed
     }
 
@@ -288,7 +313,7 @@ impl Keyspace {
     }
 
     fn is_due(&self, database: u32) -> bool {
-        if database == self.selected {
+        if database == self.selected() {
             return is_due(&self.table, self.now);
         }
         let resting = self.databases.resting.get(database as usize);

@@ -4,12 +4,13 @@
 //! Values are strings so far; other kinds will join in the record's kind. Commands work on the selected
 //! database ([`Keyspace::select`]); the others rest beside it.
 //!
-//! 1. An entry whose time has come is never shown; whoever meets it removes and counts it.
+//! 1. An entry whose time has come is never shown; a command that may change entries removes and counts it.
 //! 2. `accounts.memory` is the sum of `allocated_bytes` over all entries of the selected database, and
 //!    `accounts.expires` the number of those with an expiry: every change of an entry goes through [`Keyspace`],
 //!    [`Taken`] or [`Free`], which keep them.
 //! 3. The hash that comes with a key is [`hash_key`] of it, with this keyspace's hasher.
-//! 4. Where effects are kept ([`Keyspace::keeping`]), every change leaves one.
+//! 4. Where effects are kept ([`Keyspace::keeping`]), every change leaves one, and a walk that misses the
+//!    entry gets what it was.
 
 mod databases;
 mod kept;
@@ -21,6 +22,8 @@ mod tests;
 use core::fmt;
 use core::hash::{BuildHasher, Hasher};
 
+use shardkeep::effect;
+use shardkeep::shard::Change;
 use shardkeep::table::{PartCursor, Slot, Table, UnixMillis};
 
 use databases::Databases;
@@ -72,6 +75,10 @@ struct Accounts {
     changes: u64,
     /// What becomes of every change; `None` where nothing does.
     kept: Option<Box<Kept>>,
+    /// Number of the selected database.
+    database: u32,
+    /// The number that it had at the cut of the walk under way.
+    at_cut: u32,
 }
 
 impl Accounts {
@@ -87,35 +94,109 @@ impl Accounts {
         self.expires -= usize::from(record.expires_at().is_some());
     }
 
-    /// An entry is what it is now by a change.
+    /// Makes something else of an entry that is there; `effect` writes down what.
     #[inline]
-    fn wrote(&mut self, hash: u64, record: &Record) {
+    fn change(
+        &mut self,
+        (hash, record): (u64, &mut Record),
+        how: Change,
+        change: impl FnOnce(&mut Record),
+        effect: impl FnOnce(&Record, (&mut Vec<u8>, u32)),
+    ) {
+        if let Some(kept) = &mut self.kept {
+            kept.before(record, how, self.at_cut);
+        }
+        self.leave(record);
+        change(record);
+        self.enter(record);
         self.changes += 1;
         if let Some(kept) = &mut self.kept {
-            kept.wrote(hash, record);
+            effect(record, (kept.effect(hash), self.database));
+        }
+    }
+
+    /// An entry is about to be put in where none is, or none whose time has not come.
+    #[inline]
+    fn put(&mut self, hash: u64, record: &mut Record) {
+        self.enter(record);
+        self.changes += 1;
+        if let Some(kept) = &mut self.kept {
+            kept.born(record);
+            whole(record, (kept.effect(hash), self.database));
+        }
+    }
+
+    /// An entry was taken out, and another comes into its place.
+    #[inline]
+    fn replaced(&mut self, old: &mut Record) {
+        self.leave(old);
+        if let Some(kept) = &mut self.kept {
+            kept.before(old, Change::Whole, self.at_cut);
         }
     }
 
     /// An entry was taken out.
     #[inline]
-    fn removed(&mut self, hash: u64, record: &Record) {
+    fn removed(&mut self, hash: u64, record: &mut Record) {
         self.leave(record);
         self.changes += 1;
         if let Some(kept) = &mut self.kept {
-            kept.removed(hash, record.key());
+            kept.before(record, Change::Whole, self.at_cut);
+            effect::del(kept.effect(hash), self.database, record.key());
         }
+    }
+
+    /// All entries of a table are about to go.
+    fn clears(&mut self, table: &mut Table<Record>, at_cut: u32) {
+        self.changes += table.len() as u64;
+        if let Some(kept) = &mut self.kept {
+            kept.clears(table, at_cut);
+        }
+    }
+
+    /// All entries of the selected database, or of all, are gone, here and in all other shards.
+    fn cleared(&mut self, verb: &[u8]) {
+        if let Some(kept) = &mut self.kept {
+            kept.on_all(self.database, &[verb]);
+        }
+    }
+
+    /// Two databases have each other's entries, here and in all other shards.
+    fn swapped(&mut self, one: u32, other: u32) {
+        if let Some(kept) = &mut self.kept {
+            let (mut first, mut second) = (itoa::Buffer::new(), itoa::Buffer::new());
+            let (one, other) = (first.format(one), second.format(other));
+            kept.on_all(0, &[effect::SWAPDB, one.as_bytes(), other.as_bytes()]);
+        }
+    }
+
+    /// Another table takes the place of the selected one, with what is known of it.
+    fn swap(&mut self, memory: &mut usize, expires: &mut usize, at_cut: &mut u32) {
+        std::mem::swap(&mut self.memory, memory);
+        std::mem::swap(&mut self.expires, expires);
+        std::mem::swap(&mut self.at_cut, at_cut);
     }
 
     /// An entry was taken out because its time had come.
     #[inline]
-    fn expired(&mut self, hash: u64, record: &Record) {
-        self.leave(record);
+    fn expired(&mut self, hash: u64, record: &mut Record) {
         self.counters.expired += 1;
-        self.changes += 1;
-        if let Some(kept) = &mut self.kept {
-            kept.expired(hash, record.key());
-        }
+        self.removed(hash, record);
     }
+
+    /// Whether an entry whose time has come may be taken out: not by a reader whose effects nobody would
+    /// keep.
+    #[inline]
+    fn may_expire(&self) -> bool {
+        self.kept.as_ref().is_none_or(|kept| kept.has_place())
+    }
+}
+
+/// Writes down a record as a whole.
+#[inline]
+fn whole(record: &Record, (into, database): (&mut Vec<u8>, u32)) {
+    let expires = record.expires_at();
+    effect::set(into, database, record.key(), record.value(), expires);
 }
 
 /// The entries of one shard.
@@ -142,7 +223,6 @@ pub struct Keyspace {
     table: Table<Record>,
     hasher: ahash::RandomState,
     shard_bits: u32,
-    selected: u32,
     now: UnixMillis,
     accounts: Accounts,
     /// How often [`Keyspace::draw`] was asked; makes the next number another one.
@@ -167,7 +247,6 @@ impl Keyspace {
             table: Table::new(shard_bits),
             hasher,
             shard_bits,
-            selected: 0,
             now: UnixMillis::new(0),
             accounts: Accounts::default(),
             draws: 0,
@@ -225,7 +304,9 @@ impl Keyspace {
                 Some(slot.into_mut())
             }
             Slot::Occupied(slot) => {
-                accounts.expired(hash, &slot.remove());
+                if accounts.may_expire() {
+                    accounts.expired(hash, &mut slot.remove());
+                }
                 accounts.counters.misses += 1;
                 None
             }
@@ -313,13 +394,17 @@ impl Keyspace {
 
     /// Removes everything from the selected database. Takes as long as freeing the entries takes.
     pub fn clear(&mut self) {
-        self.accounts.changes += self.len() as u64;
+        self.clear_selected();
+        self.accounts.cleared(effect::FLUSHDB);
+    }
+
+    fn clear_selected(&mut self) {
+        let at_cut = self.accounts.at_cut;
+        self.accounts.clears(&mut self.table, at_cut);
+        self.accounts.at_cut = databases::AFTER_CUT;
         self.table = Table::new(self.shard_bits);
         self.accounts.memory = 0;
         self.accounts.expires = 0;
-        if let Some(kept) = &mut self.accounts.kept {
-            kept.cleared();
-        }
     }
 
     /// Visits the keys of one part of the keyspace, and returns where to go on: see
@@ -340,7 +425,7 @@ impl Keyspace {
     }
 
     /// Some entry, each about equally likely. What was picked although its time has come is
-    /// removed; `None` after [`RANDOM_TRIES_MAX`] of those, or if there are no entries.
+    /// removed where it may be; `None` after [`RANDOM_TRIES_MAX`] of those, or if there are no entries.
     pub fn random(&mut self) -> Option<&Record> {
         for _ in 0..RANDOM_TRIES_MAX {
             let seed = self.draw();
@@ -408,13 +493,13 @@ impl Keyspace {
     pub fn tend(&mut self) -> bool {
         let more_databases = self.select_due();
         let (accounts, hasher) = (&mut self.accounts, &self.hasher);
-        let slice = self.table.expire_slice(self.now, |record| {
+        let slice = self.table.expire_slice(self.now, |mut record| {
             // Only a keyspace whose effects are kept asks for the hash.
             let hash = match accounts.kept {
                 Some(_) => hash_key(hasher, record.key()),
                 None => 0,
             };
-            accounts.expired(hash, &record);
+            accounts.expired(hash, &mut record);
         });
         slice.more_due || more_databases
     }

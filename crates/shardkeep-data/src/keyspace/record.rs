@@ -40,6 +40,9 @@ const KIND_STRING: u8 = 0;
 const EXPIRES: u8 = 0x10;
 /// The allocation is larger than the lengths tell, and its size is written down.
 const ROOMY: u8 = 0x20;
+/// The bits of the walks under way, one for each of two.
+const WALK_BITS: u8 = 0xc0;
+const WALK_SHIFT: u32 = 6;
 
 const KEY_LENGTH_AT: usize = 1;
 const VALUE_LENGTH_AT: usize = 5;
@@ -155,11 +158,36 @@ impl Record {
     /// memory, as all allocation does.
     #[inline]
     pub fn new(key: &[u8], value: &[u8], expires_at: Option<UnixMillis>) -> Self {
-        Self::build(key, value, expires_at, value.len())
+        Self::build(KIND_STRING, key, value, expires_at, value.len())
+    }
+
+    /// The same key with another value and expiry, without spare room.
+    #[inline]
+    fn rebuilt(&self, value: &[u8], expires_at: Option<UnixMillis>) -> Self {
+        Self::build(
+            self.kept_flags(),
+            self.key(),
+            value,
+            expires_at,
+            value.len(),
+        )
+    }
+
+    /// The flags a record keeps when it moves: its kind and its walk bits.
+    #[inline]
+    fn kept_flags(&self) -> u8 {
+        self.shape().flags & !(EXPIRES | ROOMY)
     }
 
     /// A record whose value may grow to `value_room` bytes without moving.
-    fn build(key: &[u8], value: &[u8], expires_at: Option<UnixMillis>, value_room: usize) -> Self {
+    #[inline]
+    fn build(
+        kept_flags: u8,
+        key: &[u8],
+        value: &[u8],
+        expires_at: Option<UnixMillis>,
+        value_room: usize,
+    ) -> Self {
         assert!(
             key.len() <= STRING_BYTES_MAX,
             "a key of {} bytes",
@@ -173,7 +201,7 @@ impl Record {
         assert!((value.len()..=STRING_BYTES_MAX).contains(&value_room));
         let expires = if expires_at.is_some() { EXPIRES } else { 0 };
         let roomy = if value_room > value.len() { ROOMY } else { 0 };
-        let flags = KIND_STRING | expires | roomy;
+        let flags = kept_flags | expires | roomy;
         let shape = Shape {
             flags,
             key_len: key.len(),
@@ -279,7 +307,7 @@ impl Record {
             unsafe { self.set_value_len(value.len()) };
             self.value_mut().copy_from_slice(value);
         } else {
-            *self = Self::new(self.key(), value, self.expires_at());
+            *self = self.rebuilt(value, self.expires_at());
         }
     }
 
@@ -294,7 +322,7 @@ impl Record {
             self.set_expires_at(expires_at);
             self.set_value(value);
         } else {
-            *self = Self::new(self.key(), value, expires_at);
+            *self = self.rebuilt(value, expires_at);
         }
     }
 
@@ -314,7 +342,7 @@ impl Record {
                 }
             }
             (false, Some(_)) | (true, None) => {
-                *self = Self::new(self.key(), self.value(), expires_at);
+                *self = self.rebuilt(self.value(), expires_at);
             }
         }
     }
@@ -356,8 +384,24 @@ impl Record {
             // SAFETY: `may_stay_with`; a shorter value is initialised.
             unsafe { self.set_value_len(len) };
         } else {
-            *self = Self::new(self.key(), &self.value()[..len], self.expires_at());
+            *self = self.rebuilt(&self.value()[..len], self.expires_at());
         }
+    }
+
+    /// The bits of the walks under way, one for each of two: 0 to 3. A new record has 0, and keeps
+    /// them whatever becomes of its value.
+    #[inline]
+    pub fn walk_bits(&self) -> u8 {
+        self.shape().flags >> WALK_SHIFT
+    }
+
+    /// Sets the walk bits, 0 to 3.
+    #[inline]
+    pub fn set_walk_bits(&mut self, bits: u8) {
+        debug_assert!(bits <= WALK_BITS >> WALK_SHIFT);
+        let flags = self.shape().flags & !WALK_BITS | bits << WALK_SHIFT;
+        // SAFETY: within the header; neither kind nor invariant 3 changes.
+        unsafe { self.0.write(flags) };
     }
 
     /// Bytes the record takes from the allocator.
@@ -434,7 +478,13 @@ impl Record {
         let spare = value_len.min(DOUBLING_BYTES_MAX.max(value_len / 4));
         let room = (value_len + spare).min(STRING_BYTES_MAX);
         if !shape.is_roomy() {
-            *self = Self::build(self.key(), self.value(), self.expires_at(), room);
+            *self = Self::build(
+                self.kept_flags(),
+                self.key(),
+                self.value(),
+                self.expires_at(),
+                room,
+            );
             return;
         }
         let new_size = fitting.max(class_within(shape.value_at() + room));
@@ -464,6 +514,16 @@ impl Entry for Record {
     #[inline]
     fn expires_at(&self) -> Option<UnixMillis> {
         self.expires_at()
+    }
+
+    #[inline]
+    fn walk_bits(&self) -> u8 {
+        Record::walk_bits(self)
+    }
+
+    #[inline]
+    fn set_walk_bits(&mut self, bits: u8) {
+        Record::set_walk_bits(self, bits);
     }
 }
 

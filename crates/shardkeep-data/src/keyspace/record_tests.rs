@@ -119,6 +119,25 @@ fn the_expiry_comes_goes_and_changes() {
 }
 
 #[test]
+fn walk_bits_stay_whatever_becomes_of_the_value() {
+    let mut record = Record::new(b"key", b"value", None);
+    assert_eq!(record.walk_bits(), 0);
+    for bits in [1, 3, 2, 0, 2] {
+        record.set_walk_bits(bits);
+        assert_eq!(record.walk_bits(), bits);
+        check(&record, b"key", b"value", None);
+    }
+    record.set_expires_at(AT);
+    record.append(&[7; 1_000]);
+    record.append(&[7; 10_000]);
+    record.set(b"small", None);
+    record.resize_value(5_000);
+    record.set_value(b"smaller");
+    assert_eq!(record.walk_bits(), 2);
+    check(&record, b"key", b"smaller", None);
+}
+
+#[test]
 fn debug_shows_the_key_and_hides_the_value() {
     let shown = format!("{:?}", Record::new(b"k\xff", b"secret", None));
     assert!(
@@ -147,6 +166,7 @@ enum Step {
     Append(Vec<u8>),
     Resize(usize),
     Overwrite(u8),
+    SetWalkBits(u8),
 }
 
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
@@ -165,6 +185,7 @@ fn step() -> impl Strategy<Value = Step> {
         bytes().prop_map(Step::Append),
         (0..500_usize).prop_map(Step::Resize),
         any::<u8>().prop_map(Step::Overwrite),
+        (0..4_u8).prop_map(Step::SetWalkBits),
     ]
 }
 
@@ -184,6 +205,7 @@ proptest! {
         let mut record = Record::new(&key, &first, None);
         let mut value = first;
         let mut expires_at = None;
+        let mut walk_bits = 0;
         for step in steps {
             match step {
                 Step::SetValue(new) => {
@@ -211,8 +233,13 @@ proptest! {
                     record.value_mut().fill(byte);
                     value.fill(byte);
                 }
+                Step::SetWalkBits(bits) => {
+                    record.set_walk_bits(bits);
+                    walk_bits = bits;
+                }
             }
             check(&record, &key, &value, expires_at);
+            prop_assert_eq!(record.walk_bits(), walk_bits);
         }
     }
 }
