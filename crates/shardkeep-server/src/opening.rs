@@ -47,7 +47,7 @@ impl Opening<'_> {
     pub(crate) fn open(self) -> Result<Opened, OpenError> {
         let config = self.config();
         let routes = Routes::new(config.shards, ahash::RandomState::new());
-        let gauges = Arc::new(Gauges::new(config.shards, self.databases()));
+        let gauges = Arc::new(Gauges::new(config.shards, self.settings.databases));
         let keeping = self.keeping();
         let (make_routes, make_gauges) = (routes.clone(), Arc::clone(&gauges));
         let make = move |shard| {
@@ -115,15 +115,6 @@ impl Opening<'_> {
             (None, _) => Keeping::Nothing,
             (Some(_), config::Sync::Always) => Keeping::Synced,
             (Some(_), config::Sync::Interval | config::Sync::Never) => Keeping::Log,
-        }
-    }
-
-    /// How many databases the store has. One that is kept has one alone: the log does not say yet which
-    /// database an effect is in, so there is no other to select, move or copy to.
-    fn databases(&self) -> u32 {
-        match self.settings.dir {
-            None => self.settings.databases,
-            Some(_) => 1,
         }
     }
 
