@@ -287,16 +287,16 @@ fn what_expired_meanwhile_is_gone_and_what_was_given_more_time_is_not() {
     let mut server = open(scratch.path(), "always", &[]);
     let mut client = server.client().unwrap();
     for line in [
-        "SET short v PX 50",
-        "SET kept v PX 50",
+        "SET short v PX 500",
+        "SET kept v PX 500",
         "PERSIST kept",
-        "SET longer v PX 50",
+        "SET longer v PX 500",
         "PEXPIRE longer 100000000",
     ] {
         ask(&mut client, line);
     }
     kill(&mut server);
-    clock::pass(Duration::from_millis(60));
+    clock::pass(Duration::from_millis(510));
     let server = open(scratch.path(), "always", &[]);
     let mut client = server.client().unwrap();
     assert_eq!(ask(&mut client, "MGET short kept longer"), "[nil v v]");
