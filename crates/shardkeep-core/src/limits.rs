@@ -21,8 +21,8 @@ pub const MAILBOX_WORKS_DEFAULT: usize = 1_024;
 /// Places of one mailbox at most, in works: a mailbox is allocated for its first work.
 pub const MAILBOX_WORKS_MAX: usize = 1 << 20;
 
-/// Groups of values that wait to be dropped by a store's own thread, each of one sweep of a shard or of
-/// the works that were given up during one. Enough for what the sweeps of all owners leave while a
+/// Groups of values that wait to be dropped by a store's own thread, each of one sweep of a shard, of
+/// the works of one loan or of those that were given up during one. Enough for what the sweeps of all owners leave while a
 /// `Drop` takes its time; then the sweeps leave entries where they are, and the thread that has served mail drops
 /// what was given up.
 pub const DISCARDS_MAX: usize = 64;
@@ -94,6 +94,11 @@ pub const LOG_SPARE_BYTES_MAX: usize = 16_384;
 /// Things that wait to be done with the journal in hand: a snapshot to be adopted, a lost shard to be
 /// made again; each is one at a time, or few.
 pub const LOG_DUTIES_MAX: usize = 16;
+
+/// Bytes of old states that wait in the buffer of a walk at most, over all shards: as many as wait in the log's
+/// queue. Beyond half of them whoever wants a place in that queue waits, so that what is under way then has the
+/// other half.
+pub const WALK_BUFFER_BYTES_MAX: usize = if cfg!(shuttle) { 8 } else { 64 << 20 };
 
 /// How long one attempt of a cut waits in all for shards that are away, holding those it has: callers that meet a
 /// held shard wait as long, which is the time of a slow sync.
