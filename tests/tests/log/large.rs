@@ -204,7 +204,12 @@ fn no_crash_of_the_opening_that_abandons_a_record_costs_anything_or_brings_it_ba
             };
             let disk = Disk::new(image);
             let (found, mut log, warnings) = open(&disk);
-            assert_eq!(found, [expected.clone()], "before {:?}", moment.call);
+            assert_eq!(
+                found,
+                std::slice::from_ref(&expected),
+                "before {:?}",
+                moment.call
+            );
             assert_eq!(log.appended().get(), 4, "before {:?}", moment.call);
             was_there[usize::from(warnings.is_empty())] += 1;
             log.append(b"behind").unwrap();
