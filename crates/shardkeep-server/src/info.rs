@@ -149,6 +149,14 @@ fn memory(context: &Context, out: &mut String) {
         .sum();
     line(out, format_args!("mem_clients_normal:{buffers}"));
     line(out, format_args!("mem_allocator:{}", heap::name()));
+    let freeing = &context.gauges.freeing;
+    for (name, figure) in [
+        ("lazyfree_pending_objects", &freeing.pending),
+        ("lazyfree_pending_bytes", &freeing.pending_bytes),
+        ("lazyfreed_objects", &freeing.freed),
+    ] {
+        line(out, format_args!("{name}:{}", figure.load(Relaxed)));
+    }
     if let Some(holding) = heap::look() {
         allocator(holding, resident, out);
     }

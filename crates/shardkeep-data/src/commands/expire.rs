@@ -137,7 +137,7 @@ fn set_expiry(
         return;
     }
     if moment <= signed(now) {
-        taken.remove();
+        taken.discard();
     } else {
         taken.set_expires_at(Some(UnixMillis::new(moment.unsigned_abs())));
     }

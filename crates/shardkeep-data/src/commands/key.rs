@@ -6,7 +6,6 @@ use super::key_specs as keys;
 use super::spec::{CommandSpec as Spec, GROWS, READS_FAST, WRITES, WRITES_FAST};
 use super::tips;
 use super::{Args, ShardSet, error, options};
-use crate::keyspace::record::Record;
 use crate::keyspace::{Keyspace, Place};
 
 /// The commands of this file.
@@ -122,7 +121,7 @@ fn move_entry(shards: &mut dyn ShardSet, args: Args<'_>, target: Target) -> Move
         Place::Free(_) => return Moved::NoSuchKey,
     };
     let (to_hash, keyspace) = shards.of(to);
-    keyspace.put(to_hash, Record::new(to, old.value(), old.expires_at()));
+    keyspace.put(to_hash, old.with_key(to));
     Moved::Done
 }
 
@@ -170,9 +169,7 @@ fn copy(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<'_>) {
         reply.error(error::SAME_OBJECTS);
         return;
     }
-    let copied = keyspace
-        .get(hash, from)
-        .map(|record| Record::new(to, record.value(), record.expires_at()));
+    let copied = keyspace.get(hash, from).map(|record| record.with_key(to));
     let (hash, keyspace) = shards.of(to);
     keyspace.select(options.database);
     let done = match copied {

@@ -34,12 +34,12 @@ fn entries(shards: &mut dyn ShardSet) -> usize {
         .sum()
 }
 
-/// FLUSHALL [ASYNC | SYNC], in either case before the reply.
+/// FLUSHALL [ASYNC | SYNC]: empty before the reply, and freed off the shards in either case.
 fn flushall(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<'_>) {
     flush(shards, args, reply, Keyspace::clear_all);
 }
 
-/// FLUSHDB [ASYNC | SYNC], in either case before the reply.
+/// FLUSHDB [ASYNC | SYNC], as FLUSHALL.
 fn flushdb(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<'_>) {
     flush(shards, args, reply, Keyspace::clear);
 }

@@ -226,6 +226,7 @@ impl Keyspace {
         for database in 0..self.databases.count {
             if let Some(mut resting) = self.databases.take(database) {
                 self.accounts.clears(&mut resting.table, resting.at_cut);
+                (self.accounts.shelf).put_table(resting.table, resting.memory);
                 self.databases.note_changed(database);
             }
         }

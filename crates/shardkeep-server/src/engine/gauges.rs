@@ -11,6 +11,7 @@ use crossbeam_utils::CachePadded;
 use shardkeep::engine::Effects;
 use shardkeep_data::keyspace::{Counts, Keyspace};
 
+use super::freeing::Freeing;
 use crate::slowlog::SlowLog;
 
 /// How many entries one database has in one shard.
@@ -179,6 +180,7 @@ pub(crate) struct Gauges {
     databases: u32,
     shards: Box<[CachePadded<Gauge>]>,
     pub(crate) slow: SlowLog,
+    pub(crate) freeing: Freeing,
 }
 
 impl Gauges {
@@ -189,6 +191,7 @@ impl Gauges {
                 .map(|_| CachePadded::new(Gauge::default()))
                 .collect(),
             slow: SlowLog::default(),
+            freeing: Freeing::default(),
         }
     }
 

@@ -4,6 +4,7 @@
 //! packs them into a [`ShardWork`] (one shard) or a [`ShardsWork`] (several), which comes back
 //! through the reactor's [`ReplyPort`].
 
+mod freeing;
 mod gauges;
 mod kept;
 mod multi;
@@ -16,9 +17,10 @@ use std::sync::Arc;
 use ahash::RandomState;
 use shardkeep::Router;
 use shardkeep::durable::LogJournal;
-use shardkeep::engine::{Effects, Keep, State, Tended};
+use shardkeep::engine::{Discard, Effects, Keep, State, Tended};
 use shardkeep::table::UnixMillis;
 
+use freeing::Waiting;
 use gauges::Pending;
 pub(crate) use gauges::{Gauge, Gauges};
 pub(crate) use kept::{Keeping, Needs, run_kept};
@@ -120,6 +122,18 @@ impl State for ShardState {
     type Work = Box<ShardWork>;
     type Transaction = Box<ShardsWork>;
     type Journal = LogJournal;
+
+    const DISCARDS: bool = true;
+
+    #[inline]
+    fn has_discarded(&self) -> bool {
+        self.keyspace.has_aside()
+    }
+
+    fn discarded(&mut self) -> Option<Box<dyn Discard>> {
+        let aside = self.keyspace.take_aside()?;
+        Some(Box::new(Waiting::new(aside, Arc::clone(&self.gauges))))
+    }
 
     #[inline]
     fn effects(&mut self) -> Option<&mut Effects> {

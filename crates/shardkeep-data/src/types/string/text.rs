@@ -43,7 +43,8 @@ fn get(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>
 fn getdel(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
     let found = match keyspace.place(hash, args.get(1)) {
         Place::Taken(taken) => {
-            reply.bulk(taken.remove().value());
+            reply.bulk(taken.value());
+            taken.discard();
             true
         }
         Place::Free(_) => {
@@ -83,7 +84,7 @@ fn getex(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'
             };
             reply.bulk(taken.value());
             if expiry.is_some_and(|moment| moment <= now) {
-                taken.remove();
+                taken.discard();
             } else {
                 taken.set_expires_at(expiry);
             }
