@@ -44,6 +44,10 @@ pub enum Fault {
     FailedSyncAcknowledged,
     /// A batch enters the queue after its shard was put back.
     QueuedAfterReturn,
+    /// A cut enters the queue after the shards were put back.
+    CutQueuedLate,
+    /// The effects of a transaction stand in its record shard by shard.
+    EffectsByShard,
     /// A mailed work is answered before what it wrote is queued.
     AnsweredBeforeQueued,
     /// A commit stops at a write although somebody wants everything synced.

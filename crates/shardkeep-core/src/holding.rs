@@ -50,6 +50,8 @@ struct Newest {
     of_shard: Box<[u64]>,
     /// The shards that have one.
     shards: Vec<usize>,
+    /// A cut is among it.
+    cut: bool,
 }
 
 impl Newest {
@@ -57,7 +59,12 @@ impl Newest {
         Self {
             of_shard: vec![0; shards].into(),
             shards: Vec::new(),
+            cut: false,
         }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.shards.is_empty() && !self.cut
     }
 
     fn note(&mut self, shard: usize, number: u64) {
@@ -70,6 +77,7 @@ impl Newest {
     }
 
     fn drain(&mut self) -> impl Iterator<Item = (usize, u64)> {
+        self.cut = false;
         let of_shard = &mut self.of_shard;
         self.shards
             .drain(..)
@@ -100,22 +108,34 @@ impl<J: Journal> Shelf<J> {
 
     fn take_in(&mut self, entry: &Entry) {
         self.unwritten = true;
-        self.unwritten_batches += 1;
         self.unwritten_places += entry.places;
-        self.journal.append(&entry.record);
         match &entry.marks {
-            Marks::One(shard, number) => self.appended.note(*shard, *number),
+            Marks::One(shard, number) => {
+                self.append(&entry.record);
+                self.appended.note(*shard, *number);
+            }
             Marks::Many(marks) => {
+                self.append(&entry.record);
                 for &(shard, number) in marks {
                     self.appended.note(shard, number);
                 }
             }
+            Marks::Cut => {
+                self.journal.append_cut();
+                self.appended.cut = true;
+            }
         }
+    }
+
+    fn append(&mut self, record: &[u8]) {
+        self.unwritten_batches += 1;
+        self.journal.append(record);
     }
 
     /// What was appended is written; says how many places that took.
     fn all_written(&mut self) -> usize {
         self.unwritten = false;
+        self.written.cut |= self.appended.cut;
         for (shard, number) in self.appended.drain() {
             self.written.note(shard, number);
         }
@@ -304,7 +324,7 @@ impl<'l, J: Journal> Holding<'l, J> {
 
     fn note_behind(&mut self) {
         let shelf = self.shelf();
-        let is_behind = shelf.has_aside || !shelf.written.shards.is_empty();
+        let is_behind = shelf.has_aside || !shelf.written.is_empty();
         self.log.note_behind(is_behind);
     }
 
@@ -313,16 +333,13 @@ impl<'l, J: Journal> Holding<'l, J> {
     pub(crate) fn begin_sync(&mut self) -> bool {
         let log = self.log;
         let shelf = self.shelf();
-        if log.condition() == Condition::Failed
-            || shelf.has_aside
-            || shelf.written.shards.is_empty()
-        {
+        if log.condition() == Condition::Failed || shelf.has_aside || shelf.written.is_empty() {
             return false;
         }
         let begun = catch_unwind(AssertUnwindSafe(|| shelf.journal.begin_sync()));
         match begun.unwrap_or_else(|_| Err(JournalError::Failed("the log panicked".to_owned()))) {
             Ok(sync) => {
-                debug_assert!(shelf.covered.shards.is_empty());
+                debug_assert!(shelf.covered.is_empty());
                 std::mem::swap(&mut shelf.written, &mut shelf.covered);
                 shelf.has_aside = true;
                 log.aside.begin(sync);
@@ -371,7 +388,7 @@ impl<'l, J: Journal> Holding<'l, J> {
         let log = self.log;
         let shelf = self.shelf();
         debug_assert!(!shelf.has_aside, "one sync at a time");
-        if shelf.written.shards.is_empty() {
+        if shelf.written.is_empty() {
             return Ok(());
         }
         let began = clock::now();

@@ -26,6 +26,10 @@ pub trait Journal: Send + 'static {
     /// Takes one record, to be written by the next [`Journal::write`]. Does not block.
     fn append(&mut self, record: &[u8]);
 
+    /// Takes a cut ([`Keep::cut`](crate::Keep::cut)), to be written by the next [`Journal::write`]: the records
+    /// appended before it are of changes made before that moment, those behind it of later ones. Does not block.
+    fn append_cut(&mut self);
+
     /// Hands everything appended to the operating system. Blocks on the file system.
     ///
     /// # Errors
@@ -163,6 +167,10 @@ impl Journal for NoJournal {
         match *self {}
     }
 
+    fn append_cut(&mut self) {
+        match *self {}
+    }
+
     fn write(&mut self) -> Result<(), JournalError> {
         match *self {}
     }
@@ -195,6 +203,8 @@ pub struct Effects {
     record: Vec<u8>,
     whole: usize,
     dirty: bool,
+    /// Bytes of the turns that have ended, in a transaction; of those that are merged, while it is queued.
+    turned: usize,
     /// The number that the batch being gathered will get.
     number: u64,
     unsynced: Option<Unsynced>,
@@ -221,12 +231,11 @@ impl Effects {
         &mut self.record
     }
 
-    /// The whole shard was cleared: what this change has done before does not matter any more. Returns
-    /// where that is written down; a transaction that clears all shards does so in one of them.
+    /// Where the effect of a clear is appended: every key of the shard may have changed. A transaction that clears
+    /// all shards writes that down in one of them. What was gathered before stays where it is: a clear need not
+    /// concern all of it.
     pub fn of_clear(&mut self) -> &mut Vec<u8> {
         self.dirty = true;
-        // What changes before it did has been answered already, and this one may still break.
-        self.record.truncate(self.whole);
         if let Some(unsynced) = &mut self.unsynced {
             unsynced.note_all(self.number);
         }
@@ -286,21 +295,35 @@ impl Effects {
         debug_assert!(empty.is_empty());
         self.dirty = false;
         self.whole = 0;
+        self.turned = 0;
         std::mem::replace(&mut self.record, empty)
     }
 
-    /// Forgets what stands there: it will not be kept.
+    /// Forgets what stands there: it will not be kept, or is kept elsewhere.
     pub(crate) fn abandon(&mut self) {
         self.record.clear();
         self.dirty = false;
         self.whole = 0;
+        self.turned = 0;
     }
 
-    /// Moves the record behind another.
-    pub(crate) fn append_to(&mut self, record: &mut Vec<u8>) {
-        record.append(&mut self.record);
-        self.dirty = false;
-        self.whole = 0;
+    /// Another shard of the transaction has its turn: says how many bytes were gathered in this one's.
+    pub(crate) fn end_turn(&mut self) -> usize {
+        let before = std::mem::replace(&mut self.turned, self.record.len());
+        debug_assert!(before <= self.turned, "effects of a transaction only grow");
+        self.turned.saturating_sub(before)
+    }
+
+    /// The turns are about to be merged, the first one first.
+    pub(crate) fn begin_again(&mut self) {
+        self.turned = 0;
+    }
+
+    /// The next turn, of so many bytes.
+    pub(crate) fn next_turn(&mut self, bytes: usize) -> &[u8] {
+        let begins = self.turned;
+        self.turned = self.record.len().min(begins + bytes);
+        &self.record[begins..self.turned]
     }
 
     /// Whatever is asked from now on depends on everything up to `number`: for a state that was made
@@ -337,7 +360,7 @@ mod tests {
         effects.begin(1, 0);
         effects.of_key(7).extend_from_slice(b"whole");
         effects.mark_whole();
-        effects.of_key(8).extend_from_slice(b"pointless");
+        effects.of_key(8).extend_from_slice(b"half");
         effects.of_clear().extend_from_slice(b"clear");
         effects.cut_back();
         assert!(effects.is_dirty());
@@ -361,12 +384,12 @@ mod tests {
     }
 
     #[test]
-    fn a_clear_wipes_what_it_made_pointless_and_concerns_every_key() {
+    fn a_clear_concerns_every_key_and_leaves_what_was_gathered_before() {
         let mut effects = Effects::new(true);
         effects.begin(4, 3);
-        effects.of_key(7).extend_from_slice(b"pointless");
+        effects.of_key(7).extend_from_slice(b"before, ");
         effects.of_clear().extend_from_slice(b"clear");
         assert_eq!(effects.needs(1234), 4);
-        assert_eq!(effects.take(Vec::new()), b"clear");
+        assert_eq!(effects.take(Vec::new()), b"before, clear");
     }
 }

@@ -248,7 +248,7 @@ impl<S: State> Keep<S> {
     }
 
     /// Borrows `shards` from the first on, up to one that is away.
-    fn borrow_first(&self, shards: &[usize]) -> Result<Vec<Loan<S>>, Refused> {
+    pub(crate) fn borrow_first(&self, shards: &[usize]) -> Result<Vec<Loan<S>>, Refused> {
         assert!(
             shards.windows(2).all(|pair| pair[0] < pair[1]),
             "shards must be ascending"

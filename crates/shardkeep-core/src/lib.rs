@@ -13,6 +13,7 @@
 //!
 //! ```text
 //! facade      idle reserve            borrowing in passing; places for writes, waiting for a sync
+//!             cut                     all shards in hand for a moment
 //!             keep opening closing    borrows, mails; opens; drains, joins
 //! threads     owner remaking          the doorbell loop: long service, tending, rebuilding
 //!             supervisor fail_fast    children started again, or stopped; groups that fail together
@@ -22,6 +23,7 @@
 //!             service acquire         serving mail; several shards at once
 //!             lost place              a lost shard and its mail; places while they are used
 //!             desk spot mailbox loan mail port doorbell ticket work
+//!             turns                   the effects of a transaction, in their order
 //!             durable duty            waiting for a sync; what is done with the journal in hand
 //!             log holding awaiting    the log, lent; who waits for a sync
 //!             aside                   a sync that runs beside the writers
@@ -96,6 +98,7 @@ pub mod clock;
 mod closing;
 mod committer;
 mod config;
+mod cut;
 mod deadline;
 mod desk;
 mod discard;
@@ -151,6 +154,7 @@ mod syncer;
 mod threads;
 mod ticket;
 pub mod token_bucket;
+mod turns;
 mod unsynced;
 pub mod watch;
 mod work;
@@ -158,6 +162,7 @@ mod work;
 pub use cancel::CancelToken;
 pub use closing::CloseReport;
 pub use config::{Config, Durability, Handover, Overload, SyncMode};
+pub use cut::Cut;
 pub use deadline::{Call, Deadline};
 pub use discard::{Discard, Discarded, Remaining};
 pub use duty::JournalDesk;

@@ -95,6 +95,20 @@ pub const LOG_SPARE_BYTES_MAX: usize = 16_384;
 /// made again; each is one at a time, or few.
 pub const LOG_DUTIES_MAX: usize = 16;
 
+/// How long one attempt of a cut waits in all for shards that are away, holding those it has: callers that meet a
+/// held shard wait as long, which is the time of a slow sync.
+pub const CUT_WAIT_MAX: Duration = Duration::from_millis(20);
+
+/// Rest after the first attempt of a cut that failed; each later one is twice as long. As long as the attempt, so
+/// that attempts hold shards for half of the time at most.
+///
+/// (None in the schedule explorer's build, where a rest would wait for nothing.)
+pub const CUT_REST_MIN: Duration = Duration::from_millis(if cfg!(shuttle) { 0 } else { 20 });
+
+/// Longest rest between two attempts of a cut: they then hold shards for 4 % of the time, and one that succeeds is
+/// not much later than it could be.
+pub const CUT_REST_MAX: Duration = Duration::from_millis(500);
+
 /// How often a log without space is asked whether there is some again.
 pub const LOG_RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -133,4 +147,6 @@ const _: () = assert!(LOG_STEP_BYTES <= LOG_STEP_BYTES_MAX);
 const _: () = assert!(LOG_PLACE_BYTES <= LOG_STEP_BYTES && LOG_SPARE_BYTES_MAX <= LOG_STEP_BYTES);
 const _: () = assert!(LOG_SPARE_BUFFERS <= LOG_PLACES);
 const _: () = assert!(LOG_PLACES_MIN <= LOG_PLACES);
+const _: () = assert!(CUT_REST_MIN.as_millis() <= CUT_REST_MAX.as_millis());
+const _: () = assert!(cfg!(shuttle) || CUT_WAIT_MAX.as_millis() <= CUT_REST_MIN.as_millis());
 const _: () = assert!(MAILBOX_WORKS_DEFAULT <= MAILBOX_WORKS_MAX);

@@ -9,15 +9,19 @@
 use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::batch::Batch;
+use crate::clock;
 use crate::discard::Discarded;
 use crate::fail_point;
 use crate::fault::{Fault, is_planted};
-use crate::log::Log;
+use crate::journal::Effects;
+use crate::log::{Log, Marks};
 use crate::mail::Posted;
 use crate::place::Panic;
 use crate::shared::Shared;
+use crate::turns::Turns;
 use crate::work::State;
 
 /// One partition: the private map, and what travels with it.
@@ -209,11 +213,16 @@ impl<'k, S: State> Loan<S, &'k Shared<S>> {
     }
 }
 
+/// What was discarded in a shard that is back.
+type Left<S> = (Arc<Shared<S>>, usize, Discarded);
+
 /// The shards of one transaction, all in hand, in ascending order.
 pub struct Loans<S: State> {
     loans: Vec<Loan<S>>,
     /// A place in the log's queue is taken for what is done to all of them.
     place: bool,
+    /// Which of them is changed now, while it is.
+    turns: Turns,
 }
 
 impl<S: State> Loans<S> {
@@ -222,6 +231,7 @@ impl<S: State> Loans<S> {
         Self {
             loans,
             place: false,
+            turns: Turns::new(),
         }
     }
 
@@ -231,18 +241,26 @@ impl<S: State> Loans<S> {
     /// When the transaction did not ask for that shard.
     pub fn shard(&mut self, index: usize) -> &mut Loan<S> {
         match self.loans.binary_search_by_key(&index, Loan::index) {
-            Ok(at) => &mut self.loans[at],
+            Ok(at) => {
+                if self.place {
+                    self.turns.turn_to(at, &mut self.loans);
+                }
+                &mut self.loans[at]
+            }
             Err(_) => panic!("shard {index} is not part of this transaction"),
         }
     }
 
     /// All of them.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Loan<S>> {
+        if self.place {
+            self.turns.turn_to_all(&mut self.loans);
+        }
         self.loans.iter_mut()
     }
 
-    /// From here on what is done to them is gathered for the log, as one record. A transaction has one
-    /// place at most: a second one is given back.
+    /// From here on what is done to them is gathered for the log, as one record in the order in which it is done. A
+    /// transaction has one place at most: a second one is given back.
     pub(crate) fn put_place(&mut self) {
         let Some(log) = self.loans.first().and_then(|loan| loan.shared.log.clone()) else {
             return;
@@ -251,10 +269,18 @@ impl<S: State> Loans<S> {
             return log.give_places(1);
         }
         self.place = true;
+        self.settle_each();
+        for loan in &mut self.loans {
+            let (shared, index) = (Arc::clone(&loan.shared), loan.index);
+            shared.begin_gathering(index, loan.shard_mut());
+        }
+    }
+
+    /// Queues what was done to each of them alone before, as a batch of its own.
+    pub(crate) fn settle_each(&mut self) {
         for loan in &mut self.loans {
             let (shared, index) = (Arc::clone(&loan.shared), loan.index);
             let shard = loan.shard_mut();
-            // What was done to it alone before is a batch of its own.
             if shard.place
                 && let Err(panic) = shared.settle_place(index, shard)
             {
@@ -262,7 +288,6 @@ impl<S: State> Loans<S> {
                 loan.begin_change();
                 resume_unwind(panic);
             }
-            shared.begin_gathering(index, shard);
         }
     }
 
@@ -290,13 +315,36 @@ impl<S: State> Loans<S> {
                 .map(|(shared, index)| shared.place_name(*index))
         };
         fail_point::hit_at("log.queue", || name().unwrap_or_default());
-        let effects = self.loans.iter_mut().filter_map(|loan| {
+        self.queue_record(log);
+        fail_point::hit_at("log.queued", || name().unwrap_or_default());
+    }
+
+    fn queue_record(&mut self, log: &Log<S::Journal>) {
+        let mut dirty = self.dirty();
+        match (dirty.next(), dirty.next()) {
+            (None, _) => log.give_places(1),
+            (Some((index, effects)), None) => log.queue_batch(index, effects),
+            (Some(_), Some(_)) => {
+                drop(dirty);
+                let mut record = log.spare_buffer();
+                self.turns.merge(&mut self.loans, &mut record);
+                let number = |(index, effects): (usize, &mut Effects)| {
+                    effects.abandon();
+                    (index, log.take_number(index))
+                };
+                let marks = self.dirty().map(number).collect();
+                log.enqueue(record, Marks::Many(marks));
+            }
+        }
+    }
+
+    /// The shards that have effects, and these.
+    fn dirty(&mut self) -> impl Iterator<Item = (usize, &mut Effects)> {
+        self.loans.iter_mut().filter_map(|loan| {
             let index = loan.index;
             let effects = loan.shard.as_mut()?.state.effects()?;
             effects.is_dirty().then_some((index, effects))
-        });
-        log.queue_transaction(effects);
-        fail_point::hit_at("log.queued", || name().unwrap_or_default());
+        })
     }
 
     /// How many they are.
@@ -328,6 +376,46 @@ impl<S: State> Loans<S> {
         result
     }
 
+    /// Puts all of them back on their desks, or reports them lost; returns what was discarded in them.
+    fn put_all(&mut self) -> Vec<Left<S>> {
+        let mut discarded = Vec::new();
+        for loan in &mut self.loans {
+            let Some(mut shard) = loan.shard.take() else {
+                continue;
+            };
+            if loan.changing > 0 && !is_planted(Fault::BrokenMapReused) {
+                loan.shared.report_lost(loan.index, shard);
+            } else {
+                let left = shard.take_discarded();
+                loan.shared.put(loan.index, shard);
+                if !left.is_empty() {
+                    discarded.push((Arc::clone(&loan.shared), loan.index, left));
+                }
+            }
+        }
+        discarded
+    }
+
+    /// Serves what was mailed meanwhile, and drops what was discarded.
+    fn look_again(&mut self, discarded: Vec<Left<S>>) {
+        for loan in self.loans.drain(..) {
+            // A lost shard's flag is its owner's business; looking at it does no harm.
+            loan.shared.look_again(loan.index);
+        }
+        for (shared, index, left) in discarded {
+            shared.discard(index, left);
+        }
+    }
+
+    /// Returns all of them, as a drop does; says when the last was back.
+    pub(crate) fn give_back(mut self) -> Instant {
+        debug_assert!(!self.place, "a transaction is settled by its drop");
+        let discarded = self.put_all();
+        let back = clock::now();
+        self.look_again(discarded);
+        back
+    }
+
     /// The state of shard `index`, inside of [`Loans::change`].
     ///
     /// # Panics
@@ -345,29 +433,9 @@ impl<S: State> Drop for Loans<S> {
             true => self.settle_place(),
             false => Ok(()),
         };
-        // Dropped when all of them are back.
-        let mut discarded = Vec::new();
-        for loan in &mut self.loans {
-            let Some(mut shard) = loan.shard.take() else {
-                continue;
-            };
-            if loan.changing > 0 && !is_planted(Fault::BrokenMapReused) {
-                loan.shared.report_lost(loan.index, shard);
-            } else {
-                let left = shard.take_discarded();
-                loan.shared.put(loan.index, shard);
-                if !left.is_empty() {
-                    discarded.push((Arc::clone(&loan.shared), loan.index, left));
-                }
-            }
-        }
-        for loan in self.loans.drain(..) {
-            // A lost shard's flag is its owner's business; looking at it does no harm.
-            loan.shared.look_again(loan.index);
-        }
-        for (shared, index, left) in discarded {
-            shared.discard(index, left);
-        }
+        // What was discarded is dropped when all of them are back.
+        let discarded = self.put_all();
+        self.look_again(discarded);
         if let Err(panic) = settled
             && !std::thread::panicking()
         {

@@ -104,6 +104,8 @@ pub(crate) enum Intent {
     /// One that removes everything, in a few bytes: it goes on in the last room that is kept, too, since
     /// nothing makes more.
     Clear,
+    /// A cut, which changes nothing: the snapshot that begins with it may make space.
+    Cut,
 }
 
 /// A batch of one shard, or of the shards of a transaction.
@@ -117,6 +119,8 @@ pub(crate) struct Entry {
 pub(crate) enum Marks {
     One(usize, u64),
     Many(Vec<(usize, u64)>),
+    /// None: it is a cut, between what was done before and after a moment.
+    Cut,
 }
 
 /// The numbers of one shard's batches.
@@ -263,6 +267,7 @@ impl<J: Journal> Log<J> {
             Condition::Recovering => Err(Refused::Recovering),
             Condition::Scarce if intent != Intent::Write => Ok(()),
             Condition::NoSpace if intent == Intent::Clear && self.keeps_room.load(SeqCst) => Ok(()),
+            Condition::NoSpace if intent == Intent::Cut => Ok(()),
             Condition::NoSpace | Condition::Scarce => Err(Refused::LogHasNoSpace),
             Condition::Failed => Err(Refused::LogFailed),
             Condition::Closed => Err(Refused::Closed),
@@ -369,29 +374,20 @@ impl<J: Journal> Log<J> {
     }
 
     pub(crate) fn take_batch(&self, shard: usize, effects: &mut Effects) -> (Vec<u8>, Marks) {
-        let record = effects.take(self.spare.try_recv().unwrap_or_default());
-        let number = self.next_number(shard);
-        self.numbers[shard].queued.store(number, SeqCst);
-        (record, Marks::One(shard, number))
+        let record = effects.take(self.spare_buffer());
+        (record, Marks::One(shard, self.take_number(shard)))
     }
 
-    /// Queues what a transaction did to several shards as one record. Called by their holder.
-    pub(crate) fn queue_transaction<'e>(
-        &self,
-        shards: impl Iterator<Item = (usize, &'e mut Effects)>,
-    ) {
-        let mut record = self.spare.try_recv().unwrap_or_default();
-        let mut marks = Vec::new();
-        for (shard, effects) in shards {
-            let number = self.next_number(shard);
-            self.numbers[shard].queued.store(number, SeqCst);
-            effects.append_to(&mut record);
-            marks.push((shard, number));
-        }
-        if marks.is_empty() {
-            return self.give_places(1);
-        }
-        self.enqueue(record, Marks::Many(marks));
+    /// An empty buffer for a record.
+    pub(crate) fn spare_buffer(&self) -> Vec<u8> {
+        self.spare.try_recv().unwrap_or_default()
+    }
+
+    /// Gives the next batch of `shard` its number. Called by the shard's holder, which queues it then.
+    pub(crate) fn take_number(&self, shard: usize) -> u64 {
+        let number = self.next_number(shard);
+        self.numbers[shard].queued.store(number, SeqCst);
+        number
     }
 
     pub(crate) fn enqueue(&self, record: Vec<u8>, marks: Marks) {
@@ -400,11 +396,23 @@ impl<J: Journal> Log<J> {
             self.door.force(more);
         }
         self.counters.queued(record.len());
-        let entry = Entry {
+        self.send(Entry {
             record,
             marks,
             places: 1 + more,
-        };
+        });
+    }
+
+    /// Queues a cut, in the place taken for it. Called by the holder of all shards.
+    pub(crate) fn queue_cut(&self) {
+        self.send(Entry {
+            record: Vec::new(),
+            marks: Marks::Cut,
+            places: 1,
+        });
+    }
+
+    fn send(&self, entry: Entry) {
         let sent = self.queue.try_send(entry);
         assert!(sent.is_ok(), "a batch was queued without a place");
         self.desk.set_mail();

@@ -17,6 +17,11 @@ pub(crate) struct LogCounters {
     /// By the committer alone.
     pub(crate) windows: Histogram,
     sync_us_max: EventCount,
+    cuts: EventCount,
+    cut_attempts: EventCount,
+    cut_attempts_max: EventCount,
+    cut_held_us: EventCount,
+    cut_held_us_max: EventCount,
     pub(crate) refused: EventCount,
 }
 
@@ -40,6 +45,18 @@ impl LogCounters {
     pub(crate) fn written(&self, batches: u64) {
         self.writes.add(1);
         self.commits.note(batches);
+    }
+
+    /// A cut has ended after so many attempts; with the time for which it held shards, if it succeeded.
+    pub(crate) fn cut(&self, attempts: u32, held: Option<Duration>) {
+        self.cut_attempts.set(attempts.into());
+        self.cut_attempts_max.at_least(attempts.into());
+        if let Some(held) = held {
+            let us = u64::try_from(held.as_micros()).unwrap_or(u64::MAX);
+            self.cuts.add(1);
+            self.cut_held_us.set(us);
+            self.cut_held_us_max.at_least(us);
+        }
     }
 
     /// How often something was written.
@@ -70,6 +87,11 @@ impl LogCounters {
             sync_time: Duration::from_micros(self.syncs.read().sum()),
             sync_time_max: Duration::from_micros(self.sync_us_max.get()),
             refused: self.refused.get(),
+            cuts: self.cuts.get(),
+            cut_attempts: self.cut_attempts.get(),
+            cut_attempts_max: self.cut_attempts_max.get(),
+            cut_held: Duration::from_micros(self.cut_held_us.get()),
+            cut_held_max: Duration::from_micros(self.cut_held_us_max.get()),
         }
     }
 }
@@ -112,4 +134,14 @@ pub struct LogStats {
     pub sync_time_max: Duration,
     /// Writes refused because the queue was full.
     pub refused: u64,
+    /// Cuts that succeeded.
+    pub cuts: u64,
+    /// Attempts of the last cut, whether it succeeded or not.
+    pub cut_attempts: u64,
+    /// Attempts of the cut that made most.
+    pub cut_attempts_max: u64,
+    /// From the first shard taken to the last put back, in the last cut that succeeded.
+    pub cut_held: Duration,
+    /// The longest of these times.
+    pub cut_held_max: Duration,
 }

@@ -56,6 +56,13 @@ impl<J: Journal> Place<J> {
     pub(crate) fn take_over(mut self) {
         self.0 = None;
     }
+
+    /// Uses it for a cut. Called by the holder of all shards.
+    pub(crate) fn queue_cut(mut self) {
+        if let Some(log) = self.0.take() {
+            log.queue_cut();
+        }
+    }
 }
 
 impl<J: Journal> Drop for Places<J> {
@@ -197,7 +204,7 @@ impl<S: State> Reservation<'_, S> {
         loans.put_place();
     }
 
-    /// A place that goes with a mailed work.
+    /// A place that goes with a mailed work, or with a cut.
     pub(crate) fn detach(&mut self) -> Option<Place<S::Journal>> {
         let log = self.shared.log.as_ref()?;
         self.take_one();

@@ -44,7 +44,11 @@ impl<S: State> Keep<S> {
     }
 
     #[inline]
-    fn reserve_for(&self, intent: Intent, call: &Call) -> Result<Reservation<'_, S>, Refused> {
+    pub(crate) fn reserve_for(
+        &self,
+        intent: Intent,
+        call: &Call,
+    ) -> Result<Reservation<'_, S>, Refused> {
         let shared = &*self.shared;
         let places = match &shared.log {
             None => 0,

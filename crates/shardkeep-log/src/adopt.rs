@@ -12,11 +12,13 @@ use crate::format::Lsn;
 use crate::log::{Log, Part, Synced};
 use crate::manifest::{Manifest, sync_directory};
 use crate::names::snapshot_name;
+use crate::records::Large;
 use crate::snapshot::{Compression, FinishedSnapshot, SnapshotWriter};
 use crate::storage::{File, Space, Storage, is_no_space};
 
 impl<S: Storage> Log<S> {
-    /// Begins a snapshot. It holds all that was appended so far, and may hold more.
+    /// Begins a snapshot. It holds all that was appended so far, and may hold more. As [`Log::snapshot_at`] for
+    /// the newest record.
     ///
     /// # Errors
     /// One is being written already, the disk refuses, or the log has failed.
@@ -24,6 +26,33 @@ impl<S: Storage> Log<S> {
         &mut self,
         compression: Compression,
     ) -> Result<SnapshotWriter<S>, SnapshotError> {
+        self.snapshot_at(self.appended(), compression)
+    }
+
+    /// Begins a snapshot of what stands at record `lsn`, the newest or an older one: replay begins with the next.
+    ///
+    /// # Errors
+    /// One is being written already, the disk refuses, or the log has failed.
+    ///
+    /// # Panics
+    /// When `lsn` was not appended yet, is before the newest snapshot, or in the middle of a large record.
+    pub fn snapshot_at(
+        &mut self,
+        lsn: Lsn,
+        compression: Compression,
+    ) -> Result<SnapshotWriter<S>, SnapshotError> {
+        let oldest = self.newest_snapshot().unwrap_or(Lsn::ZERO);
+        let is_there = (oldest..=self.appended()).contains(&lsn);
+        assert!(
+            is_there,
+            "a snapshot is of what was appended since the last one"
+        );
+        let is_between = |large: &Large| large.first <= lsn && lsn < large.last;
+        let is_whole = !self.large.iter().any(is_between);
+        assert!(
+            is_whole,
+            "a snapshot never begins between the parts of a record"
+        );
         self.look().map_err(SnapshotError::Failed)?;
         if self.writing.strong_count() > 0 {
             return Err(SnapshotError::InProgress);
@@ -32,7 +61,6 @@ impl<S: Storage> Log<S> {
         self.writing = Arc::downgrade(&writing);
         loop {
             let (storage, writing) = (Arc::clone(&self.storage), Arc::clone(&writing));
-            let lsn = self.appended();
             match SnapshotWriter::begin(storage, self.store, lsn, compression, writing) {
                 Err(SnapshotError::NoSpace(error)) if self.gives_up_reserve(&error.error) => {}
                 begun => return begun,
@@ -124,6 +152,7 @@ impl<S: Storage> Log<S> {
             Err(WriteError::Failed(failed)) => return Err(AdoptError::Failed(failed)),
         }
         self.snapshots.push(Arc::new(Part::Snapshot(lsn)));
+        self.large.retain(|large| large.last > lsn);
         let condemned = &mut self.condemned;
         for (parts, listed) in [
             (&mut self.snapshots, &manifest.snapshots),

@@ -14,6 +14,7 @@ use crate::open_error::{Damage, OpenError};
 use crate::options::Options;
 use crate::recovery::{Recovery, names};
 use crate::segment::{Cursor, Step, read_header};
+use crate::sequence::Sequence;
 use crate::snapshot::{FrameBuffer, SnapshotReader};
 use crate::storage::{File, Storage};
 
@@ -88,6 +89,8 @@ pub struct Report {
     pub verdict: Result<Lsn, OpenError>,
     /// Bytes of a torn tail, which the next opening lays aside.
     pub torn_bytes: u64,
+    /// The first part of a large record in which the log ends, which the next opening marks as abandoned.
+    pub unfinished: Option<Lsn>,
 }
 
 impl Report {
@@ -126,6 +129,7 @@ pub fn check<S: Storage>(storage: &Arc<S>) -> Result<Report, OpenError> {
         store: manifest.map(|manifest| manifest.store),
         files,
         torn_bytes: sound.as_ref().map_or(0, |sound| sound.torn_bytes),
+        unfinished: sound.as_ref().ok().and_then(|sound| sound.unfinished),
         verdict: sound.map(|sound| sound.last),
     })
 }
@@ -134,6 +138,8 @@ pub fn check<S: Storage>(storage: &Arc<S>) -> Result<Report, OpenError> {
 pub(crate) struct Sound {
     pub(crate) last: Lsn,
     torn_bytes: u64,
+    /// The first part of a large record in which the log ends.
+    pub(crate) unfinished: Option<Lsn>,
 }
 
 /// All of a recovery that does not write.
@@ -144,7 +150,11 @@ pub(crate) fn try_to_open<S: Storage>(storage: &Arc<S>) -> Result<Sound, OpenErr
     }
     while recovery.next_record()?.is_some() {}
     let (last, torn_bytes) = recovery.found();
-    Ok(Sound { last, torn_bytes })
+    Ok(Sound {
+        last,
+        torn_bytes,
+        unfinished: recovery.unfinished(),
+    })
 }
 
 /// Verifies every frame.
@@ -244,6 +254,10 @@ pub(crate) struct Scan {
     pub(crate) behind: u64,
     /// The newest record that anything here speaks of.
     pub(crate) newest: Lsn,
+    /// Whether its first record goes on with a large one.
+    pub(crate) continues: bool,
+    /// How it ends, by what stands in it alone.
+    pub(crate) sequence: Sequence,
 }
 
 pub(crate) fn scan_segment<S: Storage>(storage: &S, first: Lsn) -> Result<Scan, OpenError> {
@@ -253,9 +267,19 @@ pub(crate) fn scan_segment<S: Storage>(storage: &S, first: Lsn) -> Result<Scan, 
         .store;
     let mut cursor = Cursor::open(storage, store, first, u64::MAX)?;
     let (mut next, mut of_mark) = (first, 0);
+    let (mut sequence, mut continues) = (Sequence::at_segment(first), false);
     let damage = loop {
         match cursor.step(next)? {
-            Step::Record(..) => next = next.next(),
+            Step::Record(head, _) => {
+                let (lsn, kind) = (next, head.kind);
+                let Some(behind) = sequence.behind(kind, lsn) else {
+                    cursor.step_back(&head);
+                    break Some(Damage::OutOfSequence { lsn, kind });
+                };
+                continues |= next == first && Sequence::continues(kind);
+                sequence = behind;
+                next = next.next();
+            }
             Step::End => break None,
             Step::Mark(_) => {
                 of_mark = HEAD_BYTES as u64;
@@ -274,6 +298,8 @@ pub(crate) fn scan_segment<S: Storage>(storage: &S, first: Lsn) -> Result<Scan, 
         damage: damage.filter(|_| survey.bytes > of_mark),
         behind: survey.records,
         newest: last.max(survey.last).max(survey.synced),
+        continues,
+        sequence,
     })
 }
 
@@ -339,13 +365,23 @@ impl fmt::Display for Report {
             writeln!(f)?;
         }
         match &self.verdict {
-            Ok(last) if self.torn_bytes > 0 => write!(
-                f,
-                "sound up to record {last}; the next opening lays {} bytes aside, of a write that a crash \
-                 has cut short",
-                self.torn_bytes
-            ),
-            Ok(last) => write!(f, "sound up to record {last}"),
+            Ok(last) => {
+                write!(f, "sound up to record {last}")?;
+                if self.torn_bytes > 0 {
+                    write!(
+                        f,
+                        "; the next opening lays {} bytes aside, of a write that a crash has cut short",
+                        self.torn_bytes
+                    )?;
+                }
+                match self.unfinished {
+                    Some(first) => write!(
+                        f,
+                        "; the next opening abandons the large record that begins with {first} and has no end"
+                    ),
+                    None => Ok(()),
+                }
+            }
             Err(error) => write!(f, "does not open: {}", error.what()),
         }
     }

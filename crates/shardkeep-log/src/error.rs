@@ -129,13 +129,6 @@ impl std::error::Error for LogFailed {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum AppendError {
-    /// It is too large for any record.
-    TooLarge {
-        /// Bytes of its payload.
-        bytes: usize,
-        /// Bytes allowed.
-        limit: usize,
-    },
     /// The log has failed.
     Failed(LogFailed),
 }
@@ -143,12 +136,6 @@ pub enum AppendError {
 impl fmt::Display for AppendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooLarge { bytes, limit } => {
-                write!(
-                    f,
-                    "a record holds {limit} bytes at most, {bytes} were given"
-                )
-            }
             Self::Failed(failed) => failed.fmt(f),
         }
     }
@@ -157,7 +144,6 @@ impl fmt::Display for AppendError {
 impl std::error::Error for AppendError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::TooLarge { .. } => None,
             Self::Failed(failed) => failed.source(),
         }
     }

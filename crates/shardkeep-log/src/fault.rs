@@ -43,6 +43,14 @@ pub enum Fault {
     BootNotedEarly,
     /// That a file or the directory is not where it was left is not looked at.
     DisplacementIgnored,
+    /// Each part of a large record is returned as if it were one.
+    PartAppliedAlone,
+    /// A large record that was never finished is not marked as abandoned before others follow.
+    AbandonedLeftOut,
+    /// Replay leaves out the first record behind a snapshot.
+    ReplayBegunLate,
+    /// Replay begins with the record at which a snapshot began.
+    ReplayBegunEarly,
 }
 
 #[cfg(not(debug_assertions))]

@@ -374,8 +374,8 @@ impl Fields {
 /// seeded CRC-32C of those (4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
-    /// [`RECORD`] or [`MARK`] in a segment; [`FRAME_PLAIN`], [`FRAME_LZ4`] or [`FRAME_FOOTER`] in a
-    /// snapshot.
+    /// In a segment [`RECORD`], [`MARK`], [`CUT`], [`FIRST_PART`], [`MIDDLE_PART`], [`LAST_PART`] or
+    /// [`ABANDONED`]; [`FRAME_PLAIN`], [`FRAME_LZ4`] or [`FRAME_FOOTER`] in a snapshot.
     pub kind: u8,
     /// Bytes of the payload.
     pub length: u32,
@@ -397,6 +397,17 @@ pub const RECORD: u8 = 0;
 /// No record: says, where the next one will stand, how far those before are written and synced. It has
 /// that one's number, which writes over it.
 pub const MARK: u8 = 4;
+/// The cut of a walk: no bytes, and its own number is the walk's.
+pub const CUT: u8 = 8;
+/// The first part of a large record; the others follow upon it.
+pub const FIRST_PART: u8 = 16;
+/// A part of a large record between the first and the last.
+pub const MIDDLE_PART: u8 = 20;
+/// The last part of a large record.
+pub const LAST_PART: u8 = 24;
+/// The end of a large record whose last part was never written: no bytes, and it is as if the parts before it
+/// were not there.
+pub const ABANDONED: u8 = 28;
 /// A frame as it was given.
 pub const FRAME_PLAIN: u8 = 0;
 /// A frame compressed as one block of LZ4.
@@ -413,14 +424,23 @@ pub const fn kind_name(kind: u8) -> Option<&'static str> {
         RECORD => Some("record"),
         1 => Some("record with its place in the replication stream"),
         MARK => Some("mark of what is synced"),
-        8 | 9 => Some("cut of a walk"),
+        CUT | 9 => Some("cut of a walk"),
         12 | 13 => Some("loss of a shard"),
-        16 | 17 => Some("first part of a large record"),
-        20 | 21 => Some("middle part of a large record"),
-        24 | 25 => Some("last part of a large record"),
-        28 | 29 => Some("end of a large record that was abandoned"),
+        FIRST_PART | 17 => Some("first part of a large record"),
+        MIDDLE_PART | 21 => Some("middle part of a large record"),
+        LAST_PART | 25 => Some("last part of a large record"),
+        ABANDONED | 29 => Some("end of a large record that was abandoned"),
         _ => None,
     }
+}
+
+/// Whether a head of this kind is that of a record, which has a number of its own.
+#[must_use]
+pub const fn is_record(kind: u8) -> bool {
+    matches!(
+        kind,
+        RECORD | CUT | FIRST_PART | MIDDLE_PART | LAST_PART | ABANDONED
+    )
 }
 
 impl Head {

@@ -3,7 +3,8 @@
 //! Not a queue and not a thread: the caller decides when to write and when to sync, and nothing here
 //! waits for anything but the disk.
 //!
-//! 1. Records are written in the order in which they were appended, each whole within one segment.
+//! 1. Records are written in the order in which they were appended, each whole within one segment; a large one
+//!    is several, its parts, with consecutive numbers.
 //! 2. `synced <= written <= appended`; only a sync that succeeded moves `synced`, and a [`Synced`] is made
 //!    of nothing else.
 //! 3. After a failed sync nothing is accepted any more, whatever later calls would say.
@@ -19,11 +20,13 @@ use std::sync::{Arc, Weak};
 
 use crate::error::{AppendError, DiskError, LogFailed, Operation, WriteError};
 use crate::fault::{Fault, is_planted};
-use crate::format::{Fields, HEAD_BYTES, Head, Lsn, StoreId, VERSION};
-use crate::limits::{BUFFER_KEPT_BYTES, PAYLOAD_BYTES_MAX};
+use crate::format::{ABANDONED, CUT, Fields, HEAD_BYTES, Head, Lsn, RECORD, StoreId, VERSION};
+use crate::limits::BUFFER_KEPT_BYTES;
 use crate::manifest::{self, Manifest};
 use crate::names::{segment_name, snapshot_name};
 use crate::options::Options;
+use crate::parts::Pieces;
+use crate::records::Large;
 use crate::reserve::Kept;
 use crate::storage::{Displacement, File, Storage, is_no_space, write_all_at};
 
@@ -103,6 +106,10 @@ pub struct Log<S: Storage> {
     /// Records that are not written, each head and payload.
     pub(crate) buffer: Vec<u8>,
     appended: Lsn,
+    /// The newest cut.
+    last_cut: Option<Lsn>,
+    /// The large records behind the newest snapshot, ascending.
+    pub(crate) large: Vec<Large>,
     pub(crate) written: Lsn,
     pub(crate) synced: Lsn,
     /// What the manifest says is synced.
@@ -129,6 +136,10 @@ pub(crate) struct Found<S: Storage> {
     pub(crate) active: Active<S::File>,
     /// The last record; it is durable.
     pub(crate) last: Lsn,
+    /// The newest cut.
+    pub(crate) last_cut: Option<Lsn>,
+    /// The large records behind the newest snapshot.
+    pub(crate) large: Vec<Large>,
 }
 
 impl<S: Storage> Log<S> {
@@ -151,6 +162,8 @@ impl<S: Storage> Log<S> {
             active: found.active,
             buffer: Vec::new(),
             appended: found.last,
+            last_cut: found.last_cut,
+            large: found.large,
             written: found.last,
             synced: found.last,
             detached: None,
@@ -167,38 +180,83 @@ impl<S: Storage> Log<S> {
         self.progress = progress;
     }
 
-    /// Takes a record with these bytes and gives it its number. Does not touch the disk; allocates only
-    /// while the buffer grows to what is usual between two writes.
+    /// Takes a record with these bytes, of any length, and returns its number: that of its last part, where it
+    /// is large. It is recovered whole or not at all. Does not touch the disk; allocates only while the buffer
+    /// grows to what is usual between two writes.
     ///
     /// # Errors
-    /// The record is too large, or the log has failed. It has not been taken.
+    /// The log has failed. The record has not been taken.
     pub fn append(&mut self, payload: &[u8]) -> Result<Lsn, AppendError> {
-        self.append_parts(&[payload])
+        self.append_pieces(&[payload])
     }
 
     /// As [`Log::append`], for a payload that lies in several places.
     ///
     /// # Errors
     /// As for [`Log::append`].
-    pub fn append_parts(&mut self, parts: &[&[u8]]) -> Result<Lsn, AppendError> {
+    pub fn append_pieces(&mut self, pieces: &[&[u8]]) -> Result<Lsn, AppendError> {
         self.alive().map_err(AppendError::Failed)?;
-        let bytes = parts.iter().map(|part| part.len()).sum();
-        let limit = PAYLOAD_BYTES_MAX;
-        if bytes > limit {
-            return Err(AppendError::TooLarge { bytes, limit });
+        let pieces = Pieces::new(pieces);
+        if pieces.bytes() <= self.options.part_bytes {
+            return Ok(self.push(RECORD, pieces));
         }
-        let checksum = parts
-            .iter()
-            .fold(0, |crc, part| crc32c::crc32c_append(crc, part));
-        let lsn = self.appended.next();
-        let head = Head::record(lsn, self.synced, bytes as u32, checksum);
+        Ok(self.append_large(pieces))
+    }
+
+    /// Takes a record as several: parts with consecutive numbers.
+    #[cold]
+    fn append_large(&mut self, pieces: Pieces<'_>) -> Lsn {
+        let first = self.appended.next();
+        let parts = pieces.bytes().div_ceil(self.options.part_bytes);
+        self.buffer.reserve(parts * HEAD_BYTES + pieces.bytes());
+        for (kind, part) in pieces.parts(self.options.part_bytes) {
+            self.push(kind, part);
+        }
+        let last = self.appended;
+        self.large.push(Large { first, last });
+        last
+    }
+
+    /// Takes the cut of a walk: a record without bytes, which no reader returns. Its number is the walk's.
+    ///
+    /// # Errors
+    /// The log has failed. The cut has not been taken.
+    pub fn append_cut(&mut self) -> Result<Lsn, AppendError> {
+        self.alive().map_err(AppendError::Failed)?;
+        let lsn = self.push(CUT, Pieces::new(&[]));
+        self.last_cut = Some(lsn);
+        Ok(lsn)
+    }
+
+    /// Ends the large record that begins with `first` and whose last part was never written. Where there is
+    /// space it is durable at once.
+    pub(crate) fn abandon(&mut self, first: Lsn) -> Result<(), LogFailed> {
+        if is_planted(Fault::AbandonedLeftOut) {
+            return Ok(());
+        }
+        let last = self.push(ABANDONED, Pieces::new(&[]));
+        self.large.push(Large { first, last });
+        match self.write() {
+            Ok(()) => self.sync().map(drop),
+            // It is in the buffer, before all that comes.
+            Err(WriteError::NoSpace(_)) => Ok(()),
+            Err(WriteError::Failed(failed)) => Err(failed),
+        }
+    }
+
+    /// Puts a record of this kind into the buffer.
+    fn push(&mut self, kind: u8, pieces: Pieces<'_>) -> Lsn {
+        let (lsn, bytes) = (self.appended.next(), pieces.bytes());
+        let checksum = pieces.fold(0, crc32c::crc32c_append);
+        let head = Head {
+            kind,
+            ..Head::record(lsn, self.synced, bytes as u32, checksum)
+        };
         self.buffer.reserve(HEAD_BYTES + bytes);
         self.buffer.extend_from_slice(&head.encode(self.seed));
-        for part in parts {
-            self.buffer.extend_from_slice(part);
-        }
+        pieces.fold((), |(), piece| self.buffer.extend_from_slice(piece));
         self.appended = lsn;
-        Ok(lsn)
+        lsn
     }
 
     /// Bytes that were appended and are not written: the caller bounds them by not appending more.
@@ -211,6 +269,13 @@ impl<S: Storage> Log<S> {
     #[must_use]
     pub fn appended(&self) -> Lsn {
         self.appended
+    }
+
+    /// The newest cut: one that was appended, or that the recovery has read; `None` where the log that it read
+    /// has none.
+    #[must_use]
+    pub fn last_cut(&self) -> Option<Lsn> {
+        self.last_cut
     }
 
     /// The newest record that was written: it survives a crash of the process, not a power cut.

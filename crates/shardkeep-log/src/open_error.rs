@@ -292,6 +292,13 @@ pub enum Damage {
         /// The newest record behind it.
         last: Lsn,
     },
+    /// A record stands where it cannot: parts of a large record that do not follow upon each other.
+    OutOfSequence {
+        /// The record.
+        lsn: Lsn,
+        /// Its kind.
+        kind: u8,
+    },
     /// Records that should be here are not.
     Gap {
         /// The first of them.
@@ -339,6 +346,13 @@ impl fmt::Display for Damage {
                     f,
                     "record {lsn} cannot be read, and up to {last} all was written since the system was \
                      started"
+                )
+            }
+            Self::OutOfSequence { lsn, kind } => {
+                let name = kind_name(*kind).unwrap_or("unknown");
+                write!(
+                    f,
+                    "record {lsn} ({name}) does not follow upon what is before it"
                 )
             }
             Self::Gap { from, to } => write!(f, "records {from} to {to} are missing"),

@@ -2,8 +2,8 @@
 
 use crate::format::StoreId;
 use crate::limits::{
-    AHEAD_BYTES_DEFAULT, CONTENT_BYTES_MAX, RESERVE_BYTES_MIN, SEGMENT_BYTES_DEFAULT,
-    SEGMENT_BYTES_MIN, SNAPSHOTS_KEPT_MAX,
+    AHEAD_BYTES_DEFAULT, CONTENT_BYTES_MAX, PAYLOAD_BYTES_MAX, RESERVE_BYTES_MIN,
+    SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MIN, SNAPSHOTS_KEPT_MAX,
 };
 use crate::open_error::OpenError;
 use crate::reserve::Reserve;
@@ -16,6 +16,8 @@ pub struct Options {
     pub create: Option<StoreId>,
     /// Size of a segment in bytes beyond which the next record begins a new one.
     pub segment_bytes: u64,
+    /// Bytes of the parts into which a larger record is cut; at most, and by default, what one payload may have.
+    pub part_bytes: usize,
     /// Zeros written ahead of the records in bytes, so that syncs are cheaper; 0: none.
     pub ahead_bytes: u64,
     /// Snapshots to keep, with the log behind the oldest of them. With more than one, a damaged
@@ -37,6 +39,7 @@ impl Options {
         Self {
             create: None,
             segment_bytes: SEGMENT_BYTES_DEFAULT,
+            part_bytes: PAYLOAD_BYTES_MAX,
             ahead_bytes: AHEAD_BYTES_DEFAULT,
             snapshots_kept: 1,
             reserve: Reserve::None,
@@ -51,6 +54,13 @@ impl Options {
                 name: "segment_bytes",
                 value: self.segment_bytes,
                 allowed: "512 and more",
+            });
+        }
+        if !(1..=PAYLOAD_BYTES_MAX).contains(&self.part_bytes) {
+            return Err(OpenError::Setting {
+                name: "part_bytes",
+                value: self.part_bytes as u64,
+                allowed: "1 to 553648128",
             });
         }
         if let Reserve::Bytes(bytes) = self.reserve
@@ -92,6 +102,7 @@ const _: () = assert!(
     SEGMENT_BYTES_MIN == 512
         && SNAPSHOTS_KEPT_MAX == 16
         && RESERVE_BYTES_MIN == 1_048_576
-        && CONTENT_BYTES_MAX == 1_024,
+        && CONTENT_BYTES_MAX == 1_024
+        && PAYLOAD_BYTES_MAX == 553_648_128,
     "as the texts say"
 );

@@ -11,7 +11,9 @@
 //! 4. Bytes that are cut off can never stand behind new ones: the cut is synced first. Before that they are
 //!    laid aside, durable, under a name of their own.
 //! 5. Nothing follows from the manifest that was read before its name is durable.
-//! 6. The present boot is noted only when all of that is durable.
+//! 6. Before the log is handed out, a large record that a crash has cut short is marked as abandoned: nothing
+//!    stands behind its parts that could be taken for the rest.
+//! 7. The present boot is noted only when all of that is durable.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -28,6 +30,7 @@ use crate::names::{
 };
 use crate::open_error::OpenError;
 use crate::options::Options;
+use crate::records::Records;
 use crate::repair::copy;
 use crate::reserve::make_room_to_open;
 use crate::segment::{Cursor, Step, open_file, read_header};
@@ -74,6 +77,14 @@ pub enum Warning {
         /// The number that the next record gets.
         next: Lsn,
     },
+    /// The log ended with some parts of a large record, whose last part a crash has kept from being written. It
+    /// was never acknowledged, and is marked as abandoned.
+    Unfinished {
+        /// The first part.
+        first: Lsn,
+        /// The last that was there.
+        last: Lsn,
+    },
     /// A file that is not needed any more could not be removed.
     NotRemoved(DiskError),
 }
@@ -103,6 +114,11 @@ impl fmt::Display for Warning {
                     None => write!(f, "are gone, since there was no space to keep them"),
                 }
             }
+            Self::Unfinished { first, last } => write!(
+                f,
+                "the log ended with records {first} to {last}, parts of a larger one that a crash has cut short; \
+                 they are passed over"
+            ),
             Self::NotRemoved(error) => write!(f, "a file that is not needed stays: {error}"),
         }
     }
@@ -143,9 +159,7 @@ pub struct Recovery<S: Storage> {
     /// `None`: the store is yet to be made.
     manifest: Option<Manifest>,
     snapshot: Option<SnapshotReader<S>>,
-    /// Records up to this one are in the snapshot.
-    covered: Lsn,
-    walk: Walk<S>,
+    records: Records<S>,
     leftovers: Vec<String>,
     total: u64,
     boot: Option<BootId>,
@@ -195,8 +209,7 @@ impl<S: Storage> Recovery<S> {
             options,
             manifest: Some(manifest),
             snapshot,
-            covered,
-            walk,
+            records: Records::new(walk, covered),
             leftovers,
             boot,
         })
@@ -240,8 +253,7 @@ impl<S: Storage> Recovery<S> {
             options,
             manifest: None,
             snapshot: None,
-            covered: Lsn::ZERO,
-            walk,
+            records: Records::new(walk, Lsn::ZERO),
             leftovers,
             total: 0,
         })
@@ -253,29 +265,25 @@ impl<S: Storage> Recovery<S> {
         self.snapshot.as_ref()
     }
 
-    /// The next record that the snapshot does not cover, in order; `None` after the last. Memory is one
-    /// window, or the largest record. Blocks for the disk.
+    /// The next record that the snapshot does not cover, in order; `None` after the last. A large one comes in
+    /// one piece, under the number of its last part, and not at all where that is missing; cuts are passed
+    /// over. Memory is one window, or the largest record and one of its parts. Blocks for the disk.
     ///
     /// # Errors
     /// The log is damaged, or the disk refuses. What was returned before must not be used as a store.
     pub fn next_record(&mut self) -> Result<Option<Record<'_>>, OpenError> {
-        loop {
-            match self.walk.step()? {
-                None => return Ok(None),
-                Some((head, _)) if head.number <= self.covered.get() => {}
-                Some((head, part)) => {
-                    let payload = self.walk.payload(part);
-                    let lsn = Lsn::new(head.number);
-                    return Ok(Some(Record { lsn, payload }));
-                }
-            }
-        }
+        self.records.next()
     }
 
     /// The last record, and the bytes of a torn tail, once all records have been read.
     pub(crate) fn found(&self) -> (Lsn, u64) {
-        let torn_bytes = self.walk.tail().map_or(0, |tail| tail.bytes);
-        (self.walk.next_lsn().previous(), torn_bytes)
+        let torn_bytes = self.records.walk.tail().map_or(0, |tail| tail.bytes);
+        (self.records.walk.next_lsn().previous(), torn_bytes)
+    }
+
+    /// The first part of the large record in which the log ends, once all records have been read.
+    pub(crate) fn unfinished(&self) -> Option<Lsn> {
+        self.records.unfinished()
     }
 
     /// How much was read so far.
@@ -283,7 +291,7 @@ impl<S: Storage> Recovery<S> {
     pub fn progress(&self) -> Progress {
         let of_snapshot = self.snapshot.as_ref().map_or(0, SnapshotReader::bytes_read);
         Progress {
-            done: (of_snapshot + self.walk.bytes()).min(self.total),
+            done: (of_snapshot + self.records.walk.bytes()).min(self.total),
             total: self.total,
         }
     }
@@ -305,9 +313,9 @@ impl<S: Storage> Recovery<S> {
     /// # Errors
     /// The log is damaged, or the disk refuses. Recovery can be tried again.
     pub fn into_log(mut self) -> Result<(Log<S>, Vec<Warning>), OpenError> {
-        while self.walk.step()?.is_some() {}
+        while self.records.next()?.is_some() {}
         // Where others are at work too, nothing is written at all.
-        if let Some((name, file)) = self.walk.file() {
+        if let Some((name, file)) = self.records.walk.file() {
             self.storage
                 .look(name, file)
                 .map_err(DiskError::displaced)?;
@@ -359,10 +367,19 @@ impl<S: Storage> Recovery<S> {
             manifest,
             fields,
             active,
-            last: self.walk.next_lsn().previous(),
+            last: self.records.walk.next_lsn().previous(),
+            last_cut: self.records.last_cut(),
+            large: self.records.take_large(),
         });
         log.raise()?;
         log.open_reserve(given_up)?;
+        if let Some(first) = self.records.unfinished() {
+            warnings.push(Warning::Unfinished {
+                first,
+                last: log.appended(),
+            });
+            log.abandon(first)?;
+        }
         log.mark()?;
         Ok((log, warnings))
     }
@@ -382,7 +399,7 @@ impl<S: Storage> Recovery<S> {
         let noted = Manifest {
             version: VERSION,
             fields: self.fields(Some(manifest)),
-            synced: self.walk.next_lsn().previous(),
+            synced: self.records.walk.next_lsn().previous(),
             ..manifest.clone()
         };
         if manifest.version == noted.version && manifest.fields == noted.fields {
@@ -398,7 +415,7 @@ impl<S: Storage> Recovery<S> {
 
     /// The first segment of a store.
     fn begin(&self, manifest: &mut Manifest) -> Result<Active<S::File>, OpenError> {
-        let first = self.walk.next_lsn();
+        let first = self.records.walk.next_lsn();
         let active =
             begin_segment(&*self.storage, manifest.store, first, &|| {}).map_err(|error| {
                 match error {
@@ -424,7 +441,10 @@ impl<S: Storage> Recovery<S> {
         let name = segment_name(first);
         let disk = |operation, error| DiskError::new(operation, &name, error);
         let mut cursor = Cursor::open(&*self.storage, store, first, u64::MAX)?;
-        let (last, proven) = (self.walk.next_lsn().previous(), self.walk.synced());
+        let (last, proven) = (
+            self.records.walk.next_lsn().previous(),
+            self.records.walk.synced(),
+        );
         let (mut lsn, mut unproven) = (first, None);
         while lsn <= last {
             if lsn > proven {
@@ -445,8 +465,8 @@ impl<S: Storage> Recovery<S> {
         if !is_planted(Fault::TailNotWrittenAgain) {
             write_again(&file, &name, unproven.unwrap_or(end), end)?;
         }
-        if let Some(tail) = self.walk.tail().filter(|tail| tail.bytes > 0) {
-            let records = self.walk.records_in_tail()?;
+        if let Some(tail) = self.records.walk.tail().filter(|tail| tail.bytes > 0) {
+            let records = self.records.walk.records_in_tail()?;
             warnings.push(Warning::TornTail {
                 kept: lay_aside(&*self.storage, &file, first, tail, records)?,
                 file: name.clone(),

@@ -6,7 +6,9 @@
 //! 2. What remains is the state after some record, exactly: a snapshot is used only if the log that can be
 //!    read reaches what it needs.
 //! 3. Of all such states it is the latest.
-//! 4. A repair that a crash has ended can be called again.
+//! 4. A large record that lost parts is given up as a whole: what is left of it ends the log, and the next
+//!    opening marks it as abandoned.
+//! 5. A repair that a crash has ended can be called again.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -23,6 +25,7 @@ use crate::open_error::OpenError;
 use crate::recovery::names;
 use crate::reserve::make_room_to_open;
 use crate::segment::read_header;
+use crate::sequence::Sequence;
 use crate::snapshot::SnapshotReader;
 use crate::storage::{File, Storage, read_exact_at, write_all_at};
 use crate::write::{NotBegun, begin_segment};
@@ -39,6 +42,8 @@ pub struct Repaired {
     pub snapshot: Option<Lsn>,
     /// The last record of the store now.
     pub last: Lsn,
+    /// The first part of the large record in which the log ends now, which the next opening marks as abandoned.
+    pub unfinished: Option<Lsn>,
     /// The first and the last record that are lost, as far as anything tells.
     pub lost: Option<(Lsn, Lsn)>,
     /// Whether anything had to be done.
@@ -109,6 +114,7 @@ pub fn repair<S: Storage>(storage: &Arc<S>) -> Result<Repaired, RepairError> {
         Ok(sound) => {
             return Ok(Repaired {
                 last: sound.last,
+                unfinished: sound.unfinished,
                 was_sound: true,
                 ..Repaired::default()
             });
@@ -231,6 +237,7 @@ impl Remains {
             segments: Vec::new(),
             last: base,
             cut: None,
+            sequence: Sequence::Whole,
         };
         let begin = self
             .segments
@@ -238,11 +245,18 @@ impl Remains {
             .rposition(|(first, _)| *first <= base.next());
         for (first, scan) in &self.segments[begin.unwrap_or(self.segments.len())..] {
             let is_next = plan.segments.is_empty() || *first == plan.last.next();
-            if !is_next || plan.cut.is_some() {
+            // What the snapshot holds may be the end of a large record that began before it.
+            let fits = *first <= base || scan.continues == plan.sequence.is_within();
+            if !is_next || plan.cut.is_some() || !(fits || scan.last < *first) {
                 break;
             }
             plan.segments.push(*first);
             plan.last = scan.last;
+            plan.sequence = match scan.sequence {
+                // It holds no record, or none but middle parts.
+                Sequence::Unknown | Sequence::Within { first: None } => plan.sequence,
+                known => known,
+            };
             plan.cut = scan.damage.map(|_| (*first, scan.end));
         }
         // A log that ends before its snapshot has nothing to add to it.
@@ -250,6 +264,7 @@ impl Remains {
             plan.segments.clear();
             plan.last = base;
             plan.cut = None;
+            plan.sequence = Sequence::Whole;
         }
         plan
     }
@@ -271,6 +286,8 @@ struct Plan {
     last: Lsn,
     /// The last segment, and where it is to be cut.
     cut: Option<(Lsn, u64)>,
+    /// How the log ends.
+    sequence: Sequence,
 }
 
 impl Plan {
@@ -279,10 +296,13 @@ impl Plan {
         storage: &S,
         remains: &Remains,
     ) -> Result<Repaired, RepairError> {
+        let unfinished = self.sequence.first_part();
+        let lost = unfinished.unwrap_or(self.last.next());
         let mut repaired = Repaired {
             snapshot: self.snapshot,
             last: self.last,
-            lost: (remains.newest > self.last).then(|| (self.last.next(), remains.newest)),
+            unfinished,
+            lost: (remains.newest > self.last).then_some((lost, remains.newest)),
             ..Repaired::default()
         };
         let mut aside = Aside {
@@ -492,6 +512,13 @@ impl fmt::Display for Repaired {
             Some((from, to)) => writeln!(f, "lost: records {from} to {to}")?,
             None => writeln!(f, "lost: no record that anything tells of")?,
         }
-        write!(f, "sound up to record {}", self.last)
+        write!(f, "sound up to record {}", self.last)?;
+        match self.unfinished {
+            Some(first) => write!(
+                f,
+                "; the large record that begins with {first} has no end and is abandoned by the next opening"
+            ),
+            None => Ok(()),
+        }
     }
 }

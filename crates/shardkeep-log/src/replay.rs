@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::format::Lsn;
 use crate::log::{Log, Part};
 use crate::open_error::OpenError;
+use crate::records::Records;
 use crate::recovery::Record;
 use crate::snapshot::SnapshotReader;
 use crate::storage::Storage;
@@ -17,8 +18,7 @@ use crate::walk::{Bound, Known, Walk};
 /// The newest snapshot and the records behind it, up to one. Another thread may write the log meanwhile.
 pub struct Replay<S: Storage> {
     snapshot: Option<SnapshotReader<S>>,
-    covered: Lsn,
-    walk: Walk<S>,
+    records: Records<S>,
     /// Keeps the files.
     _pins: Vec<Arc<Part>>,
 }
@@ -64,8 +64,7 @@ impl<S: Storage> Log<S> {
         );
         Ok(Replay {
             snapshot,
-            covered,
-            walk,
+            records: Records::new(walk, covered),
             _pins: newest.into_iter().chain(&self.segments).cloned().collect(),
         })
     }
@@ -78,22 +77,13 @@ impl<S: Storage> Replay<S> {
         self.snapshot.as_ref()
     }
 
-    /// The next record, in order; `None` after the last. Blocks for the disk.
+    /// The next record, in order; `None` after the last. A large one comes in one piece, and only where its
+    /// last part is among them. Blocks for the disk.
     ///
     /// # Errors
     /// The log is damaged, or the disk refuses.
     pub fn next_record(&mut self) -> Result<Option<Record<'_>>, OpenError> {
-        loop {
-            match self.walk.step()? {
-                None => return Ok(None),
-                Some((head, _)) if head.number <= self.covered.get() => {}
-                Some((head, part)) => {
-                    let lsn = Lsn::new(head.number);
-                    let payload = self.walk.payload(part);
-                    return Ok(Some(Record { lsn, payload }));
-                }
-            }
-        }
+        self.records.next()
     }
 }
 
@@ -103,7 +93,7 @@ impl<S: Storage> fmt::Debug for Replay<S> {
             f,
             "Replay({:?}, next {})",
             self.snapshot,
-            self.walk.next_lsn()
+            self.records.walk.next_lsn()
         )
     }
 }

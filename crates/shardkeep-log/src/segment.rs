@@ -10,8 +10,8 @@ use std::ops::Range;
 use crate::error::{DiskError, Operation};
 use crate::fault::{Fault, is_planted};
 use crate::format::{
-    BASE_BYTES, FileHeader, FileKind, HEAD_BYTES, Head, HeaderFault, Lsn, MARK, RECORD, StoreId,
-    VERSION, find_record_head,
+    ABANDONED, BASE_BYTES, CUT, FIRST_PART, FileHeader, FileKind, HEAD_BYTES, Head, HeaderFault,
+    LAST_PART, Lsn, MARK, MIDDLE_PART, RECORD, StoreId, VERSION, find_record_head, is_record,
 };
 use crate::limits::WINDOW_BYTES;
 use crate::open_error::{Damage, OpenError};
@@ -98,7 +98,7 @@ pub(crate) fn header_error(name: &str, fault: HeaderFault) -> OpenError {
 /// What stands at one place of a segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// A record, its payload in this part of the window.
+    /// A record of any kind, its payload in this part of the window.
     Record(Head, Range<usize>),
     /// The mark behind the last record.
     Mark(Head),
@@ -201,7 +201,7 @@ impl<F: File> Cursor<F> {
             Some(head) if head.kind == MARK && head.number == lsn.get() => {
                 return Ok(Step::Mark(head));
             }
-            Some(head) if head.kind == RECORD && head.number == lsn.get() => head,
+            Some(head) if is_record(head.kind) && head.number == lsn.get() => head,
             Some(_) | None => return Ok(Step::Invalid(Damage::Record { lsn })),
         };
         if head.total_bytes() > left && !is_planted(Fault::DeclaredLengthAllocated) {
@@ -217,11 +217,17 @@ impl<F: File> Cursor<F> {
         Ok(Step::Record(head, payload))
     }
 
+    /// Stands before the record that `step` has returned last, again.
+    pub(crate) fn step_back(&mut self, head: &Head) {
+        self.at -= head.total_bytes();
+    }
+
     /// Whether `head` is of a kind that a segment of this version cannot have, by what this program knows.
     fn is_unknown(&self, head: &Head) -> bool {
         match head.kind {
             RECORD => false,
-            MARK => self.version < VERSION || head.length > 0,
+            FIRST_PART | MIDDLE_PART | LAST_PART => self.version < VERSION,
+            MARK | CUT | ABANDONED => self.version < VERSION || head.length > 0,
             _ => true,
         }
     }
@@ -307,7 +313,7 @@ impl<F: File> Cursor<F> {
                 continue;
             };
             self.at += at as u64;
-            let is_there = head.kind == RECORD && head.total_bytes() <= end - self.at;
+            let is_there = is_record(head.kind) && head.total_bytes() <= end - self.at;
             let length = head.length as usize;
             if is_there && {
                 let from = self.fill(HEAD_BYTES + length)? + HEAD_BYTES;

@@ -174,6 +174,17 @@ impl<S: Storage> Walk<S> {
         cursor.map(|cursor| (&cursor.name[..], cursor.file()))
     }
 
+    /// What it means that the record that `step` has returned last should not be there.
+    pub(crate) fn damaged_before(&self, head: &Head, damage: Damage) -> OpenError {
+        match &self.cursor {
+            Some(cursor) => {
+                let at = cursor.at() - head.total_bytes();
+                OpenError::damaged(&cursor.name, at, damage)
+            }
+            None => OpenError::damaged(crate::names::MANIFEST, 0, damage),
+        }
+    }
+
     /// The payload of the record that `step` has returned last.
     pub(crate) fn payload(&self, part: Range<usize>) -> &[u8] {
         self.cursor

@@ -10,9 +10,11 @@ use std::sync::Arc;
 
 use shardkeep_core::{Effects, Refused};
 
-use crate::codec::Codec;
-use crate::effect::Effect;
-use crate::table::UnixMillis;
+use crate::codec::{Codec, EncodeError};
+use crate::effect;
+use crate::shard::{Change, Walks};
+use crate::state::Entry;
+use crate::table::{Table, UnixMillis};
 
 /// Says how much an entry counts against the maximum weight.
 pub(crate) type Weigher<K, V> = Arc<dyn Fn(&K, &V) -> u64 + Send + Sync>;
@@ -43,10 +45,29 @@ pub(crate) struct Codecs<K, V> {
     pub(crate) value: Box<dyn Codec<V>>,
 }
 
+impl<K: 'static, V: 'static> Codecs<K, V> {
+    /// What appends an entry as an effect.
+    fn saver(&self) -> impl FnMut(&Entry<K, V>, &mut Vec<u8>) -> Result<(), EncodeError> {
+        let (mut key, mut value) = (Vec::new(), Vec::new());
+        move |entry, into| {
+            key.clear();
+            value.clear();
+            self.key.encode(&entry.key, &mut key)?;
+            self.value.encode(&entry.value, &mut value)?;
+            effect::set(into, DATABASE, &key, &value, entry.expires());
+            Ok(())
+        }
+    }
+}
+
+/// The database of a store that has one.
+const DATABASE: u32 = 0;
+
 /// Effects on their way to the log.
 pub(crate) struct Kept<K, V> {
     codecs: Arc<Codecs<K, V>>,
     effects: Effects,
+    walks: Walks,
     /// The entry that is about to be written, as bytes.
     key: Vec<u8>,
     value: Vec<u8>,
@@ -57,6 +78,7 @@ impl<K: 'static, V: 'static> Kept<K, V> {
         Self {
             codecs,
             effects: Effects::new(tracks_keys),
+            walks: Walks::default(),
             key: Vec::new(),
             value: Vec::new(),
         }
@@ -135,42 +157,84 @@ impl<K: 'static, V: 'static> Ledger<K, V> {
 
     /// The entry that was encoded last is in its place.
     pub(crate) fn wrote(&mut self, hash: u64, expires: Option<UnixMillis>) {
-        if let Some(kept) = &mut self.kept {
-            let effect = Effect::Set {
-                key: &kept.key,
-                value: &kept.value,
-                expires,
-            };
-            effect.encode(kept.effects.of_key(hash));
+        if let Some(Kept {
+            effects,
+            key,
+            value,
+            ..
+        }) = &mut self.kept
+        {
+            effect::set(effects.of_key(hash), DATABASE, key, value, expires);
         }
+    }
+
+    /// An entry that is there is about to change: a walk that misses it gets what it was.
+    pub(crate) fn before(&mut self, entry: &mut Entry<K, V>, change: Change) {
+        if let Some(Kept { codecs, walks, .. }) = &mut self.kept {
+            walks.before(entry, change, codecs.saver());
+        }
+    }
+
+    /// An entry that is there is about to get another expiry.
+    pub(crate) fn expiry(
+        &mut self,
+        hash: u64,
+        entry: &mut Entry<K, V>,
+        expires: Option<UnixMillis>,
+    ) -> Result<(), Refused> {
+        let Some(kept) = &mut self.kept else {
+            return Ok(());
+        };
+        kept.encode_key(&entry.key)?;
+        kept.walks
+            .before(entry, Change::Relative, kept.codecs.saver());
+        effect::expiry(kept.effects.of_key(hash), DATABASE, &kept.key, expires);
+        Ok(())
     }
 
     /// An entry is gone.
-    pub(crate) fn removed(&mut self, hash: u64, key: &K, value: &V) {
+    pub(crate) fn removed(&mut self, hash: u64, entry: &mut Entry<K, V>) {
         if let Some(budget) = &mut self.budget {
-            let weight = (budget.weigher)(key, value);
+            let weight = (budget.weigher)(&entry.key, &entry.value);
             budget.used = budget.used.saturating_sub(weight);
         }
         if let Some(kept) = &mut self.kept {
+            kept.walks.before(entry, Change::Whole, kept.codecs.saver());
             // What stood in the table has been encoded before.
-            let encoded = kept.encode_key(key);
+            let encoded = kept.encode_key(&entry.key);
             debug_assert!(encoded.is_ok(), "a codec that changed its mind");
-            let effect = Effect::Delete { key: &kept.key };
-            effect.encode(kept.effects.of_key(hash));
+            effect::del(kept.effects.of_key(hash), DATABASE, &kept.key);
         }
     }
 
-    /// All entries are gone, together with those of all other shards; the first shard says so.
-    pub(crate) fn cleared(&mut self, shard: usize) {
+    /// All entries are about to go, together with those of all other shards; the first shard says so.
+    pub(crate) fn cleared(&mut self, shard: usize, table: &mut Table<Entry<K, V>>) {
         if let Some(budget) = &mut self.budget {
             budget.used = 0;
         }
         if let Some(kept) = &mut self.kept {
+            kept.walks.before_clear(table, kept.codecs.saver());
             let record = kept.effects.of_clear();
             if shard == 0 {
-                Effect::Clear.encode(record);
+                effect::command(record, DATABASE, &[effect::FLUSHALL]);
             }
         }
+    }
+
+    /// What is known of walks, where there can be one.
+    pub(crate) fn walks(&mut self) -> Option<&mut Walks> {
+        Some(&mut self.kept.as_mut()?.walks)
+    }
+
+    /// As [`Ledger::walks`], and what gives an entry its form as an effect.
+    pub(crate) fn walker(
+        &mut self,
+    ) -> Option<(
+        &mut Walks,
+        impl FnMut(&Entry<K, V>, &mut Vec<u8>) -> Result<(), EncodeError>,
+    )> {
+        let kept = self.kept.as_mut()?;
+        Some((&mut kept.walks, kept.codecs.saver()))
     }
 
     /// Lets everything in, until [`Ledger::limit`]; returns what was allowed.

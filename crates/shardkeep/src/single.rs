@@ -155,7 +155,7 @@ impl<K: Key, V: Value> Store<K, V> {
         let (update, expires) = hand.look(|state| {
             let entry = state.find(hash, key);
             let update = closure::run(|| decide(entry.map(|entry| &entry.value)));
-            (update, entry.and_then(|entry| entry.expires))
+            (update, entry.and_then(|entry| entry.expires()))
         });
         let (value, expires) = match update {
             Update::Keep => return Put::New,
@@ -195,7 +195,7 @@ impl<K: Key, V: Value> Store<K, V> {
         self.admit()?;
         let (hash, shard) = self.place(key);
         let expires = self.look_synced(hash, shard, |state| {
-            state.find(hash, key).map(|entry| entry.expires)
+            state.find(hash, key).map(|entry| entry.expires())
         })?;
         Ok(expires.map(|expires| match expires {
             None => Ttl::Forever,

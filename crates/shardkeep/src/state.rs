@@ -10,7 +10,6 @@
 
 use std::borrow::Borrow;
 use std::hash::Hash;
-use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,15 +18,17 @@ use shardkeep_core::{Discard, Effects, NoTransaction, Refused, Remaining, State,
 
 use crate::clock::Clock;
 use crate::codec::{DecodeError, EncodeError};
-use crate::durable::{Kept, LogJournal, Saved, Slice};
-use crate::effect::Effect;
+use crate::durable::{LogJournal, Persist};
+use crate::effect::{self, Effect};
 use crate::flight::Flights;
 use crate::ledger::Ledger;
 use crate::mail::Mailed;
 use crate::prefetch::prefetch;
 use crate::reply::{Insert, Insertion, NewTtl, Put, Reply, When};
 use crate::router::Router;
-use crate::table::{Cursor, Entry as TableEntry, Slot, Spot, Table, UnixMillis, Walked};
+use crate::shard::{Change, Moment, Pressure, Saved, Slice, WalkPoint, Walks};
+use crate::stamp::Stamp;
+use crate::table::{Cursor, Entry as TableEntry, Slot, Table, UnixMillis};
 use crate::{Key, Value, discard};
 
 /// Why a key must be there.
@@ -37,13 +38,31 @@ const KEY_IS_TAKEN_ONCE: &str = "a key is taken by the one write that it was bro
 pub(crate) struct Entry<K, V> {
     pub(crate) key: K,
     pub(crate) value: V,
-    pub(crate) expires: Option<UnixMillis>,
+    stamp: Stamp,
+}
+
+impl<K, V> Entry<K, V> {
+    /// When it expires, if it does.
+    #[inline(always)]
+    pub(crate) fn expires(&self) -> Option<UnixMillis> {
+        self.stamp.expires()
+    }
 }
 
 impl<K, V> TableEntry for Entry<K, V> {
     #[inline]
     fn expires_at(&self) -> Option<UnixMillis> {
-        self.expires
+        self.stamp.expires()
+    }
+
+    #[inline]
+    fn walk_bits(&self) -> u8 {
+        self.stamp.walk_bits()
+    }
+
+    #[inline]
+    fn set_walk_bits(&mut self, bits: u8) {
+        self.stamp.set_walk_bits(bits);
     }
 }
 
@@ -150,7 +169,7 @@ impl<K: Key, V: Value> ShardState<K, V> {
         Q: Eq + ?Sized,
     {
         let entry = self.table.find(hash, |entry| entry.key.borrow() == key)?;
-        self.is_live(entry.expires).then_some(entry)
+        self.is_live(entry.expires()).then_some(entry)
     }
 
     /// The value of a key, cloned.
@@ -185,7 +204,7 @@ impl<K: Key, V: Value> ShardState<K, V> {
         if self.ledger.is_some() {
             return self.put_noted(hash, key, value, expires);
         }
-        self.place(hash, key, value, expires)
+        self.place(hash, key, value, Stamp::new(expires, 0))
     }
 
     /// As [`ShardState::put`], where every change must be known.
@@ -200,22 +219,31 @@ impl<K: Key, V: Value> ShardState<K, V> {
         if let Err(refused) = self.admit(hash, key.as_ref(), &value) {
             return Put::Refused(Box::new((value, refused)));
         }
-        let put = self.place(hash, key, value, expires);
+        let walk_bits = self.hand_over(hash, key.as_ref());
+        let put = self.place(hash, key, value, Stamp::new(expires, walk_bits));
         if let Some(ledger) = &mut self.ledger {
             ledger.wrote(hash, expires);
         }
         put
     }
 
+    /// An entry is about to be replaced as a whole: a walk that misses it gets what it was. Gives the walk bits
+    /// of what takes its place.
+    fn hand_over(&mut self, hash: u64, key: Option<&K>) -> u8 {
+        let (Some(ledger), Some(key)) = (&mut self.ledger, key) else {
+            return 0;
+        };
+        if ledger.walks().is_some_and(|walks| walks.is_under_way())
+            && let Some(entry) = self.table.find_mut(hash, |entry| entry.key == *key)
+        {
+            ledger.before(entry, Change::Whole);
+        }
+        ledger.walks().map_or(0, |walks| walks.had())
+    }
+
     /// Puts an entry in its place.
     #[inline(always)]
-    fn place(
-        &mut self,
-        hash: u64,
-        key: &mut Option<K>,
-        value: V,
-        expires: Option<UnixMillis>,
-    ) -> Put<V> {
+    fn place(&mut self, hash: u64, key: &mut Option<K>, value: V, stamp: Stamp) -> Put<V> {
         let Some(wanted) = &*key else {
             unreachable!("{KEY_IS_TAKEN_ONCE}")
         };
@@ -225,27 +253,23 @@ impl<K: Key, V: Value> ShardState<K, V> {
             |entry| entry.key == *wanted,
             |entry| router.hash(&entry.key),
         );
-        let (old, old_expires) = match found {
+        let (old, old_stamp) = match found {
             Slot::Occupied(mut slot) => {
                 let entry = slot.get_mut();
-                let old_expires = std::mem::replace(&mut entry.expires, expires);
+                let old_stamp = std::mem::replace(&mut entry.stamp, stamp);
                 let old = std::mem::replace(&mut entry.value, value);
-                slot.note_expiry(expires);
-                (old, old_expires)
+                slot.note_expiry(stamp.expires());
+                (old, old_stamp)
             }
             Slot::Vacant(slot) => {
                 let Some(key) = key.take() else {
                     unreachable!("{KEY_IS_TAKEN_ONCE}")
                 };
-                slot.insert(Entry {
-                    key,
-                    value,
-                    expires,
-                });
+                slot.insert(Entry { key, value, stamp });
                 return Put::New;
             }
         };
-        if self.is_live(old_expires) {
+        if self.is_live(old_stamp.expires()) {
             Put::Over(old)
         } else {
             Put::OverExpired(old)
@@ -299,7 +323,7 @@ impl<K: Key, V: Value> ShardState<K, V> {
                 let at = match ttl {
                     NewTtl::Never => None,
                     NewTtl::After(ttl) => Some(self.after(ttl)),
-                    NewTtl::Keep => found.and_then(|entry| entry.expires),
+                    NewTtl::Keep => found.and_then(Entry::expires),
                 };
                 (found.is_some(), at)
             }
@@ -347,11 +371,11 @@ impl<K: Key, V: Value> ShardState<K, V> {
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
-        let entry = self.table.remove(hash, |entry| entry.key.borrow() == key)?;
+        let mut entry = self.table.remove(hash, |entry| entry.key.borrow() == key)?;
         if let Some(ledger) = &mut self.ledger {
-            ledger.removed(hash, &entry.key, &entry.value);
+            ledger.removed(hash, &mut entry);
         }
-        let is_live = self.is_live(entry.expires);
+        let is_live = self.is_live(entry.expires());
         Some(Removed { entry, is_live })
     }
 
@@ -373,11 +397,11 @@ impl<K: Key, V: Value> ShardState<K, V> {
         let Some(entry) = found else {
             return Ok(None);
         };
+        let before = entry.expires();
         if let Some(ledger) = &mut self.ledger {
-            ledger.encode(&entry.key, &entry.value)?;
-            ledger.wrote(hash, expires);
+            ledger.expiry(hash, entry, expires)?;
         }
-        let before = std::mem::replace(&mut entry.expires, expires);
+        entry.stamp.set_expires(expires);
         self.table.note_expiry(hash, expires);
         Ok(Some(before))
     }
@@ -436,7 +460,7 @@ impl<K: Key, V: Value> ShardState<K, V> {
     pub(crate) fn swap_table(&mut self, shard: usize, empty: &mut Table<Entry<K, V>>) {
         debug_assert!(empty.is_empty());
         if let Some(ledger) = &mut self.ledger {
-            ledger.cleared(shard);
+            ledger.cleared(shard, &mut self.table);
         }
         std::mem::swap(&mut self.table, empty);
     }
@@ -444,7 +468,7 @@ impl<K: Key, V: Value> ShardState<K, V> {
     /// Clones the live entries of one segment; returns where to go on.
     pub(crate) fn scan(&self, cursor: Cursor, into: &mut Vec<(K, V)>) -> Option<Cursor> {
         self.table.scan(cursor, |entry| {
-            if self.is_live(entry.expires) {
+            if self.is_live(entry.expires()) {
                 into.push((entry.key.clone(), entry.value.clone()));
             }
         })
@@ -462,7 +486,7 @@ impl<K: Key, V: Value> ShardState<K, V> {
         }
         let mut key = Some(key);
         // Nobody's operation discards it now; a `Drop` that panics keeps no record from being replayed.
-        discard::quietly(self.place(hash, &mut key, value, expires));
+        discard::quietly(self.place(hash, &mut key, value, Stamp::new(expires, 0)));
         discard::quietly(key);
     }
 
@@ -488,66 +512,63 @@ impl<K: Key, V: Value> ShardState<K, V> {
     }
 }
 
-impl<K: Key, V: Value> Kept for ShardState<K, V> {
-    fn restore(&mut self, effect: &Effect<'_>) -> Result<(), DecodeError> {
-        let Some(codecs) = self.ledger.as_ref().and_then(|ledger| ledger.codecs()) else {
+impl<K: Key, V: Value> ShardState<K, V> {
+    /// Gives an entry the expiry that is read from the log.
+    fn restore_expiry(&mut self, key: &K, expires: Option<UnixMillis>) {
+        let hash = self.router.hash(key);
+        if let Some(entry) = self.table.find_mut(hash, |entry| entry.key == *key) {
+            entry.stamp.set_expires(expires);
+            self.table.note_expiry(hash, expires);
+        }
+    }
+}
+
+impl<K: Key, V: Value> Persist for ShardState<K, V> {
+    fn replay(&mut self, effect: &Effect<'_>) -> Result<(), DecodeError> {
+        let codecs = self.ledger.as_ref().and_then(|ledger| ledger.codecs());
+        let Some(codecs) = codecs.map(Arc::clone) else {
             return Ok(());
         };
-        match *effect {
-            Effect::Set {
-                key,
-                value,
-                expires,
-            } => {
-                let (key, value) = (codecs.key.decode(key)?, codecs.value.decode(value)?);
-                self.restore_entry(key, value, expires);
-            }
-            Effect::Delete { key } => {
-                let key = codecs.key.decode(key)?;
-                self.restore_removal(&key);
-                discard::quietly(key);
-            }
-            Effect::Clear => self.restore_clear(),
+        let Some(key) = effect.key else {
+            return match effect.verb {
+                effect::FLUSHALL => Ok(self.restore_clear()),
+                _ => Err(effect.unknown()),
+            };
+        };
+        if let Some((value, expires)) = effect.as_set() {
+            let (key, value) = (codecs.key.decode(key)?, codecs.value.decode(value)?);
+            self.restore_entry(key, value, expires);
+            return Ok(());
         }
+        let key = codecs.key.decode(key)?;
+        match effect.as_expiry() {
+            Some(expires) => self.restore_expiry(&key, expires),
+            None if effect.verb == effect::DEL && effect.is_empty() => self.restore_removal(&key),
+            None => return Err(effect.unknown()),
+        }
+        discard::quietly(key);
         Ok(())
     }
 
-    fn save(&self, spot: Spot, slice: Slice, into: &mut Vec<u8>) -> Result<Saved, EncodeError> {
-        let Some(codecs) = self.ledger.as_ref().and_then(|ledger| ledger.codecs()) else {
-            let walked = Walked {
-                next: None,
-                restarted: false,
-            };
-            return Ok(Saved { entries: 0, walked });
-        };
-        let (mut key, mut value) = (Vec::new(), Vec::new());
-        let (mut entries, mut failed) = (0, None);
-        let before = into.len();
-        let visit = |entry: &Entry<K, V>| {
-            entries += 1;
-            key.clear();
-            value.clear();
-            let encoded = codecs.key.encode(&entry.key, &mut key);
-            let encoded = encoded.and_then(|()| codecs.value.encode(&entry.value, &mut value));
-            if let Err(error) = encoded {
-                failed = Some(error);
-                return ControlFlow::Break(());
-            }
-            Effect::Set {
-                key: &key,
-                value: &value,
-                expires: entry.expires,
-            }
-            .encode(into);
-            if slice.is_filled_by(entries, into.len() - before) {
-                return ControlFlow::Break(());
-            }
-            ControlFlow::Continue(())
-        };
-        let walked = self.table.walk(spot, prefetch, visit);
-        match failed {
-            None => Ok(Saved { entries, walked }),
-            Some(error) => Err(error),
+    fn cut(&mut self, moment: Moment, pressure: &Arc<Pressure>) {
+        if let Some(walks) = self.walks() {
+            walks.cut(moment, Arc::clone(pressure));
+        }
+    }
+
+    fn walks(&mut self) -> Option<&mut Walks> {
+        self.ledger.as_mut()?.walks()
+    }
+
+    fn slice(
+        &mut self,
+        from: WalkPoint,
+        slice: Slice,
+        into: &mut Vec<u8>,
+    ) -> Result<Saved, EncodeError> {
+        match self.ledger.as_mut().and_then(|ledger| ledger.walker()) {
+            Some((walks, save)) => walks.slice(&mut self.table, from, slice, into, prefetch, save),
+            None => Ok(Saved::NOTHING),
         }
     }
 }
@@ -576,9 +597,9 @@ where
     fn tend(&mut self) -> Tended {
         let now = self.clock.now();
         let (ledger, router, swept) = (&mut self.ledger, &self.router, &mut self.swept);
-        let slice = self.table.expire_slice(now, |entry| {
+        let slice = self.table.expire_slice(now, |mut entry| {
             if let Some(ledger) = ledger {
-                ledger.removed(router.hash(&entry.key), &entry.key, &entry.value);
+                ledger.removed(router.hash(&entry.key), &mut entry);
             }
             if Self::DISCARDS {
                 swept.push(entry);

@@ -246,7 +246,7 @@ impl Story {
             let half = payload.len() / 2;
             let lsn = match self.chance.percent(50) {
                 true => log.append(&payload),
-                false => log.append_parts(&[&payload[..half], &[], &payload[half..]]),
+                false => log.append_pieces(&[&payload[..half], &[], &payload[half..]]),
             };
             let lsn = told(lsn, "append")?.get();
             if lsn != number {

@@ -7,7 +7,7 @@ use shardkeep_core::{Error, Event, Lost, Refused, SyncMode};
 
 use crate::book::{Library, Note, Several, all_ways, call, hear, later, replayed};
 
-fn lost_shards(library: &Library, count: usize) -> Vec<usize> {
+pub(crate) fn lost_shards(library: &Library, count: usize) -> Vec<usize> {
     let mut shards: Vec<_> = (0..count)
         .map(|_| match hear(&library.events) {
             Event::ShardLost { shard } => shard,

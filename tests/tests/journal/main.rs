@@ -10,6 +10,7 @@ mod acknowledging;
 mod allocating;
 mod book;
 mod closing;
+mod cuts;
 mod duties;
 mod failing;
 mod histories;

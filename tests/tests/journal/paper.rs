@@ -51,6 +51,8 @@ struct Way {
 struct Disk {
     ways: [Way; 5],
     records: Vec<Vec<u8>>,
+    /// How many records stood before each cut.
+    cuts: Vec<usize>,
     written: usize,
     synced: usize,
     durable: HashSet<Effect>,
@@ -183,6 +185,11 @@ impl Paper {
         disk.records.iter().map(|bytes| effects(bytes)).collect()
     }
 
+    /// How many records stand before each cut.
+    pub(crate) fn cuts(&self) -> Vec<usize> {
+        self.disk().cuts.clone()
+    }
+
     pub(crate) fn has(&self, effect: Effect) -> bool {
         self.records().concat().contains(&effect)
     }
@@ -276,6 +283,12 @@ impl Journal for Pen {
         if !disk.forgets {
             disk.records.push(record.to_vec());
         }
+    }
+
+    fn append_cut(&mut self) {
+        let mut disk = self.0.disk();
+        let before = disk.records.len();
+        disk.cuts.push(before);
     }
 
     fn write(&mut self) -> Result<(), JournalError> {

@@ -260,12 +260,12 @@ fn another_version_is_refused_and_so_is_an_unknown_kind() {
     // Kinds that have a name already are refused by it.
     for (kind, name) in [
         (1, "record with its place in the replication stream"),
-        (8, "cut of a walk"),
+        (9, "cut of a walk"),
         (12, "loss of a shard"),
-        (16, "first part of a large record"),
-        (20, "middle part of a large record"),
-        (24, "last part of a large record"),
-        (28, "end of a large record that was abandoned"),
+        (17, "first part of a large record"),
+        (21, "middle part of a large record"),
+        (25, "last part of a large record"),
+        (29, "end of a large record that was abandoned"),
     ] {
         head.kind = kind;
         let longer = [&content[..], &head.encode(STORE.records_seed())].concat();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use shardkeep::CancelToken;
-use shardkeep::effect::{self, Effect};
+use shardkeep::effect;
 use shardkeep::table::UnixMillis;
 use shardkeep_log::{Directory, FrameBuffer, Options, Recovery};
 use shardkeep_server::rdb::{ImportError, Imported, import};
@@ -23,18 +23,13 @@ pub(crate) fn entries(place: &Path) -> Entries {
     let mut entries = Entries::new();
     let mut apply = |bytes: &[u8]| {
         for effect in effect::decode(bytes) {
-            match effect.unwrap() {
-                Effect::Set {
-                    key,
-                    value,
-                    expires,
-                } => {
-                    let expires = expires.map(UnixMillis::get);
-                    let before = entries.insert(key.to_vec(), (value.to_vec(), expires));
-                    assert_eq!(before, None, "{} is there twice", key.escape_ascii());
-                }
-                other @ (Effect::Delete { .. } | Effect::Clear) => panic!("{other:?}"),
-            }
+            let effect = effect.unwrap();
+            let (Some(key), Some((value, expires))) = (effect.key, effect.as_set()) else {
+                panic!("{effect:?} is no entry");
+            };
+            let expires = expires.map(UnixMillis::get);
+            let before = entries.insert(key.to_vec(), (value.to_vec(), expires));
+            assert_eq!(before, None, "{} is there twice", key.escape_ascii());
         }
     };
     let directory = Directory::inspect(place).unwrap();

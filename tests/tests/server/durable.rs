@@ -5,7 +5,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use shardkeep::durable::NewStore;
-use shardkeep::effect::Effect;
 use shardkeep_resp::Value;
 use shardkeep_tests::clock::{self, PATIENCE};
 use shardkeep_tests::differential::{Request, Step, episode};
@@ -409,13 +408,7 @@ fn with_long_keys(place: &Path, keys: &[String]) {
     for key in keys {
         let (key, value) = (key.as_bytes(), b"value");
         let expires = None;
-        store
-            .put(&Effect::Set {
-                key,
-                value,
-                expires,
-            })
-            .unwrap();
+        store.put(0, key, value, expires).unwrap();
     }
     store.finish().unwrap();
 }

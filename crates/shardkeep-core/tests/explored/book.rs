@@ -35,6 +35,8 @@ pub(crate) enum Mood {
 struct Disk {
     mood: Mood,
     records: Vec<Vec<u8>>,
+    /// How many records stood before each cut.
+    cuts: Vec<usize>,
     written: usize,
     synced: usize,
     syncs: usize,
@@ -125,6 +127,12 @@ impl Journal for Pen {
 
     fn append(&mut self, record: &[u8]) {
         self.0.disk().records.push(record.to_vec());
+    }
+
+    fn append_cut(&mut self) {
+        let mut disk = self.0.disk();
+        let before = disk.records.len();
+        disk.cuts.push(before);
     }
 
     fn write(&mut self) -> Result<(), JournalError> {

@@ -13,6 +13,10 @@ pub const NOT_AN_INTEGER: &str = "ERR value is not an integer or out of range";
 /// No integer of 32 bits.
 pub const NOT_A_C_INT: &str =
     "ERR value is out of range, value must between -2147483648 and 2147483647";
+/// No database of this number.
+pub const DB_OUT_OF_RANGE: &str = "ERR DB index is out of range";
+/// A value that would be given to itself.
+pub const SAME_OBJECTS: &str = "ERR source and destination objects are the same";
 /// No value for the key.
 pub const NO_SUCH_KEY: &str = "ERR no such key";
 /// A string longer than any may be.

@@ -4,7 +4,7 @@ use shardkeep_resp::Reply;
 
 use super::glob::{Case, Glob};
 use super::table::{self, CommandId, TABLE};
-use super::{Args, Categories, CommandSpec, KeySpec, error, object, options};
+use super::{Args, Begin, Categories, CommandSpec, Find, KeySpec, error, object, options};
 
 /// Elements of the reply about one command.
 const ENTRY_ELEMENTS: usize = 10;
@@ -26,6 +26,8 @@ pub fn introspect(args: Args<'_>, reply: &mut Reply<'_>) {
             docs(args, reply);
         } else if does("getkeys") {
             getkeys(args, reply);
+        } else if does("getkeysandflags") {
+            getkeysandflags(args, reply);
         } else if does("info") {
             info(args, reply);
         } else if does("list") {
@@ -90,9 +92,10 @@ fn entry(command: (CommandId, &'static CommandSpec), reply: &mut Reply<'_>) {
     reply.array(ENTRY_ELEMENTS);
     reply.bulk(spec.name.as_bytes());
     reply.integer(i64::from(spec.arity));
-    words(spec.flags.words(), reply);
-    for number in [spec.keys.first, spec.keys.last, spec.keys.step] {
-        reply.integer(i64::from(number));
+    words(spec.all_flags().words(), reply);
+    let (first, last, step) = spec.keys.range();
+    for number in [i64::from(first), i64::from(last), i64::from(step)] {
+        reply.integer(number);
     }
     words(spec.all_categories().words(), reply);
     reply.set(spec.tips.len());
@@ -125,28 +128,60 @@ fn key_spec_entry(key_spec: &KeySpec, reply: &mut Reply<'_>) {
     }
     reply.bulk(b"flags");
     words(key_spec.flags.iter().copied(), reply);
-    let search: [(&str, &[(&str, i32)]); 2] = [
-        ("index", &[("index", key_spec.begin)]),
-        (
-            "range",
-            &[
-                ("lastkey", key_spec.last),
-                ("keystep", key_spec.step),
-                ("limit", 0),
-            ],
-        ),
-    ];
-    for (step, (kind, numbers)) in ["begin_search", "find_keys"].into_iter().zip(search) {
-        reply.bulk(step.as_bytes());
-        reply.map(2);
-        reply.bulk(b"type");
-        reply.bulk(kind.as_bytes());
-        reply.bulk(b"spec");
-        reply.map(numbers.len());
-        for (name, number) in numbers {
-            reply.bulk(name.as_bytes());
-            reply.integer(i64::from(*number));
+    reply.bulk(b"begin_search");
+    match key_spec.begin {
+        Begin::Index(at) => step("index", &[("index", at.into())], reply),
+        Begin::Keyword { word, from } => {
+            reply.map(2);
+            reply.bulk(b"type");
+            reply.bulk(b"keyword");
+            reply.bulk(b"spec");
+            reply.map(2);
+            reply.bulk(b"keyword");
+            reply.bulk(word.to_ascii_uppercase().as_bytes());
+            reply.bulk(b"startfrom");
+            reply.integer(from.into());
         }
+    }
+    reply.bulk(b"find_keys");
+    match key_spec.find {
+        Find::Range {
+            last,
+            step: by,
+            limit,
+        } => {
+            let numbers = [
+                ("lastkey", last.into()),
+                ("keystep", by.into()),
+                ("limit", limit.into()),
+            ];
+            step("range", &numbers, reply);
+        }
+        Find::Count {
+            at,
+            first,
+            step: by,
+        } => {
+            let numbers = [
+                ("keynumidx", at.into()),
+                ("firstkey", first.into()),
+                ("keystep", by.into()),
+            ];
+            step("keynum", &numbers, reply);
+        }
+    }
+}
+
+/// One of the two steps in which a key spec finds keys.
+fn step(kind: &str, numbers: &[(&str, i64)], reply: &mut Reply<'_>) {
+    reply.map(2);
+    reply.bulk(b"type");
+    reply.bulk(kind.as_bytes());
+    reply.bulk(b"spec");
+    reply.map(numbers.len());
+    for (name, number) in numbers {
+        reply.bulk(name.as_bytes());
+        reply.integer(*number);
     }
 }
 
@@ -192,8 +227,8 @@ fn doc(command: (CommandId, &'static CommandSpec), reply: &mut Reply<'_>) {
     }
 }
 
-/// COMMAND GETKEYS name [arg ...]
-fn getkeys(args: Args<'_>, reply: &mut Reply<'_>) {
+/// The command whose keys are asked for, and its arguments; otherwise the error is answered.
+fn called<'a>(args: Args<'a>, reply: &mut Reply<'_>) -> Option<(&'static CommandSpec, Args<'a>)> {
     let called = args.from(2);
     let found = table::lookup(called.get(0)).and_then(|found| match found {
         (id, spec) if spec.has_subcommands() && called.len() > 1 => {
@@ -201,18 +236,39 @@ fn getkeys(args: Args<'_>, reply: &mut Reply<'_>) {
         }
         found => Some(found),
     });
-    let Some((_, spec)) = found else {
-        reply.error("ERR Invalid command specified");
-        return;
+    let error = match found {
+        None => "ERR Invalid command specified",
+        Some((_, spec)) if spec.key_specs.is_empty() => "ERR The command has no key arguments",
+        Some((_, spec)) if !spec.accepts(called.len()) => {
+            "ERR Invalid number of arguments specified for command"
+        }
+        Some((_, spec)) => return Some((spec, called)),
     };
-    if spec.key_specs.is_empty() {
-        reply.error("ERR The command has no key arguments");
-    } else if !spec.accepts(called.len()) {
-        reply.error("ERR Invalid number of arguments specified for command");
-    } else {
-        reply.array(spec.keys.of(called).count());
-        for key in spec.keys.of(called) {
+    reply.error(error);
+    None
+}
+
+/// COMMAND GETKEYS name [arg ...]
+fn getkeys(args: Args<'_>, reply: &mut Reply<'_>) {
+    if let Some((spec, called)) = called(args, reply) {
+        let keys = spec.keys.of(called);
+        reply.array(keys.clone().count());
+        for key in keys {
             reply.bulk(key);
+        }
+    }
+}
+
+/// COMMAND GETKEYSANDFLAGS name [arg ...]
+fn getkeysandflags(args: Args<'_>, reply: &mut Reply<'_>) {
+    if let Some((spec, called)) = called(args, reply) {
+        reply.array(spec.keys.of(called).count());
+        for key_spec in spec.key_specs {
+            for key in key_spec.of(called) {
+                reply.array(2);
+                reply.bulk(key);
+                words(key_spec.flags_in(called).iter().copied(), reply);
+            }
         }
     }
 }
@@ -265,6 +321,8 @@ fn help(reply: &mut Reply<'_>) {
         "    The documentation of these commands, or of all.",
         "GETKEYS <command> [<arg> ...]",
         "    Which arguments of a command are keys.",
+        "GETKEYSANDFLAGS <command> [<arg> ...]",
+        "    Which arguments of a command are keys, and how they are used.",
         "INFO [<command> ...]",
         "    What is known of these commands, or of all.",
         "LIST [FILTERBY ACLCAT <category> | PATTERN <pattern> | MODULE <name>]",
@@ -384,6 +442,29 @@ mod tests {
             (
                 "COMMAND GETKEYS GET a b",
                 "-ERR Invalid number of arguments specified for command\r\n",
+            ),
+        ]);
+    }
+
+    #[test]
+    fn keys_come_with_how_they_are_used() {
+        check(&[
+            (
+                "COMMAND GETKEYSANDFLAGS RENAME a b",
+                "*2\r\n*2\r\n$1\r\na\r\n*3\r\n+RW\r\n+access\r\n+delete\r\n\
+                 *2\r\n$1\r\nb\r\n*2\r\n+OW\r\n+update\r\n",
+            ),
+            (
+                "COMMAND GETKEYSANDFLAGS SET a 1 EX 5",
+                "*1\r\n*2\r\n$1\r\na\r\n*2\r\n+OW\r\n+update\r\n",
+            ),
+            (
+                "COMMAND GETKEYSANDFLAGS SET a 1 get",
+                "*1\r\n*2\r\n$1\r\na\r\n*3\r\n+RW\r\n+access\r\n+update\r\n",
+            ),
+            (
+                "COMMAND GETKEYSANDFLAGS PING x",
+                "-ERR The command has no key arguments\r\n",
             ),
         ]);
     }

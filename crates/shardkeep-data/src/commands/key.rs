@@ -1,6 +1,6 @@
 //! Keys, whatever their values: removing, counting, renaming, copying.
 
-use shardkeep_resp::{Reply, parse_i64};
+use shardkeep_resp::Reply;
 
 use super::{Args, ShardSet, error, options};
 use crate::keyspace::{Keyspace, Place};
@@ -99,21 +99,55 @@ fn move_entry(shards: &mut dyn ShardSet, args: Args<'_>, target: Target) -> Move
     Moved::Done
 }
 
+/// MOVE key db: to another database, unless the key is there already.
+pub(super) fn move_to(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
+    let (key, here) = (args.get(1), keyspace.selected());
+    let there = match options::database(args.get(2), keyspace.databases()) {
+        Ok(there) if there != here => there,
+        Ok(_) => return reply.error(error::SAME_OBJECTS),
+        Err(error) => return reply.error(error.error()),
+    };
+    if !keyspace.contains(hash, key) {
+        return reply.integer(0);
+    }
+    keyspace.select(there);
+    if keyspace.contains(hash, key) {
+        return reply.integer(0);
+    }
+    keyspace.select(here);
+    let record = match keyspace.place(hash, key) {
+        Place::Taken(taken) => taken.remove(),
+        Place::Free(_) => return reply.integer(0),
+    };
+    keyspace.select(there);
+    keyspace.put(hash, record);
+    reply.integer(1);
+}
+
+/// What COPY is to do beside copying.
+struct CopyOptions {
+    replaces: bool,
+    /// The database to copy to.
+    database: u32,
+}
+
 /// COPY source destination [DB number] [REPLACE]
 pub(super) fn copy(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<'_>) {
     let (from, to) = (args.get(1), args.get(2));
-    let Some(replaces) = copy_options(args, reply) else {
+    let (hash, keyspace) = shards.of(from);
+    let here = keyspace.selected();
+    let Some(options) = copy_options(args, (here, keyspace.databases()), reply) else {
         return;
     };
-    if from == to {
-        reply.error("ERR source and destination objects are the same");
+    if from == to && options.database == here {
+        reply.error(error::SAME_OBJECTS);
         return;
     }
-    let (hash, keyspace) = shards.of(from);
     let copied = keyspace.get(hash, from).map(|record| record.with_key(to));
     let (hash, keyspace) = shards.of(to);
+    keyspace.select(options.database);
     let done = match copied {
-        Some(copied) if replaces || !keyspace.contains(hash, to) => {
+        Some(copied) if options.replaces || !keyspace.contains(hash, to) => {
             keyspace.put(hash, copied);
             true
         }
@@ -122,36 +156,43 @@ pub(super) fn copy(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<
     reply.integer(i64::from(done));
 }
 
-/// Whether REPLACE is among the options; `None` if they are wrong, which is answered.
-fn copy_options(args: Args<'_>, reply: &mut Reply<'_>) -> Option<bool> {
-    let mut replaces = false;
+/// The options of a COPY in database `here` of so many; `None` if they are wrong, which is answered.
+fn copy_options(
+    args: Args<'_>,
+    (here, databases): (u32, u32),
+    reply: &mut Reply<'_>,
+) -> Option<CopyOptions> {
+    let mut options = CopyOptions {
+        replaces: false,
+        database: here,
+    };
     let mut rest = args.iter_from(3);
     while let Some(option) = rest.next() {
         if options::is(option, "replace") {
-            replaces = true;
+            options.replaces = true;
             continue;
         }
         let database = match rest.next() {
-            Some(database) if options::is(option, "db") => database,
+            Some(database) if options::is(option, "db") => options::database(database, databases),
             Some(_) | None => {
                 reply.error(error::SYNTAX);
                 return None;
             }
         };
-        match parse_i64(database).map(i32::try_from) {
-            None => reply.error(error::NOT_AN_INTEGER),
-            Some(Err(_)) => reply.error(error::NOT_A_C_INT),
-            Some(Ok(0)) => continue,
-            Some(Ok(_)) => reply.error("ERR DB index is out of range"),
+        match database {
+            Ok(database) => options.database = database,
+            Err(error) => {
+                reply.error(error.error());
+                return None;
+            }
         }
-        return None;
     }
-    Some(replaces)
+    Some(options)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::check;
+    use super::super::testing::{NOW, Store, check};
 
     #[test]
     fn keys_are_removed_and_counted_each_time_they_are_named() {
@@ -210,13 +251,82 @@ mod tests {
     }
 
     #[test]
+    fn copy_goes_to_another_database_where_one_is_named() {
+        check(&[
+            ("SET a 1 EX 10", "+OK\r\n"),
+            ("COPY a a DB 5", ":1\r\n"),
+            ("COPY a a DB 5", ":0\r\n"),
+            ("COPY a b DB 5", ":1\r\n"),
+            ("DBSIZE", ":1\r\n"),
+            (
+                "COPY a a DB 5 DB 0",
+                "-ERR source and destination objects are the same\r\n",
+            ),
+            ("SELECT 5", "+OK\r\n"),
+            ("TTL a", ":10\r\n"),
+            ("SET a 2", "+OK\r\n"),
+            ("COPY a a REPLACE DB 0", ":1\r\n"),
+            (
+                "COPY a a",
+                "-ERR source and destination objects are the same\r\n",
+            ),
+            ("SELECT 0", "+OK\r\n"),
+            ("GET a", "$1\r\n2\r\n"),
+            ("TTL a", ":-1\r\n"),
+            ("COPY a c", ":1\r\n"),
+        ]);
+    }
+
+    #[test]
+    fn a_moved_key_lies_in_the_other_database_alone() {
+        check(&[
+            ("SET a 1 EX 10", "+OK\r\n"),
+            ("MOVE a 5", ":1\r\n"),
+            ("MOVE a 5", ":0\r\n"),
+            ("EXISTS a", ":0\r\n"),
+            ("SET a 2", "+OK\r\n"),
+            ("MOVE a 5", ":0\r\n"),
+            ("GET a", "$1\r\n2\r\n"),
+            ("SELECT 5", "+OK\r\n"),
+            ("GET a", "$1\r\n1\r\n"),
+            ("TTL a", ":10\r\n"),
+            (
+                "MOVE nobody 5",
+                "-ERR source and destination objects are the same\r\n",
+            ),
+            ("MOVE a 16", "-ERR DB index is out of range\r\n"),
+            (
+                "MOVE a x",
+                "-ERR value is not an integer or out of range\r\n",
+            ),
+            (
+                "MOVE a 99999999999",
+                "-ERR value is out of range, value must between -2147483648 and 2147483647\r\n",
+            ),
+        ]);
+    }
+
+    #[test]
+    fn what_has_expired_in_the_other_database_is_in_nobodys_way() {
+        let mut store = Store::new();
+        store.check(&[
+            ("SET a 1", "+OK\r\n"),
+            ("SELECT 5", "+OK\r\n"),
+            ("SET a 2 PX 5", "+OK\r\n"),
+            ("SELECT 0", "+OK\r\n"),
+        ]);
+        store.set_now(NOW + 5);
+        store.check(&[("MOVE a 5", ":1\r\n"), ("EXISTS a", ":0\r\n")]);
+    }
+
+    #[test]
     fn copy_refuses_what_it_cannot_do() {
         check(&[
             (
                 "COPY a a",
                 "-ERR source and destination objects are the same\r\n",
             ),
-            ("COPY a b DB 1", "-ERR DB index is out of range\r\n"),
+            ("COPY a b DB 16", "-ERR DB index is out of range\r\n"),
             (
                 "COPY a b DB x",
                 "-ERR value is not an integer or out of range\r\n",

@@ -20,6 +20,8 @@ mod key;
 mod many;
 mod object;
 mod options;
+mod positions;
+mod replay;
 mod scan;
 mod set;
 mod spec;
@@ -35,9 +37,11 @@ pub use args::Args;
 pub use error::{unknown_command, wrong_arity};
 pub use glob::Hour;
 pub use introspect::introspect;
+pub use options::{NoDatabase, database};
+pub use positions::{Begin, Find, KeyFlags, KeyIter, KeyPositions, KeySpec};
+pub use replay::replay;
 pub use spec::{
-    Action, Categories, CommandSpec, ConnectionCommand, Flags, Group, KeySpec, Keys, OnShard,
-    OnShards, RouteKind,
+    Action, Categories, CommandSpec, ConnectionCommand, Flags, Group, OnShard, OnShards, RouteKind,
 };
 pub use table::{CommandId, TABLE, lookup, resolve};
 

@@ -28,6 +28,48 @@ pub(super) fn integer(arg: &[u8], reply: &mut Reply<'_>) -> Option<i64> {
     number
 }
 
+/// Why an argument is no number of a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoDatabase {
+    /// It is no integer.
+    NotAnInteger,
+    /// It is no integer of 32 bits.
+    NotACInt,
+    /// There is no database of this number.
+    OutOfRange,
+}
+
+impl NoDatabase {
+    /// The error of a command that names no other.
+    pub const fn error(self) -> &'static str {
+        match self {
+            Self::NotAnInteger => error::NOT_AN_INTEGER,
+            Self::NotACInt => error::NOT_A_C_INT,
+            Self::OutOfRange => error::DB_OUT_OF_RANGE,
+        }
+    }
+}
+
+/// The number of a database that an argument is, one of `databases`.
+///
+/// # Errors
+/// It is none.
+///
+/// ```
+/// use shardkeep_data::commands::{NoDatabase, database};
+///
+/// assert_eq!(database(b"15", 16), Ok(15));
+/// assert_eq!(database(b"16", 16), Err(NoDatabase::OutOfRange));
+/// ```
+pub fn database(arg: &[u8], databases: u32) -> Result<u32, NoDatabase> {
+    let number = parse_i64(arg).ok_or(NoDatabase::NotAnInteger)?;
+    let number = i32::try_from(number).map_err(|_| NoDatabase::NotACInt)?;
+    let known = u32::try_from(number)
+        .ok()
+        .filter(|number| *number < databases);
+    known.ok_or(NoDatabase::OutOfRange)
+}
+
 /// The cursor an argument is, as C's `strtoul` reads it.
 pub(super) fn cursor(arg: &[u8]) -> Option<u64> {
     let (negative, digits) = match arg {

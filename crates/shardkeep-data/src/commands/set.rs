@@ -3,7 +3,7 @@
 use shardkeep_resp::Reply;
 
 use super::options::{self, TimeKind};
-use super::{Args, error};
+use super::{Args, KeyFlags, error};
 use crate::keyspace::{Keyspace, Place};
 
 /// What SET may depend on.
@@ -38,6 +38,14 @@ pub(super) fn set(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mu
     match set_options(args) {
         Some(options) => set_with(keyspace, hash, args, &options, reply),
         None => reply.error(error::SYNTAX),
+    }
+}
+
+/// How a SET uses its key: it reads it only where GET is among the options.
+pub(super) fn key_flags(args: Args<'_>) -> KeyFlags {
+    match args.iter_from(3).any(|option| options::is(option, "get")) {
+        true => &["RW", "access", "update"],
+        false => &["OW", "update"],
     }
 }
 

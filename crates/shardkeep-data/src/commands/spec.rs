@@ -4,6 +4,7 @@
 
 use shardkeep_resp::Reply;
 
+use super::positions::{KeyPositions, KeySpec};
 use super::{Args, ShardSet};
 use crate::keyspace::Keyspace;
 
@@ -73,7 +74,7 @@ pub enum ConnectionCommand {
 pub enum RouteKind {
     /// None.
     None,
-    /// That of its first key, argument number [`Keys::first`].
+    /// That of its first key, argument number [`CommandSpec::first_key`].
     FirstKey,
     /// Those of all its keys.
     AllKeys,
@@ -81,70 +82,6 @@ pub enum RouteKind {
     WholeStore,
     /// From the one that its cursor names ([`super::cursor_shard`]) up to the last.
     Cursor,
-}
-
-/// Which arguments are keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Keys {
-    /// Number of the first key; 0 if there are none.
-    pub first: i32,
-    /// Number of the last key; counted from the end (-1) if negative.
-    pub last: i32,
-    /// From one key to the next.
-    pub step: i32,
-}
-
-impl Keys {
-    /// No keys.
-    pub const NONE: Self = Self::new(0, 0, 0);
-
-    /// Keys from `first` to `last`, `step` arguments apart.
-    pub const fn new(first: i32, last: i32, step: i32) -> Self {
-        Self { first, last, step }
-    }
-
-    /// The keys among the arguments; none where the last one lies outside.
-    #[inline]
-    pub fn of<'a>(self, args: Args<'a>) -> impl Iterator<Item = &'a [u8]> {
-        let first = usize::try_from(self.first).unwrap_or(0);
-        let last = match usize::try_from(self.last) {
-            Ok(last) => last,
-            Err(_) => args.len().saturating_sub(self.last.unsigned_abs() as usize),
-        };
-        let step = usize::try_from(self.step).unwrap_or(0).max(1);
-        let keys = if first == 0 || last >= args.len() {
-            0
-        } else {
-            (last + 1).saturating_sub(first).div_ceil(step)
-        };
-        args.iter_from(first).step_by(step).take(keys)
-    }
-}
-
-/// One way in which a command uses some of its arguments as keys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KeySpec {
-    /// What is particular about it, or nothing.
-    pub note: &'static str,
-    /// How the keys are used.
-    pub flags: &'static [&'static str],
-    /// Number of the first key.
-    pub begin: i32,
-    /// The last key, counted from the first, or from the end if negative.
-    pub last: i32,
-    /// From one key to the next.
-    pub step: i32,
-}
-
-impl KeySpec {
-    const fn keys(&self) -> Keys {
-        let last = if self.last < 0 {
-            self.last
-        } else {
-            self.begin + self.last
-        };
-        Keys::new(self.begin, last, self.step)
-    }
 }
 
 macro_rules! bit_set {
@@ -200,6 +137,7 @@ bit_set! {
         NO_ASYNC_LOADING = 11, "no_async_loading";
         NO_MULTI = 9, "no_multi";
         ALLOW_BUSY = 10, "allow_busy";
+        MOVABLE_KEYS = 12, "movablekeys";
     }
 }
 
@@ -255,13 +193,18 @@ pub struct CommandSpec {
     /// Beyond those that follow from the flags.
     pub categories: Categories,
     /// Which arguments are keys.
-    pub keys: Keys,
+    pub keys: KeyPositions,
+    /// Number of the first key where its route is [`RouteKind::FirstKey`]; else 0.
+    pub first_key: u16,
     /// How the keys are used.
     pub key_specs: &'static [KeySpec],
     /// Which shards it needs.
     pub route: RouteKind,
     /// Where it runs.
     pub action: Action,
+    /// Whether it may stand in the log: its effect on one key follows from its arguments and that key's own
+    /// state alone, without clock or chance.
+    pub is_logged: bool,
     /// Whether it changes nothing but by removing keys: it goes on where there is no space for other writes.
     pub only_removes: bool,
     /// Whether its time depends on how much is stored, or how large a value is: it is timed by itself.
@@ -313,9 +256,11 @@ impl CommandSpec {
         run: OnShard,
         key_specs: &'static [KeySpec],
     ) -> Self {
-        let mut spec = Self::new(name, arity, flags, Action::Shard(run));
+        let spec = Self::new(name, arity, flags, Action::Shard(run));
+        let mut spec = spec.with_keys(key_specs);
         spec.route = RouteKind::FirstKey;
-        spec.with_keys(key_specs)
+        spec.first_key = spec.keys.range().0;
+        spec
     }
 
     /// A command on several keys.
@@ -351,6 +296,12 @@ impl CommandSpec {
         self
     }
 
+    /// It may stand in the log, and is replayed from there.
+    pub(super) const fn logged(mut self) -> Self {
+        self.is_logged = true;
+        self
+    }
+
     /// It changes nothing but by removing keys.
     pub(super) const fn removing(mut self) -> Self {
         self.only_removes = true;
@@ -363,10 +314,12 @@ impl CommandSpec {
             arity,
             flags,
             categories: Categories::NONE,
-            keys: Keys::NONE,
+            keys: KeyPositions::None,
+            first_key: 0,
             key_specs: &[],
             route: RouteKind::None,
             action,
+            is_logged: false,
             only_removes: false,
             is_heavy: false,
             tips: &[],
@@ -377,10 +330,8 @@ impl CommandSpec {
         }
     }
 
-    /// The range that covers all key specs; they follow one another.
     const fn with_keys(mut self, key_specs: &'static [KeySpec]) -> Self {
-        let (first, last) = (key_specs[0], key_specs[key_specs.len() - 1]);
-        self.keys = Keys::new(first.begin, last.keys().last, first.step);
+        self.keys = KeyPositions::new(key_specs);
         self.key_specs = key_specs;
         self
     }
@@ -434,6 +385,12 @@ impl CommandSpec {
         false
     }
 
+    /// Whether this is its name, in any case of letters.
+    #[cold]
+    pub(super) fn is_named(&self, name: &[u8]) -> bool {
+        self.name.as_bytes().eq_ignore_ascii_case(name)
+    }
+
     /// The keys among the arguments whose entries it may make, or make larger.
     pub fn written_keys<'a>(&self, args: Args<'a>) -> impl Iterator<Item = &'a [u8]> {
         let grows = self.flags.contains(Flags::DENYOOM);
@@ -442,7 +399,7 @@ impl CommandSpec {
             is("OW") || grows && is("RW")
         };
         let key_specs = self.key_specs.iter().filter(writes);
-        key_specs.flat_map(move |key_spec| key_spec.keys().of(args))
+        key_specs.flat_map(move |key_spec| key_spec.of(args))
     }
 
     /// Whether it takes this many arguments, its name included.
@@ -450,6 +407,14 @@ impl CommandSpec {
     pub const fn accepts(&self, args: usize) -> bool {
         let least = self.arity.unsigned_abs() as usize;
         args == least || (self.arity < 0 && args > least)
+    }
+
+    /// Its flags, and what follows from its keys.
+    pub const fn all_flags(&self) -> Flags {
+        match self.keys.are_movable() {
+            true => self.flags.and(Flags::MOVABLE_KEYS),
+            false => self.flags,
+        }
     }
 
     /// All categories it is in.

@@ -1,8 +1,9 @@
-//! The store as a whole: its size, some key, everything gone.
+//! A database as a whole: its size, some key, everything gone, its entries given to another.
 
 use shardkeep_resp::Reply;
 
-use super::{Args, ShardSet, error, options};
+use super::{Args, NoDatabase, ShardSet, error, options};
+use crate::keyspace::Keyspace;
 
 /// DBSIZE
 pub(super) fn dbsize(shards: &mut dyn ShardSet, _args: Args<'_>, reply: &mut Reply<'_>) {
@@ -15,17 +16,52 @@ fn entries(shards: &mut dyn ShardSet) -> usize {
         .sum()
 }
 
-/// FLUSHALL [ASYNC | SYNC] and FLUSHDB: empty before the reply, and freed off the shards in either case.
-pub(super) fn flush(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<'_>) {
+/// FLUSHALL [ASYNC | SYNC]: empty before the reply, and freed off the shards, in either case.
+pub(super) fn flushall(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<'_>) {
+    flush(shards, args, reply, Keyspace::clear_all);
+}
+
+/// FLUSHDB [ASYNC | SYNC], as FLUSHALL.
+pub(super) fn flushdb(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<'_>) {
+    flush(shards, args, reply, Keyspace::clear);
+}
+
+fn flush(
+    shards: &mut dyn ShardSet,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+    clear: impl Fn(&mut Keyspace),
+) {
     let is_mode = |mode: &[u8]| options::is(mode, "async") || options::is(mode, "sync");
     if args.len() > 2 || !args.iter_from(1).all(is_mode) {
         reply.error(error::SYNTAX);
         return;
     }
     for number in shards.first()..=shards.last() {
-        shards.shard(number).clear();
+        clear(shards.shard(number));
     }
     reply.ok();
+}
+
+/// SWAPDB index1 index2
+pub(super) fn swapdb(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<'_>) {
+    let first = shards.first();
+    let databases = shards.shard(first).databases();
+    let [one, other] = [1, 2].map(|at| options::database(args.get(at), databases));
+    let error = match (one, other) {
+        (Err(NoDatabase::NotAnInteger | NoDatabase::NotACInt), _) => "ERR invalid first DB index",
+        (_, Err(NoDatabase::NotAnInteger | NoDatabase::NotACInt)) => "ERR invalid second DB index",
+        (Err(NoDatabase::OutOfRange), _) | (_, Err(NoDatabase::OutOfRange)) => {
+            error::DB_OUT_OF_RANGE
+        }
+        (Ok(one), Ok(other)) => {
+            for number in first..=shards.last() {
+                shards.shard(number).swap(one, other);
+            }
+            return reply.ok();
+        }
+    };
+    reply.error(error);
 }
 
 /// RANDOMKEY: a shard by its share of the entries, then an entry of it.
@@ -77,6 +113,50 @@ mod tests {
                 ("EXISTS a b c d e", ":0\r\n"),
             ]);
         }
+    }
+
+    #[test]
+    fn what_concerns_a_whole_database_concerns_that_alone() {
+        check(&[
+            ("MSET a 1 b 2", "+OK\r\n"),
+            ("SELECT 3", "+OK\r\n"),
+            ("DBSIZE", ":0\r\n"),
+            ("RANDOMKEY", "$-1\r\n"),
+            ("SET c 3", "+OK\r\n"),
+            ("KEYS *", "*1\r\n$1\r\nc\r\n"),
+            ("SCAN 0", "*2\r\n$1\r\n0\r\n*1\r\n$1\r\nc\r\n"),
+            ("RANDOMKEY", "$1\r\nc\r\n"),
+            ("FLUSHDB", "+OK\r\n"),
+            ("DBSIZE", ":0\r\n"),
+            ("SET c 3", "+OK\r\n"),
+            ("SELECT 0", "+OK\r\n"),
+            ("DBSIZE", ":2\r\n"),
+            ("FLUSHALL", "+OK\r\n"),
+            ("DBSIZE", ":0\r\n"),
+            ("SELECT 3", "+OK\r\n"),
+            ("DBSIZE", ":0\r\n"),
+        ]);
+    }
+
+    #[test]
+    fn swapped_databases_have_each_others_keys() {
+        check(&[
+            ("MSET a 1 b 2 c 3 d 4", "+OK\r\n"),
+            ("SWAPDB 0 15", "+OK\r\n"),
+            ("DBSIZE", ":0\r\n"),
+            ("SET e 5", "+OK\r\n"),
+            ("SELECT 15", "+OK\r\n"),
+            ("DBSIZE", ":4\r\n"),
+            ("SWAPDB 0 15", "+OK\r\n"),
+            ("GET e", "$1\r\n5\r\n"),
+            ("SWAPDB 15 15", "+OK\r\n"),
+            ("DBSIZE", ":1\r\n"),
+            ("SWAPDB x y", "-ERR invalid first DB index\r\n"),
+            ("SWAPDB 99999999999 0", "-ERR invalid first DB index\r\n"),
+            ("SWAPDB 16 y", "-ERR invalid second DB index\r\n"),
+            ("SWAPDB 0 16", "-ERR DB index is out of range\r\n"),
+            ("SWAPDB -1 0", "-ERR DB index is out of range\r\n"),
+        ]);
     }
 
     #[test]

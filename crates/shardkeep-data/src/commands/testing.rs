@@ -3,8 +3,8 @@
 use shardkeep::table::UnixMillis;
 use shardkeep_resp::{Protocol, Reply, Span};
 
-use super::{Action, Args, ConnectionCommand, Hour, ShardSet, introspect, resolve};
-use crate::keyspace::{Keyspace, hash_key};
+use super::{Action, Args, ConnectionCommand, Hour, ShardSet, database, introspect, resolve};
+use crate::keyspace::{DATABASES_DEFAULT, Keyspace, hash_key};
 
 /// Four shards, as the fewest among which a command may have to go several ways.
 const SHARD_BITS: u32 = 2;
@@ -23,7 +23,7 @@ impl Shards {
     fn new() -> Self {
         let hasher = ahash::RandomState::with_seeds(1, 2, 3, 4);
         let shards = (0..1 << SHARD_BITS)
-            .map(|_| Keyspace::new(SHARD_BITS, hasher.clone()))
+            .map(|_| Keyspace::new(SHARD_BITS, hasher.clone()).with_databases(DATABASES_DEFAULT))
             .collect();
         Self {
             hour: Hour::Early,
@@ -66,6 +66,7 @@ impl ShardSet for Shards {
 pub(super) struct Store {
     pub(super) shards: Shards,
     protocol: Protocol,
+    database: u32,
 }
 
 impl Store {
@@ -73,6 +74,7 @@ impl Store {
         let mut store = Self {
             shards: Shards::new(),
             protocol: Protocol::Resp2,
+            database: 0,
         };
         store.set_now(NOW);
         store
@@ -107,14 +109,26 @@ impl Store {
         let Some((_, spec)) = resolve(args, &mut reply) else {
             return out;
         };
+        for shard in &mut self.shards.shards {
+            shard.select(self.database);
+        }
         match spec.action {
             Action::Shard(run) => {
-                let key = args.get(usize::try_from(spec.keys.first).unwrap());
+                let key = args.get(usize::from(spec.first_key));
                 let (hash, keyspace) = self.shards.of(key);
                 run(keyspace, hash, args, &mut reply);
             }
             Action::Shards(run) => run(&mut self.shards, args, &mut reply),
             Action::Connection(ConnectionCommand::Command) => introspect(args, &mut reply),
+            Action::Connection(ConnectionCommand::Select) => {
+                match database(args.get(1), DATABASES_DEFAULT) {
+                    Ok(database) => {
+                        self.database = database;
+                        reply.ok();
+                    }
+                    Err(error) => reply.error(error.error()),
+                }
+            }
             Action::Connection(command) => panic!("{command:?} needs a connection"),
             Action::Container => panic!("{} was not resolved", spec.name),
         }

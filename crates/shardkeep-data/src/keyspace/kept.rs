@@ -1,62 +1,83 @@
-//! What a keyspace that outlives its process keeps of every change: an effect for the log.
+//! What a keyspace that outlives its process does with every change: an effect for the log, and what a walk
+//! misses of it.
 //!
 //! Every change of an entry passes through the accounts, and they pass it on to here; so no command can
 //! forget it. Knows no log and no batches but by the buffer it writes into.
 //!
-//! 1. An effect is absolute: the whole entry, or that it is gone.
-//! 2. A change is made only while there is a place in the log for its effect, except for the removal of
-//!    an entry whose time has come: without a place it leaves no effect, because whoever replays the
-//!    entry finds its time to have come as well.
-//! 3. What is restored leaves no effect.
+//! 1. An effect is as small as what changed, and depends on its key's own state alone.
+//! 2. A change is made only while there is a place in the log for its effect. A reader has none: it treats an
+//!    entry whose time has come as absent, and removes nothing.
+//! 3. What is replayed leaves no effect and expires nothing.
 
-use std::ops::ControlFlow;
+use std::sync::Arc;
 
-use shardkeep::codec::DecodeError;
-use shardkeep::durable::{Saved, Slice};
-use shardkeep::effect::Effect;
+use shardkeep::codec::{DecodeError, EncodeError};
+use shardkeep::effect;
 use shardkeep::engine::Effects;
-use shardkeep::table::Spot;
+use shardkeep::shard::{Change, Moment, Pressure, Saved, Slice, WalkPoint, Walks};
+use shardkeep::table::UnixMillis;
 
 use super::record::{Record, STRING_BYTES_MAX};
 use super::{Keyspace, Table, hash_key};
 
-/// The effects of one keyspace on their way to the log.
+/// The effects of one keyspace on their way to the log, and the walks through it.
 pub(super) struct Kept {
     effects: Effects,
+    walks: Walks,
     /// A clear concerns all shards, and is written down by one of them.
     says_clear: bool,
     /// What is done now may change entries.
     has_place: bool,
 }
 
+/// Appends a record as an effect. Never fails: the type is that of states whose entries may have no form.
+fn save(database: u32) -> impl FnMut(&Record, &mut Vec<u8>) -> Result<(), EncodeError> {
+    move |record, into| {
+        let expires = record.expires_at();
+        effect::set(into, database, record.key(), record.value(), expires);
+        Ok(())
+    }
+}
+
 impl Kept {
-    pub(super) fn wrote(&mut self, hash: u64, record: &Record) {
+    /// A record that is there is about to change, or was just taken out, of a table that had the number `at_cut`.
+    #[inline]
+    pub(super) fn before(&mut self, record: &mut Record, change: Change, at_cut: u32) {
         debug_assert!(self.has_place, "a change without a place in the log");
-        Effect::Set {
-            key: record.key(),
-            value: record.value(),
-            expires: record.expires_at(),
-        }
-        .encode(self.effects.of_key(hash));
+        self.walks.before(record, change, save(at_cut));
     }
 
-    pub(super) fn removed(&mut self, hash: u64, key: &[u8]) {
-        debug_assert!(self.has_place, "a change without a place in the log");
-        Effect::Delete { key }.encode(self.effects.of_key(hash));
+    /// A record is about to be put in.
+    #[inline]
+    pub(super) fn born(&self, record: &mut Record) {
+        record.set_walk_bits(self.walks.had());
     }
 
-    /// The time of an entry has come, and it was removed.
-    pub(super) fn expired(&mut self, hash: u64, key: &[u8]) {
-        if self.has_place {
-            self.removed(hash, key);
-        }
+    /// Where the effect of a change of the key with this hash is written.
+    #[inline]
+    pub(super) fn effect(&mut self, hash: u64) -> &mut Vec<u8> {
+        debug_assert!(self.has_place, "a change without a place in the log");
+        self.effects.of_key(hash)
     }
 
-    pub(super) fn cleared(&mut self) {
+    /// Whether what is done now may change entries.
+    #[inline]
+    pub(super) fn has_place(&self) -> bool {
+        self.has_place
+    }
+
+    /// All records of a table are about to go.
+    pub(super) fn clears(&mut self, table: &mut Table<Record>, at_cut: u32) {
         debug_assert!(self.has_place, "a change without a place in the log");
-        let record = self.effects.of_clear();
+        self.walks.before_clear(table, save(at_cut));
+    }
+
+    /// Something was done to all keys, together with those of all other shards: one shard writes it down.
+    pub(super) fn on_all(&mut self, database: u32, words: &[&[u8]]) {
+        debug_assert!(self.has_place, "a change without a place in the log");
+        let into = self.effects.of_clear();
         if self.says_clear {
-            Effect::Clear.encode(record);
+            effect::command(into, database, words);
         }
     }
 }
@@ -68,6 +89,7 @@ impl Keyspace {
     pub fn keeping(mut self, effects: Effects, says_clear: bool) -> Self {
         self.accounts.kept = Some(Box::new(Kept {
             effects,
+            walks: Walks::default(),
             says_clear,
             has_place: false,
         }));
@@ -108,61 +130,98 @@ impl Keyspace {
         }
     }
 
-    /// Makes an effect happen again. Expires nothing, and leaves no effect.
+    /// Makes the cut of a walk.
     ///
-    /// # Errors
-    /// A key or a value longer than any that there can be.
-    pub fn restore(&mut self, effect: &Effect<'_>) -> Result<(), DecodeError> {
-        let kept = self.accounts.kept.take();
-        let changes = self.accounts.changes;
-        let restored = self.restore_unkept(effect);
+    /// # Panics
+    /// While one is under way.
+    pub fn cut(&mut self, moment: Moment, pressure: Arc<Pressure>) {
+        self.note_cut();
+        if let Some(walks) = self.walks() {
+            walks.cut(moment, pressure);
+        }
+    }
+
+    /// What walks through this keyspace are under way, where its effects are kept.
+    pub fn walks(&mut self) -> Option<&mut Walks> {
+        Some(&mut self.accounts.kept.as_mut()?.walks)
+    }
+
+    /// Replays: what `replay` changes leaves no effect, is no change that is counted, and expires nothing.
+    pub(crate) fn replaying<T>(&mut self, replay: impl FnOnce(&mut Self) -> T) -> T {
+        let (kept, changes) = (self.accounts.kept.take(), self.accounts.changes);
+        let now = std::mem::replace(&mut self.now, UnixMillis::new(0));
+        let replayed = replay(self);
+        self.now = now;
         self.accounts.changes = changes;
         self.accounts.kept = kept;
         // Nothing waits for the shard.
         drop(self.take_aside());
-        restored
+        replayed
     }
 
-    fn restore_unkept(&mut self, effect: &Effect<'_>) -> Result<(), DecodeError> {
-        match *effect {
-            Effect::Set {
-                key,
-                value,
-                expires,
-            } => {
-                fits(key)?;
-                fits(value)?;
-                let hash = hash_key(&self.hasher, key);
-                self.set(hash, key, value, expires);
-            }
-            Effect::Delete { key } => {
-                let hash = hash_key(&self.hasher, key);
-                self.remove(hash, key);
-            }
-            Effect::Clear => self.clear(),
-        }
+    /// The hash of a key.
+    pub(crate) fn hash(&self, key: &[u8]) -> u64 {
+        hash_key(&self.hasher, key)
+    }
+
+    /// Gives a key the value that is read from the log.
+    ///
+    /// # Errors
+    /// A key or a value longer than any that there can be.
+    pub(crate) fn replay_set(
+        &mut self,
+        key: &[u8],
+        value: &[u8],
+        expires: Option<UnixMillis>,
+    ) -> Result<(), DecodeError> {
+        fits(key)?;
+        fits(value)?;
+        let hash = self.hash(key);
+        self.set(hash, key, value, expires);
         Ok(())
     }
 
-    /// Appends entries from `spot` on, expired ones included, as effects, until the slice is full.
-    pub fn save(&self, spot: Spot, slice: Slice, into: &mut Vec<u8>) -> Saved {
-        let table: &Table<Record> = &self.table;
-        let (mut entries, before) = (0, into.len());
-        let visit = |record: &Record| {
-            entries += 1;
-            Effect::Set {
-                key: record.key(),
-                value: record.value(),
-                expires: record.expires_at(),
-            }
-            .encode(into);
-            if slice.is_filled_by(entries, into.len() - before) {
-                return ControlFlow::Break(());
-            }
-            ControlFlow::Continue(())
+    /// One slice of a walk: what was handed over, and missing entries from `from` on, expired ones included, as
+    /// effects.
+    ///
+    /// # Errors
+    /// None that a record could cause.
+    pub fn slice(
+        &mut self,
+        from: WalkPoint,
+        slice: Slice,
+        into: &mut Vec<u8>,
+    ) -> Result<Saved, EncodeError> {
+        let Some(mut kept) = self.accounts.kept.take() else {
+            return Ok(Saved::NOTHING);
         };
-        let walked = table.walk(spot, Record::prefetch, visit);
-        Saved { entries, walked }
+        let is_walk = kept.walks.is_under_way();
+        let numbers = from.table as u32..self.databases();
+        let mut there = numbers.filter(|number| self.table_of(*number, is_walk).is_some());
+        let (number, next) = (there.next(), there.next());
+        let from = match number {
+            Some(number) if number as usize == from.table => from,
+            Some(number) => WalkPoint::before(number as usize),
+            None => from,
+        };
+        let saved = match number.and_then(|number| Some((number, self.table_of(number, is_walk)?)))
+        {
+            Some((number, table)) => {
+                let (walks, touch) = (&mut kept.walks, Record::prefetch);
+                walks.slice(table, from, slice, into, touch, save(number))
+            }
+            None => Ok(Saved {
+                entries: kept.walks.take_handed(into),
+                ..Saved::NOTHING
+            }),
+        };
+        self.accounts.kept = Some(kept);
+        saved.map(|saved| Saved {
+            next: saved
+                .next
+                .or(next.map(|next| WalkPoint::before(next as usize))),
+            ..saved
+        })
     }
 }
 

@@ -1,18 +1,20 @@
 //! What the server keeps in a shard: its entries and the accounts about them.
 //!
 //! Only the holder of the shard touches it. No clock (the time comes in), no threads, no commands.
-//! Values are strings so far; other kinds will join in the record's kind, further databases as
-//! further tables beside this one.
+//! Values are strings so far; other kinds will join in the record's kind. Commands work on the selected
+//! database ([`Keyspace::select`]); the others rest beside it.
 //!
-//! 1. An entry whose time has come is never shown; whoever meets it removes and counts it.
-//! 2. `accounts.memory` is the sum of `allocated_bytes` over all entries, and `accounts.expires`
-//!    the number of entries with an expiry: every change of an entry goes through [`Keyspace`],
+//! 1. An entry whose time has come is never shown; a command that may change entries removes and counts it.
+//! 2. `accounts.memory` is the sum of `allocated_bytes` over all entries of the selected database, and
+//!    `accounts.expires` the number of those with an expiry: every change of an entry goes through [`Keyspace`],
 //!    [`Taken`] or [`Free`], which keep them.
 //! 3. The hash that comes with a key is [`hash_key`] of it, with this keyspace's hasher.
-//! 4. Where effects are kept ([`Keyspace::keeping`]), every change leaves one.
+//! 4. Where effects are kept ([`Keyspace::keeping`]), every change leaves one, and a walk that misses the
+//!    entry gets what it was.
 
 mod aside;
 mod classes;
+mod databases;
 mod kept;
 mod large;
 mod place;
@@ -24,10 +26,14 @@ mod tests;
 use core::fmt;
 use core::hash::{BuildHasher, Hasher};
 
+use shardkeep::effect;
+use shardkeep::shard::Change;
 use shardkeep::table::{PartCursor, Slot, Table, UnixMillis};
 
 use aside::Shelf;
 pub use aside::{Aside, Weight};
+use databases::Databases;
+pub use databases::{Counts, DATABASES_DEFAULT, DATABASES_MAX};
 use kept::Kept;
 pub use place::{Free, Place, Taken};
 use record::Record;
@@ -65,7 +71,7 @@ pub struct Counters {
     pub expired: u64,
 }
 
-/// Sums over all entries.
+/// What is counted: memory and expiries of the selected database, the rest of all of them.
 #[derive(Default)]
 struct Accounts {
     memory: usize,
@@ -77,6 +83,10 @@ struct Accounts {
     kept: Option<Box<Kept>>,
     /// What is to be freed when the shard is back.
     shelf: Shelf,
+    /// Number of the selected database.
+    database: u32,
+    /// The number that it had at the cut of the walk under way.
+    at_cut: u32,
 }
 
 impl Accounts {
@@ -92,36 +102,113 @@ impl Accounts {
         self.expires -= usize::from(record.expires_at().is_some());
     }
 
-    /// An entry is what it is now by a change.
+    /// Makes something else of an entry that is there; `effect` writes down what.
     #[inline]
-    fn wrote(&mut self, hash: u64, record: &Record) {
+    fn change<T>(
+        &mut self,
+        (hash, record): (u64, &mut Record),
+        how: Change,
+        change: impl FnOnce(&mut Record) -> T,
+        effect: impl FnOnce(&Record, (&mut Vec<u8>, u32)),
+    ) -> T {
+        if let Some(kept) = &mut self.kept {
+            kept.before(record, how, self.at_cut);
+        }
+        self.leave(record);
+        let changed = change(record);
+        self.enter(record);
         self.changes += 1;
         if let Some(kept) = &mut self.kept {
-            kept.wrote(hash, record);
+            effect(record, (kept.effect(hash), self.database));
         }
+        changed
+    }
+
+    /// An entry is about to be put in where none is, or none whose time has not come.
+    #[inline]
+    fn put(&mut self, hash: u64, record: &mut Record) {
+        self.enter(record);
+        self.changes += 1;
+        if let Some(kept) = &mut self.kept {
+            kept.born(record);
+            whole(record, (kept.effect(hash), self.database));
+        }
+    }
+
+    /// An entry was taken out, and another comes into its place.
+    #[inline]
+    fn replaced(&mut self, mut old: Record) {
+        self.leave(&old);
+        if let Some(kept) = &mut self.kept {
+            kept.before(&mut old, Change::Whole, self.at_cut);
+        }
+        self.shelf.put(old);
     }
 
     /// An entry was taken out.
     #[inline]
-    fn removed(&mut self, hash: u64, record: &Record) {
+    fn removed(&mut self, hash: u64, record: &mut Record) {
         self.leave(record);
         self.changes += 1;
         if let Some(kept) = &mut self.kept {
-            kept.removed(hash, record.key());
+            kept.before(record, Change::Whole, self.at_cut);
+            effect::del(kept.effect(hash), self.database, record.key());
         }
+    }
+
+    /// All entries of a table are gone, which take `memory` bytes.
+    fn clears(&mut self, mut table: Table<Record>, memory: usize, at_cut: u32) {
+        self.changes += table.len() as u64;
+        if let Some(kept) = &mut self.kept {
+            kept.clears(&mut table, at_cut);
+        }
+        self.shelf.put_table(table, memory);
+    }
+
+    /// All entries of the selected database, or of all, are gone, here and in all other shards.
+    fn cleared(&mut self, verb: &[u8]) {
+        if let Some(kept) = &mut self.kept {
+            kept.on_all(self.database, &[verb]);
+        }
+    }
+
+    /// Two databases have each other's entries, here and in all other shards.
+    fn swapped(&mut self, one: u32, other: u32) {
+        if let Some(kept) = &mut self.kept {
+            let (mut first, mut second) = (itoa::Buffer::new(), itoa::Buffer::new());
+            let (one, other) = (first.format(one), second.format(other));
+            kept.on_all(0, &[effect::SWAPDB, one.as_bytes(), other.as_bytes()]);
+        }
+    }
+
+    /// Another table takes the place of the selected one, with what is known of it.
+    fn swap(&mut self, memory: &mut usize, expires: &mut usize, at_cut: &mut u32) {
+        std::mem::swap(&mut self.memory, memory);
+        std::mem::swap(&mut self.expires, expires);
+        std::mem::swap(&mut self.at_cut, at_cut);
     }
 
     /// An entry was taken out because its time had come.
     #[inline]
-    fn expired(&mut self, hash: u64, record: Record) {
-        self.leave(&record);
+    fn expired(&mut self, hash: u64, mut record: Record) {
         self.counters.expired += 1;
-        self.changes += 1;
-        if let Some(kept) = &mut self.kept {
-            kept.expired(hash, record.key());
-        }
+        self.removed(hash, &mut record);
         self.shelf.put(record);
     }
+
+    /// Whether an entry whose time has come may be taken out: not by a reader whose effects nobody would
+    /// keep.
+    #[inline]
+    fn may_expire(&self) -> bool {
+        self.kept.as_ref().is_none_or(|kept| kept.has_place())
+    }
+}
+
+/// Writes down a record as a whole.
+#[inline]
+fn whole(record: &Record, (into, database): (&mut Vec<u8>, u32)) {
+    let expires = record.expires_at();
+    effect::set(into, database, record.key(), record.value(), expires);
 }
 
 /// The entries of one shard.
@@ -152,6 +239,7 @@ pub struct Keyspace {
     accounts: Accounts,
     /// How often [`Keyspace::draw`] was asked; makes the next number another one.
     draws: u64,
+    databases: Databases,
 }
 
 #[inline]
@@ -160,7 +248,7 @@ fn is_over(record: &Record, now: UnixMillis) -> bool {
 }
 
 impl Keyspace {
-    /// An empty keyspace in a store of 2^`shard_bits` shards. Its time is 1970 until
+    /// An empty keyspace with one database, in a store of 2^`shard_bits` shards. Its time is 1970 until
     /// [`Keyspace::set_now`].
     ///
     /// # Panics
@@ -174,6 +262,7 @@ impl Keyspace {
             now: UnixMillis::new(0),
             accounts: Accounts::default(),
             draws: 0,
+            databases: Databases::new(1),
         }
     }
 
@@ -227,7 +316,9 @@ impl Keyspace {
                 Some(slot.into_mut())
             }
             Slot::Occupied(slot) => {
-                accounts.expired(hash, slot.remove());
+                if accounts.may_expire() {
+                    accounts.expired(hash, slot.remove());
+                }
                 accounts.counters.misses += 1;
                 None
             }
@@ -324,16 +415,19 @@ impl Keyspace {
         self.accounts.shelf.take()
     }
 
-    /// Removes everything. The entries are put aside, where they are many.
+    /// Removes everything from the selected database. Many entries are put aside.
     pub fn clear(&mut self) {
-        self.accounts.changes += self.len() as u64;
+        self.clear_selected();
+        self.accounts.cleared(effect::FLUSHDB);
+    }
+
+    fn clear_selected(&mut self) {
+        let (at_cut, memory) = (self.accounts.at_cut, self.accounts.memory);
         let table = std::mem::replace(&mut self.table, Table::new(self.shard_bits));
-        (self.accounts.shelf).put_table(table, self.accounts.memory);
+        self.accounts.clears(table, memory, at_cut);
+        self.accounts.at_cut = databases::AFTER_CUT;
         self.accounts.memory = 0;
         self.accounts.expires = 0;
-        if let Some(kept) = &mut self.accounts.kept {
-            kept.cleared();
-        }
     }
 
     /// Visits the keys of one part of the keyspace, and returns where to go on: see
@@ -354,7 +448,7 @@ impl Keyspace {
     }
 
     /// Some entry, each about equally likely. What was picked although its time has come is
-    /// removed; `None` after [`RANDOM_TRIES_MAX`] of those, or if there are no entries.
+    /// removed where it may be; `None` after [`RANDOM_TRIES_MAX`] of those, or if there are no entries.
     pub fn random(&mut self) -> Option<&Record> {
         for _ in 0..RANDOM_TRIES_MAX {
             let seed = self.draw();
@@ -374,29 +468,29 @@ impl Keyspace {
         self.hasher.hash_one(self.draws)
     }
 
-    /// How many entries there are, those included whose time has come while nobody looked.
+    /// How many entries the selected database has, those included whose time has come while nobody looked.
     #[inline]
     pub fn len(&self) -> usize {
         self.table.len()
     }
 
-    /// Whether there are no entries.
+    /// Whether the selected database has no entries.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.table.is_empty()
     }
 
-    /// How many entries have an expiry.
+    /// How many entries of the selected database have an expiry.
     #[inline]
     pub fn expires(&self) -> usize {
         self.accounts.expires
     }
 
-    /// Bytes allocated for entries and table, the allocator's overhead on entries included. Costs
+    /// Bytes allocated for entries and tables, the allocator's overhead on entries included. Costs
     /// a few additions.
     #[inline]
     pub fn memory_bytes(&self) -> usize {
-        self.table.memory_bytes() + self.accounts.memory
+        self.table.memory_bytes() + self.accounts.memory + self.databases.bytes()
     }
 
     /// Hits, misses and expirations so far.
@@ -414,12 +508,13 @@ impl Keyspace {
     /// Whether [`Keyspace::tend`] may some day have something to do.
     #[inline]
     pub fn wants_tending(&self) -> bool {
-        self.accounts.expires > 0
+        self.accounts.expires > 0 || self.databases.expires() > 0
     }
 
-    /// Removes what has expired from one slice of the keyspace; whether there is more to do now.
-    /// Takes time in proportion to one segment of the table.
+    /// Removes what has expired from one slice of one database, and selects that; whether there is more to
+    /// do now. Takes time in proportion to one segment of a table.
     pub fn tend(&mut self) -> bool {
+        let more_databases = self.select_due();
         let (accounts, hasher) = (&mut self.accounts, &self.hasher);
         let slice = self.table.expire_slice(self.now, |record| {
             // Only a keyspace whose effects are kept asks for the hash.
@@ -429,7 +524,7 @@ impl Keyspace {
             };
             accounts.expired(hash, record);
         });
-        slice.more_due
+        slice.more_due || more_databases
     }
 }
 

@@ -3,12 +3,15 @@
 //! Not a look-up: [`super::Keyspace::place`] makes them.
 //!
 //! 1. Every change of a record passes here between two entries in the accounts.
-//! 2. A free place that holds a record whose time has come gets rid of it, used or not.
+//! 2. A free place that holds a record whose time has come gets rid of it, used or not, where what is done may
+//!    change entries.
 
+use shardkeep::effect;
+use shardkeep::shard::Change;
 use shardkeep::table::{OccupiedSlot, UnixMillis, VacantSlot};
 
-use super::Accounts;
 use super::record::Record;
+use super::{Accounts, whole};
 
 /// What is in the place of a key.
 pub enum Place<'k, R: Fn(&Record) -> u64> {
@@ -51,19 +54,25 @@ impl<'k> Taken<'k> {
         self.slot.get().value()
     }
 
-    /// Writes `bytes` over the value from `offset` on; a value that is too short for that is filled up
+    /// Writes `bytes`, of which there is one at least, over the value from `offset` on; a value that is too short for that is filled up
     /// with zeroes first.
     ///
     /// # Panics
     ///
     /// If the value gets longer than [`super::record::STRING_BYTES_MAX`].
     pub fn overwrite(&mut self, offset: usize, bytes: &[u8]) {
+        debug_assert!(!bytes.is_empty(), "a change of nothing has no effect");
         let end = offset + bytes.len();
-        self.change(|record| {
+        let overwrite = |record: &mut Record| {
             if end > record.value().len() {
                 record.resize_value(end);
             }
             record.value_mut()[offset..end].copy_from_slice(bytes);
+        };
+        self.change(Change::Relative, overwrite, |record, (into, database)| {
+            let mut digits = itoa::Buffer::new();
+            let offset = digits.format(offset).as_bytes();
+            effect::command(into, database, &[b"SETRANGE", record.key(), offset, bytes]);
         });
     }
 
@@ -80,7 +89,9 @@ impl<'k> Taken<'k> {
     /// If the value is longer than [`super::record::STRING_BYTES_MAX`].
     #[inline]
     pub fn set(&mut self, value: &[u8], expires_at: Option<UnixMillis>) {
-        self.change_aside(|record| record.set(value, expires_at));
+        let set = |record: &mut Record| record.set(value, expires_at);
+        let old = self.change(Change::Whole, set, whole);
+        self.shelve(old);
         self.slot.note_expiry(expires_at);
     }
 
@@ -91,7 +102,9 @@ impl<'k> Taken<'k> {
     /// If the value is longer than [`super::record::STRING_BYTES_MAX`].
     #[inline]
     pub fn set_value(&mut self, value: &[u8]) {
-        self.change_aside(|record| record.set_value(value));
+        let set = |record: &mut Record| record.set_value(value);
+        let old = self.change(Change::Whole, set, whole);
+        self.shelve(old);
     }
 
     /// Replaces the expiry and keeps the value. One that stays as it is is no change.
@@ -100,7 +113,10 @@ impl<'k> Taken<'k> {
         if self.expires_at() == expires_at {
             return;
         }
-        self.change(|record| record.set_expires_at(expires_at));
+        let set = |record: &mut Record| record.set_expires_at(expires_at);
+        self.change(Change::Relative, set, |record, (into, database)| {
+            effect::expiry(into, database, record.key(), expires_at);
+        });
         self.slot.note_expiry(expires_at);
     }
 
@@ -110,16 +126,16 @@ impl<'k> Taken<'k> {
     ///
     /// If the value gets longer than [`super::record::STRING_BYTES_MAX`].
     pub fn append(&mut self, bytes: &[u8]) {
-        self.change(|record| record.append(bytes));
+        let append = |record: &mut Record| record.append(bytes);
+        self.change(Change::Relative, append, |record, (into, database)| {
+            effect::command(into, database, &[b"APPEND", record.key(), bytes]);
+        });
     }
 
     /// Puts another entry with the same key in its place.
-    pub(super) fn replace(&mut self, record: Record) {
-        self.accounts.enter(&record);
-        self.accounts.wrote(self.hash, &record);
-        let old = self.slot.replace(record);
-        self.accounts.leave(&old);
-        self.accounts.shelf.put(old);
+    pub(super) fn replace(&mut self, mut record: Record) {
+        self.accounts.put(self.hash, &mut record);
+        self.accounts.replaced(self.slot.replace(record));
     }
 
     /// Takes the entry out, and frees it, here or when the shard is back.
@@ -130,8 +146,8 @@ impl<'k> Taken<'k> {
             hash,
             accounts,
         } = self;
-        let record = slot.remove();
-        accounts.removed(hash, &record);
+        let mut record = slot.remove();
+        accounts.removed(hash, &mut record);
         accounts.shelf.put(record);
     }
 
@@ -143,27 +159,29 @@ impl<'k> Taken<'k> {
             hash,
             accounts,
         } = self;
-        let record = slot.remove();
-        accounts.removed(hash, &record);
+        let mut record = slot.remove();
+        accounts.removed(hash, &mut record);
         record
     }
 
-    /// As [`Taken::change`]; what was replaced as a whole is put aside.
+    /// Frees what was replaced as a whole, here or when the shard is back.
     #[inline]
-    fn change_aside(&mut self, change: impl FnOnce(&mut Record) -> Option<Record>) {
-        if let Some(old) = self.change(change) {
+    fn shelve(&mut self, old: Option<Record>) {
+        if let Some(old) = old {
             self.accounts.shelf.put(old);
         }
     }
 
     #[inline]
-    fn change<T>(&mut self, change: impl FnOnce(&mut Record) -> T) -> T {
+    fn change<T>(
+        &mut self,
+        how: Change,
+        change: impl FnOnce(&mut Record) -> T,
+        effect: impl FnOnce(&Record, (&mut Vec<u8>, u32)),
+    ) -> T {
         let record = self.slot.get_mut();
-        self.accounts.leave(record);
-        let changed = change(record);
-        self.accounts.enter(record);
-        self.accounts.wrote(self.hash, record);
-        changed
+        self.accounts
+            .change((self.hash, record), how, change, effect)
     }
 }
 
@@ -219,18 +237,16 @@ impl<'k, R: Fn(&Record) -> u64> Free<'k, R> {
     }
 
     #[inline]
-    pub(super) fn put(mut self, record: Record) {
-        self.accounts.enter(&record);
-        self.accounts.wrote(self.hash, &record);
+    pub(super) fn put(mut self, mut record: Record) {
+        self.accounts.put(self.hash, &mut record);
         match self.room.take() {
             Some(Room::Vacant(slot)) => {
                 slot.insert(record);
             }
             Some(Room::Over(mut slot)) => {
-                let old = slot.replace(record);
-                self.accounts.leave(&old);
+                // Its effect says all that is left of what was there.
+                self.accounts.replaced(slot.replace(record));
                 self.accounts.counters.expired += 1;
-                self.accounts.shelf.put(old);
             }
             None => unreachable!("a free place is used once"),
         }
@@ -240,7 +256,9 @@ impl<'k, R: Fn(&Record) -> u64> Free<'k, R> {
 impl<R: Fn(&Record) -> u64> Drop for Free<'_, R> {
     #[inline]
     fn drop(&mut self) {
-        if let Some(Room::Over(slot)) = self.room.take() {
+        if let Some(Room::Over(slot)) = self.room.take()
+            && self.accounts.may_expire()
+        {
             self.accounts.expired(self.hash, slot.remove());
         }
     }

@@ -677,6 +677,16 @@ impl Entry for Record {
     fn expires_at(&self) -> Option<UnixMillis> {
         self.expires_at()
     }
+
+    #[inline]
+    fn walk_bits(&self) -> u8 {
+        Record::walk_bits(self)
+    }
+
+    #[inline]
+    fn set_walk_bits(&mut self, bits: u8) {
+        Record::set_walk_bits(self, bits);
+    }
 }
 
 impl fmt::Debug for Record {

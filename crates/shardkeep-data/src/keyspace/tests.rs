@@ -1,17 +1,20 @@
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use proptest::prelude::*;
-use shardkeep::durable::Slice;
 use shardkeep::effect;
 use shardkeep::engine::Effects;
-use shardkeep::table::Spot;
+use shardkeep::shard::{Moment, Pressure, Slice, WalkPoint};
 
 use super::*;
+use crate::commands::replay;
 
 const NOW: u64 = 1_000_000;
+const DATABASES: u32 = 3;
 
 fn keyspace() -> Keyspace {
-    let mut keyspace = Keyspace::new(2, ahash::RandomState::with_seeds(1, 2, 3, 4));
+    let hasher = ahash::RandomState::with_seeds(1, 2, 3, 4);
+    let mut keyspace = Keyspace::new(2, hasher).with_databases(DATABASES);
     keyspace.set_now(UnixMillis::new(NOW));
     keyspace
 }
@@ -44,6 +47,12 @@ enum Step {
     Pass(u64),
     Tend,
     Clear,
+    Select(u32),
+    Swap(u32, u32),
+    ClearAll,
+    Cut(Moment),
+    Slice,
+    Void,
 }
 
 fn value() -> impl Strategy<Value = Vec<u8>> {
@@ -62,30 +71,40 @@ fn step() -> impl Strategy<Value = Step> {
         2 => value().prop_map(Step::SetValue),
         2 => life().prop_map(Step::SetExpiry),
         2 => value().prop_map(Step::Append),
-        1 => (0..100_usize, value()).prop_map(|(at, bytes)| Step::Overwrite(at, bytes)),
+        1 => (0..100_usize, value().prop_filter("none", |bytes| !bytes.is_empty())).prop_map(|(at, bytes)| Step::Overwrite(at, bytes)),
         2 => Just(Step::Remove),
         1 => Just(Step::LookAway),
         3 => (1..30_u64).prop_map(Step::Pass),
         1 => Just(Step::Tend),
         1 => Just(Step::Clear),
+        3 => (0..DATABASES).prop_map(Step::Select),
+        1 => (0..DATABASES, 0..DATABASES).prop_map(|(one, other)| Step::Swap(one, other)),
+        1 => Just(Step::ClearAll),
+        1 => Just(Step::Cut(Moment::Exact)),
+        1 => Just(Step::Cut(Moment::WithLog)),
+        4 => Just(Step::Slice),
+        1 => Just(Step::Void),
     ]
 }
 
-type Model = HashMap<u8, (Vec<u8>, Option<u64>)>;
+type Model = HashMap<(u32, u8), (Vec<u8>, Option<u64>)>;
 
 /// Does the same with a keyspace and a map that forgets at once what expires.
 fn play(steps: &[(u8, Step)]) {
     let mut keyspace = keyspace().keeping(Effects::new(true), true);
     let mut model = Model::new();
-    let mut now = NOW;
+    let (mut now, mut selected) = (NOW, 0);
+    let (mut walk, mut is_void): (Option<Walk>, bool) = (None, false);
     for (name, step) in steps {
         // As whoever runs commands: a read may change nothing but what has expired.
-        keyspace.begin_command(!matches!(step, Step::Get | Step::LookAway));
+        keyspace.begin_command(!matches!(step, Step::Get | Step::LookAway | Step::Slice));
+        keyspace.select(selected);
         let key = [b'k', *name];
         let hash = hash(&keyspace, &key);
+        let name = (selected, *name);
         let moment = |life: &Option<u64>| life.map(|life| now + life);
         let unix = |life: &Option<u64>| moment(life).map(UnixMillis::new);
-        let known = model.get_mut(name);
+        let known = model.get_mut(&name);
         match step {
             Step::Get => {
                 let shown = keyspace.get(hash, &key).map(|record| {
@@ -96,11 +115,11 @@ fn play(steps: &[(u8, Step)]) {
             }
             Step::Set(value, life) => {
                 keyspace.set(hash, &key, value, unix(life));
-                model.insert(*name, (value.clone(), moment(life)));
+                model.insert(name, (value.clone(), moment(life)));
             }
             Step::Put(value, life) => {
                 keyspace.put(hash, Record::new(&key, value, unix(life)));
-                model.insert(*name, (value.clone(), moment(life)));
+                model.insert(name, (value.clone(), moment(life)));
             }
             Step::SetValue(_) | Step::SetExpiry(_) | Step::Append(_) | Step::Overwrite(..) => {
                 let place = keyspace.place(hash, &key);
@@ -110,7 +129,7 @@ fn play(steps: &[(u8, Step)]) {
                 }
             }
             Step::Remove => {
-                assert_eq!(keyspace.remove(hash, &key), model.remove(name).is_some());
+                assert_eq!(keyspace.remove(hash, &key), model.remove(&name).is_some());
             }
             Step::LookAway => drop(keyspace.place(hash, &key)),
             Step::Pass(millis) => {
@@ -121,53 +140,167 @@ fn play(steps: &[(u8, Step)]) {
             Step::Tend => while keyspace.tend() {},
             Step::Clear => {
                 keyspace.clear();
+                model.retain(|(database, _), _| *database != selected);
+            }
+            Step::Select(database) => selected = *database,
+            Step::Swap(one, other) => {
+                keyspace.swap(*one, *other);
+                let place = |database| match database {
+                    there if there == *one => *other,
+                    there if there == *other => *one,
+                    there => there,
+                };
+                let entries = model.drain();
+                model = entries
+                    .map(|((database, name), entry)| ((place(database), name), entry))
+                    .collect();
+            }
+            Step::ClearAll => {
+                keyspace.clear_all();
                 model.clear();
+            }
+            Step::Cut(moment) => {
+                if walk.is_none() {
+                    (walk, is_void) = (Some(Walk::cut(&mut keyspace, *moment)), false);
+                }
+            }
+            Step::Void => {
+                if walk.is_some() {
+                    keyspace.walks().unwrap().void();
+                    is_void = true;
+                }
+            }
+            Step::Slice => {
+                if let Some(going) = &mut walk
+                    && going.slice(&mut keyspace)
+                {
+                    if !is_void {
+                        going.check(&mut keyspace);
+                    }
+                    walk = None;
+                }
             }
         }
         check_accounts(&keyspace);
-        assert_eq!(keyspace.iter().count(), model.len());
-        assert!(keyspace.len() >= model.len());
+        assert_eq!(
+            shown_at(&mut keyspace, UnixMillis::new(now)).len(),
+            model.len()
+        );
+        assert!(keyspace.counts_of_all().keys >= model.len());
         keyspace.end_command();
     }
     check_effects(&mut keyspace);
 }
 
+type Shown = HashMap<(u32, Vec<u8>), (Vec<u8>, Option<UnixMillis>)>;
+
+/// The entries that a look at `moment` would show.
+fn shown_at(keyspace: &mut Keyspace, moment: UnixMillis) -> Shown {
+    let mut shown = Shown::new();
+    for database in 0..keyspace.databases() {
+        keyspace.select(database);
+        let records = keyspace.table.iter();
+        shown.extend(
+            records
+                .filter(|record| !is_over(record, moment))
+                .map(|record| {
+                    let value = (record.value().to_vec(), record.expires_at());
+                    ((database, record.key().to_vec()), value)
+                }),
+        );
+    }
+    shown
+}
+
+/// What is there after the effects of these records.
+fn replayed(records: &[&[u8]]) -> Keyspace {
+    let mut again = keyspace();
+    for record in records {
+        for effect in effect::decode(record) {
+            replay(&mut again, &effect.unwrap()).unwrap();
+        }
+    }
+    check_accounts(&again);
+    again
+}
+
+/// The effects of everything that was done.
+fn log(keyspace: &mut Keyspace) -> Vec<u8> {
+    keyspace.effects_mut().unwrap().of_key(0).clone()
+}
+
 /// Whoever replays the effects of everything that was done has the same entries.
 #[track_caller]
 fn check_effects(keyspace: &mut Keyspace) {
-    let shown = |keyspace: &Keyspace| -> HashMap<Vec<u8>, (Vec<u8>, Option<UnixMillis>)> {
-        let records = keyspace.iter();
-        records
-            .map(|record| {
-                let value = (record.value().to_vec(), record.expires_at());
-                (record.key().to_vec(), value)
-            })
-            .collect()
-    };
-    let record = keyspace.effects_mut().unwrap().of_key(0).clone();
-    let mut again = self::keyspace();
-    for effect in effect::decode(&record) {
-        again.restore(&effect.unwrap()).unwrap();
-    }
-    again.set_now(keyspace.now());
-    check_accounts(&again);
-    assert_eq!(shown(&again), shown(keyspace));
+    let log = log(keyspace);
+    let now = keyspace.now();
+    assert_eq!(
+        shown_at(&mut replayed(&[&log]), now),
+        shown_at(keyspace, now)
+    );
+}
 
-    let mut saved = Vec::new();
-    let slice = Slice {
-        entries: 3,
-        bytes: 100,
-    };
-    let mut at = Some(Spot::START);
-    while let Some(spot) = at {
-        at = keyspace.save(spot, slice, &mut saved).walked.next;
+/// A walk in small slices, beside the changes of a history.
+struct Walk {
+    moment: Moment,
+    pressure: Arc<Pressure>,
+    image: Vec<u8>,
+    next: Option<WalkPoint>,
+    /// Where the log was at the cut, and what was shown there.
+    cut: usize,
+    shown: Shown,
+    now: UnixMillis,
+}
+
+impl Walk {
+    fn cut(keyspace: &mut Keyspace, moment: Moment) -> Self {
+        let (now, pressure) = (keyspace.now(), Arc::new(Pressure::new(1 << 20)));
+        let walk = Self {
+            moment,
+            pressure: Arc::clone(&pressure),
+            image: Vec::new(),
+            next: Some(WalkPoint::START),
+            cut: log(keyspace).len(),
+            shown: shown_at(keyspace, now),
+            now,
+        };
+        keyspace.cut(moment, pressure);
+        walk
     }
-    let mut again = self::keyspace();
-    for effect in effect::decode(&saved) {
-        again.restore(&effect.unwrap()).unwrap();
+
+    /// Goes on by one slice; whether that was the last.
+    fn slice(&mut self, keyspace: &mut Keyspace) -> bool {
+        let slice = Slice {
+            entries: 2,
+            bytes: 60,
+        };
+        let Some(from) = self.next else {
+            return true;
+        };
+        self.next = keyspace.slice(from, slice, &mut self.image).unwrap().next;
+        if self.next.is_none() {
+            keyspace.walks().unwrap().end();
+        }
+        self.next.is_none()
     }
-    again.set_now(keyspace.now());
-    assert_eq!(shown(&again), shown(keyspace));
+
+    /// The image is the state at the cut, and with the log behind it the state now.
+    #[track_caller]
+    fn check(&self, keyspace: &mut Keyspace) {
+        assert_eq!(self.pressure.bytes(), 0, "handed over and never fetched");
+        let now = keyspace.now();
+        let behind = &log(keyspace)[self.cut..];
+        if self.moment == Moment::Exact {
+            let mut alone = replayed(&[&self.image]);
+            assert_eq!(
+                shown_at(&mut alone, self.now),
+                self.shown,
+                "the image alone"
+            );
+        }
+        let mut again = replayed(&[&self.image, behind]);
+        assert_eq!(shown_at(&mut again, now), shown_at(keyspace, now));
+    }
 }
 
 fn change(taken: &mut Taken<'_>, known: &mut (Vec<u8>, Option<u64>), step: &Step, now: u64) {
@@ -197,7 +330,13 @@ fn change(taken: &mut Taken<'_>, known: &mut (Vec<u8>, Option<u64>), step: &Step
         | Step::LookAway
         | Step::Pass(_)
         | Step::Tend
-        | Step::Clear => unreachable!("{step:?} needs no value"),
+        | Step::Clear
+        | Step::Select(_)
+        | Step::Swap(..)
+        | Step::ClearAll
+        | Step::Cut(_)
+        | Step::Slice
+        | Step::Void => unreachable!("{step:?} needs no value"),
     }
     assert_eq!(taken.value(), known.0);
 }
@@ -395,24 +534,15 @@ fn a_keyspace_from_which_nothing_is_taken_puts_aside_no_more_than_its_bound() {
 }
 
 #[test]
-fn what_is_restored_leaves_nothing_aside() {
-    let (mut keyspace, _) = with_value(FREED_ELSEWHERE);
-    keyspace
-        .restore(&effect::Effect::Delete { key: b"k" })
-        .unwrap();
-    assert!(keyspace.is_empty() && !keyspace.has_aside());
+fn what_is_replayed_leaves_nothing_aside() {
+    let (mut keyspace, hash) = with_value(FREED_ELSEWHERE);
+    assert!(keyspace.replaying(|keyspace| keyspace.remove(hash, b"k")));
+    assert!(!keyspace.has_aside());
 }
 
 /// Keys to their values.
-fn all(keyspace: &Keyspace) -> HashMap<Vec<u8>, Vec<u8>> {
-    let records = keyspace.iter();
-    records
-        .map(|record| (record.key().to_vec(), record.value().to_vec()))
-        .collect()
-}
-
 #[test]
-fn a_snapshot_in_slices_with_the_changes_since_it_began_is_the_state() {
+fn a_snapshot_in_slices_with_the_changes_since_its_cut_is_the_state() {
     for seed in 0..20 {
         let mut keyspace = keyspace().keeping(Effects::new(false), true);
         let mut draw = seed;
@@ -427,44 +557,90 @@ fn a_snapshot_in_slices_with_the_changes_since_it_began_is_the_state() {
             let key = format!("key:{number}").into_bytes();
             let hash = hash(keyspace, &key);
             keyspace.begin_command(true);
-            if value.is_multiple_of(3) {
-                keyspace.remove(hash, &key);
-            } else {
-                keyspace.set(hash, &key, &vec![b'v'; value as usize], None);
+            match (value % 4, keyspace.place(hash, &key)) {
+                (0, Place::Taken(mut taken)) => taken.append(b"behind"),
+                (1, Place::Taken(taken)) => drop(taken.remove()),
+                (_, Place::Taken(mut taken)) => taken.set(&vec![b'v'; value as usize], None),
+                (_, Place::Free(free)) => free.insert(&key, &vec![b'n'; value as usize], None),
             }
             keyspace.end_command();
         };
         for number in 0..3_000 {
             change(&mut keyspace, number, 1 + below(50));
         }
-        let begun = keyspace.effects_mut().unwrap().of_key(0).len();
+        let moment = [Moment::Exact, Moment::WithLog][seed as usize % 2];
+        let mut walk = Walk::cut(&mut keyspace, moment);
         let slice = Slice {
             entries: 100,
             bytes: 3_000,
         };
-        let (mut saved, mut restarts, mut at) = (Vec::new(), 0, Some(Spot::START));
-        while let Some(spot) = at {
-            let before = saved.len();
-            let walked = keyspace.save(spot, slice, &mut saved).walked;
-            assert!(
-                saved.len() - before < 3_200,
-                "{} bytes",
-                saved.len() - before
-            );
-            restarts += u32::from(walked.restarted);
-            at = walked.next;
+        let mut restarts = 0;
+        while let Some(from) = walk.next {
+            let saved = keyspace.slice(from, slice, &mut walk.image).unwrap();
+            restarts += u32::from(saved.restarted);
+            walk.next = saved.next;
             // Keys come faster than they go, so that segments split; in the end there is peace.
-            for _ in 0..if saved.len() < 200_000 { 150 } else { 0 } {
+            for _ in 0..if keyspace.len() < 9_000 { 150 } else { 0 } {
                 let number = below(20_000);
                 change(&mut keyspace, number, below(100));
             }
         }
+        keyspace.walks().unwrap().end();
         assert!(restarts > 0, "no segment was split under the walk");
-        let mut again = self::keyspace();
-        let log = keyspace.effects_mut().unwrap().of_key(0).clone();
-        for effect in effect::decode(&saved).chain(effect::decode(&log[begun..])) {
-            again.restore(&effect.unwrap()).unwrap();
-        }
-        assert_eq!(all(&again), all(&keyspace), "seed {seed}");
+        walk.check(&mut keyspace);
+        assert!(walk.shown.len() <= 3_000);
     }
+}
+
+#[test]
+fn a_reader_removes_nothing_whose_removal_the_log_would_not_know() {
+    let mut keyspace = keyspace().keeping(Effects::new(false), true);
+    let at = |millis| Some(UnixMillis::new(NOW + millis));
+    let hash = hash(&keyspace, b"k");
+    keyspace.begin_command(true);
+    keyspace.set(hash, b"k", b"v", at(10));
+    keyspace.end_command();
+    keyspace.set_now(UnixMillis::new(NOW + 20));
+    keyspace.begin_command(false);
+    assert!(keyspace.get(hash, b"k").is_none() && !keyspace.contains(hash, b"k"));
+    assert!(keyspace.random().is_none());
+    keyspace.end_command();
+    assert_eq!((keyspace.len(), keyspace.counters().expired), (1, 0));
+
+    keyspace.begin_command(true);
+    match keyspace.place(hash, b"k") {
+        Place::Free(free) => free.insert(b"k", b"x", None),
+        Place::Taken(_) => panic!("its time has come"),
+    }
+    keyspace.end_command();
+    let log = log(&mut keyspace);
+    let mut again = replayed(&[&log]);
+    assert_eq!(
+        shown_at(&mut again, keyspace.now())[&(0, b"k".to_vec())].0,
+        b"x"
+    );
+}
+
+#[test]
+fn the_log_says_what_changed_and_no_more() {
+    let mut keyspace = keyspace().keeping(Effects::new(false), true);
+    let hash = hash(&keyspace, b"k");
+    keyspace.begin_command(true);
+    keyspace.set(hash, b"k", &vec![b'v'; 100_000], None);
+    let mut before = log(&mut keyspace).len();
+    let mut grown = |keyspace: &mut Keyspace, change: fn(&mut Taken<'_>)| {
+        match keyspace.place(hash_key(&keyspace.hasher.clone(), b"k"), b"k") {
+            Place::Taken(mut taken) => change(&mut taken),
+            Place::Free(_) => panic!("it was set"),
+        }
+        let after = log(keyspace).len();
+        std::mem::replace(&mut before, after).abs_diff(after)
+    };
+    assert_eq!(grown(&mut keyspace, |taken| taken.append(b"x")), 30);
+    assert_eq!(grown(&mut keyspace, |taken| taken.overwrite(7, b"y")), 39);
+    let later = |taken: &mut Taken<'_>| taken.set_expires_at(Some(UnixMillis::new(NOW + 5)));
+    assert_eq!(grown(&mut keyspace, later), 39);
+    assert_eq!(grown(&mut keyspace, |taken| taken.set_expires_at(None)), 24);
+    assert_eq!(grown(&mut keyspace, |taken| taken.set_expires_at(None)), 0);
+    keyspace.end_command();
 }

@@ -4,16 +4,17 @@
 //!    keys where it names some, else of the whole shard.
 
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use shardkeep::codec::{DecodeError, EncodeError};
-use shardkeep::durable::{Kept, Saved, Slice};
+use shardkeep::durable::Persist;
 use shardkeep::effect::Effect;
 use shardkeep::engine::fail_point;
-use shardkeep::table::Spot;
+use shardkeep::shard::{Moment, Pressure, Saved, Slice, WalkPoint, Walks};
 
 use super::run::{Item, run_item};
 use super::{Routes, ServerKeep, ShardState};
-use shardkeep_data::commands::{Args, CommandSpec, Flags, RouteKind};
+use shardkeep_data::commands::{Args, CommandSpec, Flags, RouteKind, replay};
 use shardkeep_data::keyspace::Keyspace;
 
 /// What becomes of changes.
@@ -123,15 +124,28 @@ pub(super) fn needed_of_all(
     all
 }
 
-impl Kept for ShardState {
-    fn restore(&mut self, effect: &Effect<'_>) -> Result<(), DecodeError> {
-        if let Effect::Set { key, .. } = effect {
+impl Persist for ShardState {
+    fn replay(&mut self, effect: &Effect<'_>) -> Result<(), DecodeError> {
+        if let Some(key) = effect.key {
             fail_point::hit_at("restore", || key);
         }
-        self.keyspace.restore(effect)
+        replay(&mut self.keyspace, effect)
     }
 
-    fn save(&self, spot: Spot, slice: Slice, into: &mut Vec<u8>) -> Result<Saved, EncodeError> {
-        Ok(self.keyspace.save(spot, slice, into))
+    fn cut(&mut self, moment: Moment, pressure: &Arc<Pressure>) {
+        self.keyspace.cut(moment, Arc::clone(pressure));
+    }
+
+    fn walks(&mut self) -> Option<&mut Walks> {
+        self.keyspace.walks()
+    }
+
+    fn slice(
+        &mut self,
+        from: WalkPoint,
+        slice: Slice,
+        into: &mut Vec<u8>,
+    ) -> Result<Saved, EncodeError> {
+        self.keyspace.slice(from, slice, into)
     }
 }

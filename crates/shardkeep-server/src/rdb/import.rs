@@ -13,7 +13,6 @@ use std::path::Path;
 
 use ahash::RandomState;
 use shardkeep::durable::{NewStore, NewStoreError};
-use shardkeep::effect::Effect;
 use shardkeep::engine::CancelToken;
 use shardkeep::table::UnixMillis;
 
@@ -286,12 +285,7 @@ impl Importer {
             return Ok(());
         }
         self.imported.data_bytes += (key.len() + value.len()) as u64;
-        let effect = Effect::Set {
-            key,
-            value,
-            expires,
-        };
-        match self.store.put(&effect) {
+        match self.store.put(0, key, value, expires) {
             Err(NewStoreError::TooLarge { bytes, limit }) => {
                 self.problems.add(Problem::TooLong {
                     key: Key::of(key),

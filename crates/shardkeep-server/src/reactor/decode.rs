@@ -327,7 +327,7 @@ impl Reactor {
         let last = routes.shards() - 1;
         match spec.route {
             RouteKind::FirstKey => {
-                let hash = routes.hash(args.get(spec.keys.first as usize));
+                let hash = routes.hash(args.get(spec.first_key as usize));
                 let shard = routes.shard(hash);
                 self.push(stand, id, args, hash, shard)
             }

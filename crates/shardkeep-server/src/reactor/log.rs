@@ -121,7 +121,7 @@ impl Reactor {
         let mut taken = self.log.places.try_take(&self.log.place_wake);
         if only_removes && taken == Err(Refused::LogHasNoSpace) {
             // What removes without naming keys removes everything.
-            taken = match shard.is_none() && id.spec().keys.first == 0 {
+            taken = match shard.is_none() && id.spec().keys.is_none() {
                 true => self.log.places.try_take_for_clear(&self.log.place_wake),
                 false => self.log.places.try_take_for_removal(&self.log.place_wake),
             };

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 
 use shardkeep_core::Error;
-use shardkeep_log::{AdoptError, Directory, DirectoryError, Lsn, OpenError};
+use shardkeep_log::{AdoptError, Directory, DirectoryError, OpenError};
 
 use super::replay::Unreadable;
 
@@ -117,6 +117,16 @@ pub enum SnapshotError {
     Store(Error),
     /// An entry could not be encoded.
     Unencodable(String),
+    /// Changes came faster than what they handed over was written, again and again.
+    Overtaken {
+        /// Bytes that may wait to be written.
+        bound: usize,
+    },
+    /// A shard was lost meanwhile.
+    ShardLost {
+        /// Its number.
+        shard: usize,
+    },
     /// There is not enough space: nothing was begun.
     DoesNotFit {
         /// Bytes that it takes.
@@ -134,6 +144,12 @@ impl fmt::Display for SnapshotError {
             Self::Adopt(error) => error.fmt(f),
             Self::Store(error) => error.fmt(f),
             Self::Unencodable(why) => write!(f, "an entry could not be encoded: {why}"),
+            Self::Overtaken { bound } => write!(
+                f,
+                "changes came faster than the snapshot was written: more than {bound} bytes of what they \
+                 changed were waiting"
+            ),
+            Self::ShardLost { shard } => write!(f, "shard {shard} was lost while it was taken"),
             Self::DoesNotFit { needed, free } => write!(
                 f,
                 "no space for the snapshot: it takes {needed} bytes, and {free} are free for it"
@@ -148,7 +164,11 @@ impl std::error::Error for SnapshotError {
             Self::Log(error) => error.source(),
             Self::Adopt(error) => error.source(),
             Self::Store(error) => error.source(),
-            Self::NotDurable | Self::Unencodable(_) | Self::DoesNotFit { .. } => None,
+            Self::NotDurable
+            | Self::Unencodable(_)
+            | Self::Overtaken { .. }
+            | Self::ShardLost { .. }
+            | Self::DoesNotFit { .. } => None,
         }
     }
 }
@@ -157,9 +177,4 @@ impl From<Error> for SnapshotError {
     fn from(error: Error) -> Self {
         Self::Store(error)
     }
-}
-
-/// The name of a record in an error.
-pub(super) fn record(lsn: Lsn) -> String {
-    format!("record {lsn} of the log")
 }

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use shardkeep_core::{DetachedSync, Journal, JournalError, Room};
-use shardkeep_log::limits::PAYLOAD_BYTES_MAX;
-use shardkeep_log::{AppendError, Directory, Log, LogFailed, SyncEnd, Synced, WriteError};
+use shardkeep_log::{
+    AppendError, Compression, Directory, Log, LogFailed, SnapshotError, SnapshotWriter, SyncEnd,
+    Synced, WriteError,
+};
 
 use super::disk::Known;
 use super::options::{DiskStep, Gate};
-use crate::effect;
 
 /// The log of a durable store.
 pub struct LogJournal {
@@ -45,6 +46,18 @@ impl LogJournal {
         &mut self.log
     }
 
+    /// Begins the snapshot at the cut that was appended last.
+    pub(super) fn snapshot_at_cut(
+        &mut self,
+        compression: Compression,
+    ) -> Result<SnapshotWriter<Directory>, SnapshotError> {
+        match self.log.last_cut() {
+            Some(cut) => self.log.snapshot_at(cut, compression),
+            // Whoever asks has made one; the newest record is as good.
+            None => self.log.snapshot(compression),
+        }
+    }
+
     /// What is shown of the disk.
     pub(super) fn known(&self) -> &Arc<Known> {
         &self.known
@@ -73,14 +86,6 @@ impl LogJournal {
     /// Bytes of effects appended since the log was opened; goes on counting.
     pub(super) fn bytes(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.bytes)
-    }
-
-    /// A batch larger than a record: as many records as it takes, each of whole effects.
-    #[cold]
-    fn append_in_parts(&mut self, record: &[u8]) -> Result<(), AppendError> {
-        effect::parts(record, PAYLOAD_BYTES_MAX)
-            .into_iter()
-            .try_for_each(|part| self.log.append(part).map(|_| ()))
     }
 }
 
@@ -127,18 +132,19 @@ impl Journal for LogJournal {
     type Detached = LogSync;
 
     fn append(&mut self, record: &[u8]) {
-        let appended = if record.len() <= PAYLOAD_BYTES_MAX {
-            self.log.append(record).map(|_| ())
-        } else {
-            self.append_in_parts(record)
-        };
-        match appended {
-            Ok(()) => {
+        match self.log.append(record) {
+            Ok(_) => {
                 self.bytes.fetch_add(record.len() as u64, Ordering::Relaxed);
             }
             Err(error) => {
                 self.failed.get_or_insert(error);
             }
+        }
+    }
+
+    fn append_cut(&mut self) {
+        if let Err(error) = self.log.append_cut() {
+            self.failed.get_or_insert(error);
         }
     }
 

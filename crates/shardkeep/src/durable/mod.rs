@@ -5,9 +5,8 @@
 //! 1. Only the holder of the log, recovery and whoever writes a snapshot wait for the disk; none of
 //!    them holds a shard then (recovery does, while nobody else is let in).
 //! 2. Replay goes in the order of the log for each shard, and expires nothing.
-//! 3. A snapshot may be taken while the store changes: it is completed by replaying the log from the
-//!    record at which it began, and counts only once the log is durable beyond the newest change it
-//!    contains.
+//! 3. A snapshot is taken while the store changes, and holds nothing newer than its cut: replay applies every
+//!    record behind the cut, once. It counts only when the log is durable up to there.
 
 mod automatic;
 mod disk;
@@ -21,6 +20,7 @@ mod replay;
 mod resting;
 mod schedule;
 mod snapshot;
+mod walker;
 
 pub use automatic::Automatic;
 pub use disk::Disk;
@@ -30,7 +30,7 @@ pub use new_store::{NewStore, NewStoreError, NewStoreReport};
 pub use options::{DiskStep, Durable};
 pub use recover::{Recovered, RecoveryProgress, recover};
 pub use remake::remake;
-pub use replay::{Kept, Route, Saved, Slice, Unreadable};
+pub use replay::{Persist, Route, Unreadable};
 pub use schedule::Schedule;
 pub use shardkeep_log::{
     Compression, Directory, DirectoryError, RepairError, Repaired, Report, check, repair,

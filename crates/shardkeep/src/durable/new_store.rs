@@ -27,8 +27,9 @@ use shardkeep_log::{
 use super::options::Durable;
 use super::options::within_limit;
 use super::recover::random_id;
-use crate::effect::Effect;
+use crate::effect;
 use crate::limits::NEW_STORE_FRAME_BYTES;
+use crate::table::UnixMillis;
 
 /// Bytes of an effect beside its key and value, at most: the words and numbers of the command.
 const FRAMING_BYTES_MAX: usize = 128;
@@ -147,13 +148,12 @@ pub struct NewStoreReport {
 ///
 /// ```
 /// use shardkeep::durable::NewStore;
-/// use shardkeep::effect::Effect;
 /// use shardkeep::{Durable, Store};
 ///
 /// # let place = std::env::temp_dir().join(format!("shardkeep-doc-new-store-{}", std::process::id()));
 /// # let _ = std::fs::remove_dir_all(&place);
 /// let mut new = NewStore::begin(&place)?;
-/// new.put(&Effect::Set { key: b"k", value: b"v", expires: None })?;
+/// new.put(0, b"k", b"v", None)?;
 /// assert!(!place.exists());
 /// assert_eq!(new.finish()?.entries, 1);
 ///
@@ -226,21 +226,26 @@ impl NewStore {
         })
     }
 
-    /// Adds an effect. The order counts, as in a log. Blocks for the disk at times.
+    /// Gives a key of a database a value, and the moment of its expiry if it has one. The order counts, as in a
+    /// log. Blocks for the disk at times.
     ///
     /// # Errors
     /// The entry is too large, or the disk refuses; then drop this.
-    pub fn put(&mut self, effect: &Effect<'_>) -> Result<(), NewStoreError> {
-        if let Effect::Set { key, value, .. } = effect {
-            let (bytes, limit) = (key.len() + value.len(), Self::ENTRY_BYTES_MAX);
-            if bytes > limit {
-                return Err(NewStoreError::TooLarge { bytes, limit });
-            }
-            if self.frame.len() + bytes > NEW_STORE_FRAME_BYTES {
-                self.write()?;
-            }
+    pub fn put(
+        &mut self,
+        database: u32,
+        key: &[u8],
+        value: &[u8],
+        expires: Option<UnixMillis>,
+    ) -> Result<(), NewStoreError> {
+        let (bytes, limit) = (key.len() + value.len(), Self::ENTRY_BYTES_MAX);
+        if bytes > limit {
+            return Err(NewStoreError::TooLarge { bytes, limit });
         }
-        effect.encode(&mut self.frame);
+        if self.frame.len() + bytes > NEW_STORE_FRAME_BYTES {
+            self.write()?;
+        }
+        effect::set(&mut self.frame, database, key, value, expires);
         self.entries += 1;
         Ok(())
     }

@@ -15,14 +15,14 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use shardkeep_core::fail_fast::{Failure, fail_fast};
 use shardkeep_core::{Call, CancelToken, Keep, Loans};
-use shardkeep_log::{Directory, FrameBuffer, Options, Recovery, StoreId};
+use shardkeep_log::{Directory, OpenError, Options, Recovery, SnapshotReader, StoreId};
 
 use super::disk::Disk;
-use super::error::{RecoverError, record};
+use super::error::RecoverError;
 use super::journal::LogJournal;
 use super::options::Durable;
-use super::replay::{Kept, Route, Source, Unreadable};
-use crate::effect::{self, Effect};
+use super::replay::{Persist, Place, Route, Sink, Unreadable, read_all};
+use crate::effect;
 
 /// Bytes of effects that travel together: enough that a thread switch for each does not count.
 const BLOCK_BYTES: usize = 256 * 1_024;
@@ -79,7 +79,7 @@ struct Parcel {
 ///
 /// # Errors
 /// What is there is not a whole store. Nothing on disk was changed; the keep is of no use any more.
-pub fn recover<S: Kept>(
+pub fn recover<S: Persist>(
     keep: &Keep<S>,
     directory: Directory,
     durable: &Durable,
@@ -126,7 +126,7 @@ pub(super) fn random_id() -> StoreId {
     StoreId::new(bytes)
 }
 
-fn replay<S: Kept>(
+fn replay<S: Persist>(
     keep: &Keep<S>,
     recovery: &mut Recovery<Directory>,
     route: &Route,
@@ -146,8 +146,9 @@ fn replay<S: Kept>(
             ways.push(way);
         }
         // Without their senders, which end with it, the threads finish what they have, and end.
-        let mut distributor = Distributor::new(ways, route, group.token());
-        match read_all(recovery, &mut distributor, progress) {
+        let mut distributor = Distributor::new(ways, route, group.token(), progress);
+        let read = read_all(recovery, &mut distributor);
+        match read.and_then(|()| distributor.send()) {
             Ok(()) => Ok(Some(distributor.effects)),
             // Why, that thread tells.
             Err(Stopped::ThreadEnded) => Ok(None),
@@ -173,46 +174,10 @@ enum Stopped {
     Because(RecoverError),
 }
 
-impl<E: Into<RecoverError>> From<E> for Stopped {
-    fn from(error: E) -> Self {
+impl From<OpenError> for Stopped {
+    fn from(error: OpenError) -> Self {
         Self::Because(error.into())
     }
-}
-
-/// Reads the snapshot and the log, and hands out what it finds.
-fn read_all(
-    recovery: &mut Recovery<Directory>,
-    distributor: &mut Distributor<'_>,
-    progress: &mut dyn FnMut(RecoveryProgress),
-) -> Result<(), Stopped> {
-    let mut of_snapshot = 0;
-    if let Some(snapshot) = Source::snapshot(recovery) {
-        of_snapshot = snapshot.bytes();
-        let total = recovery.progress().total;
-        let mut buffer = FrameBuffer::default();
-        for index in 0..snapshot.frames() {
-            let frame = snapshot.read_frame(index, &mut buffer)?;
-            distributor.add(frame, || format!("frame {index} of {}", snapshot.name()))?;
-            let done = of_snapshot * (index as u64 + 1) / snapshot.frames() as u64;
-            progress(RecoveryProgress { done, total });
-        }
-        distributor.send()?;
-    }
-    loop {
-        {
-            let Some(found) = Source::next_record(recovery)? else {
-                break;
-            };
-            let lsn = found.lsn;
-            distributor.add(found.payload, || record(lsn))?;
-        }
-        if distributor.has_just_sent() {
-            let now = recovery.progress();
-            let (done, total) = (now.done.max(of_snapshot), now.total);
-            progress(RecoveryProgress { done, total });
-        }
-    }
-    distributor.send()
 }
 
 /// Gathers effects into blocks and sends each thread its part.
@@ -224,10 +189,37 @@ struct Distributor<'r> {
     items: Vec<Vec<Item>>,
     place: Option<Arc<str>>,
     effects: u64,
+    progress: &'r mut dyn FnMut(RecoveryProgress),
+}
+
+impl Sink<Recovery<Directory>> for Distributor<'_> {
+    type Error = Stopped;
+
+    fn take(&mut self, place: Place<'_>, effects: &[u8]) -> Result<(), Stopped> {
+        self.add(effects, place)
+    }
+
+    fn look(&mut self, recovery: &Recovery<Directory>, place: Place<'_>) {
+        let of_snapshot = recovery.snapshot().map_or(0, SnapshotReader::bytes);
+        let progress = recovery.progress();
+        let done = match place {
+            Place::Frame(index, _, frames) => of_snapshot * (index as u64 + 1) / frames as u64,
+            // Not at each of many small records.
+            Place::Record(_) if !self.has_just_sent() => return,
+            Place::Record(_) => progress.done.max(of_snapshot),
+        };
+        let total = progress.total;
+        (self.progress)(RecoveryProgress { done, total });
+    }
 }
 
 impl<'r> Distributor<'r> {
-    fn new(ways: Vec<Sender<Parcel>>, route: &'r Route, token: &'r CancelToken) -> Self {
+    fn new(
+        ways: Vec<Sender<Parcel>>,
+        route: &'r Route,
+        token: &'r CancelToken,
+        progress: &'r mut dyn FnMut(RecoveryProgress),
+    ) -> Self {
         let items = ways.iter().map(|_| Vec::new()).collect();
         Self {
             ways,
@@ -237,13 +229,14 @@ impl<'r> Distributor<'r> {
             items,
             place: None,
             effects: 0,
+            progress,
         }
     }
 
     /// Takes the effects of a record, and sends the block when it is full.
-    fn add(&mut self, payload: &[u8], place: impl Fn() -> String) -> Result<(), Stopped> {
+    fn add(&mut self, payload: &[u8], place: Place<'_>) -> Result<(), Stopped> {
         if self.token.is_cancelled() {
-            return Err(RecoverError::Cancelled.into());
+            return Err(Stopped::Because(RecoverError::Cancelled));
         }
         let base = self.block.len();
         let mut effects = effect::decode(payload);
@@ -253,14 +246,12 @@ impl<'r> Distributor<'r> {
                 break;
             };
             let routed = found.map_err(Unreadable::from).and_then(|effect| {
-                Ok(match effect {
-                    Effect::Set { key, .. } | Effect::Delete { key } => (self.route)(key)? as u32,
-                    Effect::Clear => ALL_SHARDS,
-                })
+                let shard = effect.key.map(self.route).transpose()?;
+                Ok(shard.map_or(ALL_SHARDS, |shard| shard as u32))
             });
-            let shard = routed.map_err(|source| RecoverError::Unreadable {
-                place: place(),
-                source,
+            let shard = routed.map_err(|source| {
+                let place = place.to_string();
+                Stopped::Because(RecoverError::Unreadable { place, source })
             })?;
             let item = Item { offset, shard };
             if shard == ALL_SHARDS {
@@ -272,7 +263,7 @@ impl<'r> Distributor<'r> {
             self.effects += 1;
         }
         if self.place.is_none() {
-            self.place = Some(place().into());
+            self.place = Some(place.to_string().into());
         }
         self.block.extend_from_slice(payload);
         if self.block.len() >= BLOCK_BYTES {
@@ -312,7 +303,7 @@ impl<'r> Distributor<'r> {
 }
 
 /// One thread: applies what is sent to it, to its own shards.
-fn restore_all<S: Kept>(
+fn restore_all<S: Persist>(
     keep: &Keep<S>,
     worker: usize,
     workers: usize,
@@ -350,7 +341,7 @@ fn restore_all<S: Kept>(
     Ok(())
 }
 
-fn restore<S: Kept>(
+fn restore<S: Persist>(
     loans: &mut Loans<S>,
     shards: &[usize],
     block: &[u8],
@@ -362,10 +353,10 @@ fn restore<S: Kept>(
     let effect = effect?;
     if item.shard == ALL_SHARDS {
         for &shard in shards {
-            loans.shard(shard).change(|state| state.restore(&effect))?;
+            loans.shard(shard).change(|state| state.replay(&effect))?;
         }
         return Ok(());
     }
     let loan = loans.shard(item.shard as usize);
-    Ok(loan.change(|state| state.restore(&effect))?)
+    Ok(loan.change(|state| state.replay(&effect))?)
 }

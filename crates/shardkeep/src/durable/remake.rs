@@ -1,17 +1,15 @@
 //! Making the state of one lost shard again, while the others go on.
 
-use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use shardkeep_core::{Call, Deadline, JournalDesk};
-use shardkeep_log::FrameBuffer;
 
-use super::error::{RecoverError, record};
+use super::error::RecoverError;
 use super::journal::LogJournal;
-use super::replay::{Kept, Route, Unreadable};
+use super::replay::{Persist, Place, Route, Sink, Unreadable, read_all};
 use super::resting::Slices;
-use crate::effect::{self, Effect};
+use crate::effect;
 use crate::limits;
 
 /// Longest wait for the log: a sync that is stuck for longer has failed for whoever waits.
@@ -22,9 +20,9 @@ const LOG_WAIT_MAX: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 /// The log cannot be read, or has failed.
-pub fn remake<S: Kept>(
+pub fn remake<S: Persist>(
     shard: usize,
-    mut state: S,
+    state: S,
     journal: &JournalDesk<LogJournal>,
     route: &Route,
 ) -> Result<S, RecoverError> {
@@ -34,53 +32,53 @@ pub fn remake<S: Kept>(
         let to = log.written();
         log.replay(to)
     })??;
-    let (effects, mut slices) = (Cell::new(0), Slices::new());
-    let mut rest = || {
-        let most = limits::REMAKE_SLICE_EFFECTS;
-        slices.add(effects.take(), most, limits::REMAKE_RESTS);
+    let mut one = OneShard {
+        shard,
+        state,
+        route,
+        slices: Slices::new(),
     };
-    let mut restore = |record: &[u8]| -> Result<(), Unreadable> {
-        for effect in effect::decode(record) {
-            effects.set(effects.get() + 1);
-            let effect = effect?;
-            let is_here = match &effect {
-                Effect::Set { key, .. } | Effect::Delete { key } => route(key)? == shard,
-                Effect::Clear => true,
-            };
-            if is_here {
-                state.restore(&effect)?;
-            }
-        }
-        Ok(())
-    };
-    if let Some(snapshot) = replay.snapshot() {
-        let mut buffer = FrameBuffer::default();
-        for index in 0..snapshot.frames() {
-            let frame = snapshot.read_frame(index, &mut buffer)?;
-            let place = || format!("frame {index} of {}", snapshot.name());
-            restore_at(&mut restore, frame, place)?;
-            rest();
-        }
-    }
-    while let Some(found) = replay.next_record()? {
-        restore_at(&mut restore, found.payload, || record(found.lsn))?;
-        rest();
-    }
-    Ok(state)
+    read_all(&mut replay, &mut one)?;
+    Ok(one.state)
 }
 
-/// Restores a record; what goes wrong, a panic too, names its place.
-fn restore_at(
-    restore: &mut impl FnMut(&[u8]) -> Result<(), Unreadable>,
-    record: &[u8],
-    place: impl Fn() -> String,
-) -> Result<(), RecoverError> {
-    match catch_unwind(AssertUnwindSafe(|| restore(record))) {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(source)) => Err(RecoverError::Unreadable {
-            place: place(),
-            source,
-        }),
-        Err(_) => Err(RecoverError::PanickedAt { place: place() }),
+/// The state of one shard, which takes what belongs to it, and rests now and then.
+struct OneShard<'r, S> {
+    shard: usize,
+    state: S,
+    route: &'r Route,
+    slices: Slices,
+}
+
+impl<S: Persist> OneShard<'_, S> {
+    fn replay(&mut self, record: &[u8]) -> Result<(), Unreadable> {
+        let mut effects = 0;
+        for effect in effect::decode(record) {
+            let effect = effect?;
+            effects += 1;
+            let shard = effect.key.map(self.route).transpose()?;
+            if shard.is_none_or(|shard| shard == self.shard) {
+                self.state.replay(&effect)?;
+            }
+        }
+        let most = limits::REMAKE_SLICE_EFFECTS;
+        self.slices.add(effects, most, limits::REMAKE_RESTS);
+        Ok(())
+    }
+}
+
+impl<S: Persist, R> Sink<R> for OneShard<'_, S> {
+    type Error = RecoverError;
+
+    /// Replays a piece; what goes wrong, a panic too, names its place.
+    fn take(&mut self, place: Place<'_>, effects: &[u8]) -> Result<(), RecoverError> {
+        let place = || place.to_string();
+        match catch_unwind(AssertUnwindSafe(|| self.replay(effects))) {
+            Ok(replayed) => replayed.map_err(|source| {
+                let place = place();
+                RecoverError::Unreadable { place, source }
+            }),
+            Err(_) => Err(RecoverError::PanickedAt { place: place() }),
+        }
     }
 }

@@ -1,16 +1,14 @@
-//! Taking a snapshot while the store goes on: one shard in hand at a time, for one slice of entries that
-//! are copied; then it goes back, and they are written with nothing in hand.
+//! Taking a snapshot while the store goes on: the state at a cut, gathered by a walk.
 //!
-//! 1. The log is written up to where the snapshot begins before the first slice is copied: every change
-//!    that is not in a copy comes later in the log.
-//! 2. An entry that was there then and has not been written since is in some slice, wherever it has moved
-//!    meanwhile; one may be in two, of which the later one is newer.
-//! 3. The snapshot is made the newest only when the log is durable beyond every change in it.
-//! 4. Memory is one slice, here and in the writer.
+//! 1. A new segment begins right before the cut: the log before it goes when the snapshot is adopted.
+//! 2. The snapshot holds nothing newer than its cut, and is made the newest only when the log is durable up to
+//!    there. Together with every record behind the cut it is the state at any later moment.
+//! 3. A walk that is overtaken begins again with shorter rests.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use shardkeep_core::{Call, Deadline, Keep, clock};
+use shardkeep_core::{Keep, clock};
 use shardkeep_log::limits::PAYLOAD_BYTES_MAX;
 use shardkeep_log::{
     AdoptError, Compression, Directory, FinishedSnapshot, Log, SnapshotWriter, WriteError,
@@ -18,11 +16,11 @@ use shardkeep_log::{
 
 use super::error::SnapshotError;
 use super::journal::LogJournal;
-use super::replay::{Kept, Saved, Slice};
-use super::resting::rest;
+use super::replay::Persist;
+use super::walker::{Purpose, Walker, step};
 use crate::effect;
 use crate::limits;
-use crate::table::Spot;
+use crate::shard::{Moment, Pressure};
 
 /// A snapshot that was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,13 +34,13 @@ pub struct SnapshotReport {
     pub took: Duration,
 }
 
-/// Takes a snapshot and removes the log that it makes superfluous. Blocks for the disk, and for each
-/// shard, by [`limits::SNAPSHOT_STEP_MAX`] each time; `is_cancelled` is asked between two slices.
+/// Takes a snapshot and removes the log that it makes superfluous. Blocks for the disk, and for the
+/// shards, by [`limits::SNAPSHOT_STEP_MAX`] each time; `is_cancelled` is asked between two slices.
 ///
 /// # Errors
-/// The disk refuses, another snapshot is being written, a shard or the log is not to be had. The log
-/// stays as it was.
-pub fn snapshot<S: Kept>(
+/// The disk refuses, another snapshot is being written, a shard or the log is not to be had, or changes come
+/// too fast for it. The log stays as it was.
+pub fn snapshot<S: Persist>(
     keep: &Keep<S>,
     compression: Compression,
     is_cancelled: &dyn Fn() -> bool,
@@ -51,133 +49,114 @@ pub fn snapshot<S: Kept>(
         return Err(SnapshotError::NotDurable);
     }
     let began = clock::now();
-    fits(keep, compression, is_cancelled)?;
-    let mut writer = keep
-        .on_journal(&step(), move |journal| begin(journal.log(), compression))?
+    let mut walker = Walker {
+        keep,
+        is_cancelled,
+        rests: limits::SNAPSHOT_RESTS,
+    };
+    walker.make_ready()?;
+    fits(&walker, compression)?;
+    loop {
+        match attempt(&walker, compression, began) {
+            Err(SnapshotError::Overtaken { .. }) if walker.rests > 0 => walker.rests /= 2,
+            done => return done,
+        }
+    }
+}
+
+/// Begins a new segment, makes the cut, and gathers what stands at it.
+fn attempt<S: Persist>(
+    walker: &Walker<'_, S>,
+    compression: Compression,
+    began: Instant,
+) -> Result<SnapshotReport, SnapshotError> {
+    let keep = walker.keep;
+    keep.on_journal(&step(), |journal| end_segment(journal.log()))?
         .map_err(SnapshotError::Log)?;
-    let entries = walk(keep, is_cancelled, |bytes| write(&mut writer, bytes))?;
+    let pressure = Arc::new(Pressure::new(limits::WALK_BUFFER_BYTES_MAX));
+    walker.cut(Moment::WithLog, &pressure)?;
+    let written = write_at_cut(walker, compression, &pressure);
+    if written.is_err() && !(walker.is_cancelled)() {
+        // A shard that cannot be had now is made ready by the next snapshot.
+        drop(walker.make_ready());
+    }
+    let (writer, entries) = written?;
     finish(keep, writer, entries, began)
 }
 
-/// Begins a snapshot. All of the log so far is in it, and goes with the segment that ends here.
-fn begin(
-    log: &mut Log<Directory>,
+/// Writes what stands at the cut that was just made.
+fn write_at_cut<S: Persist>(
+    walker: &Walker<'_, S>,
     compression: Compression,
-) -> Result<SnapshotWriter<Directory>, shardkeep_log::SnapshotError> {
+    pressure: &Pressure,
+) -> Result<(SnapshotWriter<Directory>, u64), SnapshotError> {
+    // It was queued before this, so it is appended when this runs.
+    let begin = move |journal: &mut LogJournal| journal.snapshot_at_cut(compression);
+    let begun = walker.keep.on_journal(&step(), begin)?;
+    let mut writer = begun.map_err(SnapshotError::Log)?;
+    let entries = walker.gather(pressure, &mut |bytes| write(&mut writer, bytes))?;
+    Ok((writer, entries))
+}
+
+/// The log before the cut goes with the segment that ends here.
+fn end_segment(log: &mut Log<Directory>) -> Result<(), shardkeep_log::SnapshotError> {
     match log.end_segment() {
-        // Without space the segment goes on, and a part of the log stays.
-        Ok(()) | Err(WriteError::NoSpace(_)) => log.snapshot(compression),
         Err(WriteError::Failed(failed)) => Err(shardkeep_log::SnapshotError::Failed(failed)),
-        Err(_) => log.snapshot(compression),
+        // Without space the segment goes on, and a part of the log stays.
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 
 /// Refuses a snapshot that needs more space than is free. Looks at all entries where it may.
-fn fits<S: Kept>(
-    keep: &Keep<S>,
-    compression: Compression,
-    is_cancelled: &dyn Fn() -> bool,
-) -> Result<(), SnapshotError> {
+fn fits<S: Persist>(walker: &Walker<'_, S>, compression: Compression) -> Result<(), SnapshotError> {
     let look = |journal: &mut LogJournal| {
         let log = journal.log();
         (log.stored_bytes().ok(), log.space())
     };
-    let (stored, Some(space)) = keep.on_journal(&step(), look)? else {
+    let (stored, Some(space)) = walker.keep.on_journal(&step(), look)? else {
         return Ok(());
     };
     let free = space.free.min(space.largest_file);
     let least = limits::SNAPSHOT_ROOM_BYTES;
-    // No entry has more bytes in a snapshot than it has in the files that it is read from.
+    // Few entries have more bytes in a snapshot than in the files that they are read from (one that was filled
+    // up with zeroes has); where it is too much, the disk refuses.
     if stored.is_some_and(|stored| stored.saturating_add(least) <= free) {
         return Ok(());
     }
     let mut needed = least;
-    walk(keep, is_cancelled, |bytes| {
+    let mut add = |bytes: &[u8]| {
         let parts = effect::parts(bytes, PAYLOAD_BYTES_MAX).into_iter();
         needed += parts.map(|part| compression.frame_bytes(part)).sum::<u64>();
         Ok(())
-    })?;
+    };
+    for shard in 0..walker.keep.shards() {
+        walker.shard(shard, Purpose::Measure, &mut add)?;
+    }
     match needed <= free {
         true => Ok(()),
         false => Err(SnapshotError::DoesNotFit { needed, free }),
     }
 }
 
-/// Copies all entries, slice by slice, and gives each slice to `each` with nothing in hand. Says how many
-/// there were.
-fn walk<S: Kept>(
-    keep: &Keep<S>,
-    is_cancelled: &dyn Fn() -> bool,
-    mut each: impl FnMut(&[u8]) -> Result<(), SnapshotError>,
-) -> Result<u64, SnapshotError> {
-    let mut entries = 0;
-    let mut buffer = Vec::new();
-    for shard in 0..keep.shards() {
-        let (mut at, mut slice) = (Some(Spot::START), SLICE);
-        while let Some(spot) = at {
-            if is_cancelled() {
-                return Err(SnapshotError::Store(
-                    shardkeep_core::Refused::Cancelled.into(),
-                ));
-            }
-            let slice_began = clock::now();
-            let saved = copy(keep, shard, spot, slice, &mut buffer)?;
-            each(&buffer)?;
-            rest(slice_began, limits::SNAPSHOT_RESTS);
-            buffer.clear();
-            buffer.shrink_to(2 * limits::SNAPSHOT_SLICE_BYTES);
-            entries += saved.entries;
-            at = saved.walked.next;
-            if saved.walked.restarted {
-                // However often entries move under the walk, it ends.
-                slice = slice.doubled();
-            }
-        }
-    }
-    Ok(entries)
-}
-
-/// What is copied at a time.
-const SLICE: Slice = Slice {
-    entries: limits::SNAPSHOT_SLICE_ENTRIES,
-    bytes: limits::SNAPSHOT_SLICE_BYTES,
-};
-
-fn step() -> Call {
-    Call::by(Deadline::after(limits::SNAPSHOT_STEP_MAX))
-}
-
-/// Copies one slice with its shard in hand.
-fn copy<S: Kept>(
-    keep: &Keep<S>,
-    shard: usize,
-    spot: Spot,
-    slice: Slice,
-    buffer: &mut Vec<u8>,
-) -> Result<Saved, SnapshotError> {
-    let mut loans = keep.acquire(&[shard], step())?;
-    let saved = (loans.shard(shard)).look(|state| state.save(spot, slice, buffer));
-    saved.map_err(|error| SnapshotError::Unencodable(error.to_string()))
-}
-
 /// Writes effects as frames of at most the largest payload.
 fn write(writer: &mut SnapshotWriter<Directory>, bytes: &[u8]) -> Result<(), SnapshotError> {
+    // Nothing is written for a slice without missing entries.
     effect::parts(bytes, PAYLOAD_BYTES_MAX)
         .into_iter()
         .try_for_each(|part| writer.frame(part))
         .map_err(SnapshotError::Log)
 }
 
-fn finish<S: Kept>(
+fn finish<S: Persist>(
     keep: &Keep<S>,
     writer: SnapshotWriter<Directory>,
     entries: u64,
     began: Instant,
 ) -> Result<SnapshotReport, SnapshotError> {
-    // Everything queued so far is appended and synced when this runs: the copies hold nothing newer.
-    let newest = keep.on_journal(&step(), |journal| journal.log().appended())?;
-    let finished = writer.finish(entries, newest).map_err(SnapshotError::Log)?;
+    let cut = writer.lsn();
+    let finished = writer.finish(entries, cut).map_err(SnapshotError::Log)?;
     let bytes = finished.bytes();
+    // Everything queued so far, the cut among it, is synced when this runs.
     keep.on_journal(&step(), move |journal| adopt(journal.log(), finished))?
         .map_err(SnapshotError::Adopt)?;
     Ok(SnapshotReport {

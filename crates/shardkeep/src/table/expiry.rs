@@ -84,6 +84,19 @@ pub trait Entry {
     /// When the entry expires: from this moment on it must be as if it were not there. `None` is
     /// never.
     fn expires_at(&self) -> Option<UnixMillis>;
+
+    /// What walks have left in the entry: one bit for each that may be under way, two in all (see
+    /// [`Walks`](crate::shard::Walks)). An entry without room for them is in no walk.
+    #[inline]
+    fn walk_bits(&self) -> u8 {
+        0
+    }
+
+    /// Leaves other bits in the entry.
+    #[inline]
+    fn set_walk_bits(&mut self, bits: u8) {
+        debug_assert_eq!(bits, 0, "bits without room for them");
+    }
 }
 
 /// What one call of [`Table::expire_slice`] did.

@@ -36,7 +36,7 @@ use directory::Directory;
 pub use directory::{DIRECTORY_DEPTH_MAX, SHARD_BITS_MAX};
 use expiry::NEVER;
 pub use expiry::{EXPIRY_PAUSE_PER_ENTRY_MILLIS, Entry, ExpireSlice, UnixMillis};
-pub use scan::{Cursor, PartCursor, Spot, Walked};
+pub use scan::{Cursor, PartCursor, WalkCursor, Walked};
 pub use slot::{OccupiedSlot, Slot, VacantSlot};
 pub use split::SEGMENT_ENTRIES_MAX;
 

@@ -71,13 +71,13 @@ pub(super) fn first_layout() -> u64 {
 ///
 /// Meant to be kept for as long as the walk takes; [`PartCursor`] is the one that fits into a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Spot {
+pub struct WalkCursor {
     cursor: Cursor,
     layout: u64,
     bucket: usize,
 }
 
-impl Spot {
+impl WalkCursor {
     /// Before the first entry.
     pub const START: Self = Self::before(Cursor::START);
 
@@ -95,7 +95,7 @@ impl Spot {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Walked {
     /// Where to go on; `None` at the end.
-    pub next: Option<Spot>,
+    pub next: Option<WalkCursor>,
     /// Entries had moved since the last slice, and the segment was begun again.
     pub restarted: bool,
 }
@@ -155,13 +155,13 @@ impl<E: Entry> Table<E> {
     /// is [`Walked::restarted`]. Who walks in slices of some size enlarges them then, so that the walk
     /// ends whatever happens in between.
     pub fn walk(
-        &self,
-        spot: Spot,
+        &mut self,
+        spot: WalkCursor,
         touch: impl Fn(&E),
-        mut visit: impl FnMut(&E) -> ControlFlow<()>,
+        mut visit: impl FnMut(&mut E) -> ControlFlow<()>,
     ) -> Walked {
         let id = self.segment_of_cursor(spot.cursor);
-        let (segment, layout) = (&self.segments[id], self.notes[id].layout);
+        let (segment, layout) = (&mut self.segments[id], self.notes[id].layout);
         let restarted = spot.bucket > 0 && spot.layout != layout;
         let mut bucket = if restarted { 0 } else { spot.bucket };
         while bucket < segment.num_buckets() {
@@ -170,11 +170,11 @@ impl<E: Entry> Table<E> {
                 .filter_map(|at| segment.get_bucket(at))
                 .for_each(&touch);
             for at in window.clone() {
-                let Some(entry) = segment.get_bucket(at) else {
+                let Some(entry) = segment.get_bucket_mut(at) else {
                     continue;
                 };
                 if visit(entry).is_break() && at + 1 < segment.num_buckets() {
-                    let next = Some(Spot {
+                    let next = Some(WalkCursor {
                         cursor: spot.cursor,
                         layout,
                         bucket: at + 1,
@@ -184,7 +184,7 @@ impl<E: Entry> Table<E> {
             }
             bucket = window.end;
         }
-        let next = self.cursor_behind(spot.cursor, id).map(Spot::before);
+        let next = self.cursor_behind(spot.cursor, id).map(WalkCursor::before);
         Walked { next, restarted }
     }
 

@@ -175,7 +175,7 @@ struct Pair {
     /// Keys there since the scan began.
     stayed: Vec<u16>,
     visited: HashMap<u16, u32>,
-    walk: Stroll<Spot>,
+    walk: Stroll<WalkCursor>,
     parts: Stroll<PartCursor>,
 }
 
@@ -309,10 +309,10 @@ impl Pair {
     }
 
     fn walk_on(&mut self, entries: usize) {
-        let spot = self.walk.begin(Spot::START, &self.model);
+        let spot = self.walk.begin(WalkCursor::START, &self.model);
         let mut left = entries;
         let visited = &mut self.walk.visited;
-        let visit = |item: &Item| {
+        let visit = |item: &mut Item| {
             *visited.entry(item.key).or_default() += 1;
             left -= 1;
             if left == 0 {
@@ -631,9 +631,9 @@ fn a_walk_in_another_table_begins_the_segment_again() {
         fill(&mut table, hashing, 0..300);
         table
     };
-    let (first, second) = (fill_one(), fill_one());
-    let stop = |_: &Item| ControlFlow::Break(());
-    let spot = first.walk(Spot::START, |_| {}, stop).next.unwrap();
+    let (mut first, mut second) = (fill_one(), fill_one());
+    let stop = |_: &mut Item| ControlFlow::Break(());
+    let spot = first.walk(WalkCursor::START, |_| {}, stop).next.unwrap();
     assert!(!first.walk(spot, |_| {}, stop).restarted);
     assert!(second.walk(spot, |_| {}, stop).restarted);
 }

@@ -5,19 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use shardkeep::durable::{NewStore, NewStoreError};
-use shardkeep::effect::Effect;
 use shardkeep::table::UnixMillis;
 use shardkeep::{Durable, Store, Ttl};
 
 use crate::place::Place;
-
-fn set<'b>(key: &'b [u8], value: &'b [u8]) -> Effect<'b> {
-    Effect::Set {
-        key,
-        value,
-        expires: None,
-    }
-}
 
 fn open(path: &Path) -> Store<Vec<u8>, Vec<u8>> {
     let durable = Durable::new().must_exist();
@@ -50,17 +41,12 @@ fn what_was_put_is_there_with_its_expiry_and_can_be_changed() {
     let large = vec![b'x'; 3 << 20];
     let mut new = NewStore::begin(&place).unwrap();
     for number in 0..20_000_u32 {
-        new.put(&set(&number.to_le_bytes(), b"some value")).unwrap();
+        new.put(0, &number.to_le_bytes(), b"some value", None)
+            .unwrap();
     }
-    new.put(&set(b"large", &large)).unwrap();
+    new.put(0, b"large", &large, None).unwrap();
     for (key, expires) in [(&b"later"[..], at(now + hour)), (b"past", at(now - hour))] {
-        let value = b"v".as_slice();
-        let effect = Effect::Set {
-            key,
-            value,
-            expires,
-        };
-        new.put(&effect).unwrap();
+        new.put(0, key, b"v", expires).unwrap();
     }
     let report = new.finish().unwrap();
     assert_eq!(report.entries, 20_003);
@@ -101,7 +87,7 @@ fn given_up_it_leaves_nothing() {
     let above = Place::new();
     let place = place_in(&above);
     let mut new = NewStore::begin(&place).unwrap();
-    new.put(&set(b"k", &vec![0; 1 << 20])).unwrap();
+    new.put(0, b"k", &vec![0; 1 << 20], None).unwrap();
     assert_eq!(names(above.path()), ["store.unfinished"]);
     drop(new);
     assert_eq!(names(above.path()), [""; 0]);
@@ -115,7 +101,7 @@ fn an_empty_directory_is_a_place_and_so_is_a_link_to_one() {
     fs::create_dir(&place).unwrap();
     std::os::unix::fs::symlink("store", &link).unwrap();
     let mut new = NewStore::begin(&link).unwrap();
-    new.put(&set(b"k", b"v")).unwrap();
+    new.put(0, b"k", b"v", None).unwrap();
     new.finish().unwrap();
     assert_eq!(names(above.path()), ["link", "store"]);
     assert_eq!(
@@ -180,9 +166,9 @@ fn an_entry_that_is_too_large_for_any_record_is_not_taken() {
     let place = place_in(&above);
     let mut new = NewStore::begin(&place).unwrap();
     let half = vec![0; NewStore::ENTRY_BYTES_MAX / 2 + 1];
-    let error = new.put(&set(&half, &half)).unwrap_err();
+    let error = new.put(0, &half, &half, None).unwrap_err();
     assert!(matches!(error, NewStoreError::TooLarge { .. }), "{error}");
-    new.put(&set(b"k", b"v")).unwrap();
+    new.put(0, b"k", b"v", None).unwrap();
     assert_eq!(new.finish().unwrap().entries, 1);
 }
 
@@ -196,7 +182,7 @@ fn what_others_put_in_the_place_of_an_unfinished_store_is_neither_used_nor_remov
     );
     for is_finished in [true, false] {
         let mut new = NewStore::begin(&place).unwrap();
-        new.put(&set(b"k", b"v")).unwrap();
+        new.put(0, b"k", b"v", None).unwrap();
         fs::rename(&unfinished, &moved).unwrap();
         fs::create_dir(&unfinished).unwrap();
         fs::write(unfinished.join("manifest"), "precious").unwrap();

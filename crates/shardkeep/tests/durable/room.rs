@@ -96,9 +96,7 @@ fn segments_follow_the_growth_between_snapshots_and_a_snapshot_replaces_all_of_t
     store.snapshot().unwrap();
     let segments = files(&place, ".skl");
     assert_eq!(segments.len(), 1, "{segments:?}");
-    assert!(
-        segments[0] < 1_000,
-        "it begins with the snapshot: {segments:?}"
-    );
+    // The cut of the snapshot stands in it, and room that is written ahead.
+    assert!(segments[0] < 300_000, "{segments:?}");
     store.insert(2, vec![]).unwrap();
 }

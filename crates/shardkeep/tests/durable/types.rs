@@ -2,7 +2,6 @@
 
 use shardkeep::codec::{Named, Plain};
 use shardkeep::durable::NewStore;
-use shardkeep::effect::Effect;
 use shardkeep::{Codec, Durable, Encode, Key, OpenError, RecoverError, Store, Value};
 
 use crate::place::Place;
@@ -93,21 +92,16 @@ fn a_codec_with_a_name_of_its_own_goes_by_it() {
 
 #[test]
 fn a_store_written_at_once_is_of_the_types_it_says_or_of_those_that_open_it_first() {
-    let effect = Effect::Set {
-        key: b"k",
-        value: b"v",
-        expires: None,
-    };
     let place = Place::new();
     let mut new = NewStore::begin(place.path()).unwrap();
-    new.put(&effect).unwrap();
+    new.put(0, b"k", b"v", None).unwrap();
     new.finish().unwrap();
     drop(open::<String, String>(&place, Durable::new()).unwrap());
     assert!(open::<Vec<u8>, Vec<u8>>(&place, Durable::new()).is_err());
 
     let place = Place::new();
     let mut new = NewStore::begin_with_content(place.path(), "keys text, values text").unwrap();
-    new.put(&effect).unwrap();
+    new.put(0, b"k", b"v", None).unwrap();
     new.finish().unwrap();
     assert!(open::<Vec<u8>, Vec<u8>>(&place, Durable::new()).is_err());
     drop(open::<String, String>(&place, Durable::new()).unwrap());

@@ -24,7 +24,7 @@ const fn of_server(name: &'static str, arity: i32, flags: Flags, does: Does) -> 
     CommandSpec::connection(name, arity, flags, does).in_group(Group::Server)
 }
 
-pub(super) const SPECS: [CommandSpec; 37] = [
+pub(super) const SPECS: [CommandSpec; 38] = [
     of_connection("ping", -1, Flags::FAST, Does::Ping)
         .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
         .about("1.0.0", "O(1)", "Answers PONG, or what it was given"),
@@ -44,7 +44,7 @@ pub(super) const SPECS: [CommandSpec; 37] = [
     of_connection("select", 2, QUICK, Does::Select).about(
         "1.0.0",
         "O(1)",
-        "Chooses the database, of which there is one",
+        "Chooses the database of the connection",
     ),
     of_server("time", 1, QUICK, Does::Time).tips(VARIES).about(
         "2.6.0",
@@ -152,6 +152,13 @@ pub(super) const SPECS: [CommandSpec; 37] = [
     of_connection("command|getkeys", -4, ANYTIME, Does::Command)
         .in_group(Group::Server)
         .about("2.8.13", "O(N), N arguments", "Gives the keys in a command"),
+    of_connection("command|getkeysandflags", -4, ANYTIME, Does::Command)
+        .in_group(Group::Server)
+        .about(
+            "7.0.0",
+            "O(N), N arguments",
+            "Gives the keys in a command and how they are used",
+        ),
     of_connection("command|help", 2, ANYTIME, Does::Command)
         .in_group(Group::Server)
         .about("5.0.0", "O(1)", "Explains the subcommands"),

@@ -20,7 +20,7 @@ const fn dangerous(spec: CommandSpec) -> CommandSpec {
     spec.in_categories(Categories::KEYSPACE.and(Categories::DANGEROUS))
 }
 
-pub(super) const SPECS: [CommandSpec; 29] = [
+pub(super) const SPECS: [CommandSpec; 31] = [
     entry(CommandSpec::on_keys(
         "del",
         -2,
@@ -28,6 +28,7 @@ pub(super) const SPECS: [CommandSpec; 29] = [
         key::del,
         key_specs::REMOVE_ALL,
     ))
+    .logged()
     .removing()
     .tips(SUMMED)
     .about("1.0.0", "O(N), N keys", "Removes keys"),
@@ -163,17 +164,21 @@ pub(super) const SPECS: [CommandSpec; 29] = [
         "flushall",
         -1,
         WRITES,
-        store::flush,
+        store::flushall,
         RouteKind::WholeStore,
     ))
     .removing()
     .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
-    .about("1.0.0", "O(N), N keys in the store", "Removes all keys"),
+    .about(
+        "1.0.0",
+        "O(N), N keys in the store",
+        "Removes all keys of all databases",
+    ),
     dangerous(CommandSpec::on_store(
         "flushdb",
         -1,
         WRITES,
-        store::flush,
+        store::flushdb,
         RouteKind::WholeStore,
     ))
     .removing()
@@ -181,8 +186,29 @@ pub(super) const SPECS: [CommandSpec; 29] = [
     .about(
         "1.0.0",
         "O(N), N keys in the database",
-        "Removes all keys of the database, which is the only one",
+        "Removes all keys of the database",
     ),
+    dangerous(CommandSpec::on_store(
+        "swapdb",
+        3,
+        WRITES.and(Flags::FAST),
+        store::swapdb,
+        RouteKind::WholeStore,
+    ))
+    .in_group(Group::Server)
+    .about(
+        "4.0.0",
+        "O(N), N shards",
+        "Gives two databases each other's keys",
+    ),
+    entry(CommandSpec::on_key(
+        "move",
+        3,
+        WRITES.and(Flags::FAST),
+        key::move_to,
+        key_specs::READ_CHANGE,
+    ))
+    .about("1.0.0", "O(1)", "Moves a key to another database"),
     CommandSpec::container("object", Group::Generic).about(
         "2.2.3",
         "that of the subcommand",
@@ -266,6 +292,7 @@ pub(super) const SPECS: [CommandSpec; 29] = [
         expire::pexpireat,
         key_specs::CHANGE,
     ))
+    .logged()
     .about(
         "2.6.0",
         "O(1)",
@@ -316,5 +343,6 @@ pub(super) const SPECS: [CommandSpec; 29] = [
         expire::persist,
         key_specs::CHANGE,
     ))
+    .logged()
     .about("2.2.0", "O(1)", "Takes the expiry from a key"),
 ];

@@ -1,31 +1,13 @@
 //! The ways in which commands use their keys.
 
-use super::super::KeySpec;
+use super::super::{KeyFlags, KeySpec, set};
 
-type Flags = &'static [&'static str];
-
-/// The key is argument `begin`.
-const fn one(begin: i32, flags: Flags) -> KeySpec {
-    KeySpec {
-        note: "",
-        flags,
-        begin,
-        last: 0,
-        step: 1,
-    }
+const fn one(at: u16, flags: KeyFlags) -> KeySpec {
+    KeySpec::one(at, flags)
 }
 
-/// Every `step`th argument is a key.
-const fn every(step: i32, flags: Flags) -> KeySpec {
-    KeySpec {
-        last: -1,
-        step,
-        ..one(1, flags)
-    }
-}
-
-const fn noted(note: &'static str, key_spec: KeySpec) -> KeySpec {
-    KeySpec { note, ..key_spec }
+const fn every(step: u16, flags: KeyFlags) -> KeySpec {
+    KeySpec::range(1, -1, step, flags)
 }
 
 pub(super) const READ: &[KeySpec] = &[one(1, &["RO", "access"])];
@@ -37,14 +19,11 @@ pub(super) const READ_REMOVE: &[KeySpec] = &[one(1, &["RW", "access", "delete"])
 pub(super) const ADD: &[KeySpec] = &[one(1, &["RW", "insert"])];
 pub(super) const CREATE: &[KeySpec] = &[one(1, &["OW", "insert"])];
 pub(super) const REPLACE: &[KeySpec] = &[one(1, &["OW", "update"])];
-pub(super) const SET: &[KeySpec] = &[noted(
-    "RW and ACCESS due to the optional `GET` argument",
-    one(1, &["RW", "access", "update", "variable_flags"]),
-)];
-pub(super) const GETEX: &[KeySpec] = &[noted(
-    "RW and UPDATE because it changes the TTL",
-    one(1, &["RW", "access", "update"]),
-)];
+pub(super) const SET: &[KeySpec] = &[one(1, &["RW", "access", "update", "variable_flags"])
+    .noted("RW and ACCESS due to the optional `GET` argument")
+    .varying(set::key_flags)];
+pub(super) const GETEX: &[KeySpec] =
+    &[one(1, &["RW", "access", "update"]).noted("RW and UPDATE because it changes the TTL")];
 
 pub(super) const READ_ALL: &[KeySpec] = &[every(1, &["RO", "access"])];
 pub(super) const INSPECT_ALL: &[KeySpec] = &[every(1, &["RO"])];

@@ -2,9 +2,10 @@
 //!
 //! The entries themselves lie in one file per group. Subcommands follow their container.
 //!
-//! 1. Names of commands are lower case letters, at most [`NAME_BYTES_MAX`] of them; the search
-//!    rests on it, and it is checked when this is compiled.
-//! 2. No two entries have the same name.
+//! 1. Names of commands are lower case letters and `_`, and no two are the same: checked when this is
+//!    compiled.
+//! 2. A name of 2 to [`PLAIN_BYTES_MAX`] letters is found by one comparison of two words; the others are
+//!    compared byte by byte.
 
 mod connection;
 mod key;
@@ -69,11 +70,12 @@ static ENTRIES: [CommandSpec; COMMANDS] = {
     entries
 };
 
-/// Longest name of a command (bytes): two words hold it.
-const NAME_BYTES_MAX: usize = 16;
+/// Longest name of a command that two words hold (bytes).
+const PLAIN_BYTES_MAX: usize = 16;
 
 /// A name of a command, in lower case, in two words: its first and its last bytes, which together
-/// are all of it. Only letters become other letters by this, so with the length it is exact.
+/// are all of one of up to [`PLAIN_BYTES_MAX`] bytes. Only letters become other letters by this, so with
+/// the length it is exact for one of letters.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct PackedName {
     head: u64,
@@ -88,9 +90,6 @@ const LOWER_CASE: u64 = 0x2020_2020_2020_2020;
 const fn pack(name: &[u8]) -> Option<PackedName> {
     let (head, tail) =
         if let (Some(head), Some(tail)) = (name.first_chunk::<8>(), name.last_chunk::<8>()) {
-            if name.len() > NAME_BYTES_MAX {
-                return None;
-            }
             (u64::from_le_bytes(*head), u64::from_le_bytes(*tail))
         } else if let (Some(head), Some(tail)) = (name.first_chunk::<4>(), name.last_chunk::<4>()) {
             (
@@ -113,12 +112,14 @@ const fn pack(name: &[u8]) -> Option<PackedName> {
 }
 
 /// Places in the index, a power of two; enough that most names are found at first sight.
-const PLACES: usize = 512;
-const _: () = assert!(PLACES.is_power_of_two() && COMMANDS * 4 <= PLACES);
+const PLACES: usize = (COMMANDS * 4).next_power_of_two();
 
 /// In the index: no command here.
-const NOBODY: u8 = u8::MAX;
-const _: () = assert!(COMMANDS < NOBODY as usize);
+const NONE: u16 = u16::MAX;
+const _: () = assert!(COMMANDS < NONE as usize);
+
+/// The length in the index of a name that two words do not hold exactly: no name has it.
+const INEXACT: usize = usize::MAX;
 
 impl PackedName {
     const NONE: Self = Self {
@@ -140,38 +141,50 @@ impl PackedName {
     }
 }
 
+/// Whether two words hold it exactly.
+const fn is_plain(name: &[u8]) -> bool {
+    let mut byte = 0;
+    let mut has_letters_alone = true;
+    while byte < name.len() {
+        let is_letter = name[byte].is_ascii_lowercase();
+        assert!(
+            is_letter || name[byte] == b'_',
+            "a name is lower case letters and `_`"
+        );
+        has_letters_alone = has_letters_alone && is_letter;
+        byte += 1;
+    }
+    has_letters_alone && name.len() <= PLAIN_BYTES_MAX
+}
+
 struct Index {
     names: [PackedName; COMMANDS],
-    places: [u8; PLACES],
+    places: [u16; PLACES],
 }
 
 static INDEX: Index = {
     let mut index = Index {
         names: [PackedName::NONE; COMMANDS],
-        places: [NOBODY; PLACES],
+        places: [NONE; PLACES],
     };
     let mut at = 0;
     while at < COMMANDS {
         if !ENTRIES[at].is_subcommand() {
             let name = ENTRIES[at].name.as_bytes();
-            let mut byte = 0;
-            while byte < name.len() {
-                assert!(name[byte].is_ascii_lowercase(), "a name is letters only");
-                byte += 1;
-            }
-            let Some(packed) = pack(name) else {
-                panic!("a name has 2 to 16 letters");
+            let Some(mut packed) = pack(name) else {
+                panic!("a name has at least 2 letters");
             };
             let mut place = packed.place();
-            while index.places[place] != NOBODY {
-                assert!(
-                    !index.names[index.places[place] as usize].is(packed),
-                    "names differ"
-                );
+            while index.places[place] != NONE {
+                let other = ENTRIES[index.places[place] as usize].name.as_bytes();
+                assert!(!name.eq_ignore_ascii_case(other), "names differ");
                 place = (place + 1) % PLACES;
             }
+            if !is_plain(name) {
+                packed.len = INEXACT;
+            }
             index.names[at] = packed;
-            index.places[place] = at as u8;
+            index.places[place] = at as u16;
         }
         at += 1;
     }
@@ -192,11 +205,12 @@ pub fn lookup(name: &[u8]) -> Option<(CommandId, &'static CommandSpec)> {
     let mut place = packed.place();
     loop {
         let at = INDEX.places[place];
-        if at == NOBODY {
+        if at == NONE {
             return None;
         }
-        if INDEX.names[at as usize].is(packed) {
-            return Some((CommandId(u16::from(at)), &ENTRIES[at as usize]));
+        let known = INDEX.names[at as usize];
+        if known.is(packed) || known.len == INEXACT && ENTRIES[at as usize].is_named(name) {
+            return Some((CommandId(at), &ENTRIES[at as usize]));
         }
         place = (place + 1) % PLACES;
     }
@@ -258,7 +272,7 @@ pub fn resolve(args: Args<'_>, reply: &mut Reply<'_>) -> Option<(CommandId, &'st
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Action, Flags, Keys, RouteKind};
+    use super::super::{Action, Flags, RouteKind};
     use super::*;
 
     #[test]
@@ -304,13 +318,28 @@ mod tests {
     }
 
     #[test]
+    fn what_may_stand_in_the_log_is_named() {
+        let logged = TABLE.iter().filter(|spec| spec.is_logged);
+        let mut names: Vec<&str> = logged.clone().map(|spec| spec.name).collect();
+        names.sort_unstable();
+        let expected = ["append", "del", "persist", "pexpireat", "set", "setrange"];
+        assert_eq!(names, expected);
+        for spec in logged {
+            assert!(spec.flags.contains(Flags::WRITE), "{}", spec.name);
+        }
+    }
+
+    #[test]
     fn an_entry_does_not_contradict_itself() {
         for spec in TABLE {
             let name = spec.name;
-            let has_keys = spec.keys != Keys::NONE;
+            let has_keys = !spec.keys.is_none();
             assert_eq!(has_keys, !spec.key_specs.is_empty(), "{name}");
             match spec.action {
-                Action::Shard(_) => assert_eq!(spec.route, RouteKind::FirstKey, "{name}"),
+                Action::Shard(_) => {
+                    assert_eq!(spec.route, RouteKind::FirstKey, "{name}");
+                    assert!(spec.first_key > 0, "{name}");
+                }
                 Action::Shards(_) => {
                     assert_eq!(has_keys, spec.route == RouteKind::AllKeys, "{name}")
                 }
@@ -318,7 +347,7 @@ mod tests {
                     assert_eq!(spec.route, RouteKind::None, "{name}");
                 }
             }
-            let last = usize::try_from(spec.keys.last).unwrap_or(0);
+            let last = usize::try_from(spec.keys.range().1).unwrap_or(0);
             assert!(last < spec.arity.unsigned_abs() as usize, "{name}");
             assert!(
                 !spec.flags.contains(Flags::READONLY.and(Flags::WRITE)),

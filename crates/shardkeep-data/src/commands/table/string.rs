@@ -28,6 +28,7 @@ pub(super) const SPECS: [CommandSpec; 21] = [
         set::set,
         key_specs::SET,
     ))
+    .logged()
     .about(
         "1.0.0",
         "O(1)",
@@ -98,7 +99,8 @@ pub(super) const SPECS: [CommandSpec; 21] = [
             string::append,
             key_specs::ADD,
         )
-        .heavy(),
+        .heavy()
+        .logged(),
     )
     .about(
         "2.0.0",
@@ -121,12 +123,16 @@ pub(super) const SPECS: [CommandSpec; 21] = [
             "O(N), N bytes answered",
             "Gives a part of a value; the old name of GETRANGE",
         ),
-    entry(CommandSpec::on_key("setrange", 4, GROWS, string::setrange, key_specs::CHANGE).heavy())
-        .about(
-            "2.2.0",
-            "O(N), N bytes written",
-            "Overwrites a part of a value",
-        ),
+    entry(
+        CommandSpec::on_key("setrange", 4, GROWS, string::setrange, key_specs::CHANGE)
+            .heavy()
+            .logged(),
+    )
+    .about(
+        "2.2.0",
+        "O(N), N bytes written",
+        "Overwrites a part of a value",
+    ),
     entry(CommandSpec::on_key(
         "incr",
         2,
