@@ -1,7 +1,8 @@
 //! The thread on which values are dropped that left a shard on somebody else's account.
 //!
-//! What a caller's own operation discards is dropped by that caller. What an owner's sweep removes,
-//! what a caller has given up and a holder found in the mail, and the map of a lost shard are nobody's:
+//! What a caller's own operation discards is dropped by that caller. What works leave in their state
+//! ([`State::discarded`]), what an owner's sweep removes, what a caller has given up and a holder found in
+//! the mail, and the map of a lost shard are nobody's:
 //! an owner that dropped them would serve nobody while a `Drop` blocks, and could not serve the store
 //! call that a `Drop` makes.
 //!
@@ -55,10 +56,16 @@ impl<S: State> Shard<S> {
         }
     }
 
+    /// Whether something is to be dropped when this shard is back.
+    #[inline(always)]
+    pub(crate) fn has_discarded(&self) -> bool {
+        self.discards || self.state.has_discarded()
+    }
+
     /// Takes out what is to be dropped once this shard is back.
     #[inline(always)]
     pub(crate) fn take_discarded(&mut self) -> Discarded {
-        if S::DISCARDS && self.discards {
+        if S::DISCARDS && self.has_discarded() {
             return self.take_some_discarded();
         }
         Discarded::new()
@@ -68,7 +75,11 @@ impl<S: State> Shard<S> {
     #[inline(never)]
     fn take_some_discarded(&mut self) -> Discarded {
         self.discards = false;
-        std::mem::take(&mut self.discarded)
+        let mut discarded = std::mem::take(&mut self.discarded);
+        if let Some(values) = self.state.discarded() {
+            discarded.push(values);
+        }
+        discarded
     }
 }
 

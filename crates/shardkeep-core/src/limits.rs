@@ -21,8 +21,8 @@ pub const MAILBOX_WORKS_DEFAULT: usize = 1_024;
 /// Places of one mailbox at most, in works: a mailbox is allocated for its first work.
 pub const MAILBOX_WORKS_MAX: usize = 1 << 20;
 
-/// Groups of values that wait to be dropped by a store's own thread, each of one sweep of a shard or of
-/// the works that were given up during one. Enough for what the sweeps of all owners leave while a
+/// Groups of values that wait to be dropped by a store's own thread, each of one sweep of a shard, of
+/// the works of one loan or of those that were given up during one. Enough for what the sweeps of all owners leave while a
 /// `Drop` takes its time; then the sweeps leave entries where they are, and the thread that has served mail drops
 /// what was given up.
 pub const DISCARDS_MAX: usize = 64;

@@ -196,7 +196,7 @@ impl<S: State, R: Deref<Target = Shared<S>>> Drop for Loan<S, R> {
         } else if is_planted(Fault::DroppedInTransit) && std::any::type_name::<R>().contains("Arc")
         {
             std::mem::forget(shard);
-        } else if S::DISCARDS && shard.discards {
+        } else if S::DISCARDS && shard.has_discarded() {
             self.shared.put_and_discard(self.index, shard);
         } else {
             self.shared.put(self.index, shard);

@@ -46,7 +46,14 @@ pub trait State: Sized + Send + 'static {
         Tended::Done
     }
 
-    /// What slices of tending have taken out and not dropped.
+    /// Whether works have left something for [`State::discarded`]. Asked at each return of the shard, so
+    /// it must cost next to nothing.
+    #[inline]
+    fn has_discarded(&self) -> bool {
+        false
+    }
+
+    /// What works and slices of tending have taken out and not dropped.
     fn discarded(&mut self) -> Option<Box<dyn Discard>> {
         None
     }

@@ -6,10 +6,10 @@
 #[doc(hidden)]
 pub use shardkeep_core::fail_point;
 pub use shardkeep_core::{
-    Borrowed, Call, CancelToken, CloseReport, Config, Cut, Deadline, Durability, Effects, Error,
-    Event, Handover, Journal, JournalDesk, JournalError, Keep, Loan, Loans, LogDistributions,
-    LogEvent, LogStats, Lost, NoJournal, NoTransaction, OpenError, Outcome, Overload, Places,
-    Pressure, Refused, RefusedStats, Reservation, Room, ShardStats, Shared, State, SyncMode,
-    Tended, Ticket, Transaction, Visit, Wake, Work, clock, fail_fast, group, histogram, limits,
-    restart, supervisor, watch,
+    Borrowed, Call, CancelToken, CloseReport, Config, Cut, Deadline, Discard, Durability, Effects,
+    Error, Event, Handover, Journal, JournalDesk, JournalError, Keep, Loan, Loans,
+    LogDistributions, LogEvent, LogStats, Lost, NoJournal, NoTransaction, OpenError, Outcome,
+    Overload, Places, Pressure, Refused, RefusedStats, Reservation, Room, ShardStats, Shared,
+    State, SyncMode, Tended, Ticket, Transaction, Visit, Wake, Work, clock, fail_fast, group,
+    histogram, limits, restart, supervisor, watch,
 };

@@ -67,6 +67,61 @@ fn deleted_keys_give_their_memory_back_to_the_limit() {
     }
 }
 
+#[test]
+fn large_values_and_flushed_keys_are_freed_off_the_shards_and_counted() {
+    let server = start(&["--shards", "4"]);
+    let mut client = server.client().unwrap();
+    let value = "v".repeat(1_000_000);
+    for key in ["deleted", "unlinked", "overwritten", "target"] {
+        assert_eq!(ask(&mut client, &format!("SET {key} {value}")), "OK");
+    }
+    assert_eq!(ask(&mut client, "SET small v"), "OK");
+    assert_eq!(ask(&mut client, "DEL deleted"), "1");
+    assert_eq!(ask(&mut client, "UNLINK unlinked"), "1");
+    assert_eq!(ask(&mut client, "SET overwritten v"), "OK");
+    assert_eq!(ask(&mut client, "RENAME small target"), "OK");
+    eventually("four values are freed", || {
+        figure(&mut client, "lazyfreed_objects") == 4
+    });
+    assert_eq!(ask(&mut client, "DEL overwritten target"), "2");
+    for number in 0..1_000 {
+        ask(&mut client, &format!("SET k:{number} v"));
+    }
+    assert_eq!(ask(&mut client, "FLUSHALL SYNC"), "OK");
+    eventually("a thousand keys are freed", || {
+        figure(&mut client, "lazyfreed_objects") == 1_004
+    });
+    assert_eq!(figure(&mut client, "lazyfree_pending_objects"), 0);
+    assert_eq!(figure(&mut client, "lazyfree_pending_bytes"), 0);
+}
+
+#[test]
+fn copies_and_new_names_of_a_large_value_take_no_memory_for_it() {
+    let server = start(&["--shards", "4"]);
+    let mut client = server.client().unwrap();
+    let value = "v".repeat(16 * MIB as usize);
+    assert_eq!(ask(&mut client, &format!("SET k:0 {value}")), "OK");
+    let before = resident_bytes(server.pid()).unwrap();
+    for number in 0..50 {
+        let copied = ask(&mut client, &format!("COPY k:{number} k:{}", number + 1));
+        assert_eq!(copied, "1");
+    }
+    assert_eq!(ask(&mut client, "RENAME k:0 renamed"), "OK");
+    assert_eq!(ask(&mut client, "APPEND k:7 w"), "16777217");
+    assert_eq!(ask(&mut client, "SETRANGE k:8 0 w"), "16777216");
+    let grown = resident_bytes(server.pid()).unwrap().saturating_sub(before);
+    assert!(grown < 100 * MIB, "{} MiB", grown / MIB);
+    for (key, first, len) in [
+        ("renamed", "v", "16777216"),
+        ("k:7", "v", "16777217"),
+        ("k:8", "w", "16777216"),
+        ("k:9", "v", "16777216"),
+    ] {
+        assert_eq!(ask(&mut client, &format!("GETRANGE {key} 0 0")), first);
+        assert_eq!(ask(&mut client, &format!("STRLEN {key}")), len);
+    }
+}
+
 /// What `CLIENT LIST` says of the client at the other end of `of`: bytes of its requests, bytes of its
 /// replies, and bytes of memory that these take.
 fn buffers(watcher: &mut Client, of: &Client) -> [u64; 3] {

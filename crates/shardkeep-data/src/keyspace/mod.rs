@@ -12,10 +12,14 @@
 //! 4. Where effects are kept ([`Keyspace::keeping`]), every change leaves one, and a walk that misses the
 //!    entry gets what it was.
 
+mod aside;
+mod classes;
 mod databases;
 mod kept;
+mod large;
 mod place;
 pub mod record;
+mod tagged;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +30,8 @@ use shardkeep::effect;
 use shardkeep::shard::Change;
 use shardkeep::table::{PartCursor, Slot, Table, UnixMillis};
 
+use aside::Shelf;
+pub use aside::{Aside, Weight};
 use databases::Databases;
 pub use databases::{Counts, DATABASES_DEFAULT, DATABASES_MAX};
 use kept::Kept;
@@ -79,6 +85,8 @@ struct Accounts {
     database: u32,
     /// The number that it had at the cut of the walk under way.
     at_cut: u32,
+    /// What is to be freed when the shard is back.
+    shelf: Shelf,
 }
 
 impl Accounts {
@@ -96,23 +104,24 @@ impl Accounts {
 
     /// Makes something else of an entry that is there; `effect` writes down what.
     #[inline]
-    fn change(
+    fn change<T>(
         &mut self,
         (hash, record): (u64, &mut Record),
         how: Change,
-        change: impl FnOnce(&mut Record),
+        change: impl FnOnce(&mut Record) -> T,
         effect: impl FnOnce(&Record, (&mut Vec<u8>, u32)),
-    ) {
+    ) -> T {
         if let Some(kept) = &mut self.kept {
             kept.before(record, how, self.at_cut);
         }
         self.leave(record);
-        change(record);
+        let changed = change(record);
         self.enter(record);
         self.changes += 1;
         if let Some(kept) = &mut self.kept {
             effect(record, (kept.effect(hash), self.database));
         }
+        changed
     }
 
     /// An entry is about to be put in where none is, or none whose time has not come.
@@ -128,11 +137,12 @@ impl Accounts {
 
     /// An entry was taken out, and another comes into its place.
     #[inline]
-    fn replaced(&mut self, old: &mut Record) {
-        self.leave(old);
+    fn replaced(&mut self, mut old: Record) {
+        self.leave(&old);
         if let Some(kept) = &mut self.kept {
-            kept.before(old, Change::Whole, self.at_cut);
+            kept.before(&mut old, Change::Whole, self.at_cut);
         }
+        self.shelf.put(old);
     }
 
     /// An entry was taken out.
@@ -179,9 +189,10 @@ impl Accounts {
 
     /// An entry was taken out because its time had come.
     #[inline]
-    fn expired(&mut self, hash: u64, record: &mut Record) {
+    fn expired(&mut self, hash: u64, mut record: Record) {
         self.counters.expired += 1;
-        self.removed(hash, record);
+        self.removed(hash, &mut record);
+        self.shelf.put(record);
     }
 
     /// Whether an entry whose time has come may be taken out: not by a reader whose effects nobody would
@@ -195,8 +206,7 @@ impl Accounts {
 /// Writes down a record as a whole.
 #[inline]
 fn whole(record: &Record, (into, database): (&mut Vec<u8>, u32)) {
-    let expires = record.expires_at();
-    effect::set(into, database, record.key(), record.value(), expires);
+    kept::append(record, into, database);
 }
 
 /// The entries of one shard.
@@ -305,7 +315,7 @@ impl Keyspace {
             }
             Slot::Occupied(slot) => {
                 if accounts.may_expire() {
-                    accounts.expired(hash, &mut slot.remove());
+                    accounts.expired(hash, slot.remove());
                 }
                 accounts.counters.misses += 1;
                 None
@@ -385,14 +395,25 @@ impl Keyspace {
     pub fn remove(&mut self, hash: u64, key: &[u8]) -> bool {
         match self.place(hash, key) {
             Place::Taken(taken) => {
-                taken.remove();
+                taken.discard();
                 true
             }
             Place::Free(_) => false,
         }
     }
 
-    /// Removes everything from the selected database. Takes as long as freeing the entries takes.
+    /// Whether there is something for [`Keyspace::take_aside`].
+    #[inline]
+    pub fn has_aside(&self) -> bool {
+        !self.accounts.shelf.is_empty()
+    }
+
+    /// What has left the keyspace and takes long to free: to be dropped when the shard is back.
+    pub fn take_aside(&mut self) -> Option<Box<Aside>> {
+        self.accounts.shelf.take()
+    }
+
+    /// Removes everything from the selected database. The entries are put aside, where they are many.
     pub fn clear(&mut self) {
         self.clear_selected();
         self.accounts.cleared(effect::FLUSHDB);
@@ -402,7 +423,8 @@ impl Keyspace {
         let at_cut = self.accounts.at_cut;
         self.accounts.clears(&mut self.table, at_cut);
         self.accounts.at_cut = databases::AFTER_CUT;
-        self.table = Table::new(self.shard_bits);
+        let table = std::mem::replace(&mut self.table, Table::new(self.shard_bits));
+        (self.accounts.shelf).put_table(table, self.accounts.memory);
         self.accounts.memory = 0;
         self.accounts.expires = 0;
     }
@@ -493,13 +515,13 @@ impl Keyspace {
     pub fn tend(&mut self) -> bool {
         let more_databases = self.select_due();
         let (accounts, hasher) = (&mut self.accounts, &self.hasher);
-        let slice = self.table.expire_slice(self.now, |mut record| {
+        let slice = self.table.expire_slice(self.now, |record| {
             // Only a keyspace whose effects are kept asks for the hash.
             let hash = match accounts.kept {
                 Some(_) => hash_key(hasher, record.key()),
                 None => 0,
             };
-            accounts.expired(hash, &mut record);
+            accounts.expired(hash, record);
         });
         slice.more_due || more_databases
     }

@@ -89,7 +89,7 @@ impl<'k> Taken<'k> {
     /// If the value is longer than [`super::record::STRING_BYTES_MAX`].
     #[inline]
     pub fn set(&mut self, value: &[u8], expires_at: Option<UnixMillis>) {
-        self.change(Change::Whole, |record| record.set(value, expires_at), whole);
+        self.change_whole(|record| record.set(value, expires_at));
         self.slot.note_expiry(expires_at);
     }
 
@@ -100,7 +100,7 @@ impl<'k> Taken<'k> {
     /// If the value is longer than [`super::record::STRING_BYTES_MAX`].
     #[inline]
     pub fn set_value(&mut self, value: &[u8]) {
-        self.change(Change::Whole, |record| record.set_value(value), whole);
+        self.change_whole(|record| record.set_value(value));
     }
 
     /// Replaces the expiry and keeps the value. One that stays as it is is no change.
@@ -131,10 +131,24 @@ impl<'k> Taken<'k> {
     /// Puts another entry with the same key in its place.
     pub(super) fn replace(&mut self, mut record: Record) {
         self.accounts.put(self.hash, &mut record);
-        self.accounts.replaced(&mut self.slot.replace(record));
+        let old = self.slot.replace(record);
+        self.accounts.replaced(old);
     }
 
-    /// Takes the entry out.
+    /// Takes the entry out, and frees it, here or when the shard is back.
+    #[inline]
+    pub fn discard(self) {
+        let Self {
+            slot,
+            hash,
+            accounts,
+        } = self;
+        let mut record = slot.remove();
+        accounts.removed(hash, &mut record);
+        accounts.shelf.put(record);
+    }
+
+    /// Takes the entry out, for somebody who needs it.
     #[inline]
     pub fn remove(self) -> Record {
         let Self {
@@ -147,16 +161,24 @@ impl<'k> Taken<'k> {
         record
     }
 
+    /// Replaces the value as a whole; what is left of the old one is put aside.
     #[inline]
-    fn change(
+    fn change_whole(&mut self, change: impl FnOnce(&mut Record) -> Option<Record>) {
+        if let Some(old) = self.change(Change::Whole, change, whole) {
+            self.accounts.shelf.put(old);
+        }
+    }
+
+    #[inline]
+    fn change<T>(
         &mut self,
         how: Change,
-        change: impl FnOnce(&mut Record),
+        change: impl FnOnce(&mut Record) -> T,
         effect: impl FnOnce(&Record, (&mut Vec<u8>, u32)),
-    ) {
+    ) -> T {
         let record = self.slot.get_mut();
         self.accounts
-            .change((self.hash, record), how, change, effect);
+            .change((self.hash, record), how, change, effect)
     }
 }
 
@@ -220,7 +242,8 @@ impl<'k, R: Fn(&Record) -> u64> Free<'k, R> {
             }
             Some(Room::Over(mut slot)) => {
                 // Its effect says all that is left of what was there.
-                self.accounts.replaced(&mut slot.replace(record));
+                let old = slot.replace(record);
+                self.accounts.replaced(old);
                 self.accounts.counters.expired += 1;
             }
             None => unreachable!("a free place is used once"),
@@ -234,7 +257,7 @@ impl<R: Fn(&Record) -> u64> Drop for Free<'_, R> {
         if let Some(Room::Over(slot)) = self.room.take()
             && self.accounts.may_expire()
         {
-            self.accounts.expired(self.hash, &mut slot.remove());
+            self.accounts.expired(self.hash, slot.remove());
         }
     }
 }

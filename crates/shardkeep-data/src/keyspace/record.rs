@@ -1,127 +1,93 @@
-//! One key with its value and expiry in a single heap allocation, behind a thin pointer.
+//! One key with its value and expiry in a heap allocation, behind a thin pointer.
 //!
-//! The entry of the server's tables: 8 bytes there, everything else here. Knows no commands, no
+//! The entry of the server's tables: one word there, everything else here. Knows no commands, no
 //! accounting and no clock. `unsafe` because a struct with two byte strings at its end cannot be
-//! written in safe Rust; checked with `cargo +nightly miri test -p shardkeep-data --lib record`.
+//! written in safe Rust; checked with `cargo +nightly miri test -p shardkeep-data --lib -- record large tagged`.
 //!
 //! ```text
-//! kind and flags u8 | key length u32 | value length u32 | [expiry u64] | [size u32] | key | value
+//! small   key length u8  | value length u8  |            [expiry u64] | key | value
+//! wide    key length u32 | value length u32 | size u32 | [expiry u64] | key | value
+//! large   key length u32 | address of the value        | [expiry u64] | key
 //! ```
 //!
+//! Which of the three it is, whether there is an expiry, the kind of value and the walk bits stand in the
+//! tag of the pointer. So a key of 14 bytes with a value of 64 takes 80.
+//!
 //! 1. The pointer is the start of a live allocation of `allocation_size()` bytes that nothing
-//!    else points to; the header, the parts its flags announce, the key and the value are
+//!    else points to; the header, the parts its tag announces, the key and the value are
 //!    initialised and lie within it. What is left after the value is never read.
 //! 2. Neither length exceeds [`STRING_BYTES_MAX`]; so no offset overflows.
-//! 3. The size of the allocation follows from the lengths (`class_size`), or is kept in the
-//!    record itself where `ROOMY` is set.
-//! 4. Numbers are read and written unaligned, in native order.
+//! 3. The size of a small or large allocation follows from the lengths (`class_size`); a wide one keeps it.
+//! 4. A record is small where both lengths allow it when it is made, and large exactly where the value has
+//!    [`LARGE_BYTES_MIN`] or more; its address came from `Large::into_raw` and stands for one owner.
+//! 5. Numbers are read and written unaligned, in native order.
 #![expect(
     unsafe_code,
     reason = "a header and two byte strings in one allocation; argued above"
 )]
 
-use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::fmt;
+use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 use std::slice;
 
 use shardkeep::table::{Entry, UnixMillis};
 
+use super::classes::class_size;
+use super::large::room_for;
+pub use super::large::{LARGE_BYTES_MIN, Large};
+use super::tagged::Tagged;
+
 /// Longest key and longest value (bytes): what one bulk string of a request may have, 512 MiB.
 /// Whoever takes them from a peer refuses longer ones first.
 pub const STRING_BYTES_MAX: usize = 512 * 1024 * 1024;
 
-const _: () = assert!(2 * STRING_BYTES_MAX + 64 < i32::MAX as usize);
+const _: () = assert!(class_size(STRING_BYTES_MAX + 64) < i32::MAX as usize);
 
-/// The low half of the first byte is the kind of value: 0, a string, is the only one so far.
-/// Another kind may keep whatever it likes in the place of the value.
-const KIND_STRING: u8 = 0;
-/// There is an expiry.
-const EXPIRES: u8 = 0x10;
-/// The allocation is larger than the lengths tell, and its size is written down.
-const ROOMY: u8 = 0x20;
-/// The bits of the walks under way, one for each of two.
-const WALK_BITS: u8 = 0xc0;
-const WALK_SHIFT: u32 = 6;
+/// The walk bits of a record, one for each of two.
+const WALK_BITS: u16 = 0b11;
+/// The number of a bit is that of bytes an expiry takes.
+const EXPIRES: u16 = 1 << 3;
+/// Lengths of four bytes and the size of the allocation.
+const WIDE: u16 = 1 << 4;
+/// The value is elsewhere.
+const LARGE: u16 = 1 << 5;
+/// The kind of value in four bits: 0, a string, is the only one so far. Another kind may keep whatever it
+/// likes in the place of the value.
+const KIND: u16 = 0xf << 8;
+const KIND_STRING: u16 = 0;
+// The other bits are 0: room for a count of uses, for the choice of what is evicted.
 
-const KEY_LENGTH_AT: usize = 1;
-const VALUE_LENGTH_AT: usize = 5;
-const HEADER_BYTES: usize = 9;
+const _: () = assert!(EXPIRES as usize == EXPIRY_BYTES);
+
+/// Longest key and longest value of a small record.
+const SMALL_BYTES_MAX: usize = u8::MAX as usize;
+const SMALL_HEADER_BYTES: usize = 2;
+const SMALL_VALUE_LENGTH_AT: usize = 1;
+const HEADER_BYTES: usize = 12;
+const VALUE_LENGTH_AT: usize = 4;
+const SIZE_AT: usize = 8;
+const ADDRESS_AT: usize = 4;
 const EXPIRY_BYTES: usize = 8;
-const SIZE_BYTES: usize = 4;
-
-/// A growing value gets as much room again, but no more than the larger of this (bytes) and a
-/// quarter of itself: appending stays linear, and large values waste little.
-const DOUBLING_BYTES_MAX: usize = 1024 * 1024;
-
-/// The size classes of jemalloc, the allocator of the binary: steps of 16 bytes at first, then four to each
-/// doubling, and from 16 KiB on whole pages of 4 KiB. Records are allocated in whole classes, so that the
-/// account is what the allocator takes and a value may grow into what there is. Under another allocator
-/// they are right all the same, and take a little more.
-const CLASS_STEP_BYTES_LOG2: u32 = 4;
-const CLASSES_EACH_DOUBLING_LOG2: u32 = 2;
-const PAGE_BYTES_LOG2: u32 = 12;
-
-const _: () = assert!(class_size(2 * STRING_BYTES_MAX + 64) < i32::MAX as usize);
 
 /// Bytes of a cache line on the machines that have a prefetch hint.
 #[cfg(all(target_arch = "x86_64", not(miri)))]
 const CACHE_LINE_BYTES: usize = 64;
 
-/// The distance between classes of which the next doubling begins above 2 to the power of `doubling`.
-const fn class_step(doubling: u32) -> usize {
-    let log2 = doubling.saturating_sub(CLASSES_EACH_DOUBLING_LOG2);
-    1 << match log2 {
-        ..CLASS_STEP_BYTES_LOG2 => CLASS_STEP_BYTES_LOG2,
-        PAGE_BYTES_LOG2.. => PAGE_BYTES_LOG2,
-        between => between,
-    }
-}
-
-/// The smallest class that holds `bytes`, which are no less than a header.
-#[inline]
-const fn class_size(bytes: usize) -> usize {
-    let step = class_step((2 * bytes - 1).ilog2() - 1);
-    (bytes + step - 1) & !(step - 1)
-}
-
-/// The largest class within `bytes`, which are no less than the smallest class.
-const fn class_within(bytes: usize) -> usize {
-    bytes & !(class_step(bytes.ilog2()) - 1)
-}
-
-/// A header, decoded.
+/// Where the parts of a record are that is small or wide; of a large one, where its key is.
 #[derive(Clone, Copy)]
 struct Shape {
-    flags: u8,
+    key_start: usize,
     key_len: usize,
+    /// 0 in a large record.
     value_len: usize,
 }
 
 impl Shape {
     #[inline]
-    fn expires(self) -> bool {
-        self.flags & EXPIRES != 0
-    }
-
-    #[inline]
-    fn is_roomy(self) -> bool {
-        self.flags & ROOMY != 0
-    }
-
-    #[inline]
-    fn size_at(self) -> usize {
-        HEADER_BYTES + if self.expires() { EXPIRY_BYTES } else { 0 }
-    }
-
-    #[inline]
-    fn key_at(self) -> usize {
-        self.size_at() + if self.is_roomy() { SIZE_BYTES } else { 0 }
-    }
-
-    #[inline]
     fn value_at(self) -> usize {
-        self.key_at() + self.key_len
+        self.key_start + self.key_len
     }
 
     #[inline]
@@ -142,7 +108,7 @@ impl Shape {
 /// assert_eq!(record.key(), b"greeting");
 /// assert_eq!(record.value(), b"hello, world");
 /// ```
-pub struct Record(NonNull<u8>);
+pub struct Record(Tagged);
 
 // SAFETY: a record owns its allocation alone (invariant 1), and bytes may be used on any thread.
 unsafe impl Send for Record {}
@@ -158,87 +124,116 @@ impl Record {
     /// memory, as all allocation does.
     #[inline]
     pub fn new(key: &[u8], value: &[u8], expires_at: Option<UnixMillis>) -> Self {
-        Self::build(KIND_STRING, key, value, expires_at, value.len())
+        Self::build(KIND_STRING, key, value, expires_at)
+    }
+
+    /// The same value and expiry under another key; a large value is shared. Its walk bits are 0.
+    ///
+    /// # Panics
+    ///
+    /// If the key is longer than [`STRING_BYTES_MAX`].
+    #[must_use]
+    pub fn with_key(&self, key: &[u8]) -> Self {
+        let kind = self.0.tag() & KIND;
+        match self.large() {
+            Some(large) => Self::build_large(kind, key, large, self.expires_at()),
+            None => Self::build(kind, key, self.value(), self.expires_at()),
+        }
     }
 
     /// The same key with another value and expiry, without spare room.
     #[inline]
     fn rebuilt(&self, value: &[u8], expires_at: Option<UnixMillis>) -> Self {
-        Self::build(
-            self.kept_flags(),
-            self.key(),
-            value,
-            expires_at,
-            value.len(),
-        )
+        Self::build(self.kept_tag(), self.key(), value, expires_at)
     }
 
-    /// The flags a record keeps when it moves: its kind and its walk bits.
+    /// What of the tag a record keeps when it moves: its kind and its walk bits.
     #[inline]
-    fn kept_flags(&self) -> u8 {
-        self.shape().flags & !(EXPIRES | ROOMY)
+    fn kept_tag(&self) -> u16 {
+        self.0.tag() & (KIND | WALK_BITS)
+    }
+
+    #[inline]
+    fn build(tag: u16, key: &[u8], value: &[u8], expires_at: Option<UnixMillis>) -> Self {
+        if key.len() <= SMALL_BYTES_MAX && value.len() <= SMALL_BYTES_MAX {
+            Self::build_small(tag, key, value, expires_at)
+        } else if value.len() < LARGE_BYTES_MIN {
+            Self::build_wide(tag, key, value, expires_at, value.len())
+        } else {
+            assert_length("value", value.len());
+            Self::build_large(tag, key, Large::new(value, value.len()), expires_at)
+        }
+    }
+
+    #[inline]
+    fn build_small(tag: u16, key: &[u8], value: &[u8], expires_at: Option<UnixMillis>) -> Self {
+        debug_assert!(key.len().max(value.len()) <= SMALL_BYTES_MAX);
+        let tag = tag | expiry_tag(expires_at);
+        let shape = Shape {
+            key_start: SMALL_HEADER_BYTES + expiry_bytes(tag),
+            key_len: key.len(),
+            value_len: value.len(),
+        };
+        let start = allocate(class_size(shape.end()));
+        // SAFETY: both lie within the allocation; the lengths fit (asserted above).
+        unsafe {
+            start.write(key.len() as u8);
+            start.add(SMALL_VALUE_LENGTH_AT).write(value.len() as u8);
+        }
+        // SAFETY: as large as `shape` is, and just made.
+        unsafe { fill(start, shape, key, value, expires_at) };
+        Self(Tagged::new(start, tag))
     }
 
     /// A record whose value may grow to `value_room` bytes without moving.
-    #[inline]
-    fn build(
-        kept_flags: u8,
+    fn build_wide(
+        tag: u16,
         key: &[u8],
         value: &[u8],
         expires_at: Option<UnixMillis>,
         value_room: usize,
     ) -> Self {
-        assert!(
-            key.len() <= STRING_BYTES_MAX,
-            "a key of {} bytes",
-            key.len()
-        );
-        assert!(
-            value.len() <= STRING_BYTES_MAX,
-            "a value of {} bytes",
-            value.len()
-        );
-        assert!((value.len()..=STRING_BYTES_MAX).contains(&value_room));
-        let expires = if expires_at.is_some() { EXPIRES } else { 0 };
-        let roomy = if value_room > value.len() { ROOMY } else { 0 };
-        let flags = kept_flags | expires | roomy;
+        assert_length("key", key.len());
+        let tag = tag | expiry_tag(expires_at) | WIDE;
         let shape = Shape {
-            flags,
+            key_start: HEADER_BYTES + expiry_bytes(tag),
             key_len: key.len(),
             value_len: value.len(),
         };
-        let size = class_size(shape.value_at() + value_room);
-        let layout = layout(size);
-
-        // SAFETY: `size` is not 0.
-        let Some(start) = NonNull::new(unsafe { alloc(layout) }) else {
-            handle_alloc_error(layout)
-        };
-        // SAFETY: all writes lie within the `size` bytes just allocated, which nothing else
-        // knows, so they overlap neither `key` nor `value`: the parts follow one another up to
-        // `shape.end() <= size`. The lengths fit into 32 bits (asserted above). Nothing here
-        // panics, and afterwards invariants 1 to 3 hold.
+        let size = class_size(shape.value_at() + value_room.max(value.len()));
+        let start = allocate(size);
+        // SAFETY: within the allocation; the lengths and the size fit (invariant 2).
         unsafe {
-            start.write(flags);
-            write_u32(start.add(KEY_LENGTH_AT), key.len());
+            write_u32(start, key.len());
             write_u32(start.add(VALUE_LENGTH_AT), value.len());
-            if let Some(expires_at) = expires_at {
-                start
-                    .add(HEADER_BYTES)
-                    .cast::<u64>()
-                    .write_unaligned(expires_at.get());
-            }
-            if shape.is_roomy() {
-                write_u32(start.add(shape.size_at()), size);
-            }
-            start
-                .add(shape.key_at())
-                .copy_from_nonoverlapping(pointer_to(key), key.len());
-            start
-                .add(shape.value_at())
-                .copy_from_nonoverlapping(pointer_to(value), value.len());
+            write_u32(start.add(SIZE_AT), size);
         }
-        Self(start)
+        // SAFETY: as large as `shape` is, and just made.
+        unsafe { fill(start, shape, key, value, expires_at) };
+        Self(Tagged::new(start, tag))
+    }
+
+    #[cold]
+    fn build_large(tag: u16, key: &[u8], value: Large, expires_at: Option<UnixMillis>) -> Self {
+        assert_length("key", key.len());
+        let tag = tag | expiry_tag(expires_at) | LARGE;
+        let shape = Shape {
+            key_start: HEADER_BYTES + expiry_bytes(tag),
+            key_len: key.len(),
+            value_len: 0,
+        };
+        let start = allocate(class_size(shape.end()));
+        // SAFETY: within the allocation; the length fits (asserted above).
+        unsafe {
+            write_u32(start, key.len());
+            start
+                .add(ADDRESS_AT)
+                .cast::<*const Vec<u8>>()
+                .write_unaligned(value.into_raw());
+        }
+        // SAFETY: as large as `shape` is, and just made.
+        unsafe { fill(start, shape, key, b"", expires_at) };
+        Self(Tagged::new(start, tag))
     }
 
     /// The key.
@@ -247,23 +242,70 @@ impl Record {
         let shape = self.shape();
         // SAFETY: the key is initialised and within the allocation (invariant 1), which lives as
         // long as `self` and is not changed while `self` is borrowed.
-        unsafe { slice::from_raw_parts(self.0.add(shape.key_at()).as_ptr(), shape.key_len) }
+        unsafe {
+            slice::from_raw_parts(self.0.start().add(shape.key_start).as_ptr(), shape.key_len)
+        }
     }
 
     /// The value.
     #[inline]
     pub fn value(&self) -> &[u8] {
+        if self.is_large() {
+            return self.large_value();
+        }
         let shape = self.shape();
         // SAFETY: as for the key.
-        unsafe { slice::from_raw_parts(self.0.add(shape.value_at()).as_ptr(), shape.value_len) }
+        unsafe {
+            let value = self.0.start().add(shape.value_at());
+            slice::from_raw_parts(value.as_ptr(), shape.value_len)
+        }
     }
 
-    /// The value, to be changed without changing its length.
+    #[cold]
+    fn large_value(&self) -> &[u8] {
+        // SAFETY: the address is that of a live value (invariant 4), which the record holds for longer than
+        // `self` is borrowed, and which changes through `&mut self` alone.
+        unsafe { &*self.address() }
+    }
+
+    /// The value, to be changed without changing its length. One that is shared is copied first.
     #[inline]
     pub fn value_mut(&mut self) -> &mut [u8] {
+        if self.is_large() {
+            return self.large_value_mut();
+        }
         let shape = self.shape();
         // SAFETY: as for the key, and `self` is borrowed exclusively.
-        unsafe { slice::from_raw_parts_mut(self.0.add(shape.value_at()).as_ptr(), shape.value_len) }
+        unsafe {
+            let value = self.0.start().add(shape.value_at());
+            slice::from_raw_parts_mut(value.as_ptr(), shape.value_len)
+        }
+    }
+
+    #[cold]
+    fn large_value_mut(&mut self) -> &mut [u8] {
+        self.change_large(|large| {
+            large.bytes_mut();
+        });
+        // SAFETY: the address is that of a live value that this record alone holds now, and `self` is borrowed
+        // exclusively.
+        unsafe { &mut *self.address().cast_mut() }
+    }
+
+    /// The value, where it is large: held by the record and by what is returned.
+    pub fn large(&self) -> Option<Large> {
+        if !self.is_large() {
+            return None;
+        }
+        // SAFETY: the address stands for one owner, the record, which stays it (invariant 4).
+        let own = ManuallyDrop::new(unsafe { Large::from_raw(self.address()) });
+        Some(Large::clone(&own))
+    }
+
+    /// Whether the value is large: shared by copies of the record, and worth to be freed elsewhere.
+    #[inline]
+    pub fn is_large(&self) -> bool {
+        self.0.tag() & LARGE != 0
     }
 
     /// Asks the memory for the record, so that its cache misses overlap with those of others that are
@@ -274,7 +316,7 @@ impl Record {
         {
             use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 
-            let start = self.0.as_ptr().cast::<i8>();
+            let start = self.0.start().as_ptr().cast::<i8>();
             // SAFETY: a prefetch has no effect that a program could see and cannot fault, and the
             // second address is only computed, without leaving the address space.
             unsafe {
@@ -287,62 +329,83 @@ impl Record {
     /// When the record expires; `None` is never.
     #[inline]
     pub fn expires_at(&self) -> Option<UnixMillis> {
-        if !self.shape().expires() {
+        if !self.expires() {
             return None;
         }
-        // SAFETY: the flag says that an expiry follows the header (invariant 1).
-        let millis = unsafe { self.0.add(HEADER_BYTES).cast::<u64>().read_unaligned() };
+        // SAFETY: the tag says that an expiry follows the header (invariant 1).
+        let millis = unsafe { self.expiry().read_unaligned() };
         Some(UnixMillis::new(millis))
     }
 
-    /// Replaces the value; in place where the allocation is of the right size already.
+    /// Replaces the value; in place where the allocation is of the right size already, and nothing else
+    /// holds it. Gives the old one where it was large and is replaced as a whole.
     ///
     /// # Panics
     ///
     /// If it is longer than [`STRING_BYTES_MAX`].
     #[inline]
-    pub fn set_value(&mut self, value: &[u8]) {
+    pub fn set_value(&mut self, value: &[u8]) -> Option<Self> {
         if self.may_stay_with(value.len()) {
             // SAFETY: `may_stay_with`.
             unsafe { self.set_value_len(value.len()) };
-            self.value_mut().copy_from_slice(value);
-        } else {
-            *self = self.rebuilt(value, self.expires_at());
+            let value_at = self.shape().value_at();
+            // SAFETY: there is room for it; `value` cannot lie in this allocation, which is borrowed
+            // exclusively.
+            unsafe {
+                let place = self.0.start().add(value_at);
+                place.copy_from_nonoverlapping(pointer_to(value), value.len());
+            }
+            return None;
         }
+        if self.is_large() {
+            return self.replace_large(value);
+        }
+        *self = self.rebuilt(value, self.expires_at());
+        None
     }
 
-    /// Replaces value and expiry, reallocating once at most.
+    #[cold]
+    fn replace_large(&mut self, value: &[u8]) -> Option<Self> {
+        assert_length("value", value.len());
+        if value.len() >= LARGE_BYTES_MIN && self.change_large(|large| large.set(value)) {
+            return None;
+        }
+        let new = self.rebuilt(value, self.expires_at());
+        Some(std::mem::replace(self, new))
+    }
+
+    /// Replaces value and expiry, reallocating once at most; gives what [`Record::set_value`] gives.
     ///
     /// # Panics
     ///
     /// If the value is longer than [`STRING_BYTES_MAX`].
     #[inline]
-    pub fn set(&mut self, value: &[u8], expires_at: Option<UnixMillis>) {
-        if self.shape().expires() == expires_at.is_some() {
+    pub fn set(&mut self, value: &[u8], expires_at: Option<UnixMillis>) -> Option<Self> {
+        if self.expires() == expires_at.is_some() || self.is_large() {
             self.set_expires_at(expires_at);
-            self.set_value(value);
-        } else {
-            *self = self.rebuilt(value, expires_at);
+            return self.set_value(value);
         }
+        *self = self.rebuilt(value, expires_at);
+        None
     }
 
     /// Sets or takes away the expiry. In place where there was one and is one; otherwise the
-    /// record moves, and gives up spare room.
+    /// record moves, and gives up spare room of a value that is not large.
     #[inline]
     pub fn set_expires_at(&mut self, expires_at: Option<UnixMillis>) {
-        match (self.shape().expires(), expires_at) {
+        match (self.expires(), expires_at) {
             (false, None) => {}
             (true, Some(expires_at)) => {
-                // SAFETY: the flag says that there is a place for it (invariant 1).
-                unsafe {
-                    self.0
-                        .add(HEADER_BYTES)
-                        .cast::<u64>()
-                        .write_unaligned(expires_at.get());
-                }
+                // SAFETY: the tag says that there is a place for it (invariant 1).
+                unsafe { self.expiry().write_unaligned(expires_at.get()) };
             }
             (false, Some(_)) | (true, None) => {
-                *self = self.rebuilt(self.value(), expires_at);
+                *self = match self.large() {
+                    Some(large) => {
+                        Self::build_large(self.kept_tag(), self.key(), large, expires_at)
+                    }
+                    None => self.rebuilt(self.value(), expires_at),
+                };
             }
         }
     }
@@ -354,14 +417,19 @@ impl Record {
     ///
     /// If the value gets longer than [`STRING_BYTES_MAX`].
     pub fn append(&mut self, bytes: &[u8]) {
-        let old_len = self.shape().value_len;
-        self.reserve(old_len.saturating_add(bytes.len()));
+        let old_len = self.value().len();
+        let len = old_len.saturating_add(bytes.len());
+        assert_length("value", len);
+        self.reserve(len);
+        if self.is_large() {
+            return self.change_large(|large| large.append(bytes, STRING_BYTES_MAX));
+        }
         // SAFETY: `reserve` has made room for it; `bytes` cannot lie in this allocation, which
         // is borrowed exclusively; it is initialised before the length says that it is there.
         unsafe {
-            let end = self.0.add(self.shape().end());
+            let end = self.0.start().add(self.shape().end());
             end.copy_from_nonoverlapping(pointer_to(bytes), bytes.len());
-            self.set_value_len(old_len + bytes.len());
+            self.set_value_len(len);
         }
     }
 
@@ -372,12 +440,18 @@ impl Record {
     ///
     /// If `len` is more than [`STRING_BYTES_MAX`].
     pub fn resize_value(&mut self, len: usize) {
-        let old_len = self.shape().value_len;
+        assert_length("value", len);
+        let old_len = self.value().len();
         if len > old_len {
             self.reserve(len);
+        }
+        if self.is_large() && len >= LARGE_BYTES_MIN {
+            self.change_large(|large| large.resize(len, STRING_BYTES_MAX));
+        } else if len > old_len {
             // SAFETY: `reserve` has made room; initialised first, as in `append`.
             unsafe {
-                self.0.add(self.shape().end()).write_bytes(0, len - old_len);
+                let end = self.0.start().add(self.shape().end());
+                end.write_bytes(0, len - old_len);
                 self.set_value_len(len);
             }
         } else if self.may_stay_with(len) {
@@ -392,32 +466,76 @@ impl Record {
     /// them whatever becomes of its value.
     #[inline]
     pub fn walk_bits(&self) -> u8 {
-        self.shape().flags >> WALK_SHIFT
+        (self.0.tag() & WALK_BITS) as u8
     }
 
     /// Sets the walk bits, 0 to 3.
     #[inline]
     pub fn set_walk_bits(&mut self, bits: u8) {
-        debug_assert!(bits <= WALK_BITS >> WALK_SHIFT);
-        let flags = self.shape().flags & !WALK_BITS | bits << WALK_SHIFT;
-        // SAFETY: within the header; neither kind nor invariant 3 changes.
-        unsafe { self.0.write(flags) };
+        debug_assert!(u16::from(bits) <= WALK_BITS);
+        let tag = self.0.tag() & !WALK_BITS | u16::from(bits);
+        self.0 = self.0.with_tag(tag);
     }
 
-    /// Bytes the record takes from the allocator.
+    /// Bytes the record takes from the allocator. A large value counts in each record that shares it.
     #[inline]
     pub fn allocated_bytes(&self) -> usize {
-        self.allocation_size()
+        let own = self.allocation_size();
+        if self.is_large() {
+            return own + self.large_bytes();
+        }
+        own
+    }
+
+    #[cold]
+    fn large_bytes(&self) -> usize {
+        self.large().map_or(0, |large| large.allocated_bytes())
+    }
+
+    #[inline]
+    fn expires(&self) -> bool {
+        self.0.tag() & EXPIRES != 0
+    }
+
+    /// Where the expiry is, if there is one.
+    #[inline]
+    fn expiry(&self) -> NonNull<u64> {
+        let header = if self.is_small() {
+            SMALL_HEADER_BYTES
+        } else {
+            HEADER_BYTES
+        };
+        // SAFETY: every allocation has a header.
+        unsafe { self.0.start().add(header).cast() }
+    }
+
+    #[inline]
+    fn is_small(&self) -> bool {
+        self.0.tag() & (WIDE | LARGE) == 0
     }
 
     #[inline]
     fn shape(&self) -> Shape {
+        let start = self.0.start();
+        let expiry = expiry_bytes(self.0.tag());
         // SAFETY: the header is initialised (invariant 1).
         unsafe {
-            Shape {
-                flags: self.0.read(),
-                key_len: read_u32(self.0.add(KEY_LENGTH_AT)),
-                value_len: read_u32(self.0.add(VALUE_LENGTH_AT)),
+            if self.is_small() {
+                Shape {
+                    key_start: SMALL_HEADER_BYTES + expiry,
+                    key_len: usize::from(start.read()),
+                    value_len: usize::from(start.add(SMALL_VALUE_LENGTH_AT).read()),
+                }
+            } else {
+                Shape {
+                    key_start: HEADER_BYTES + expiry,
+                    key_len: read_u32(start),
+                    value_len: if self.is_large() {
+                        0
+                    } else {
+                        read_u32(start.add(VALUE_LENGTH_AT))
+                    },
+                }
             }
         }
     }
@@ -425,88 +543,134 @@ impl Record {
     /// The size the allocation was made with.
     #[inline]
     fn allocation_size(&self) -> usize {
-        let shape = self.shape();
-        if shape.is_roomy() {
-            // SAFETY: the flag says that the size is there (invariant 1).
-            unsafe { read_u32(self.0.add(shape.size_at())) }
-        } else {
-            class_size(shape.end())
+        if self.0.tag() & WIDE != 0 {
+            // SAFETY: the tag says that the size is there (invariant 1).
+            return unsafe { read_u32(self.0.start().add(SIZE_AT)) };
         }
+        class_size(self.shape().end())
     }
 
-    /// Whether a value of this length fits into the allocation as it is, keeps invariant 3 and
-    /// wastes no more than half of it.
+    /// Whether a value of this length fits into the allocation as it is, keeps invariants 3 and 4 and
+    /// wastes no more than a quarter of it. Never of a large record.
     #[inline]
     fn may_stay_with(&self, value_len: usize) -> bool {
-        if value_len > STRING_BYTES_MAX {
+        let shape = self.shape();
+        if self.is_small() {
+            return value_len == shape.value_len
+                || value_len <= SMALL_BYTES_MAX
+                    && class_size(shape.value_at() + value_len) == class_size(shape.end());
+        }
+        if self.is_large() || value_len >= LARGE_BYTES_MIN {
             return false;
         }
-        let shape = self.shape();
         let size = self.allocation_size();
         let fitting = class_size(shape.value_at() + value_len);
-        if shape.is_roomy() {
-            fitting <= size && size / 2 <= fitting
-        } else {
-            fitting == size
-        }
+        fitting <= size && size / 4 * 3 <= fitting
     }
 
     /// # Safety
     ///
-    /// `may_stay_with(value_len)`, or it follows `reserve(value_len)`; and so many bytes from the
-    /// start of the value are initialised before anybody reads it.
+    /// The record is not large; `may_stay_with(value_len)`, or it follows `reserve(value_len)`; and that
+    /// many bytes from the start of the value are initialised before anything reads them.
     #[inline]
     unsafe fn set_value_len(&mut self, value_len: usize) {
         debug_assert!(self.shape().value_at() + value_len <= self.allocation_size());
+        let start = self.0.start();
         // SAFETY: within the header; the length fits (checked by both that allow it).
-        unsafe { write_u32(self.0.add(VALUE_LENGTH_AT), value_len) };
+        unsafe {
+            if self.is_small() {
+                start.add(SMALL_VALUE_LENGTH_AT).write(value_len as u8);
+            } else {
+                write_u32(start.add(VALUE_LENGTH_AT), value_len);
+            }
+        }
     }
 
     /// Makes sure that the value may become `value_len` bytes long (no shorter than it is)
-    /// without breaking invariant 3, by reallocating with room to spare if need be.
+    /// without breaking invariant 3, by moving with room to spare if need be. A large value makes
+    /// room by itself.
     fn reserve(&mut self, value_len: usize) {
-        assert!(
-            value_len <= STRING_BYTES_MAX,
-            "a value of {value_len} bytes"
-        );
-        let shape = self.shape();
-        let fitting = class_size(shape.value_at() + value_len);
-        let size = self.allocation_size();
-        if fitting == size || (shape.is_roomy() && fitting < size) {
+        let end = self.shape().value_at() + value_len;
+        let fits = if self.is_small() {
+            self.may_stay_with(value_len)
+        } else {
+            value_len < LARGE_BYTES_MIN && end <= self.allocation_size()
+        };
+        if fits || self.is_large() {
             return;
         }
-        let spare = value_len.min(DOUBLING_BYTES_MAX.max(value_len / 4));
-        let room = (value_len + spare).min(STRING_BYTES_MAX);
-        if !shape.is_roomy() {
-            *self = Self::build(
-                self.kept_flags(),
-                self.key(),
-                self.value(),
-                self.expires_at(),
-                room,
-            );
-            return;
-        }
-        let new_size = fitting.max(class_within(shape.value_at() + room));
-        // SAFETY: allocated with this layout (invariants 1 and 3), `new_size` is not 0 and far
-        // below the limit (invariant 2). If it fails, the old allocation stays as it was; if
-        // not, the old pointer is replaced and the new size written down at once.
+        let room = room_for(value_len, STRING_BYTES_MAX);
+        let (tag, key, expires_at) = (self.kept_tag(), self.key(), self.expires_at());
+        *self = if value_len < LARGE_BYTES_MIN {
+            Self::build_wide(tag, key, self.value(), expires_at, room)
+        } else {
+            Self::build_large(tag, key, Large::new(self.value(), room), expires_at)
+        };
+    }
+
+    /// The address of the value of a large record.
+    #[inline]
+    fn address(&self) -> *const Vec<u8> {
+        debug_assert!(self.is_large());
+        // SAFETY: within the header of a large record, and initialised (invariant 1).
         unsafe {
-            let Some(moved) = NonNull::new(realloc(self.0.as_ptr(), layout(size), new_size)) else {
-                handle_alloc_error(layout(new_size))
-            };
-            self.0 = moved;
-            write_u32(self.0.add(shape.size_at()), new_size);
+            self.0
+                .start()
+                .add(ADDRESS_AT)
+                .cast::<*const Vec<u8>>()
+                .read_unaligned()
         }
+    }
+
+    /// Changes the value of a large record, which may be elsewhere afterwards.
+    #[cold]
+    fn change_large<T>(&mut self, change: impl FnOnce(&mut Large) -> T) -> T {
+        /// Writes down where the value is, also when `change` panics.
+        struct Changing<'r>(ManuallyDrop<Large>, &'r mut Record);
+
+        impl Drop for Changing<'_> {
+            fn drop(&mut self) {
+                // SAFETY: taken once, here; within the header of a large record.
+                unsafe {
+                    let value = ManuallyDrop::take(&mut self.0);
+                    let place = self.1.0.start().add(ADDRESS_AT).cast::<*const Vec<u8>>();
+                    place.write_unaligned(value.into_raw());
+                }
+            }
+        }
+
+        // SAFETY: the address stands for one owner; it is written down again before anything reads it.
+        let large = unsafe { Large::from_raw(self.address()) };
+        change(&mut Changing(ManuallyDrop::new(large), self).0)
+    }
+}
+
+impl Clone for Record {
+    /// The same record, walk bits and all; a large value is shared.
+    fn clone(&self) -> Self {
+        let mut clone = self.with_key(self.key());
+        clone.set_walk_bits(self.walk_bits());
+        clone
     }
 }
 
 impl Drop for Record {
     #[inline]
     fn drop(&mut self) {
+        if self.is_large() {
+            self.drop_large();
+        }
         let layout = layout(self.allocation_size());
-        // SAFETY: allocated with this layout (invariants 1 and 3), and nobody uses it any more.
-        unsafe { dealloc(self.0.as_ptr(), layout) }
+        // SAFETY: allocated with this layout (invariants 1 and 3), and nothing uses it any more.
+        unsafe { dealloc(self.0.start().as_ptr(), layout) }
+    }
+}
+
+impl Record {
+    #[cold]
+    fn drop_large(&mut self) {
+        // SAFETY: the address stands for one owner, the record, which goes (invariant 4).
+        drop(unsafe { Large::from_raw(self.address()) });
     }
 }
 
@@ -534,6 +698,65 @@ impl fmt::Debug for Record {
             .field("value_bytes", &self.value().len())
             .field("expires_at", &self.expires_at())
             .finish()
+    }
+}
+
+/// Bytes of the expiry that a tag announces.
+#[inline]
+fn expiry_bytes(tag: u16) -> usize {
+    usize::from(tag & EXPIRES)
+}
+
+#[inline]
+fn expiry_tag(expires_at: Option<UnixMillis>) -> u16 {
+    if expires_at.is_some() { EXPIRES } else { 0 }
+}
+
+#[track_caller]
+fn assert_length(of: &str, len: usize) {
+    assert!(len <= STRING_BYTES_MAX, "a {of} of {len} bytes");
+}
+
+/// An allocation of `size` bytes, which are more than 0.
+#[inline]
+fn allocate(size: usize) -> NonNull<u8> {
+    let layout = layout(size);
+    debug_assert!(size > 0);
+    // SAFETY: `size` is not 0.
+    let Some(start) = NonNull::new(unsafe { alloc(layout) }) else {
+        handle_alloc_error(layout)
+    };
+    start
+}
+
+/// Writes what follows the lengths.
+///
+/// # Safety
+///
+/// `start` is an allocation of `shape.end()` bytes or more that nothing else knows; `shape` is that of
+/// `key`, `value` and `expires_at`.
+#[inline]
+unsafe fn fill(
+    start: NonNull<u8>,
+    shape: Shape,
+    key: &[u8],
+    value: &[u8],
+    expires_at: Option<UnixMillis>,
+) {
+    // SAFETY: all writes lie within the allocation (the caller's word), which nothing else knows, so they
+    // overlap neither `key` nor `value`: the parts follow one another up to `shape.end()`.
+    unsafe {
+        let at_key = start.add(shape.key_start);
+        if let Some(expires_at) = expires_at {
+            at_key
+                .sub(EXPIRY_BYTES)
+                .cast::<u64>()
+                .write_unaligned(expires_at.get());
+        }
+        at_key.copy_from_nonoverlapping(pointer_to(key), key.len());
+        start
+            .add(shape.value_at())
+            .copy_from_nonoverlapping(pointer_to(value), value.len());
     }
 }
 

@@ -10,8 +10,10 @@ fn check(record: &Record, key: &[u8], value: &[u8], expires_at: Option<UnixMilli
     assert_eq!(record.value(), value);
     assert_eq!(record.expires_at(), expires_at);
     assert!(record.shape().end() <= record.allocation_size());
+    assert_eq!(record.is_large(), value.len() >= LARGE_BYTES_MIN);
 }
 
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 #[test]
 fn a_record_is_one_pointer_and_may_be_absent_for_free() {
     assert_eq!(size_of::<Option<Record>>(), 8);
@@ -21,17 +23,20 @@ fn a_record_is_one_pointer_and_may_be_absent_for_free() {
 fn records_take_the_classes_they_should() {
     for (key, value, expires_at, expected) in [
         (0, 0, None, 16),
-        (0, 7, None, 16),
-        (7, 16, None, 32),
-        (7, 17, None, 48),
-        (14, 73, None, 96),
-        (14, 74, None, 112),
-        (14, 65, AT, 96),
-        (14, 66, AT, 112),
-        (14, 105, None, 128),
-        (14, 106, None, 160),
-        (14, 1_001, None, 1_024),
-        (14, 1_002, None, 1_280),
+        (0, 14, None, 16),
+        (14, 64, None, 80),
+        (14, 65, None, 96),
+        (14, 56, AT, 80),
+        (14, 57, AT, 96),
+        (14, 240, None, 256),
+        (14, 241, None, 320),
+        (14, 255, None, 320),
+        (14, 998, None, 1_024),
+        (14, 999, None, 1_280),
+        (256, 0, AT, 320),
+        (14, LARGE_BYTES_MIN - 1, None, 20_480),
+        (14, LARGE_BYTES_MIN, None, 32 + 48 + LARGE_BYTES_MIN),
+        (14, LARGE_BYTES_MIN, AT, 48 + 48 + LARGE_BYTES_MIN),
     ] {
         let record = Record::new(&vec![1; key], &vec![2; value], expires_at);
         assert_eq!(
@@ -48,21 +53,18 @@ fn the_account_is_what_jemalloc_gives() {
     use std::alloc::GlobalAlloc;
     use tikv_jemallocator::{Jemalloc, usable_size};
 
-    for bytes in
-        (HEADER_BYTES..5_000).chain([14_336, 14_337, 16_384, 16_385, 65_000, 100_000, 1_000_000])
-    {
-        let size = class_size(bytes);
+    let sizes = [14_336, 14_337, 16_384, 16_385, 65_000, 100_000, 1_000_000];
+    for bytes in (2..5_000).chain(sizes) {
+        let layout = Layout::from_size_align(bytes.max(16), 1).expect("a small layout");
         // SAFETY: a layout of no less than one byte; freed with the same, once.
         let given = unsafe {
-            let start = Jemalloc.alloc(layout(bytes.max(16)));
+            let start = Jemalloc.alloc(layout);
             let given = usable_size(start);
-            Jemalloc.dealloc(start, layout(bytes.max(16)));
+            Jemalloc.dealloc(start, layout);
             given
         };
-        assert_eq!(size, given, "{bytes}");
-        assert_eq!(class_within(size), size);
-        assert!(class_size(class_within(size + 1)) == class_within(size + 1));
-        assert!(class_within(bytes.max(16)) <= bytes.max(16));
+        assert_eq!(class_size(bytes), given, "{bytes}");
+        assert_eq!(class_size(class_size(bytes)), class_size(bytes));
     }
 }
 
@@ -76,9 +78,9 @@ fn empty_keys_and_values_are_possible() {
 fn a_value_of_the_same_class_stays_where_it_is() {
     let mut record = Record::new(b"counter", b"9", AT);
     let place = record.0;
-    record.set_value(b"10");
+    assert!(record.set_value(b"10").is_none());
     assert_eq!(record.0, place);
-    record.set(b"1234567", Some(UnixMillis::new(5)));
+    assert!(record.set(b"1234567", Some(UnixMillis::new(5))).is_none());
     assert_eq!(record.0, place);
     check(&record, b"counter", b"1234567", Some(UnixMillis::new(5)));
 }
@@ -104,6 +106,9 @@ fn a_roomy_record_gives_its_room_back_when_the_value_gets_small() {
     let mut record = Record::new(b"key", b"value", AT);
     record.resize_value(5_000);
     assert_eq!(&record.value()[..6], b"value\0");
+    record.set_value(b"small");
+    assert_eq!(record.allocated_bytes(), 32);
+    record.resize_value(20_000);
     record.set_value(b"small");
     assert_eq!(record.allocated_bytes(), 32);
     check(&record, b"key", b"small", AT);
@@ -138,6 +143,70 @@ fn walk_bits_stay_whatever_becomes_of_the_value() {
 }
 
 #[test]
+fn a_large_value_is_shared_by_copies_until_one_of_them_changes_it() {
+    let value = vec![7; LARGE_BYTES_MIN];
+    let mut record = Record::new(b"key", &value, AT);
+    record.set_walk_bits(1);
+    let copy = record.with_key(b"another key");
+    let clone = record.clone();
+    assert_eq!(copy.value().as_ptr(), record.value().as_ptr());
+    assert_eq!(clone.value().as_ptr(), record.value().as_ptr());
+    assert_eq!((copy.walk_bits(), clone.walk_bits()), (0, 1));
+    record.append(b"more");
+    record.value_mut()[0] = 1;
+    record.set_expires_at(None);
+    drop(clone);
+    check(&copy, b"another key", &value, AT);
+    let mut changed = value.clone();
+    changed.extend(b"more");
+    changed[0] = 1;
+    check(&record, b"key", &changed, None);
+    assert_eq!(record.walk_bits(), 1);
+}
+
+#[test]
+fn a_large_value_that_nothing_else_holds_is_replaced_where_it_is_and_otherwise_given_back() {
+    let mut record = Record::new(b"key", &[1; LARGE_BYTES_MIN], None);
+    let place = record.value().as_ptr();
+    assert!(record.set_value(&[2; LARGE_BYTES_MIN]).is_none());
+    assert_eq!(record.value().as_ptr(), place);
+    let copy = record.clone();
+    let old = record.set(&[3; LARGE_BYTES_MIN], AT);
+    check(&record, b"key", &[3; LARGE_BYTES_MIN], AT);
+    check(&copy, b"key", &[2; LARGE_BYTES_MIN], None);
+    assert_eq!(old.map(|old| old.value().as_ptr()), Some(place));
+    let old = record.set_value(b"small");
+    check(&record, b"key", b"small", AT);
+    assert_eq!(
+        old.map(|old| old.value().to_vec()),
+        Some(vec![3; LARGE_BYTES_MIN])
+    );
+    assert!(
+        record.set_value(&[4; LARGE_BYTES_MIN]).is_none(),
+        "a small one is not given back"
+    );
+    check(&record, b"key", &[4; LARGE_BYTES_MIN], AT);
+}
+
+#[test]
+fn a_value_becomes_large_and_small_again_as_its_length_says() {
+    let mut record = Record::new(b"key", b"", AT);
+    let mut expected = Vec::new();
+    for len in [
+        100, 300, 16_383, 16_384, 40_000, 16_385, 16_000, 200, 17_000, 5,
+    ] {
+        record.resize_value(len);
+        expected.resize(len, 0);
+        check(&record, b"key", &expected, AT);
+        record.append(b"x");
+        expected.push(b'x');
+        check(&record, b"key", &expected, AT);
+        record.value_mut().fill(len as u8);
+        expected.fill(len as u8);
+    }
+}
+
+#[test]
 fn debug_shows_the_key_and_hides_the_value() {
     let shown = format!("{:?}", Record::new(b"k\xff", b"secret", None));
     assert!(
@@ -167,12 +236,15 @@ enum Step {
     Resize(usize),
     Overwrite(u8),
     SetWalkBits(u8),
+    /// Goes on with a copy; the original stays.
+    Copy(bool),
 }
 
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         prop::collection::vec(any::<u8>(), 0..20),
         prop::collection::vec(any::<u8>(), 0..300),
+        (LARGE_BYTES_MIN - 8..LARGE_BYTES_MIN + 8).prop_map(|len| vec![9; len]),
     ]
 }
 
@@ -183,8 +255,9 @@ fn step() -> impl Strategy<Value = Step> {
         (bytes(), expiry.clone()).prop_map(|(value, at)| Step::Set(value, at)),
         expiry.prop_map(Step::SetExpiresAt),
         bytes().prop_map(Step::Append),
-        (0..500_usize).prop_map(Step::Resize),
+        prop_oneof![0..500_usize, LARGE_BYTES_MIN - 8..40_000].prop_map(Step::Resize),
         any::<u8>().prop_map(Step::Overwrite),
+        any::<bool>().prop_map(Step::Copy),
         (0..4_u8).prop_map(Step::SetWalkBits),
     ]
 }
@@ -206,6 +279,7 @@ proptest! {
         let mut value = first;
         let mut expires_at = None;
         let mut walk_bits = 0;
+        let mut kept = None;
         for step in steps {
             match step {
                 Step::SetValue(new) => {
@@ -233,6 +307,11 @@ proptest! {
                     record.value_mut().fill(byte);
                     value.fill(byte);
                 }
+                Step::Copy(with_key) => {
+                    let copy = if with_key { record.with_key(&key) } else { record.clone() };
+                    walk_bits = copy.walk_bits();
+                    kept = Some((std::mem::replace(&mut record, copy), value.clone()));
+                }
                 Step::SetWalkBits(bits) => {
                     record.set_walk_bits(bits);
                     walk_bits = bits;
@@ -240,6 +319,9 @@ proptest! {
             }
             check(&record, &key, &value, expires_at);
             prop_assert_eq!(record.walk_bits(), walk_bits);
+            if let Some((kept, value)) = &kept {
+                prop_assert_eq!(kept.value(), value);
+            }
         }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use shardkeep::effect;
 use shardkeep::engine::Effects;
-use shardkeep::shard::{Moment, Pressure, Slice, WalkPoint};
+use shardkeep::shard::{Image, Moment, Pressure, Slice, WalkPoint};
 
 use super::*;
 use crate::commands::replay;
@@ -244,7 +244,7 @@ fn check_effects(keyspace: &mut Keyspace) {
 struct Walk {
     moment: Moment,
     pressure: Arc<Pressure>,
-    image: Vec<u8>,
+    image: Image,
     next: Option<WalkPoint>,
     /// Where the log was at the cut, and what was shown there.
     cut: usize,
@@ -258,7 +258,7 @@ impl Walk {
         let walk = Self {
             moment,
             pressure: Arc::clone(&pressure),
-            image: Vec::new(),
+            image: Image::default(),
             next: Some(WalkPoint::START),
             cut: log(keyspace).len(),
             shown: shown_at(keyspace, now),
@@ -286,19 +286,25 @@ impl Walk {
 
     /// The image is the state at the cut, and with the log behind it the state now.
     #[track_caller]
-    fn check(&self, keyspace: &mut Keyspace) {
+    fn check(&mut self, keyspace: &mut Keyspace) {
+        let mut image = Vec::new();
+        let mut each = |bytes: &[u8]| {
+            image.extend_from_slice(bytes);
+            Ok::<(), ()>(())
+        };
+        self.image.drain(0, &mut each).unwrap();
         assert_eq!(self.pressure.bytes(), 0, "handed over and never fetched");
         let now = keyspace.now();
         let behind = &log(keyspace)[self.cut..];
         if self.moment == Moment::Exact {
-            let mut alone = replayed(&[&self.image]);
+            let mut alone = replayed(&[&image]);
             assert_eq!(
                 shown_at(&mut alone, self.now),
                 self.shown,
                 "the image alone"
             );
         }
-        let mut again = replayed(&[&self.image, behind]);
+        let mut again = replayed(&[&image, behind]);
         assert_eq!(shown_at(&mut again, now), shown_at(keyspace, now));
     }
 }
@@ -429,6 +435,118 @@ fn a_value_as_long_as_the_old_one_takes_its_place() {
             .map(|record| record.value().as_ptr());
         assert!(before.is_some() && before == after);
     }
+}
+
+const FREED_ELSEWHERE: usize = aside::ASIDE_VALUE_BYTES_MIN;
+
+/// A keyspace with one value of this size, and the hash of its key.
+fn with_value(size: usize) -> (Keyspace, u64) {
+    let mut keyspace = keyspace();
+    let hash = hash(&keyspace, b"k");
+    keyspace.set(hash, b"k", &vec![7; size], Some(UnixMillis::new(NOW + 1)));
+    (keyspace, hash)
+}
+
+type WayOut = (&'static str, fn(&mut Keyspace, u64));
+
+/// All ways in which a value may leave its place.
+const WAYS_OUT: [WayOut; 8] = [
+    ("removed", |keyspace, hash| {
+        assert!(keyspace.remove(hash, b"k"));
+    }),
+    ("replaced", |keyspace, hash| {
+        keyspace.set(hash, b"k", b"v", None);
+    }),
+    ("replaced, the expiry kept", |keyspace, hash| {
+        if let Place::Taken(mut taken) = keyspace.place(hash, b"k") {
+            taken.set_value(b"v");
+        }
+    }),
+    ("another entry", |keyspace, hash| {
+        keyspace.put(hash, Record::new(b"k", b"v", None));
+    }),
+    ("expired when read", |keyspace, hash| {
+        keyspace.set_now(UnixMillis::new(NOW + 1));
+        assert!(keyspace.get(hash, b"k").is_none());
+    }),
+    ("expired when looked for", |keyspace, hash| {
+        keyspace.set_now(UnixMillis::new(NOW + 1));
+        assert!(!keyspace.contains(hash, b"k"));
+    }),
+    ("expired when written", |keyspace, hash| {
+        keyspace.set_now(UnixMillis::new(NOW + 1));
+        keyspace.set(hash, b"k", b"v", None);
+    }),
+    ("expired by itself", |keyspace, _| {
+        keyspace.set_now(UnixMillis::new(NOW + 1));
+        while keyspace.tend() {}
+    }),
+];
+
+#[test]
+fn a_large_value_is_put_aside_on_every_way_out_and_a_small_one_on_none() {
+    for (way, leave) in WAYS_OUT {
+        for size in [100, FREED_ELSEWHERE - 1, FREED_ELSEWHERE] {
+            let (mut keyspace, hash) = with_value(size);
+            let memory = keyspace.accounts.memory;
+            leave(&mut keyspace, hash);
+            check_accounts(&keyspace);
+            let expected = (size == FREED_ELSEWHERE).then_some(memory);
+            assert_eq!(keyspace.has_aside(), expected.is_some(), "{way}, {size}");
+            let aside = keyspace.take_aside();
+            let bytes = aside.map(|aside| aside.weight().bytes);
+            // The head of one that has another expiry is another one.
+            let head = |bytes: usize| bytes / 1_024;
+            assert_eq!(bytes.map(head), expected.map(head), "{way}, {size}");
+            assert!(!keyspace.has_aside());
+        }
+    }
+}
+
+#[test]
+fn the_entries_of_a_cleared_keyspace_are_put_aside_with_what_they_take() {
+    let mut keyspace = keyspace();
+    for number in 0..1_000_u32 {
+        let key = number.to_le_bytes();
+        let hash = hash(&keyspace, &key);
+        keyspace.set(hash, &key, b"v", None);
+    }
+    let weight = Weight {
+        entries: 1_000,
+        bytes: keyspace.memory_bytes(),
+    };
+    keyspace.clear();
+    let mut aside = keyspace.take_aside().expect("there were entries");
+    assert_eq!(aside.weight(), weight);
+    assert_eq!(aside.free_next(), Some(weight));
+    assert_eq!(aside.free_next(), None);
+    assert_eq!(aside.weight(), Weight::default());
+    keyspace.clear();
+    assert!(!keyspace.has_aside(), "nothing was there");
+}
+
+#[test]
+fn a_keyspace_from_which_nothing_is_taken_puts_aside_no_more_than_its_bound() {
+    let mut keyspace = keyspace();
+    let hash = hash(&keyspace, b"k");
+    let value = vec![7; FREED_ELSEWHERE];
+    for _ in 0..aside::ASIDE_MAX + 3 {
+        keyspace.set(hash, b"k", &value, None);
+        keyspace.remove(hash, b"k");
+    }
+    let weight = keyspace.take_aside().map(|aside| aside.weight());
+    let entries = weight.map(|weight| weight.entries);
+    assert_eq!(entries, Some(aside::ASIDE_MAX));
+}
+
+#[test]
+fn what_is_restored_leaves_nothing_aside() {
+    let (mut keyspace, _) = with_value(FREED_ELSEWHERE);
+    let mut record = Vec::new();
+    effect::del(&mut record, 0, b"k");
+    let effect = effect::decode(&record).next().unwrap().unwrap();
+    replay(&mut keyspace, &effect).unwrap();
+    assert!(keyspace.is_empty() && !keyspace.has_aside());
 }
 
 /// Keys to their values.
