@@ -2,19 +2,16 @@
 //!
 //! A hash table made when this is compiled, of any number of names.
 //!
-//! 1. Names are lower case letters and `_`, and no two are the same: checked when this is compiled. Names with a
-//!    `|`, those of subcommands, are not in it.
-//! 2. A name of 2 to [`PLAIN_BYTES_MAX`] letters is found by comparing two words and its length; the others are
-//!    compared byte by byte.
+//! 1. Names are lower case letters, `_` and `-`, and no two are the same: checked when this is compiled. Names
+//!    with a `|`, those of subcommands, are not in it.
+//! 2. A name of 2 to [`PLAIN_BYTES_MAX`] letters is found by comparing two words and its length. The others, of
+//!    which there are few, are compared one after another when none of those is meant.
 
 /// Longest name that two words hold (bytes).
 const PLAIN_BYTES_MAX: usize = 16;
 
 /// No number of a name.
 const NONE: u16 = u16::MAX;
-
-/// The length in the index of a name that two words do not hold exactly: no name has it.
-const INEXACT: usize = usize::MAX;
 
 /// Sets the bit that makes ASCII letters lower case in each byte.
 const LOWER_CASE: u64 = 0x2020_2020_2020_2020;
@@ -86,6 +83,9 @@ pub(super) struct Index<const NAMES: usize, const PLACES: usize> {
     packed: [PackedName; NAMES],
     places: [u16; PLACES],
     names: [&'static str; NAMES],
+    /// The numbers of those that two words do not hold exactly.
+    others: [u16; NAMES],
+    others_count: usize,
 }
 
 impl<const NAMES: usize, const PLACES: usize> Index<NAMES, PLACES> {
@@ -96,6 +96,8 @@ impl<const NAMES: usize, const PLACES: usize> Index<NAMES, PLACES> {
             packed: [PackedName::NONE; NAMES],
             places: [NONE; PLACES],
             names,
+            others: [NONE; NAMES],
+            others_count: 0,
         };
         let mut at = 0;
         while at < NAMES {
@@ -109,17 +111,19 @@ impl<const NAMES: usize, const PLACES: usize> Index<NAMES, PLACES> {
 
     const fn insert(&mut self, at: usize) {
         let name = self.names[at].as_bytes();
-        let Some(mut packed) = PackedName::new(name) else {
+        if !is_plain(name) {
+            self.others[self.others_count] = at as u16;
+            self.others_count += 1;
+            return;
+        }
+        let Some(packed) = PackedName::new(name) else {
             panic!("a name has at least 2 letters");
         };
         let mut place = packed.place(PLACES);
         while self.places[place] != NONE {
-            let other = self.names[self.places[place] as usize].as_bytes();
-            assert!(!are_same(name, other), "names differ");
+            let other = self.packed[self.places[place] as usize];
+            assert!(!packed.is(other), "names differ");
             place = (place + 1) % PLACES;
-        }
-        if !is_plain(name) {
-            packed.len = INEXACT;
         }
         self.packed[at] = packed;
         self.places[place] = at as u16;
@@ -133,10 +137,9 @@ impl<const NAMES: usize, const PLACES: usize> Index<NAMES, PLACES> {
         loop {
             let at = self.places[place];
             if at == NONE {
-                return None;
+                return self.find_other(name);
             }
-            let known = &self.packed[usize::from(at)];
-            if known.is(packed) || known.len == INEXACT && self.is_named(at, name) {
+            if self.packed[usize::from(at)].is(packed) {
                 return Some(at);
             }
             place = (place + 1) % PLACES;
@@ -144,10 +147,14 @@ impl<const NAMES: usize, const PLACES: usize> Index<NAMES, PLACES> {
     }
 
     #[cold]
-    fn is_named(&self, at: u16, name: &[u8]) -> bool {
-        self.names[usize::from(at)]
-            .as_bytes()
-            .eq_ignore_ascii_case(name)
+    fn find_other(&self, name: &[u8]) -> Option<u16> {
+        let others = self.others[..self.others_count].iter().copied();
+        let is_named = |at: &u16| {
+            self.names[usize::from(*at)]
+                .as_bytes()
+                .eq_ignore_ascii_case(name)
+        };
+        others.into_iter().find(is_named)
     }
 }
 
@@ -162,14 +169,6 @@ const fn has_bar(name: &[u8]) -> bool {
     false
 }
 
-const fn are_same(one: &[u8], other: &[u8]) -> bool {
-    let mut at = 0;
-    while at < one.len() && at < other.len() && one[at] == other[at] {
-        at += 1;
-    }
-    at == one.len() && at == other.len()
-}
-
 /// Whether two words hold it exactly.
 const fn is_plain(name: &[u8]) -> bool {
     let mut has_letters_alone = true;
@@ -177,8 +176,8 @@ const fn is_plain(name: &[u8]) -> bool {
     while at < name.len() {
         let is_letter = name[at].is_ascii_lowercase();
         assert!(
-            is_letter || name[at] == b'_',
-            "a name is lower case letters and `_`"
+            is_letter || name[at] == b'_' || name[at] == b'-',
+            "a name is lower case letters, `_` and `-`"
         );
         has_letters_alone = has_letters_alone && is_letter;
         at += 1;
@@ -192,17 +191,18 @@ mod tests {
 
     #[test]
     fn names_of_any_length_are_found_in_any_case_and_nothing_else_is() {
-        const NAMES: [&str; 8] = [
+        const NAMES: [&str; 9] = [
             "get",
             "object|encoding",
             "georadiusbymember",
             "georadiusbymember_ro",
             "georadiusbxmember_ro",
             "eval_ro",
+            "restore-asking",
             "zrevrangebyscore",
             "zz",
         ];
-        static INDEX: Index<8, { places(8) }> = Index::new(NAMES);
+        static INDEX: Index<9, { places(9) }> = Index::new(NAMES);
         for (at, name) in NAMES.iter().enumerate() {
             let found = (!name.contains('|')).then_some(at as u16);
             assert_eq!(INDEX.find(name.as_bytes()), found, "{name}");
@@ -211,6 +211,7 @@ mod tests {
         // What differs in a bit that letters do not have, or between the first and the last bytes.
         for wrong in [
             "eval\x7fro",
+            "restore\rasking",
             "georadiusbzmember_ro",
             "georadiusbymember_r",
             "g",

@@ -283,12 +283,14 @@ impl Keyspace {
         }
     }
 
-    /// The databases whose counts may have changed since this was last asked, beside the selected one.
+    /// Whether [`Keyspace::take_changed`] may name a database.
     #[inline]
+    pub fn has_changed(&self) -> bool {
+        !self.databases.changed.is_empty()
+    }
+
+    /// The databases whose counts may have changed since this was last asked, beside the selected one.
     pub fn take_changed(&mut self) -> Vec<u32> {
-        if self.databases.changed.is_empty() {
-            return Vec::new();
-        }
         let mut changed = std::mem::take(&mut self.databases.changed);
         let selected = self.selected();
         changed.retain(|&database| database != selected);

@@ -112,8 +112,8 @@ pub(crate) struct Gauge {
 impl Gauge {
     #[inline]
     pub(super) fn publish(&self, keyspace: &mut Keyspace, pending: &mut Pending) {
-        for database in keyspace.take_changed() {
-            self.publish_counts(keyspace, database, pending);
+        if keyspace.has_changed() {
+            self.publish_changed(keyspace, pending);
         }
         self.publish_counts(keyspace, keyspace.selected(), pending);
         let counters = keyspace.counters();
@@ -123,6 +123,13 @@ impl Gauge {
         self.expired.store(counters.expired, Relaxed);
         self.hits.store(counters.hits, Relaxed);
         self.misses.store(counters.misses, Relaxed);
+    }
+
+    #[cold]
+    fn publish_changed(&self, keyspace: &mut Keyspace, pending: &mut Pending) {
+        for database in keyspace.take_changed() {
+            self.publish_counts(keyspace, database, pending);
+        }
     }
 
     #[inline]
