@@ -8,8 +8,11 @@
 //!    who gives one back does that, *then* looks who waits. All four are sequentially consistent, so
 //!    one of them sees the other.
 //! 3. Each place given back wakes one sleeper, which takes it, or passes the wake-up on, or finds that
-//!    another took it; one whom something else has turned away passes it on too. Those who registered without sleeping are all woken beside it: they may have
-//!    lost interest, and must not swallow the wake-up of one that sleeps.
+//!    another took it; one whom something else has turned away passes it on too. Those who registered
+//!    without sleeping are all woken beside it: they may have lost interest, and must not swallow the
+//!    wake-up of one that sleeps.
+//! 4. Whoever waits for no place at all passes while no more than the bound are taken: see `pressure`,
+//!    whose places are bytes.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -64,15 +67,16 @@ impl Door {
         self.taken.fetch_update(SeqCst, SeqCst, more).is_ok()
     }
 
-    /// Takes a place, waiting for it until the call ends, or the door `is_shut`: who shuts it does
+    /// Takes `places`, waiting for them until the call ends, or the door `is_shut`: who shuts it does
     /// that, *then* calls [`Door::wake_all`].
     pub(crate) fn take(
         &self,
+        places: usize,
         bound: usize,
         call: &Call,
         is_shut: impl Fn() -> bool,
     ) -> Result<(), Turned> {
-        if self.try_take(1, bound) {
+        if self.try_take(places, bound) {
             return Ok(());
         }
         let sleeper = Arc::new(Waiter::new());
@@ -84,7 +88,7 @@ impl Door {
         let turned = loop {
             self.waiting.lock().sleepers.push_back(Arc::clone(&waiter));
             self.someone_waits.store(true, SeqCst);
-            if self.try_take(1, bound) {
+            if self.try_take(places, bound) {
                 self.forget(&waiter);
                 return Ok(());
             }
@@ -134,15 +138,20 @@ impl Door {
         self.try_take(places, bound)
     }
 
-    /// Takes places beyond any bound: for what turns out larger than a place.
-    pub(crate) fn force(&self, places: usize) {
-        self.taken.fetch_add(places, SeqCst);
+    /// Takes places beyond any bound: for what turns out larger than a place. Says how many are taken then.
+    pub(crate) fn force(&self, places: usize) -> usize {
+        self.taken.fetch_add(places, SeqCst) + places
     }
 
     /// Gives places back.
     pub(crate) fn give(&self, places: usize) {
-        self.taken.fetch_sub(places, SeqCst);
+        self.give_quietly(places);
         self.wake_waiting(places);
+    }
+
+    /// Gives places back; the caller wakes whoever can use them. Says how many were taken before.
+    pub(crate) fn give_quietly(&self, places: usize) -> usize {
+        self.taken.fetch_sub(places, SeqCst)
     }
 
     /// Has everybody who waits look again.
@@ -243,7 +252,7 @@ mod tests {
         let door = Door::new();
         assert!(door.try_take(1, 1));
         let call = Call::by(Deadline::after(Duration::from_millis(1)));
-        assert_eq!(door.take(1, &call, || false), Err(Turned::TooLate));
+        assert_eq!(door.take(1, 1, &call, || false), Err(Turned::TooLate));
     }
 
     #[test]
@@ -253,7 +262,8 @@ mod tests {
         let shut = AtomicBool::new(false);
         let call = Call::by(Deadline::after(Duration::from_secs(60)));
         std::thread::scope(|scope| {
-            let waits = [(); 2].map(|()| scope.spawn(|| door.take(1, &call, || shut.load(SeqCst))));
+            let waits =
+                [(); 2].map(|()| scope.spawn(|| door.take(1, 1, &call, || shut.load(SeqCst))));
             shut.store(true, SeqCst);
             door.wake_all();
             for wait in waits {

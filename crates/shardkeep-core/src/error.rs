@@ -42,6 +42,15 @@ pub enum Refused {
         /// Places taken.
         places: usize,
     },
+    /// A walk through the store (a snapshot) is behind: more old states wait to be written than half of what there may
+    /// be. Places in the log's queue are given out as it writes them (and the caller asked not to wait, or waited in
+    /// vain).
+    WalkBehind {
+        /// Bytes that wait.
+        bytes: usize,
+        /// Bytes that may wait; at half of them places are given out again.
+        bound: usize,
+    },
     /// There is no space for the log. Writes are admitted again when there is.
     LogHasNoSpace,
     /// The log failed for good: nothing is written until the store is opened again.
@@ -92,6 +101,11 @@ impl fmt::Display for Refused {
                     "refused: the log's queue is full ({places} places taken)"
                 )
             }
+            Self::WalkBehind { bytes, bound } => write!(
+                f,
+                "refused: the snapshot under way is behind ({bytes} bytes of old states wait to be \
+                 written, of {bound}); try again when it has written some"
+            ),
             Self::LogHasNoSpace => write!(f, "refused: there is no space for the log"),
             Self::LogFailed => write!(
                 f,

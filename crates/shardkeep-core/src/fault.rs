@@ -64,6 +64,8 @@ pub enum Fault {
     PlaceTakenAfterFailure,
     /// Who waits for a place is not woken when the log fails.
     WaitersLeftAtTheDoor,
+    /// A walk has written enough, and whoever waits for that is not woken.
+    ReliefUnheard,
     /// What a broken change has written is kept.
     BrokenChangeKept,
     /// A map that a panic left half changed is used again.

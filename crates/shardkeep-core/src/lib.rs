@@ -31,6 +31,7 @@
 //!             semaphore               so many at a time
 //!             threads                 the threads of a keep, joined by a deadline
 //!             door                    admission, and waiting for a place
+//!             pressure                what waits in the buffer of a walk, and who waits for that
 //!             event                   what a keep says to whoever opened it
 //! pure        batch group             what waits and when it is due; a batch by shard
 //!             restart child           whether what failed is started again, and when
@@ -136,6 +137,7 @@ mod panicked;
 mod place;
 mod port;
 mod posting;
+mod pressure;
 #[doc(hidden)]
 pub mod process;
 mod progress;
@@ -177,6 +179,7 @@ pub use loan::{Loan, Loans};
 pub use log::LogEvent;
 pub use log_stats::{LogDistributions, LogStats};
 pub use place::{Places, Reservation};
+pub use pressure::Pressure;
 pub use shared::Shared;
 pub use stats::{RefusedStats, ShardStats};
 pub use sync::Wake;

@@ -95,6 +95,11 @@ pub const LOG_SPARE_BYTES_MAX: usize = 16_384;
 /// made again; each is one at a time, or few.
 pub const LOG_DUTIES_MAX: usize = 16;
 
+/// Bytes of old states that wait in the buffer of a walk at most, over all shards: as many as wait in the log's
+/// queue. Beyond half of them whoever wants a place in that queue waits, so that what is under way then has the
+/// other half.
+pub const WALK_BUFFER_BYTES_MAX: usize = if cfg!(shuttle) { 8 } else { 64 << 20 };
+
 /// How long one attempt of a cut waits in all for shards that are away, holding those it has: callers that meet a
 /// held shard wait as long, which is the time of a slow sync.
 pub const CUT_WAIT_MAX: Duration = Duration::from_millis(20);

@@ -39,6 +39,7 @@ use crate::holding::{Holding, Shelf};
 use crate::journal::{Effects, Journal, Room};
 use crate::limits;
 use crate::log_stats::LogCounters;
+use crate::pressure::Pressure;
 use crate::process;
 use crate::progress::Progress;
 use crate::sync::channel::Queue;
@@ -108,6 +109,16 @@ pub(crate) enum Intent {
     Cut,
 }
 
+impl Intent {
+    /// Whether it waits for a walk that is behind: its change may hand over old states, in any number.
+    fn feeds_walks(self) -> bool {
+        match self {
+            Self::Write | Self::Remove => true,
+            Self::Clear | Self::Cut => false,
+        }
+    }
+}
+
 /// A batch of one shard, or of the shards of a transaction.
 pub(crate) struct Entry {
     pub(crate) record: Vec<u8>,
@@ -145,6 +156,8 @@ pub(crate) struct Log<J: Journal> {
     /// Buffers of entries that were appended, to be used again.
     pub(crate) spare: Queue<Vec<u8>>,
     door: Door,
+    /// Of the walk that is under way.
+    pub(crate) pressure: Arc<Pressure>,
     condition: AtomicU8,
     why: Mutex<String>,
     numbers: Box<[CachePadded<Numbers>]>,
@@ -182,7 +195,12 @@ pub(crate) struct Log<J: Journal> {
 }
 
 impl<J: Journal> Log<J> {
-    pub(crate) fn new(shards: usize, durability: Durability, tell: Tell) -> Self {
+    pub(crate) fn new(
+        shards: usize,
+        durability: Durability,
+        pressure: Arc<Pressure>,
+        tell: Tell,
+    ) -> Self {
         let numbers = (0..shards).map(|_| CachePadded::new(Numbers::default()));
         let durability = Durability {
             window: durability.window.min(limits::WINDOW_MAX),
@@ -193,6 +211,7 @@ impl<J: Journal> Log<J> {
             queue: Queue::bounded(limits::LOG_PLACES),
             spare: Queue::bounded(limits::LOG_SPARE_BUFFERS),
             door: Door::new(),
+            pressure,
             condition: AtomicU8::new(Condition::Recovering as u8),
             why: Mutex::new(String::new()),
             numbers: numbers.collect(),
@@ -275,25 +294,88 @@ impl<J: Journal> Log<J> {
     }
 
     /// Takes a place, waiting for it until the call ends.
+    #[inline]
     pub(crate) fn take_place(&self, intent: Intent, call: &Call) -> Result<(), Refused> {
+        match self.has_taken(1, intent) {
+            true => Ok(()),
+            false => self.wait_for_place(intent, call),
+        }
+    }
+
+    /// Takes places, all or none, where nothing stands against it.
+    #[inline]
+    fn has_taken(&self, places: usize, intent: Intent) -> bool {
+        if self.is_held_up(intent) || !self.door.try_take(places, self.places_max()) {
+            return false;
+        }
+        // Not before: they may have come back from a log that failed.
+        let is_open = self.condition.load(SeqCst) == Condition::Open as u8;
+        if !is_open {
+            self.door.give(places);
+        }
+        is_open
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wait_for_place(&self, intent: Intent, call: &Call) -> Result<(), Refused> {
         self.admits(intent)?;
         let is_shut = || self.admits(intent).is_err();
-        match self.door.take(self.places_max(), call, is_shut) {
+        if self.is_held_up(intent) {
+            let passed = self.pressure.wait(call, is_shut);
+            passed.map_err(|turned| self.turned(turned, intent, Self::refuse_for_walk))?;
+        }
+        match self.door.take(1, self.places_max(), call, is_shut) {
             // It may have been waited for, and much can have happened meanwhile.
             Ok(()) if is_planted(Fault::PlaceTakenAfterFailure) => Ok(()),
             Ok(()) => self.admits(intent).inspect_err(|_| self.door.give(1)),
-            Err(Turned::Cancelled) => Err(Refused::Cancelled),
-            Err(Turned::Shut) => Err(self.admits(intent).err().unwrap_or_else(|| self.full())),
-            Err(Turned::TooLate) => {
-                self.counters.refused.add(1);
-                Err(self.full())
-            }
+            Err(turned) => Err(self.turned(turned, intent, Self::refuse_for_queue)),
         }
+    }
+
+    /// Whether a walk is behind, and `intent` waits for it.
+    #[inline]
+    fn is_held_up(&self, intent: Intent) -> bool {
+        self.pressure.is_high() && intent.feeds_walks()
+    }
+
+    /// Why somebody has no place that was `turned` away.
+    fn turned(&self, turned: Turned, intent: Intent, too_late: fn(&Self) -> Refused) -> Refused {
+        match turned {
+            Turned::Cancelled => Refused::Cancelled,
+            Turned::Shut => (self.admits(intent).err()).unwrap_or_else(|| too_late(self)),
+            Turned::TooLate => too_late(self),
+        }
+    }
+
+    fn refuse_for_queue(&self) -> Refused {
+        self.counters.refused.add(1);
+        self.full()
+    }
+
+    fn refuse_for_walk(&self) -> Refused {
+        self.counters.walk_refused.add(1);
+        self.pressure.refusal()
     }
 
     /// Takes places, all or none, without waiting. Without them `wake`, if there is one, is woken when
     /// there may be some, or the log admits nothing any more.
+    #[inline]
     pub(crate) fn try_take_places(
+        &self,
+        places: usize,
+        intent: Intent,
+        wake: Option<&Arc<dyn Wake>>,
+    ) -> Result<(), Refused> {
+        match self.has_taken(places, intent) {
+            true => Ok(()),
+            false => self.register_for_places(places, intent, wake),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn register_for_places(
         &self,
         places: usize,
         intent: Intent,
@@ -307,6 +389,11 @@ impl<J: Journal> Log<J> {
                 allowed: bound as u64,
                 needed: places as u64,
             });
+        }
+        if self.is_held_up(intent) && !self.pressure.pass_or_register(wake) {
+            // Registered, then looked, as below.
+            self.admits(intent)?;
+            return Err(self.pressure.refusal());
         }
         let taken = match wake {
             Some(wake) => self.door.take_or_register(places, bound, wake),
@@ -583,8 +670,14 @@ impl<J: Journal> Log<J> {
     fn turn_away(&self) {
         self.awaiting.wake_where(|_| true);
         if !is_planted(Fault::WaitersLeftAtTheDoor) {
-            self.door.wake_all();
+            self.wake_placeless();
         }
+    }
+
+    /// Has whoever waits for a place look at the condition again.
+    fn wake_placeless(&self) {
+        self.door.wake_all();
+        self.pressure.wake_all();
     }
 
     /// Nothing will be acknowledged any more; what was appended needs its `places` no longer. Called by
@@ -613,7 +706,7 @@ impl<J: Journal> Log<J> {
         if !before.is_short() {
             (self.tell)(LogEvent::NoSpace(why));
         }
-        self.door.wake_all();
+        self.wake_placeless();
         // Any thread may have found out; the committer tries again.
         self.doorbell.ring();
     }

@@ -23,6 +23,7 @@ pub(crate) struct LogCounters {
     cut_held_us: EventCount,
     cut_held_us_max: EventCount,
     pub(crate) refused: EventCount,
+    pub(crate) walk_refused: EventCount,
 }
 
 impl LogCounters {
@@ -87,6 +88,7 @@ impl LogCounters {
             sync_time: Duration::from_micros(self.syncs.read().sum()),
             sync_time_max: Duration::from_micros(self.sync_us_max.get()),
             refused: self.refused.get(),
+            walk_refused: self.walk_refused.get(),
             cuts: self.cuts.get(),
             cut_attempts: self.cut_attempts.get(),
             cut_attempts_max: self.cut_attempts_max.get(),
@@ -134,6 +136,8 @@ pub struct LogStats {
     pub sync_time_max: Duration,
     /// Writes refused because the queue was full.
     pub refused: u64,
+    /// Writes refused because a walk was behind.
+    pub walk_refused: u64,
     /// Cuts that succeeded.
     pub cuts: u64,
     /// Attempts of the last cut, whether it succeeded or not.

@@ -83,7 +83,7 @@ impl<M> Mailbox<M> {
 
     /// Posts, waiting for a place until the call's deadline.
     pub(crate) fn post(&self, mail: M, call: &Call) -> Result<usize, (M, Refused)> {
-        let refused = match self.door.take(self.works, call, || false) {
+        let refused = match self.door.take(1, self.works, call, || false) {
             Ok(()) => return self.send(mail),
             Err(Turned::Cancelled) => Refused::Cancelled,
             Err(Turned::TooLate | Turned::Shut) => Refused::DeadlinePassed {

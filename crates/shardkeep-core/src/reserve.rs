@@ -10,6 +10,7 @@ use crate::keep::Keep;
 use crate::log::Intent;
 use crate::log_stats::{LogDistributions, LogStats};
 use crate::place::{Places, Reservation};
+use crate::pressure::Pressure;
 use crate::shared::Shared;
 use crate::sync::Wake;
 use crate::work::State;
@@ -202,6 +203,14 @@ impl<S: State> Keep<S> {
     /// Makes sure that the committer looks at what was queued.
     pub fn wake_committer(&self) {
         self.shared.wake_committer();
+    }
+
+    /// What waits in the buffer of the walk that is under way. While that is more than half of what may wait
+    /// ([`WALK_BUFFER_BYTES_MAX`](crate::limits::WALK_BUFFER_BYTES_MAX)), places for changes are not given out:
+    /// whoever reserves one waits as for a full queue.
+    #[must_use]
+    pub fn walk_pressure(&self) -> Arc<Pressure> {
+        Arc::clone(&self.shared.pressure)
     }
 
     /// Why the log admits no writes, if so.

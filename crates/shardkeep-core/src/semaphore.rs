@@ -46,7 +46,7 @@ impl Semaphore {
     #[must_use]
     pub fn acquire(&self, call: &Call) -> Option<Permit> {
         let Inner { door, permits } = &*self.0;
-        let taken = door.take(*permits, call, || false);
+        let taken = door.take(1, *permits, call, || false);
         taken.ok().map(|()| self.permit())
     }
 

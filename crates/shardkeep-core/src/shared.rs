@@ -20,6 +20,7 @@ use crate::loan::Shard;
 use crate::log::Log;
 use crate::mailbox::Mailbox;
 use crate::port::Port;
+use crate::pressure::Pressure;
 use crate::process;
 use crate::spot::{Beside, Spot};
 use crate::stats::{HolderCount, ShardCounters};
@@ -64,6 +65,8 @@ pub struct Shared<S: State> {
     events: Events,
     phase: AtomicU8,
     pub(crate) log: Option<Arc<Log<S::Journal>>>,
+    /// Of the walk that is under way.
+    pub(crate) pressure: Arc<Pressure>,
     /// Transactions sent and not settled; a close waits for them.
     pub(crate) transactions: AtomicUsize,
     pub(crate) transactions_ended: Waiter,
@@ -104,10 +107,17 @@ impl<S: State> Shared<S> {
         });
         let (spots, beside, ports) = (spots.collect(), beside.collect(), ports.collect());
         let phase = AtomicU8::new(Phase::Open as u8);
+        let pressure = Arc::new(Pressure::new(limits::WALK_BUFFER_BYTES_MAX));
         let log = config.durability.as_ref().map(|durability| {
             let events = Arc::clone(&events);
             let tell = move |event| event::tell(&events, Event::Log(event));
-            Arc::new(Log::new(config.shards, durability.clone(), Box::new(tell)))
+            let (durability, pressure) = (durability.clone(), Arc::clone(&pressure));
+            Arc::new(Log::new(
+                config.shards,
+                durability,
+                pressure,
+                Box::new(tell),
+            ))
         });
         let shared = Arc::new_cyclic(|me| Self {
             spots,
@@ -120,6 +130,7 @@ impl<S: State> Shared<S> {
             events,
             phase,
             log,
+            pressure,
             transactions: AtomicUsize::new(0),
             transactions_ended: Waiter::new(),
             shard_back: Waiter::new(),

@@ -90,6 +90,7 @@ impl ShardCounters {
             Refused::ShardLost { .. } => &self.refused_shard_lost,
             Refused::Busy { .. } => &self.refused_busy,
             Refused::LogFull { .. }
+            | Refused::WalkBehind { .. }
             | Refused::LogHasNoSpace
             | Refused::LogFailed
             | Refused::Recovering

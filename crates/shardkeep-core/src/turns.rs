@@ -16,6 +16,9 @@ use crate::work::State;
 /// All shards have their turn at once.
 const ALL: usize = usize::MAX;
 
+/// Turns for which there is room from the first one on: 256 bytes.
+const TURNS_USUAL: usize = 16;
+
 /// The turns of one transaction; shards are named by their position in it.
 pub(crate) struct Turns {
     now: usize,
@@ -61,6 +64,10 @@ impl Turns {
     fn end_of<S: State>(&mut self, at: usize, loans: &mut [Loan<S>]) {
         let bytes = effects_at(at, loans).map_or(0, Effects::end_turn);
         if bytes > 0 {
+            if self.ended.is_empty() {
+                // Most have one key of each shard, or a few.
+                self.ended.reserve(loans.len().max(TURNS_USUAL));
+            }
             self.ended.push(Turn { at, bytes });
         }
     }
@@ -74,6 +81,7 @@ impl Turns {
         if is_planted(Fault::EffectsByShard) {
             self.ended.sort_by_key(|turn| turn.at);
         }
+        record.reserve(self.ended.iter().map(|turn| turn.bytes).sum());
         for Turn { at, bytes } in self.ended.drain(..) {
             if let Some(effects) = effects_at(at, loans) {
                 record.extend_from_slice(effects.next_turn(bytes));

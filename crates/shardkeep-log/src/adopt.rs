@@ -41,6 +41,7 @@ impl<S: Storage> Log<S> {
         lsn: Lsn,
         compression: Compression,
     ) -> Result<SnapshotWriter<S>, SnapshotError> {
+        self.look().map_err(SnapshotError::Failed)?;
         let oldest = self.newest_snapshot().unwrap_or(Lsn::ZERO);
         let is_there = (oldest..=self.appended()).contains(&lsn);
         assert!(
@@ -53,7 +54,6 @@ impl<S: Storage> Log<S> {
             is_whole,
             "a snapshot never begins between the parts of a record"
         );
-        self.look().map_err(SnapshotError::Failed)?;
         if self.writing.strong_count() > 0 {
             return Err(SnapshotError::InProgress);
         }

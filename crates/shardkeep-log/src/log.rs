@@ -108,7 +108,7 @@ pub struct Log<S: Storage> {
     appended: Lsn,
     /// The newest cut.
     last_cut: Option<Lsn>,
-    /// The large records behind the newest snapshot, ascending.
+    /// The large records behind the newest snapshot, ascending: few, since each takes more than a part.
     pub(crate) large: Vec<Large>,
     pub(crate) written: Lsn,
     pub(crate) synced: Lsn,

@@ -476,10 +476,17 @@ impl<S: Storage> Recovery<S> {
                 next: last.next(),
             });
         }
-        if length > end {
-            file.set_len(end)
-                .map_err(|error| disk(Operation::Cut, error))?;
+        // A cut whose sync has failed may not be on the disk although the system says so: it is made again.
+        if length == end {
+            match file.set_len(end + 1) {
+                Err(error) if !is_no_space(&error) => {
+                    return Err(disk(Operation::Cut, error).into());
+                }
+                Ok(()) | Err(_) => {}
+            }
         }
+        file.set_len(end)
+            .map_err(|error| disk(Operation::Cut, error))?;
         if !is_planted(Fault::CutNotSynced) {
             crate::manifest::sync(&file, &name)?;
         }

@@ -226,8 +226,10 @@ impl<F: File> Cursor<F> {
     fn is_unknown(&self, head: &Head) -> bool {
         match head.kind {
             RECORD => false,
-            FIRST_PART | MIDDLE_PART | LAST_PART => self.version < VERSION,
-            MARK | CUT | ABANDONED => self.version < VERSION || head.length > 0,
+            MARK => self.version < VERSION || head.length > 0,
+            // Where a full disk had no room for a segment of this version, they are in one of the version before.
+            FIRST_PART | MIDDLE_PART | LAST_PART => false,
+            CUT | ABANDONED => head.length > 0,
             _ => true,
         }
     }

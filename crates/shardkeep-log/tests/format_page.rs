@@ -84,6 +84,8 @@ fn the_example_of_the_readme_is_what_is_written() {
     let options = Options {
         create: Some(StoreId::new(*b"0123456789abcdef")),
         ahead_bytes: 0,
+        // A part of the default size would fill the page.
+        part_bytes: 7,
         content: Some("words".to_owned()),
         ..Options::new()
     };
@@ -91,15 +93,18 @@ fn the_example_of_the_readme_is_what_is_written() {
         .unwrap()
         .into_log()
         .unwrap();
-    for payload in ["SET k v", "DEL k"] {
+    for payload in ["SET k v", "APPEND k w"] {
         log.append(payload.as_bytes()).unwrap();
         log.write().unwrap();
         log.sync().unwrap();
     }
+    let cut = log.append_cut().unwrap();
+    log.write().unwrap();
+    log.sync().unwrap();
     log.mark().unwrap();
-    let mut snapshot = log.snapshot(Compression::None).unwrap();
-    snapshot.frame(b"n=1").unwrap();
-    let finished = snapshot.finish(1, log.appended()).unwrap();
+    let mut snapshot = log.snapshot_at(cut, Compression::None).unwrap();
+    snapshot.frame(b"k=vw").unwrap();
+    let finished = snapshot.finish(1, cut).unwrap();
     log.adopt(finished, log.synced()).unwrap();
     let mut page = String::new();
     let mut names: Vec<_> = fs::read_dir(&path)

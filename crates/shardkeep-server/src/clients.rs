@@ -24,6 +24,8 @@ pub(crate) struct Client {
     /// Index of its last command, one more than it; 0 for none.
     pub(crate) command: AtomicU16,
     pub(crate) protocol: AtomicU8,
+    /// The database that it has selected.
+    pub(crate) database: AtomicU16,
     /// Bytes of requests that were read and not served, and what the buffers for them take.
     pub(crate) pending_bytes: AtomicUsize,
     pub(crate) input_held: AtomicUsize,
@@ -154,6 +156,7 @@ impl Clients {
             active_ms: AtomicU64::new(0),
             command: AtomicU16::new(0),
             protocol: AtomicU8::new(2),
+            database: AtomicU16::new(0),
             pending_bytes: AtomicUsize::new(0),
             input_held: AtomicUsize::new(0),
             output_bytes: AtomicUsize::new(0),

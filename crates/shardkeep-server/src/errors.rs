@@ -51,6 +51,9 @@ const RETRY_MAX: Duration = Duration::from_secs(10);
 /// What a slow disk needs to write one place of the log's queue.
 const PLACES_PER_MS: usize = 100;
 
+/// Bytes of a snapshot that a slow disk takes in.
+const WALK_BYTES_PER_MS: usize = 10_000;
+
 pub(crate) fn encode(text: &str, out: &mut Vec<u8>) {
     Reply::new(out, Protocol::Resp2).error(text);
 }
@@ -81,9 +84,15 @@ pub(crate) fn text(error: &Error, service: Duration) -> String {
 }
 
 /// No place in the log's queue.
-pub(crate) fn log_full(places: usize) -> String {
+fn log_full(places: usize) -> String {
     let retry_in_ms = 1 + places / PLACES_PER_MS;
     format!("THROTTLED log places={places} retry_in_ms={retry_in_ms}")
+}
+
+/// No place in the log's queue, because a snapshot is behind.
+fn walk_behind(bytes: usize, bound: usize) -> String {
+    let retry_in_ms = 1 + bytes.saturating_sub(bound / 2) / WALK_BYTES_PER_MS;
+    format!("THROTTLED walk bytes={bytes} bound={bound} retry_in_ms={retry_in_ms}")
 }
 
 /// What a client is told whose write the log does not admit; `why` comes from the log.
@@ -141,6 +150,7 @@ pub(crate) fn key_too_long() -> String {
 fn refusal(refused: &Refused, service: Duration) -> String {
     match refused {
         Refused::LogFull { places } => log_full(*places),
+        Refused::WalkBehind { bytes, bound } => walk_behind(*bytes, *bound),
         Refused::LogHasNoSpace | Refused::LogFailed => {
             log_refusal(refused, "see the server's output")
         }
@@ -161,6 +171,16 @@ fn refusal(refused: &Refused, service: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_write_that_finds_a_snapshot_behind_is_told_what_is_behind_and_when_to_come_back() {
+        let bound = 64 << 20;
+        let behind = |bytes| log_refusal(&Refused::WalkBehind { bytes, bound }, "");
+        let expected = "THROTTLED walk bytes=33554433 bound=67108864 retry_in_ms=1";
+        assert_eq!(behind(bound / 2 + 1), expected);
+        let expected = "THROTTLED walk bytes=43554432 bound=67108864 retry_in_ms=1001";
+        assert_eq!(behind(bound / 2 + 10_000_000), expected);
+    }
 
     #[test]
     fn a_client_is_told_to_come_back_when_what_waits_is_likely_to_be_done() {

@@ -13,6 +13,7 @@ use crate::info_persistence::persistence;
 use crate::process::Process;
 use crate::session::REDIS_VERSION;
 use shardkeep_data::commands::Args;
+use shardkeep_data::keyspace::Counts;
 
 type Section = (&'static str, fn(&Context, &mut String));
 
@@ -330,17 +331,16 @@ fn cluster(_: &Context, out: &mut String) {
 }
 
 fn keyspace(context: &Context, out: &mut String) {
-    let (mut keys, mut expires) = (0, 0);
-    for (shard, gauge) in context.gauges.iter().enumerate() {
-        let counts = gauge.counts(|number| context.keep.is_synced(shard, number));
-        keys += counts.keys;
-        expires += counts.expires;
-    }
-    if keys > 0 {
-        line(
-            out,
-            format_args!("db0:keys={keys},expires={expires},avg_ttl=0"),
-        );
+    let is_synced = |shard, number| context.keep.is_synced(shard, number);
+    let databases = context.gauges.by_database(is_synced);
+    for (database, counts) in databases.iter().enumerate() {
+        let Counts { keys, expires } = counts;
+        if *keys > 0 {
+            line(
+                out,
+                format_args!("db{database}:keys={keys},expires={expires},avg_ttl=0"),
+            );
+        }
     }
 }
 
@@ -355,15 +355,15 @@ fn shards(context: &Context, out: &mut String) {
             ..
         } = stats;
         let refused = &stats.refused;
-        let counts = gauge.counts(|number| context.keep.is_synced(*shard, number));
+        let is_synced = |number| context.keep.is_synced(*shard, number);
+        let keys: usize = gauge.counts(is_synced).map(|counts| counts.keys).sum();
         line(
             out,
             format_args!(
-                "shard{shard}:keys={},bytes={},borrowed={borrowed},mailed={mailed},depth={depth},\
+                "shard{shard}:keys={keys},bytes={},borrowed={borrowed},mailed={mailed},depth={depth},\
                  depth_max={depth_max},served_for_others={},handed_to_owner={},lent_by_mail={},\
                  batches={},batch_writes={},waited_us={},waited_us_max={},refused={},\
                  refused_full={},refused_deadline={},lost={},works_lost={}",
-                counts.keys,
                 gauge.memory_bytes.load(Relaxed),
                 stats.served_for_others,
                 stats.handed_to_owner,

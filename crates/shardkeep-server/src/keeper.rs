@@ -17,6 +17,7 @@ use shardkeep::engine::{Call, Deadline};
 
 use crate::clock;
 use crate::context::Context;
+use crate::engine::Gauge;
 use crate::engine::{Reply, ReplyPort, ShardState};
 use crate::persistence::{Persistence, Request};
 use crate::say::say;
@@ -109,7 +110,7 @@ fn recover(
         say(&format!("warning: {warning}"));
     }
     publish_figures(context);
-    let keys: u64 = context.gauges.iter().map(|g| g.keys.load(Relaxed)).sum();
+    let keys: u64 = context.gauges.iter().map(Gauge::keys).sum();
     say(&format!(
         "loaded: keys={keys} effects={} took={:.3}s",
         recovered.effects,

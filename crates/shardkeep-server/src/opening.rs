@@ -47,7 +47,7 @@ impl Opening<'_> {
     pub(crate) fn open(self) -> Result<Opened, OpenError> {
         let config = self.config();
         let routes = Routes::new(config.shards, ahash::RandomState::new());
-        let gauges = Arc::new(Gauges::new(config.shards));
+        let gauges = Arc::new(Gauges::new(config.shards, self.settings.databases));
         let keeping = self.keeping();
         let (make_routes, make_gauges) = (routes.clone(), Arc::clone(&gauges));
         let make = move |shard| {

@@ -127,11 +127,7 @@ pub(crate) fn config_rewrite(context: &Context, reply: &mut Reply<'_>) {
 pub(crate) fn memory_stats(context: &Context, reply: &mut Reply<'_>) {
     let process = Process::look();
     let data = context.gauges.memory_bytes();
-    let keys: u64 = context
-        .gauges
-        .iter()
-        .map(|gauge| gauge.keys.load(std::sync::atomic::Ordering::Relaxed))
-        .sum();
+    let keys: u64 = context.gauges.iter().map(crate::engine::Gauge::keys).sum();
     let clients = context.clients.all();
     let buffers: usize = clients.iter().map(|client| client.buffer_bytes()).sum();
     let mut figures = vec![

@@ -91,7 +91,7 @@ fn line(stats: &ShardStats, gauge: &Gauge, at: &str) -> String {
         "state: shard={} at={at} keys={} bytes={} depth={} depth_max={} borrowed={} mailed={} \
          waited_max_us={} refused={} lost={}",
         stats.shard,
-        gauge.keys.load(Relaxed),
+        gauge.keys(),
         gauge.memory_bytes.load(Relaxed),
         stats.depth,
         stats.depth_max,

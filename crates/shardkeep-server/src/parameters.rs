@@ -77,7 +77,7 @@ fn all(context: &Context) -> Vec<(&'static str, String)> {
         ("appendfsync", appendfsync.into()),
         ("appendonly", yes_or_no(has_log)),
         ("bind", bind.join(" ")),
-        ("databases", "1".into()),
+        ("databases", context.gauges.databases().to_string()),
         ("deadline", show_duration(context.live.deadline())),
         (
             "dir",

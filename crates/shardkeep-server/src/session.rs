@@ -13,7 +13,7 @@ use crate::persistence::Asked;
 use crate::reactor::{Connection, Flow, HeldBack, Reactor};
 use crate::server::ShutdownCause;
 use crate::{clock, operate, parameters};
-use shardkeep_data::commands::{Args, ConnectionCommand, TABLE, introspect};
+use shardkeep_data::commands::{Args, ConnectionCommand, TABLE, database, introspect};
 
 /// The version of Redis whose behaviour clients may expect.
 pub(crate) const REDIS_VERSION: &str = "7.2.4";
@@ -32,7 +32,6 @@ const HELLO_FIRST: &str = "NOAUTH HELLO must be called with the client already a
                            authenticate the client and select the RESP protocol version at the \
                            same time";
 const SYNTAX: &str = "ERR syntax error";
-const NOT_AN_INTEGER: &str = "ERR value is not an integer or out of range";
 
 impl Reactor {
     /// Runs a command on connection `token`; the reply goes to the end of the round's.
@@ -79,7 +78,7 @@ impl Reactor {
                 _ => shardkeep_data::commands::wrong_arity("ping", reply),
             },
             ConnectionCommand::Echo => reply.bulk(args.get(1)),
-            ConnectionCommand::Select => select(args, reply),
+            ConnectionCommand::Select => select(context, connection, args, reply),
             ConnectionCommand::Time => time(reply),
             ConnectionCommand::ClientId => reply.integer(connection.client.id.cast_signed()),
             ConnectionCommand::ClientDeadline => match parse_i64(args.get(2)) {
@@ -218,7 +217,12 @@ fn greet(
                 .map_err(str::as_bytes)?;
             at += 3;
         } else if option.eq_ignore_ascii_case(b"setname") && left >= 1 {
-            name = Some(client_name(args.get(at + 1)).ok_or(BAD_NAME)?);
+            let wanted = client_name(args.get(at + 1)).ok_or(BAD_NAME)?;
+            // Of a client that is known alone: before that nothing of it is kept.
+            match connection.authenticated {
+                true => connection.client.labels.lock().name = wanted,
+                false => name = Some(wanted),
+            }
             at += 2;
         } else {
             return Err(quoting("ERR Syntax error in HELLO option '", option, "'"));
@@ -227,7 +231,6 @@ fn greet(
     if !connection.authenticated {
         return Err(HELLO_FIRST.into());
     }
-    // Of a client that is known alone: before that nothing of it is kept.
     if let Some(name) = name {
         connection.client.labels.lock().name = name;
     }
@@ -288,6 +291,7 @@ fn reset(context: &Context, connection: &mut Connection, reply: &mut Reply<'_>) 
     connection.patience = None;
     connection.multi_refused = false;
     connection.client.protocol.store(2, Relaxed);
+    connection.select(0);
     if context.password.is_some() {
         connection.forget_authentication(clock::now());
     }
@@ -370,14 +374,13 @@ pub(crate) fn last_save(context: &Context) -> u64 {
     }
 }
 
-fn select(args: Args<'_>, reply: &mut Reply<'_>) {
-    match parse_i64(args.get(1)) {
-        Some(0) => reply.ok(),
-        Some(index) if i32::try_from(index).is_err() => {
-            reply.error("ERR value is out of range, value must between -2147483648 and 2147483647")
+fn select(context: &Context, connection: &mut Connection, args: Args<'_>, reply: &mut Reply<'_>) {
+    match database(args.get(1), context.gauges.databases()) {
+        Ok(database) => {
+            connection.select(database);
+            reply.ok();
         }
-        Some(_) => reply.error("ERR DB index is out of range"),
-        None => reply.error(NOT_AN_INTEGER),
+        Err(error) => reply.error(error.error()),
     }
 }
 
@@ -465,7 +468,7 @@ fn client_line(client: &Client) -> String {
         false => "N",
     };
     format!(
-        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={kind} db=0 sub=0 psub=0 ssub=0 \
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={kind} db={} sub=0 psub=0 ssub=0 \
          multi=-1 qbuf={} qbuf-free={} argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll={} omem={} \
          tot-mem={} events=r cmd={command} user=default redir=-1 resp={} lib-name={} lib-ver={}",
         client.id,
@@ -475,6 +478,7 @@ fn client_line(client: &Client) -> String {
         labels.name,
         age.as_secs(),
         idle.as_secs(),
+        client.database.load(Relaxed),
         input,
         client.input_held.load(Relaxed).saturating_sub(input),
         u8::from(output > 0),

@@ -6,10 +6,10 @@
 #[doc(hidden)]
 pub use shardkeep_core::fail_point;
 pub use shardkeep_core::{
-    Borrowed, Call, CancelToken, CloseReport, Config, Deadline, Discard, Durability, Effects,
+    Borrowed, Call, CancelToken, CloseReport, Config, Cut, Deadline, Discard, Durability, Effects,
     Error, Event, Handover, Journal, JournalDesk, JournalError, Keep, Loan, Loans,
     LogDistributions, LogEvent, LogStats, Lost, NoJournal, NoTransaction, OpenError, Outcome,
-    Overload, Places, Refused, RefusedStats, Reservation, Room, ShardStats, Shared, State,
-    SyncMode, Tended, Ticket, Transaction, Visit, Wake, Work, clock, fail_fast, group, histogram,
-    limits, restart, supervisor, watch,
+    Overload, Places, Pressure, Refused, RefusedStats, Reservation, Room, ShardStats, Shared,
+    State, SyncMode, Tended, Ticket, Transaction, Visit, Wake, Work, clock, fail_fast, group,
+    histogram, limits, restart, supervisor, watch,
 };

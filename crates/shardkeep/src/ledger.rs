@@ -12,7 +12,7 @@ use shardkeep_core::{Effects, Refused};
 
 use crate::codec::{Codec, EncodeError};
 use crate::effect;
-use crate::shard::{Change, Walks};
+use crate::shard::{Change, Image, Walks};
 use crate::state::Entry;
 use crate::table::{Table, UnixMillis};
 
@@ -47,14 +47,14 @@ pub(crate) struct Codecs<K, V> {
 
 impl<K: 'static, V: 'static> Codecs<K, V> {
     /// What appends an entry as an effect.
-    fn saver(&self) -> impl FnMut(&Entry<K, V>, &mut Vec<u8>) -> Result<(), EncodeError> {
+    fn saver(&self) -> impl FnMut(&Entry<K, V>, &mut Image) -> Result<(), EncodeError> {
         let (mut key, mut value) = (Vec::new(), Vec::new());
         move |entry, into| {
             key.clear();
             value.clear();
             self.key.encode(&entry.key, &mut key)?;
             self.value.encode(&entry.value, &mut value)?;
-            effect::set(into, DATABASE, &key, &value, entry.expires());
+            effect::set(into.bytes(), DATABASE, &key, &value, entry.expires());
             Ok(())
         }
     }
@@ -231,7 +231,7 @@ impl<K: 'static, V: 'static> Ledger<K, V> {
         &mut self,
     ) -> Option<(
         &mut Walks,
-        impl FnMut(&Entry<K, V>, &mut Vec<u8>) -> Result<(), EncodeError>,
+        impl FnMut(&Entry<K, V>, &mut Image) -> Result<(), EncodeError>,
     )> {
         let kept = self.kept.as_mut()?;
         Some((&mut kept.walks, kept.codecs.saver()))

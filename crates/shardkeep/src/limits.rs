@@ -74,10 +74,6 @@ pub const SNAPSHOT_SLICE_BYTES: usize = 64 * 1_024;
 /// third of the operations is lost, with twice the time 1.4 times, with four times the time no difference.
 pub const SNAPSHOT_RESTS: u32 = 4;
 
-/// Bytes of old states that wait to be written while a snapshot is taken, over all shards: a second of changes
-/// to a disk that writes slowly, and a small part of the memory of any store that needs a snapshot.
-pub const WALK_BUFFER_BYTES_MAX: usize = 64 * 1_024 * 1_024;
-
 /// Longest rest between two slices: a disk that is slow already need not be waited for twice.
 pub const REST_MAX: Duration = Duration::from_millis(1);
 

@@ -26,7 +26,7 @@ use crate::mail::Mailed;
 use crate::prefetch::prefetch;
 use crate::reply::{Insert, Insertion, NewTtl, Put, Reply, When};
 use crate::router::Router;
-use crate::shard::{Change, Moment, Pressure, Saved, Slice, WalkPoint, Walks};
+use crate::shard::{Change, Image, Moment, Pressure, Saved, Slice, WalkPoint, Walks};
 use crate::stamp::Stamp;
 use crate::table::{Cursor, Entry as TableEntry, Slot, Table, UnixMillis};
 use crate::{Key, Value, discard};
@@ -564,7 +564,7 @@ impl<K: Key, V: Value> Persist for ShardState<K, V> {
         &mut self,
         from: WalkPoint,
         slice: Slice,
-        into: &mut Vec<u8>,
+        into: &mut Image,
     ) -> Result<Saved, EncodeError> {
         match self.ledger.as_mut().and_then(|ledger| ledger.walker()) {
             Some((walks, save)) => walks.slice(&mut self.table, from, slice, into, prefetch, save),

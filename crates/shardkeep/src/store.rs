@@ -359,7 +359,7 @@ impl<K: Key, V: Value> Store<K, V> {
     ) -> Result<Reservation<'_, ShardState<K, V>>, Refused> {
         let keep = &self.inner.keep;
         match keep.try_reserve(1, None) {
-            Err(Refused::LogFull { .. }) => keep.reserve(call),
+            Err(Refused::LogFull { .. } | Refused::WalkBehind { .. }) => keep.reserve(call),
             reserved => reserved,
         }
     }
@@ -371,7 +371,7 @@ impl<K: Key, V: Value> Store<K, V> {
     ) -> Result<Reservation<'_, ShardState<K, V>>, Refused> {
         let keep = &self.inner.keep;
         match keep.try_reserve_removals(1, None) {
-            Err(Refused::LogFull { .. }) => keep.reserve_removal(call),
+            Err(Refused::LogFull { .. } | Refused::WalkBehind { .. }) => keep.reserve_removal(call),
             reserved => reserved,
         }
     }

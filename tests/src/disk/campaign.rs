@@ -104,7 +104,20 @@ impl fmt::Display for Failure {
 /// Something that was acknowledged is lost, something is there that was never written, or a store that
 /// has only crashed is refused.
 pub fn explore(seed: u64) -> Result<Tally, Failure> {
+    explore_to(seed, FOLLOWED.len())
+}
+
+/// As [`explore`], with no second crash behind the first: a tenth of the work.
+///
+/// # Errors
+/// As for [`explore`].
+pub fn explore_first(seed: u64) -> Result<Tally, Failure> {
+    explore_to(seed, 0)
+}
+
+fn explore_to(seed: u64, depth: usize) -> Result<Tally, Failure> {
     let mut explorer = Explorer {
+        depth,
         seen: HashSet::new(),
         tally: Tally::default(),
         chance: Random::new(!seed),
@@ -128,6 +141,8 @@ enum Phase {
 }
 
 struct Explorer {
+    /// After how many crashes in a row there may be another one.
+    depth: usize,
     seen: HashSet<u64>,
     tally: Tally,
     chance: Random,
@@ -192,7 +207,7 @@ impl Explorer {
     fn recover(&mut self, image: State, mut story: Story, depth: u32) -> Result<(), String> {
         let disk = Disk::new(image);
         disk.note(story.acknowledged);
-        let followed = FOLLOWED.get(depth as usize - 1);
+        let followed = FOLLOWED[..self.depth].get(depth as usize - 1);
         let goes_on = followed.is_some_and(|percent| self.chance.percent(*percent));
         if goes_on {
             disk.remember();

@@ -15,6 +15,12 @@ use super::story::{Story, Syncs};
 /// Threads that try damage: as many as the smallest machine has cores.
 const THREADS: usize = 2;
 
+/// Bytes of the parts of its larger records.
+const PART_BYTES: usize = 200;
+
+/// Bytes between the cut at which a snapshot begins and the snapshot.
+const BEHIND_CUT_BYTES: usize = 400;
+
 /// How a store was left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Left {
@@ -30,7 +36,7 @@ pub enum Left {
 /// How a store is made that is to be damaged.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
-    /// Bytes written before a snapshot; none: no snapshot.
+    /// Bytes written before the cut of a snapshot; none: no snapshot.
     pub before_snapshot: usize,
     /// Bytes written after it.
     pub after_snapshot: usize,
@@ -87,6 +93,7 @@ impl Stored {
     fn tell(&self) -> Result<(Story, Disk), String> {
         let (mut story, disk) = (Story::new(1), Disk::default());
         story.options.segment_bytes = self.plan.segment_bytes;
+        story.options.part_bytes = PART_BYTES;
         story.options.ahead_bytes = 0;
         story.options.snapshots_kept = 1;
         if let Left::AtRest(syncs) = self.plan.left {
@@ -95,7 +102,7 @@ impl Stored {
         let mut log = story.open(&disk).map_err(Verdict::into_text)?;
         if self.plan.before_snapshot > 0 {
             story.fill(&mut log, self.plan.before_snapshot)?;
-            story.snapshot(&mut log)?;
+            story.snapshot_at_cut(&mut log, BEHIND_CUT_BYTES)?;
         }
         story.fill(&mut log, self.plan.after_snapshot)?;
         match self.plan.left {

@@ -13,7 +13,7 @@ mod state;
 mod story;
 mod trouble;
 
-pub use campaign::{Failure, Tally, explore};
+pub use campaign::{Failure, Tally, explore, explore_first};
 pub use damage::{Left, Outcome, Plan, Stored};
 pub use oracle::Verdict;
 pub use simulated::{Call, Disk, DiskFile, Moment, Order, Trouble};

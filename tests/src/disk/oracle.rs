@@ -5,10 +5,10 @@
 
 use std::rc::Rc;
 
-use shardkeep_log::{FrameBuffer, Log, OpenError, Record, Recovery, SnapshotReader};
+use shardkeep_log::{FrameBuffer, Log, Lsn, OpenError, Record, Recovery, SnapshotReader};
 
 use super::simulated::Disk;
-use super::story::{FRAMING_BYTES, Map, Story};
+use super::story::{Entry, FRAMING_BYTES, Map, Story};
 
 /// Why a store is not open.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,28 +64,78 @@ impl Story {
             map = self.read_snapshot(snapshot)?;
             (last, needs) = (snapshot.lsn().get(), snapshot.needs().get());
         }
+        let covered = last;
         while let Some(record) = recovery.next_record().map_err(refused)? {
             last = self.apply(&mut map, last, record)?;
         }
         let (log, _warnings) = recovery.into_log().map_err(refused)?;
+        let end = self.found_end(last, log.appended().get())?;
         let acknowledged = self.acknowledged;
-        if last < acknowledged || last < needs {
+        if end < acknowledged || end < needs {
             return Err(Verdict::Wrong(format!(
-                "the log ends with {last}, {acknowledged} was acknowledged, {needs} is needed"
+                "the log ends with {end}, {acknowledged} was acknowledged, {needs} is needed"
             )));
         }
-        if map != self.map(last) {
-            let text = format!("this is not the state after record {last}");
+        if map != self.map(self.records()) {
+            let text = format!("this is not the state after record {end}");
             return Err(Verdict::Wrong(text));
         }
-        if log.appended().get() != last || log.synced().lsn().get() != last {
-            let text = format!("a log of {last} records became {log:?}");
+        if log.appended().get() != self.records() || log.synced().lsn() != log.appended() {
+            let text = format!("a log of {end} records became {log:?}");
             return Err(Verdict::Wrong(text));
         }
-        self.history.truncate(last as usize);
-        self.acknowledged = last;
+        self.verify_last_cut(covered, log.last_cut().map_or(0, Lsn::get))?;
+        self.acknowledged = self.records();
         self.life = self.life.wrapping_add(1);
         Ok(log)
+    }
+
+    /// Where a log that was opened had ended: the last record read was `last`, and it goes on behind `appended`.
+    /// The history then ends there too, with the mark that parts without an end were abandoned.
+    fn found_end(&mut self, last: u64, appended: u64) -> Result<u64, String> {
+        let entry = |history: &[Entry], number: u64| match number {
+            0 => None,
+            number => history.get(number as usize - 1).cloned(),
+        };
+        let is_known = entry(&self.history, appended) == Some(Entry::Abandoned);
+        let is_unfinished =
+            appended > last + 1 && entry(&self.history, appended - 1) == Some(Entry::Part);
+        let end = match is_unfinished && !is_known {
+            true => appended - 1,
+            false => appended,
+        };
+        self.passed_over(last, end)?;
+        if end == appended && end > last && entry(&self.history, end) == Some(Entry::Part) {
+            return Err(format!("part {end} is not the end of a record"));
+        }
+        self.history.truncate(end as usize);
+        if end < appended {
+            self.history.push(Entry::Abandoned);
+        }
+        Ok(end)
+    }
+
+    /// Nothing between `last` and the numbers behind `to` is a record.
+    pub(super) fn passed_over(&self, last: u64, to: u64) -> Result<(), String> {
+        if to < last || to > self.records() {
+            return Err(format!("record {to} came after {last}"));
+        }
+        let between = &self.history[last as usize..to as usize];
+        match between.iter().position(|entry| entry.record().is_some()) {
+            Some(at) => Err(format!("record {} was left out", last + 1 + at as u64)),
+            None => Ok(()),
+        }
+    }
+
+    /// The newest cut is known, at least where one stands behind record `covered`; 0 is none.
+    fn verify_last_cut(&self, covered: u64, cut: u64) -> Result<(), String> {
+        let is_cut = |entry: &Entry| *entry == Entry::Cut;
+        let newest = self.history.iter().rposition(is_cut);
+        let newest = newest.map_or(0, |at| at as u64 + 1);
+        match newest == cut || (cut == 0 && newest <= covered) {
+            true => Ok(()),
+            false => Err(format!("the newest cut is {newest}, and {cut} is said")),
+        }
     }
 
     pub(super) fn apply(
@@ -95,11 +145,13 @@ impl Story {
         record: Record<'_>,
     ) -> Result<u64, String> {
         let number = record.lsn.get();
-        if number != last + 1 {
+        if number <= last {
             return Err(format!("record {number} came after {last}"));
         }
-        match self.history.get(last as usize) {
-            Some(payload) if **payload == *record.payload => {
+        self.passed_over(last, number - 1)?;
+        let entry = self.history.get(number as usize - 1);
+        match entry.map(Entry::record) {
+            Some(Some(payload)) if **payload == *record.payload => {
                 map.insert(payload[0], Rc::clone(payload));
                 Ok(number)
             }
@@ -114,6 +166,11 @@ impl Story {
             let frame = snapshot.read_frame(index, &mut buffer);
             let frame = frame.map_err(|error| Verdict::refused(&error))?;
             self.read_entries(frame, snapshot.needs().get(), &mut map)?;
+        }
+        let (lsn, needs) = (snapshot.lsn().get(), snapshot.needs().get());
+        if lsn == needs && lsn <= self.records() && map != self.map(lsn) {
+            let text = format!("the snapshot is not the state after record {lsn}");
+            return Err(Verdict::Wrong(text));
         }
         match map.len() as u64 {
             entries if entries == snapshot.entries() => Ok(map),
@@ -134,6 +191,7 @@ impl Story {
                 .rev()
                 .fold(0, |sum, byte| sum << 8 | u64::from(*byte));
             let known = self.history.get((number as usize).wrapping_sub(1));
+            let known = known.and_then(Entry::record);
             let known = known.filter(|known| known[..] == *payload);
             let known = known.filter(|_| number <= needs);
             let known = known.ok_or_else(|| format!("entry {number} is not what was written"))?;

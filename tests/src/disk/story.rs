@@ -1,7 +1,8 @@
 //! What a store does, by chance.
 //!
 //! The store is a small map of keys to the payload that was written last. The history knows every payload
-//! by its number, so that nothing can be lost, invented, or moved unseen.
+//! by its number, so that nothing can be lost, invented, or moved unseen; and which numbers belong to the parts
+//! of a large record, to cuts, and to what a crash has left unfinished.
 //!
 //! 1. Whatever a [`Synced`](shardkeep_log::Synced) has covered must be there after any crash.
 //! 2. What is there must be the state after some record, exactly.
@@ -11,7 +12,7 @@ use std::fmt::Display;
 use std::rc::Rc;
 
 use shardkeep_log::format::{FILE_HEADER_BYTES, HEAD_BYTES};
-use shardkeep_log::limits::RESERVE_BYTES_MIN;
+use shardkeep_log::limits::{PAYLOAD_BYTES_MAX, RESERVE_BYTES_MIN};
 use shardkeep_log::{
     AdoptError, Compression, DetachedSync, FinishedSnapshot, Log, Lsn, Options, Replay, Reserve,
     SnapshotError, SnapshotWriter, StoreId, SyncEnd, WriteError,
@@ -48,6 +49,34 @@ fn aligned_bytes(number: u64) -> usize {
     }
 }
 
+/// Bytes of a part of a record, where records have parts.
+const PART_BYTES: [usize; 2] = [64, 200];
+
+/// How many of a hundred appends are cuts.
+const CUTS: usize = 8;
+
+/// What has a number in the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Entry {
+    /// A record, or the last part of one.
+    Record(Rc<[u8]>),
+    /// Another part of a record.
+    Part,
+    /// A cut.
+    Cut,
+    /// The mark that the parts before it were abandoned.
+    Abandoned,
+}
+
+impl Entry {
+    pub(super) fn record(&self) -> Option<&Rc<[u8]>> {
+        match self {
+            Self::Record(payload) => Some(payload),
+            Self::Part | Self::Cut | Self::Abandoned => None,
+        }
+    }
+}
+
 /// The map.
 pub(super) type Map = BTreeMap<u8, Rc<[u8]>>;
 
@@ -65,8 +94,8 @@ pub enum Syncs {
 /// What was done so far.
 #[derive(Clone, Debug)]
 pub struct Story {
-    /// The payloads, that of record 1 first.
-    pub(super) history: Vec<Rc<[u8]>>,
+    /// What has the numbers of the log, 1 first.
+    pub(super) history: Vec<Entry>,
     /// The newest record that was proven to be synced.
     pub acknowledged: u64,
     /// The newest record before those that [`Story::fill`] has synced last: nothing on the disk proves
@@ -97,6 +126,8 @@ pub enum Ending {
 /// A snapshot that is being written.
 struct Walk {
     writer: SnapshotWriter<Disk>,
+    /// The map at the record at which it begins; `None`: each slice is of the map as it is then.
+    at_cut: Option<Map>,
     next_key: u8,
     entries: u64,
 }
@@ -135,6 +166,10 @@ impl Story {
                 true => ALIGNED_SEGMENT_BYTES as u64,
                 false => chance.one(&[512, 700, 1_500, 4_096]),
             },
+            part_bytes: match is_aligned || chance.percent(30) {
+                true => PAYLOAD_BYTES_MAX,
+                false => chance.one(&PART_BYTES),
+            },
             ahead_bytes: chance.one(&[0, 512, 4_096, 1 << 20]),
             snapshots_kept: chance.one(&[1, 1, 2]),
             reserve: Reserve::None,
@@ -162,7 +197,7 @@ impl Story {
         self
     }
 
-    /// How many records there are.
+    /// How many records there are, each part of a large one counted.
     #[must_use]
     pub fn records(&self) -> u64 {
         self.history.len() as u64
@@ -171,23 +206,28 @@ impl Story {
     pub(super) fn map(&self, records: u64) -> Map {
         let effects = self.history[..records as usize].iter();
         effects
+            .filter_map(Entry::record)
             .map(|payload| (payload[0], Rc::clone(payload)))
             .collect()
     }
 
-    fn payload(&mut self, number: u64) -> Rc<[u8]> {
+    /// What the next record holds, and how many parts it has.
+    fn payload(&mut self) -> (Rc<[u8]>, u64) {
+        let next = self.records() + 1;
         let filler = match self.chance.below(10) {
-            _ if self.is_aligned => aligned_bytes(number) - HEAD_BYTES - FRAMING_BYTES,
+            _ if self.is_aligned => aligned_bytes(next) - HEAD_BYTES - FRAMING_BYTES,
             0 => self.chance.between(600, 1_600),
             1..=2 => self.chance.between(100, 300),
             _ => self.chance.below(40),
         };
+        let parts = (FRAMING_BYTES + filler).div_ceil(self.options.part_bytes) as u64;
+        let number = self.records() + parts;
         let mut payload = vec![self.chance.below(KEYS) as u8, self.life];
         payload.extend(number.to_le_bytes());
         // Half of a filler is easy to compress.
         payload.extend(self.chance.bytes(filler / 2));
         payload.resize(FRAMING_BYTES + filler, b'.');
-        payload.into()
+        (payload.into(), parts)
     }
 
     /// Lives on for `steps` steps, each by chance, and tells the disk what was acknowledged.
@@ -241,8 +281,12 @@ impl Story {
 
     fn append(&mut self, log: &mut Log<Disk>) -> Result<Ending, String> {
         for _ in 0..self.chance.between(1, 5) {
-            let number = self.history.len() as u64 + 1;
-            let payload = self.payload(number);
+            if !self.is_aligned && self.chance.percent(CUTS) {
+                self.append_cut(log)?;
+                continue;
+            }
+            let (payload, parts) = self.payload();
+            let number = self.records() + parts;
             let half = payload.len() / 2;
             let lsn = match self.chance.percent(50) {
                 true => log.append(&payload),
@@ -252,9 +296,19 @@ impl Story {
             if lsn != number {
                 return Err(format!("record {number} became {lsn}"));
             }
-            self.history.push(payload);
+            self.history.extend((1..parts).map(|_| Entry::Part));
+            self.history.push(Entry::Record(payload));
         }
         Ok(Ending::Well)
+    }
+
+    fn append_cut(&mut self, log: &mut Log<Disk>) -> Result<Lsn, String> {
+        let cut = told(log.append_cut(), "cut")?;
+        self.history.push(Entry::Cut);
+        match cut.get() == self.records() && log.last_cut() == Some(cut) {
+            true => Ok(cut),
+            false => Err(format!("cut {} became {cut}", self.records())),
+        }
     }
 
     /// What a write has said: whether all was written.
@@ -357,15 +411,48 @@ impl Story {
         hands: &mut Hands,
         is_troubled: bool,
     ) -> Result<Ending, String> {
-        let is_busy = hands.walk.is_some() || hands.finished.is_some();
         if self.options.reserve != Reserve::None && self.records().is_multiple_of(2) {
             self.settle(log.end_segment(), is_troubled)?;
         }
-        match log.snapshot(self.compression) {
+        let at = match self.chance.below(5) {
+            0..=2 => None,
+            3 => log.last_cut(),
+            _ => Some(self.some_record(log)),
+        };
+        // One before the newest snapshot is of no use.
+        let at = at.filter(|at| Some(*at) >= log.newest_snapshot());
+        self.begin_snapshot_at(at, log, hands, is_troubled)
+    }
+
+    /// A record since the newest snapshot at which a snapshot may begin.
+    fn some_record(&mut self, log: &Log<Disk>) -> Lsn {
+        let oldest = log.newest_snapshot().unwrap_or(Lsn::ZERO).get();
+        let mut at = self.chance.between(oldest as usize, self.history.len());
+        while at > 0 && self.history[at - 1] == Entry::Part {
+            at -= 1;
+        }
+        Lsn::new(at as u64)
+    }
+
+    /// Begins a snapshot of what stands at record `at`, or one of what stands there while it is written.
+    fn begin_snapshot_at(
+        &self,
+        at: Option<Lsn>,
+        log: &mut Log<Disk>,
+        hands: &mut Hands,
+        is_troubled: bool,
+    ) -> Result<Ending, String> {
+        let is_busy = hands.walk.is_some() || hands.finished.is_some();
+        let begun = match at {
+            Some(at) => log.snapshot_at(at, self.compression),
+            None => log.snapshot(self.compression),
+        };
+        match begun {
             Ok(_) if is_busy => Err("two snapshots at once".to_owned()),
             Ok(writer) => {
                 hands.walk = Some(Walk {
                     writer,
+                    at_cut: at.map(|at| self.map(at.get())),
                     next_key: 0,
                     entries: 0,
                 });
@@ -388,7 +475,8 @@ impl Story {
             return self.begin_snapshot(log, hands, is_troubled);
         };
         let until = walk.next_key + self.chance.between(1, 4) as u8;
-        let (mut frame, map) = (Vec::new(), self.map(self.records()));
+        let now = self.map(self.records());
+        let (mut frame, map) = (Vec::new(), walk.at_cut.as_ref().unwrap_or(&now));
         for payload in map.range(walk.next_key..until).map(|(_, payload)| payload) {
             frame.extend((payload.len() as u16).to_le_bytes());
             frame.extend_from_slice(payload);
@@ -400,7 +488,13 @@ impl Story {
             true => walk
                 .writer
                 .frame(&frame)
-                .and_then(|()| walk.writer.finish(walk.entries, log.appended()))
+                .and_then(|()| {
+                    let needs = match walk.at_cut {
+                        Some(_) => walk.writer.lsn(),
+                        None => log.appended(),
+                    };
+                    walk.writer.finish(walk.entries, needs)
+                })
                 .map(|finished| hands.finished = Some(finished)),
         };
         match written {
@@ -451,7 +545,8 @@ impl Story {
         while let Some(record) = told(replay.next_record(), "replay")? {
             last = self.apply(&mut map, last, record)?;
         }
-        if last != to || map != self.map(to) {
+        self.passed_over(last, to)?;
+        if map != self.map(to) {
             return Err(format!("a replay to {to} ended with {last}"));
         }
         Ok(Ending::Well)
@@ -473,6 +568,9 @@ impl Story {
             log.sync().map(drop).map_err(|error| error.to_string()),
             log.close().map(drop).map_err(|error| error.to_string()),
             log.mark().map_err(|error| error.to_string()),
+            log.append_cut()
+                .map(drop)
+                .map_err(|error| error.to_string()),
             log.snapshot(self.compression)
                 .map(drop)
                 .map_err(|error| error.to_string()),
@@ -497,7 +595,7 @@ impl Story {
             let before = self.history.len();
             self.before_last_batch = self.records();
             self.append(log)?;
-            let new = self.history[before..].iter();
+            let new = self.history[before..].iter().filter_map(Entry::record);
             written += new.map(|payload| payload.len()).sum::<usize>();
             batches += 1;
             let is_last = written >= bytes;
@@ -519,8 +617,22 @@ impl Story {
     /// # Errors
     /// The log refuses.
     pub fn snapshot(&mut self, log: &mut Log<Disk>) -> Result<Lsn, String> {
+        self.snapshot_of(None, log)
+    }
+
+    /// Appends a cut and `bytes` behind it, then writes a whole snapshot of what stood at the cut and adopts it.
+    ///
+    /// # Errors
+    /// The log refuses.
+    pub fn snapshot_at_cut(&mut self, log: &mut Log<Disk>, bytes: usize) -> Result<Lsn, String> {
+        let cut = self.append_cut(log)?;
+        self.fill(log, bytes)?;
+        self.snapshot_of(Some(cut), log)
+    }
+
+    fn snapshot_of(&mut self, at: Option<Lsn>, log: &mut Log<Disk>) -> Result<Lsn, String> {
         let mut hands = Hands::default();
-        self.begin_snapshot(log, &mut hands, false)?;
+        self.begin_snapshot_at(at, log, &mut hands, false)?;
         while hands.walk.is_some() {
             self.walk(log, &mut hands, false)?;
         }

@@ -44,7 +44,7 @@ const REDIS_READY: &str = "Ready to accept connections";
 pub enum Launch {
     /// `PROGRAM serve --bind 127.0.0.1:0 ...`
     Shardkeep,
-    /// `PROGRAM --port ... --databases 1`, without persistence.
+    /// `PROGRAM --port ...`, without persistence.
     Redis,
 }
 
@@ -156,7 +156,7 @@ impl ServerProcess {
             let mut command = Command::new(program);
             command
                 .args(["--port", &address.port().to_string()])
-                .args(["--bind", "127.0.0.1", "--databases", "1"])
+                .args(["--bind", "127.0.0.1"])
                 .args(["--save", "", "--appendonly", "no"])
                 .args(flags)
                 .stdout(Stdio::piped())

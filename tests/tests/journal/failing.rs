@@ -149,7 +149,7 @@ fn those_who_wait_for_many_things_are_woken_by_a_sync_and_by_the_failure() {
 }
 
 #[derive(Clone)]
-struct Bell(
+pub(crate) struct Bell(
     crossbeam_channel::Sender<()>,
     crossbeam_channel::Receiver<()>,
 );
@@ -164,6 +164,11 @@ impl Default for Bell {
 impl Bell {
     fn wait(&self) {
         crate::book::hear(&self.1);
+    }
+
+    /// Whether it was rung since this was last asked.
+    pub(crate) fn has_rung(&self) -> bool {
+        self.1.try_recv().is_ok()
     }
 }
 

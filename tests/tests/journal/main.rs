@@ -18,6 +18,7 @@ mod intervals;
 mod losing;
 mod paper;
 mod places;
+mod pressure;
 mod progress;
 mod resting;
 mod space;

@@ -193,14 +193,16 @@ fn a_full_disk_does_not_keep_a_directory_of_the_version_before_from_being_opened
         let (held, mut log) = open(&disk).unwrap();
         disk.order(None);
         log.append(b"SET n 2").unwrap();
+        // Of a kind that the version before did not have, in a segment of it.
+        let cut = log.append_cut().unwrap();
         log.write().unwrap();
         log.mark().unwrap();
         log.sync().unwrap();
         drop(log);
         let mut expected = held;
         expected.push("SET n 2".to_owned());
-        let (held, _) = open(&Disk::new(disk.state().booted_anew())).unwrap();
-        assert_eq!(held, expected);
+        let (held, log) = open(&Disk::new(disk.state().booted_anew())).unwrap();
+        assert_eq!((held, log.last_cut()), (expected, Some(cut)));
     }
 }
 

@@ -7,11 +7,13 @@
 )]
 
 mod crashing;
+mod cuts;
 mod damage;
 mod directory;
 mod displaced;
 mod earlier;
 mod held;
+mod large;
 mod making;
 #[cfg(debug_assertions)]
 mod planted;

@@ -5,7 +5,9 @@
 use std::ops::ControlFlow;
 
 use shardkeep_log::fault::{Fault, plant};
-use shardkeep_tests::disk::{Left, Order, Plan, Stored, Syncs, Trouble, Verdict, explore, suffer};
+use shardkeep_tests::disk::{
+    Left, Order, Plan, Stored, Syncs, Trouble, Verdict, explore, explore_first, suffer,
+};
 
 use crate::displaced::displacements_show;
 
@@ -32,6 +34,12 @@ impl Drop for Planted {
 fn crashes_show(fault: Fault) -> Option<String> {
     let _planted = Planted::new(fault);
     (0..STORIES).find_map(|seed| explore(seed).err().map(|failure| failure.to_string()))
+}
+
+/// What the crashes of some first lives show.
+fn first_crashes_show(fault: Fault) -> Option<String> {
+    let _planted = Planted::new(fault);
+    (0..STORIES).find_map(|seed| explore_first(seed).err().map(|failure| failure.to_string()))
 }
 
 /// What a failing device at each operation of some stories shows.
@@ -129,7 +137,21 @@ fn a_record_that_is_dropped_or_not_verified_is_noticed() {
         Fault::ChecksumIgnored,
         Fault::SnapshotTooEarly,
     ] {
+        check(fault, first_crashes_show(fault));
+    }
+}
+
+#[test]
+fn a_large_record_that_is_applied_in_part_or_left_without_its_mark_is_noticed() {
+    for fault in [Fault::PartAppliedAlone, Fault::AbandonedLeftOut] {
         check(fault, crashes_show(fault));
+    }
+}
+
+#[test]
+fn a_replay_that_begins_a_record_late_or_early_behind_a_snapshot_is_noticed() {
+    for fault in [Fault::ReplayBegunLate, Fault::ReplayBegunEarly] {
+        check(fault, first_crashes_show(fault));
     }
 }
 

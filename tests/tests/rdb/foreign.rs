@@ -4,7 +4,7 @@ use shardkeep_server::rdb::ImportError;
 use shardkeep_tests::harness::Scratch;
 
 use crate::saved::{Redis, sealed};
-use crate::support::run;
+use crate::support::{InDatabases, in_databases, run};
 
 /// The lines with which `file` is refused, sorted; and nothing is left.
 fn refused(file: &[u8]) -> Vec<String> {
@@ -89,26 +89,41 @@ fn every_value_that_is_no_string_is_named_and_nothing_is_imported() {
 }
 
 #[test]
-fn keys_of_other_databases_are_counted_by_database() {
+fn keys_of_every_database_are_imported_where_they_were() {
     let mut redis = Redis::start(&[]);
     redis.lines(&[
-        "SET k v",
+        "MSET k v l w",
         "SELECT 3",
-        "MSET a 1 b 2 k 3",
+        "MSET a 1 k 3",
+        "SET b 2 PXAT 4000000000000",
         "SELECT 15",
-        "SADD s 1",
+        "SET k 15",
     ]);
-    let lines = refused(&redis.save());
-    assert_eq!(lines.len(), 3, "{lines:?}");
-    let text = "database 15 has a key (\"s\"); only database 0 can be imported";
-    assert_eq!(lines[0], text);
-    assert!(
-        lines[1].starts_with("database 3 has 3 keys (the first is \""),
-        "{}",
-        lines[1]
-    );
+    let scratch = Scratch::new().unwrap();
+    let place = scratch.path().join("store");
+    let imported = run(&redis.save(), &place).unwrap();
+    assert_eq!((imported.keys, imported.databases), (6, 16));
+    let entry = |database, key: &str, value: &str, expires| {
+        let at = (database, key.as_bytes().to_vec());
+        (at, (value.as_bytes().to_vec(), expires))
+    };
+    let expected = InDatabases::from([
+        entry(0, "k", "v", None),
+        entry(0, "l", "w", None),
+        entry(3, "a", "1", None),
+        entry(3, "b", "2", Some(4_000_000_000_000)),
+        entry(3, "k", "3", None),
+        entry(15, "k", "15", None),
+    ]);
+    assert_eq!(in_databases(&place), expected);
+}
+
+#[test]
+fn what_is_no_string_is_named_with_its_database() {
+    let mut redis = Redis::start(&[]);
+    redis.lines(&["SET k v", "SELECT 15", "SADD s 1"]);
     assert_eq!(
-        lines[2],
-        "key \"s\" (database 15) is a set; only strings can be imported"
+        refused(&redis.save()),
+        ["key \"s\" (database 15) is a set; only strings can be imported"]
     );
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use shardkeep::durable::NewStore;
+use shardkeep_data::keyspace::DATABASES_DEFAULT;
 use shardkeep_resp::Value;
 use shardkeep_tests::clock::{self, PATIENCE};
 use shardkeep_tests::differential::{Request, Step, episode};
@@ -38,30 +39,33 @@ fn kill(server: &mut ServerProcess) {
     server.wait(PATIENCE).unwrap();
 }
 
-/// Every key with its value and the moment of its expiry (Unix milliseconds), -1 for none.
-fn everything(server: &ServerProcess) -> BTreeMap<Vec<u8>, (Vec<u8>, i64)> {
+/// Keys by their database, with value and the moment of their expiry (Unix milliseconds), -1 for none.
+type Everything = BTreeMap<(u32, Vec<u8>), (Vec<u8>, i64)>;
+
+/// Every key of every database.
+fn everything(server: &ServerProcess) -> Everything {
     let mut client = server.client().unwrap();
     let mut all = BTreeMap::new();
-    let Value::Array(keys) = client.call(&["KEYS", "*"]).unwrap() else {
-        panic!("KEYS without an array");
-    };
-    for key in keys {
-        let key = key.bytes().unwrap().to_vec();
-        let value = client.call(&[b"GET".as_slice(), &key]).unwrap();
-        let expires = client.call(&[b"PEXPIRETIME".as_slice(), &key]).unwrap();
-        // One that has expired in between is in neither list.
-        if let (Some(value), Value::Integer(expires)) = (value.bytes(), expires) {
-            all.insert(key, (value.to_vec(), expires));
+    for database in 0..DATABASES_DEFAULT {
+        assert_eq!(ask(&mut client, &format!("SELECT {database}")), "OK");
+        let Value::Array(keys) = client.call(&["KEYS", "*"]).unwrap() else {
+            panic!("KEYS without an array");
+        };
+        for key in keys {
+            let key = key.bytes().unwrap().to_vec();
+            let value = client.call(&[b"GET".as_slice(), &key]).unwrap();
+            let expires = client.call(&[b"PEXPIRETIME".as_slice(), &key]).unwrap();
+            // One that has expired in between is in neither list.
+            if let (Some(value), Value::Integer(expires)) = (value.bytes(), expires) {
+                all.insert((database, key), (value.to_vec(), expires));
+            }
         }
     }
     all
 }
 
 /// The same, without what has expired by now.
-fn alive(
-    all: BTreeMap<Vec<u8>, (Vec<u8>, i64)>,
-    now_seconds: u64,
-) -> BTreeMap<Vec<u8>, (Vec<u8>, i64)> {
+fn alive(all: Everything, now_seconds: u64) -> Everything {
     let now = (now_seconds as i64 + 1) * 1_000;
     all.into_iter()
         .filter(|(_, (_, expires))| *expires == -1 || *expires > now)
@@ -149,6 +153,80 @@ fn what_every_kind_of_command_did_is_there_again() {
 }
 
 #[test]
+fn every_database_is_there_again_whatever_was_moved_between_them() {
+    let first = [
+        "MSET a 1 b 2 c 3 d 4",
+        "SELECT 3",
+        "MSET a 5 b 6 e 7",
+        "APPEND a 5",
+        "PEXPIRE b 100000000",
+        "MOVE e 15",
+        "COPY b c DB 0 REPLACE",
+        "SELECT 7",
+        "MSET x 1 y 2 z 3",
+    ];
+    let behind = [
+        "SELECT 3",
+        "SWAPDB 0 3",
+        "SET f 8",
+        "PERSIST c",
+        "SELECT 0",
+        "SETRANGE a 1 xyz",
+        "SWAPDB 15 2",
+        "SELECT 7",
+        "FLUSHDB",
+        "SET w 1",
+    ];
+    for snapshot in ["", "SAVE"] {
+        let scratch = Scratch::new().unwrap();
+        let mut server = open(scratch.path(), "always", &["--shards", "4"]);
+        let mut client = server.client().unwrap();
+        for line in first.iter().chain(&[snapshot]).chain(&behind) {
+            let is_wrong = !line.is_empty() && ask(&mut client, line).starts_with('-');
+            assert!(!is_wrong, "{line}");
+        }
+        let before = everything(&server);
+        let count = |database| before.keys().filter(|(at, _)| *at == database).count();
+        assert_eq!([0, 2, 3, 7, 15].map(count), [2, 1, 5, 1, 0], "{before:?}");
+        kill(&mut server);
+        for shards in ["1", "16"] {
+            let mut server = open(scratch.path(), "always", &["--shards", shards]);
+            assert_eq!(everything(&server), before, "{snapshot} {shards}");
+            let mut client = server.client().unwrap();
+            assert_eq!(ask(&mut client, "SAVE"), "OK");
+            kill(&mut server);
+        }
+        let mut server = open(scratch.path(), "always", &[]);
+        let mut client = server.client().unwrap();
+        assert_eq!(ask(&mut client, "FLUSHALL"), "OK");
+        kill(&mut server);
+        let server = open(scratch.path(), "always", &[]);
+        assert_eq!(everything(&server), BTreeMap::new());
+    }
+}
+
+#[test]
+fn a_store_with_a_key_in_a_database_that_is_not_there_is_refused_by_its_number() {
+    let scratch = Scratch::new().unwrap();
+    let dir = scratch.path().to_string_lossy();
+    let mut server = open(scratch.path(), "always", &[]);
+    let mut client = server.client().unwrap();
+    assert_eq!(ask(&mut client, "SELECT 9"), "OK");
+    assert_eq!(ask(&mut client, "SET k v"), "OK");
+    end(&mut server);
+    let serve = ["serve", "--bind", "127.0.0.1:0", "--dir", &dir];
+    let args = [&serve[..], &["--databases", "9"]].concat();
+    let (status, said) = run_to_end(program(), &args, &[], REFUSAL).unwrap();
+    assert_eq!(status.code(), Some(1), "{said}");
+    let why = "a key of database 9, and there are 9 databases";
+    assert!(said.contains(why), "{said}");
+    let server = open(scratch.path(), "always", &["--databases", "10"]);
+    let mut client = server.client().unwrap();
+    assert_eq!(ask(&mut client, "SELECT 9"), "OK");
+    assert_eq!(ask(&mut client, "GET k"), "v");
+}
+
+#[test]
 fn a_flushed_store_stays_empty_and_what_came_after_stays() {
     for shards in ["1", "8"] {
         let scratch = Scratch::new().unwrap();
@@ -209,16 +287,16 @@ fn what_expired_meanwhile_is_gone_and_what_was_given_more_time_is_not() {
     let mut server = open(scratch.path(), "always", &[]);
     let mut client = server.client().unwrap();
     for line in [
-        "SET short v PX 50",
-        "SET kept v PX 50",
+        "SET short v PX 500",
+        "SET kept v PX 500",
         "PERSIST kept",
-        "SET longer v PX 50",
+        "SET longer v PX 500",
         "PEXPIRE longer 100000000",
     ] {
         ask(&mut client, line);
     }
     kill(&mut server);
-    clock::pass(Duration::from_millis(60));
+    clock::pass(Duration::from_millis(510));
     let server = open(scratch.path(), "always", &[]);
     let mut client = server.client().unwrap();
     assert_eq!(ask(&mut client, "MGET short kept longer"), "[nil v v]");
@@ -305,7 +383,10 @@ fn a_damaged_store_is_refused_by_name_and_repaired_on_request() {
     assert!((1..100).contains(&left.len()), "{}", left.len());
     // What is left is what came first.
     for number in 0..left.len() {
-        assert!(left.contains_key(number.to_string().as_bytes()), "{number}");
+        assert!(
+            left.contains_key(&(0, number.to_string().into_bytes())),
+            "{number}"
+        );
     }
 }
 

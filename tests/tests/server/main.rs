@@ -14,6 +14,8 @@ mod connections;
 #[cfg(test)]
 mod damage;
 #[cfg(test)]
+mod databases;
+#[cfg(test)]
 mod displaced;
 #[cfg(test)]
 mod drain;

@@ -67,14 +67,6 @@ fn deleted_keys_give_their_memory_back_to_the_limit() {
     }
 }
 
-/// A figure of INFO.
-fn figure(client: &mut Client, name: &str) -> u64 {
-    let info = ask(client, "INFO memory");
-    let mut lines = info.lines();
-    let figure = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-    figure.unwrap().trim().parse().unwrap()
-}
-
 #[test]
 fn large_values_and_flushed_keys_are_freed_off_the_shards_and_counted() {
     let server = start(&["--shards", "4"]);

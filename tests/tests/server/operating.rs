@@ -270,10 +270,10 @@ fn what_cannot_change_says_so_unless_it_is_so_already() {
         format!("-ERR CONFIG SET failed (possibly related to argument '{name}') - {why}")
     };
     let cases = [
-        ("databases 1", "OK".to_owned()),
+        ("databases 16", "OK".to_owned()),
         ("maxmemory-policy noeviction", "OK".to_owned()),
         (
-            "databases 16",
+            "databases 17",
             said("databases", "can't set immutable config"),
         ),
         (

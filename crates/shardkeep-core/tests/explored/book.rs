@@ -37,6 +37,10 @@ struct Disk {
     records: Vec<Vec<u8>>,
     /// How many records stood before each cut.
     cuts: Vec<usize>,
+    /// Everything that was written to a map, in order, and how many cuts its shard had seen by then.
+    made: Vec<(Effect, usize)>,
+    /// How many cuts each shard has seen.
+    cuts_of: BTreeMap<u8, usize>,
     written: usize,
     synced: usize,
     syncs: usize,
@@ -64,6 +68,11 @@ impl Paper {
         let disk = self.disk();
         let mut chunks = disk.records.iter().flat_map(|record| record.chunks(3));
         chunks.any(|chunk| chunk == effect)
+    }
+
+    /// How many cuts were appended.
+    pub(crate) fn cuts(&self) -> usize {
+        self.disk().cuts.len()
     }
 
     pub(crate) fn events(&self) -> Vec<LogEvent> {
@@ -101,6 +110,32 @@ impl DetachedSync for Aside {
 }
 
 impl Paper {
+    fn note_made(&self, effect: Effect) {
+        let mut disk = self.disk();
+        let cuts = disk.cuts_of.get(&effect[0]).copied().unwrap_or_default();
+        disk.made.push((effect, cuts));
+    }
+
+    /// The effects of a record stand in the order in which they were made, and between the cuts between which they
+    /// were.
+    fn judge_order(&self) {
+        let disk = self.disk();
+        let made = |effect: &[u8]| {
+            let at = disk.made.iter().position(|(made, _)| made == effect);
+            at.expect("what is in the log was made")
+        };
+        for (at, record) in disk.records.iter().enumerate() {
+            let order: Vec<_> = record.chunks(3).map(made).collect();
+            assert!(order.is_sorted(), "out of order: {record:?}");
+            let cuts = disk.cuts.iter().filter(|&&cut| cut <= at).count();
+            let seen = order.iter().map(|&made| disk.made[made].1);
+            assert!(
+                seen.into_iter().all(|seen| seen == cuts),
+                "on the wrong side of a cut: {record:?}"
+            );
+        }
+    }
+
     fn sync(&self, covers: usize) -> Result<usize, JournalError> {
         pause();
         let mut disk = self.disk();
@@ -166,6 +201,7 @@ pub(crate) struct Book {
     shard: u8,
     pub(crate) values: BTreeMap<u8, u8>,
     effects: Effects,
+    paper: Paper,
 }
 
 impl Book {
@@ -174,6 +210,7 @@ impl Book {
         self.values.insert(key, value);
         let hash = u64::from(key);
         let effect = [self.shard, key, value];
+        self.paper.note_made(effect);
         self.effects.of_key(hash).extend_from_slice(&effect);
         self.effects.needs(hash)
     }
@@ -268,10 +305,11 @@ impl Transaction<Book> for Both {
 
 const BOTH_KEY: u8 = 9;
 
+/// The higher shard first: that is how they are to stand in the record.
 fn write_both(loans: &mut Loans<Book>, value: u8) -> [u64; 2] {
-    let first = loans.state(0).write(BOTH_KEY, value);
+    let second = loans.state(1).write(BOTH_KEY, value);
     pause();
-    [first, loans.state(1).write(BOTH_KEY, value)]
+    [loans.state(0).write(BOTH_KEY, value), second]
 }
 
 pub(crate) fn logged(shards: usize, durability: Durability) -> Config {
@@ -300,10 +338,12 @@ impl Library {
         let paper = Paper::default();
         paper.disk().mood = mood;
         let tracks = (config.durability.as_ref()).is_some_and(|d| d.sync == SyncMode::Always);
+        let written = paper.clone();
         let make = move |shard| Book {
             shard: shard as u8,
             values: BTreeMap::new(),
             effects: Effects::new(tracks),
+            paper: written.clone(),
         };
         let events = paper.clone();
         let tell = move |event| {
@@ -354,6 +394,7 @@ impl Library {
         assert_eq!(places, 0, "a place was not given back");
         assert!(self.paper.disk().put_away, "the journal is still there");
         assert_eq!(Arc::strong_count(&self.keep), 1, "a caller was left behind");
+        self.paper.judge_order();
         for record in &self.paper.disk().records {
             let of_both = record.chunks(3).filter(|effect| effect[1] == BOTH_KEY);
             assert!(of_both.count() % 2 == 0, "half a transaction: {record:?}");
@@ -388,6 +429,15 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
+    /// Makes a cut, which each shard notes.
+    pub(crate) fn cut(&self, call: &Call) -> Result<(), Error> {
+        let switch = |shard, _: &mut Book| {
+            pause();
+            *self.paper.disk().cuts_of.entry(shard as u8).or_default() += 1;
+        };
+        self.keep.cut(call, switch).map(|_| ())
+    }
+
     /// Writes, and waits until it is synced; then it is.
     pub(crate) fn write(&self, shard: usize, key: u8, value: u8) -> Result<(), Error> {
         let call = by(never());

@@ -35,14 +35,17 @@ scenarios![LOGGING:
     a_keep_with_a_log_is_dropped_without_close,
 ];
 
-fn writes(library: &Library, run: impl FnOnce(&Writer) + Send + 'static) -> thread::JoinHandle<()> {
+pub(crate) fn writes(
+    library: &Library,
+    run: impl FnOnce(&Writer) + Send + 'static,
+) -> thread::JoinHandle<()> {
     let writer = library.writer();
     thread::spawn(move || run(&writer))
 }
 
 /// What wakes somebody with other things to do.
 #[derive(Default)]
-struct Bell {
+pub(crate) struct Bell {
     rung: Mutex<bool>,
     ring: Condvar,
 }
@@ -55,7 +58,7 @@ impl Wake for Bell {
 }
 
 impl Bell {
-    fn wait(&self) {
+    pub(crate) fn wait(&self) {
         let mut rung = self.rung.lock().expect("a bell");
         while !*rung {
             rung = self.ring.wait(rung).expect("a bell");
@@ -64,7 +67,7 @@ impl Bell {
     }
 }
 
-fn join(threads: Vec<thread::JoinHandle<()>>) {
+pub(crate) fn join(threads: Vec<thread::JoinHandle<()>>) {
     for thread in threads {
         thread.join().expect("a writer");
     }
@@ -105,7 +108,7 @@ fn writers_gather() {
 }
 
 /// Where a shard may be lost meanwhile.
-fn done_or_refused(result: Result<(), Error>) {
+pub(crate) fn done_or_refused(result: Result<(), Error>) {
     let refused = matches!(result, Err(Error::Refused(Refused::ShardLost { .. })));
     assert!(refused || result.is_ok(), "{result:?}");
 }

@@ -19,6 +19,7 @@
 mod book;
 mod logging;
 mod scenarios;
+mod walking;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -30,6 +31,7 @@ use scenarios::{SCENARIOS, Scenario};
 use shardkeep_core::{Fault, plant};
 use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
 use shuttle::{FailurePersistence, MaxSteps, Runner};
+use walking::WALKING;
 
 /// What is explored in one run of the suite: half a minute. The least is 100,000.
 const SCHEDULES: usize = 300_000;
@@ -94,7 +96,7 @@ fn explore(
 }
 
 fn all_scenarios() -> impl Iterator<Item = &'static Scenario> {
-    SCENARIOS.iter().chain(LOGGING)
+    SCENARIOS.iter().chain(LOGGING).chain(WALKING)
 }
 
 fn setting(name: &str, default: usize) -> usize {
@@ -226,6 +228,9 @@ fn each_planted_fault_is_noticed() {
             "a_shard_is_lost_with_what_it_wrote",
         ),
         (Fault::BrokenMapReused, "a_caller_panics"),
+        (Fault::CutQueuedLate, "a_cut_meets_writers"),
+        (Fault::EffectsByShard, "transactions_are_one_record"),
+        (Fault::ReliefUnheard, "writers_wait_for_a_walk"),
     ];
     let mut missed = vec![];
     for (fault, name) in planted {

@@ -53,7 +53,7 @@ impl<'a> Args<'a> {
     /// # Panics
     ///
     /// If there are not so many.
-    pub(super) fn from(&self, number: usize) -> Self {
+    pub(crate) fn from(&self, number: usize) -> Self {
         Self::new(self.input, &self.spans[number..])
     }
 

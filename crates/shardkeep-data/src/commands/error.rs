@@ -53,7 +53,7 @@ pub fn unknown_command(args: Args<'_>, reply: &mut Reply<'_>) {
 
 /// Answers a subcommand that does not exist, of a command that does.
 #[cold]
-pub(super) fn unknown_subcommand(args: Args<'_>, reply: &mut Reply<'_>) {
+pub(crate) fn unknown_subcommand(args: Args<'_>, reply: &mut Reply<'_>) {
     let mut text = b"ERR unknown subcommand '".to_vec();
     text.extend_from_slice(repeated(args.get(1), REPEATED_BYTES_MAX));
     text.extend_from_slice(b"'. Try ");
@@ -72,13 +72,13 @@ pub fn wrong_arity(name: &str, reply: &mut Reply<'_>) {
 
 /// Answers an expiry that is not a time.
 #[cold]
-pub(super) fn invalid_expire_time(name: &str, reply: &mut Reply<'_>) {
+pub(crate) fn invalid_expire_time(name: &str, reply: &mut Reply<'_>) {
     reply.error(&format!("ERR invalid expire time in '{name}' command"));
 }
 
 /// Answers an option that EXPIRE and its like do not have.
 #[cold]
-pub(super) fn unsupported_option(option: &[u8], reply: &mut Reply<'_>) {
+pub(crate) fn unsupported_option(option: &[u8], reply: &mut Reply<'_>) {
     let mut text = b"ERR Unsupported option ".to_vec();
     text.extend_from_slice(repeated(option, option.len()));
     reply.error_bytes(&text);

@@ -3,27 +3,53 @@
 use shardkeep::table::UnixMillis;
 use shardkeep_resp::Reply;
 
+use super::key_specs as keys;
 use super::options::{self, TimeKind, TimeUnit};
+use super::spec::{CommandSpec as Spec, READS_FAST, WRITES_FAST};
+use super::tips;
 use super::{Args, error};
 use crate::keyspace::{Keyspace, Place};
 
+/// The commands of this file.
+#[rustfmt::skip]
+pub(super) const COMMANDS: &[Spec] = &[
+    Spec::on_key("expire", -3, WRITES_FAST, expire, keys::CHANGE)
+        .about("1.0.0", "O(1)", "Lets a key expire in some seconds"),
+    Spec::on_key("pexpire", -3, WRITES_FAST, pexpire, keys::CHANGE)
+        .about("2.6.0", "O(1)", "Lets a key expire in some milliseconds"),
+    Spec::on_key("expireat", -3, WRITES_FAST, expireat, keys::CHANGE)
+        .about("1.2.0", "O(1)", "Lets a key expire at a time in seconds"),
+    Spec::on_key("pexpireat", -3, WRITES_FAST, pexpireat, keys::CHANGE).logged()
+        .about("2.6.0", "O(1)", "Lets a key expire at a time in milliseconds"),
+    Spec::on_key("ttl", 2, READS_FAST, ttl, keys::READ).tips(tips::VARIES)
+        .about("1.0.0", "O(1)", "Tells in how many seconds a key expires"),
+    Spec::on_key("pttl", 2, READS_FAST, pttl, keys::READ).tips(tips::VARIES)
+        .about("2.6.0", "O(1)", "Tells in how many milliseconds a key expires"),
+    Spec::on_key("expiretime", 2, READS_FAST, expiretime, keys::READ)
+        .about("7.0.0", "O(1)", "Tells when a key expires, in seconds"),
+    Spec::on_key("pexpiretime", 2, READS_FAST, pexpiretime, keys::READ)
+        .about("7.0.0", "O(1)", "Tells when a key expires, in milliseconds"),
+    Spec::on_key("persist", 2, WRITES_FAST, persist, keys::CHANGE).logged()
+        .about("2.2.0", "O(1)", "Takes the expiry from a key"),
+];
+
 /// EXPIRE key seconds [NX | XX | GT | LT]
-pub(super) fn expire(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
+fn expire(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
     set_expiry(keyspace, hash, args, (TimeKind::EX, "expire"), reply);
 }
 
 /// PEXPIRE key milliseconds [NX | XX | GT | LT]
-pub(super) fn pexpire(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
+fn pexpire(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
     set_expiry(keyspace, hash, args, (TimeKind::PX, "pexpire"), reply);
 }
 
 /// EXPIREAT key unix-seconds [NX | XX | GT | LT]
-pub(super) fn expireat(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
+fn expireat(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
     set_expiry(keyspace, hash, args, (TimeKind::EXAT, "expireat"), reply);
 }
 
 /// PEXPIREAT key unix-milliseconds [NX | XX | GT | LT]
-pub(super) fn pexpireat(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
+fn pexpireat(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
     set_expiry(keyspace, hash, args, (TimeKind::PXAT, "pexpireat"), reply);
 }
 
@@ -124,34 +150,24 @@ fn signed(moment: UnixMillis) -> i64 {
 }
 
 /// TTL key
-pub(super) fn ttl(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
+fn ttl(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
     let now = signed(keyspace.now());
     tell(keyspace, hash, args, (TimeUnit::Seconds, now), reply);
 }
 
 /// PTTL key
-pub(super) fn pttl(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
+fn pttl(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
     let now = signed(keyspace.now());
     tell(keyspace, hash, args, (TimeUnit::Millis, now), reply);
 }
 
 /// EXPIRETIME key
-pub(super) fn expiretime(
-    keyspace: &mut Keyspace,
-    hash: u64,
-    args: Args<'_>,
-    reply: &mut Reply<'_>,
-) {
+fn expiretime(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
     tell(keyspace, hash, args, (TimeUnit::Seconds, 0), reply);
 }
 
 /// PEXPIRETIME key
-pub(super) fn pexpiretime(
-    keyspace: &mut Keyspace,
-    hash: u64,
-    args: Args<'_>,
-    reply: &mut Reply<'_>,
-) {
+fn pexpiretime(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
     tell(keyspace, hash, args, (TimeUnit::Millis, 0), reply);
 }
 
@@ -181,7 +197,7 @@ fn tell(
 }
 
 /// PERSIST key
-pub(super) fn persist(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
+fn persist(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
     let done = match keyspace.place(hash, args.get(1)) {
         Place::Taken(mut taken) => {
             let done = taken.expires_at().is_some();

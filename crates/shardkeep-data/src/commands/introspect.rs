@@ -3,7 +3,7 @@
 use shardkeep_resp::Reply;
 
 use super::glob::{Case, Glob};
-use super::table::{self, CommandId, TABLE};
+use super::resolve::{self, CommandId, TABLE};
 use super::{Args, Begin, Categories, CommandSpec, Find, KeySpec, error, object, options};
 
 /// Elements of the reply about one command.
@@ -51,10 +51,10 @@ fn commands() -> impl Iterator<Item = (CommandId, &'static CommandSpec)> + Clone
 fn named(name: &[u8]) -> Option<(CommandId, &'static CommandSpec)> {
     match memchr::memchr(b'|', name) {
         Some(bar) => {
-            let (id, _) = table::lookup(&name[..bar])?;
-            table::subcommand(id, &name[bar + 1..])
+            let (id, _) = resolve::lookup(&name[..bar])?;
+            resolve::subcommand(id, &name[bar + 1..])
         }
-        None => table::lookup(name),
+        None => resolve::lookup(name),
     }
 }
 
@@ -62,7 +62,7 @@ fn subcommands(
     (id, spec): (CommandId, &'static CommandSpec),
 ) -> impl Iterator<Item = (CommandId, &'static CommandSpec)> + Clone {
     let has = spec.has_subcommands();
-    table::subcommands(id).take_while(move |_| has)
+    resolve::subcommands(id).take_while(move |_| has)
 }
 
 fn info_of_all(reply: &mut Reply<'_>) {
@@ -230,9 +230,9 @@ fn doc(command: (CommandId, &'static CommandSpec), reply: &mut Reply<'_>) {
 /// The command whose keys are asked for, and its arguments; otherwise the error is answered.
 fn called<'a>(args: Args<'a>, reply: &mut Reply<'_>) -> Option<(&'static CommandSpec, Args<'a>)> {
     let called = args.from(2);
-    let found = table::lookup(called.get(0)).and_then(|found| match found {
+    let found = resolve::lookup(called.get(0)).and_then(|found| match found {
         (id, spec) if spec.has_subcommands() && called.len() > 1 => {
-            table::subcommand(id, called.get(1))
+            resolve::subcommand(id, called.get(1))
         }
         found => Some(found),
     });
@@ -335,7 +335,7 @@ fn help(reply: &mut Reply<'_>) {
 
 /// HELP of a container: its subcommands, and what the table says of them.
 fn help_of_container(container: &[u8], reply: &mut Reply<'_>) {
-    let Some(found) = table::lookup(container) else {
+    let Some(found) = resolve::lookup(container) else {
         return reply.array(0);
     };
     let name = found.1.name.to_ascii_uppercase();

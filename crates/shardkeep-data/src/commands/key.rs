@@ -2,21 +2,47 @@
 
 use shardkeep_resp::Reply;
 
+use super::key_specs as keys;
+use super::spec::{CommandSpec as Spec, GROWS, READS_FAST, WRITES, WRITES_FAST};
+use super::tips;
 use super::{Args, ShardSet, error, options};
 use crate::keyspace::{Keyspace, Place};
+
+/// The commands of this file.
+#[rustfmt::skip]
+pub(super) const COMMANDS: &[Spec] = &[
+    Spec::on_keys("del", -2, WRITES, del, keys::REMOVE_ALL).logged().removing().tips(tips::SPLIT_SUM)
+        .about("1.0.0", "O(N), N keys", "Removes keys"),
+    Spec::on_keys("unlink", -2, WRITES_FAST, del, keys::REMOVE_ALL).removing().tips(tips::SPLIT_SUM)
+        .about("4.0.0", "O(N), N keys", "Removes keys; here the same as DEL"),
+    Spec::on_keys("exists", -2, READS_FAST, exists, keys::INSPECT_ALL).tips(tips::SPLIT_SUM)
+        .about("1.0.0", "O(N), N keys", "Counts which of the keys are there"),
+    Spec::on_keys("touch", -2, READS_FAST, exists, keys::INSPECT_ALL).tips(tips::SPLIT_SUM)
+        .about("3.2.1", "O(N), N keys", "Counts which of the keys are there"),
+    Spec::on_key("type", 2, READS_FAST, type_of, keys::INSPECT)
+        .about("1.0.0", "O(1)", "Tells what kind of value a key has"),
+    Spec::on_keys("rename", 3, WRITES, rename, keys::RENAME)
+        .about("1.0.0", "O(N), N bytes of the value", "Gives a value another key"),
+    Spec::on_keys("renamenx", 3, WRITES_FAST, renamenx, keys::RENAMENX)
+        .about("1.0.0", "O(N), N bytes of the value", "Gives a value another key unless that has one"),
+    Spec::on_keys("copy", -3, GROWS, copy, keys::COPY)
+        .about("6.2.0", "O(N), N bytes of the value", "Gives a value to another key as well"),
+    Spec::on_key("move", 3, WRITES_FAST, move_to, keys::READ_CHANGE)
+        .about("1.0.0", "O(1)", "Moves a key to another database"),
+];
 
 /// What TYPE and SCAN call a string, the only kind of value so far.
 pub(super) const STRING: &str = "string";
 
 /// DEL key [key ...] and UNLINK
-pub(super) fn del(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<'_>) {
+fn del(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<'_>) {
     count(shards, args, reply, |keyspace, hash, key| {
         keyspace.remove(hash, key)
     });
 }
 
 /// EXISTS key [key ...] and TOUCH: a key that is named twice counts twice.
-pub(super) fn exists(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<'_>) {
+fn exists(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<'_>) {
     count(shards, args, reply, |keyspace, hash, key| {
         keyspace.get(hash, key).is_some()
     });
@@ -38,7 +64,7 @@ fn count(
 }
 
 /// TYPE key
-pub(super) fn type_of(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
+fn type_of(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
     match keyspace.get(hash, args.get(1)) {
         Some(_) => reply.simple(STRING),
         None => reply.simple("none"),
@@ -46,7 +72,7 @@ pub(super) fn type_of(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply:
 }
 
 /// RENAME key newkey
-pub(super) fn rename(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<'_>) {
+fn rename(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<'_>) {
     match move_entry(shards, args, Target::Any) {
         Moved::NoSuchKey => reply.error(error::NO_SUCH_KEY),
         Moved::Done | Moved::SameKey | Moved::TargetTaken => reply.ok(),
@@ -54,7 +80,7 @@ pub(super) fn rename(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Repl
 }
 
 /// RENAMENX key newkey
-pub(super) fn renamenx(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<'_>) {
+fn renamenx(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<'_>) {
     match move_entry(shards, args, Target::Free) {
         Moved::NoSuchKey => reply.error(error::NO_SUCH_KEY),
         Moved::SameKey | Moved::TargetTaken => reply.integer(0),
@@ -100,7 +126,7 @@ fn move_entry(shards: &mut dyn ShardSet, args: Args<'_>, target: Target) -> Move
 }
 
 /// MOVE key db: to another database, unless the key is there already.
-pub(super) fn move_to(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
+fn move_to(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
     let (key, here) = (args.get(1), keyspace.selected());
     let there = match options::database(args.get(2), keyspace.databases()) {
         Ok(there) if there != here => there,
@@ -132,7 +158,7 @@ struct CopyOptions {
 }
 
 /// COPY source destination [DB number] [REPLACE]
-pub(super) fn copy(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<'_>) {
+fn copy(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<'_>) {
     let (from, to) = (args.get(1), args.get(2));
     let (hash, keyspace) = shards.of(from);
     let here = keyspace.selected();

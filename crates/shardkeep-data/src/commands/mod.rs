@@ -9,27 +9,25 @@
 //! 4. A command that fails has changed nothing.
 
 mod args;
-mod bignum;
-mod counter;
 pub mod error;
 mod expire;
-mod extended;
 pub mod glob;
+mod index;
 mod introspect;
 mod key;
-mod many;
+pub(crate) mod key_specs;
 mod object;
-mod options;
+pub(crate) mod options;
 mod positions;
 mod replay;
+mod resolve;
 mod scan;
-mod set;
-mod spec;
+pub(crate) mod server;
+pub(crate) mod spec;
 mod store;
-mod string;
-mod table;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
+pub(crate) mod tips;
 
 use crate::keyspace::Keyspace;
 
@@ -40,10 +38,19 @@ pub use introspect::introspect;
 pub use options::{NoDatabase, database};
 pub use positions::{Begin, Find, KeyFlags, KeyIter, KeyPositions, KeySpec};
 pub use replay::replay;
+pub use resolve::{CommandId, TABLE, lookup, resolve};
 pub use spec::{
     Action, Categories, CommandSpec, ConnectionCommand, Flags, Group, OnShard, OnShards, RouteKind,
 };
-pub use table::{CommandId, TABLE, lookup, resolve};
+
+/// The commands on keys whatever their values, and on whole databases.
+pub(crate) const ON_KEYS: &[&[CommandSpec]] = &[
+    key::COMMANDS,
+    store::COMMANDS,
+    scan::COMMANDS,
+    object::COMMANDS,
+    expire::COMMANDS,
+];
 
 /// The shards a command has in hand.
 ///

@@ -4,8 +4,28 @@
 
 use shardkeep_resp::{Reply, parse_i64};
 
+use super::key_specs as keys;
+use super::spec::{ANYTIME, CommandSpec as Spec, ConnectionCommand, Group, READS};
+use super::tips;
 use super::{Args, options};
 use crate::keyspace::Keyspace;
+
+/// The commands of this file.
+#[rustfmt::skip]
+pub(super) const COMMANDS: &[Spec] = &[
+    Spec::container("object", Group::Generic)
+        .about("2.2.3", "that of the subcommand", "Groups what is known about values"),
+    Spec::on_key("object|encoding", 3, READS, encoding, keys::INSPECT_SECOND).tips(tips::VARIES)
+        .about("2.2.3", "O(1)", "Tells how Redis would store a value"),
+    Spec::on_key("object|freq", 3, READS, freq, keys::INSPECT_SECOND).tips(tips::VARIES)
+        .about("4.0.0", "O(1)", "Tells how often a key is used; not kept"),
+    Spec::connection("object|help", 2, ANYTIME, ConnectionCommand::Command)
+        .about("6.2.0", "O(1)", "Explains the subcommands"),
+    Spec::on_key("object|idletime", 3, READS, idletime, keys::INSPECT_SECOND).tips(tips::VARIES)
+        .about("2.2.3", "O(1)", "Tells since when a key was not used; not kept"),
+    Spec::on_key("object|refcount", 3, READS, refcount, keys::INSPECT_SECOND).tips(tips::VARIES)
+        .about("2.2.3", "O(1)", "Tells how often a value is referred to"),
+];
 
 /// Redis keeps strings up to this length (bytes) together with their header.
 const EMBEDDED_BYTES_MAX: usize = 44;
@@ -17,7 +37,7 @@ const SHARED_INTEGERS: i64 = 10_000;
 const SHARED_REFERENCES: i64 = i32::MAX as i64;
 
 /// OBJECT ENCODING key
-pub(super) fn encoding(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
+fn encoding(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
     match keyspace.get(hash, args.get(2)) {
         Some(record) if parse_i64(record.value()).is_some() => reply.bulk(b"int"),
         Some(record) if record.value().len() <= EMBEDDED_BYTES_MAX => reply.bulk(b"embstr"),
@@ -27,7 +47,7 @@ pub(super) fn encoding(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply
 }
 
 /// OBJECT REFCOUNT key
-pub(super) fn refcount(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
+fn refcount(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
     match keyspace.get(hash, args.get(2)) {
         Some(record) => {
             let number = parse_i64(record.value());
@@ -39,7 +59,7 @@ pub(super) fn refcount(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply
 }
 
 /// OBJECT IDLETIME key: 0, as access times are not kept.
-pub(super) fn idletime(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
+fn idletime(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
     match keyspace.get(hash, args.get(2)) {
         Some(_) => reply.integer(0),
         None => reply.null(),
@@ -67,7 +87,7 @@ pub(super) fn usage(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &
 }
 
 /// OBJECT FREQ key: refused, as access frequencies are not kept.
-pub(super) fn freq(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
+fn freq(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
     match keyspace.get(hash, args.get(2)) {
         Some(_) => reply.error(
             "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please \

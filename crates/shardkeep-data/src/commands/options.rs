@@ -8,7 +8,7 @@ use super::error;
 /// Whether an argument is this option (given in lower case), in any case of letters. Like C's
 /// string functions, which Redis uses, it takes a zero byte for the end of the argument.
 #[inline]
-pub(super) fn is(arg: &[u8], option: &str) -> bool {
+pub(crate) fn is(arg: &[u8], option: &str) -> bool {
     match arg.get(..option.len()) {
         Some(start) => {
             start.eq_ignore_ascii_case(option.as_bytes())
@@ -20,7 +20,7 @@ pub(super) fn is(arg: &[u8], option: &str) -> bool {
 
 /// The integer an argument is; otherwise the error is answered.
 #[inline]
-pub(super) fn integer(arg: &[u8], reply: &mut Reply<'_>) -> Option<i64> {
+pub(crate) fn integer(arg: &[u8], reply: &mut Reply<'_>) -> Option<i64> {
     let number = parse_i64(arg);
     if number.is_none() {
         reply.error(error::NOT_AN_INTEGER);
@@ -71,7 +71,7 @@ pub fn database(arg: &[u8], databases: u32) -> Result<u32, NoDatabase> {
 }
 
 /// The cursor an argument is, as C's `strtoul` reads it.
-pub(super) fn cursor(arg: &[u8]) -> Option<u64> {
+pub(crate) fn cursor(arg: &[u8]) -> Option<u64> {
     let (negative, digits) = match arg {
         [b'-', digits @ ..] => (true, digits),
         [b'+', digits @ ..] => (false, digits),
@@ -98,30 +98,30 @@ pub(super) fn cursor(arg: &[u8]) -> Option<u64> {
 
 /// In what an expiry is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum TimeUnit {
+pub(crate) enum TimeUnit {
     Seconds,
     Millis,
 }
 
 /// From when an expiry counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum TimeBase {
+pub(crate) enum TimeBase {
     Now,
     Epoch,
 }
 
 /// The unit and the base of an expiry option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct TimeKind {
-    pub(super) unit: TimeUnit,
-    pub(super) base: TimeBase,
+pub(crate) struct TimeKind {
+    pub(crate) unit: TimeUnit,
+    pub(crate) base: TimeBase,
 }
 
 impl TimeKind {
-    pub(super) const EX: Self = Self::new(TimeUnit::Seconds, TimeBase::Now);
-    pub(super) const PX: Self = Self::new(TimeUnit::Millis, TimeBase::Now);
-    pub(super) const EXAT: Self = Self::new(TimeUnit::Seconds, TimeBase::Epoch);
-    pub(super) const PXAT: Self = Self::new(TimeUnit::Millis, TimeBase::Epoch);
+    pub(crate) const EX: Self = Self::new(TimeUnit::Seconds, TimeBase::Now);
+    pub(crate) const PX: Self = Self::new(TimeUnit::Millis, TimeBase::Now);
+    pub(crate) const EXAT: Self = Self::new(TimeUnit::Seconds, TimeBase::Epoch);
+    pub(crate) const PXAT: Self = Self::new(TimeUnit::Millis, TimeBase::Epoch);
 
     const fn new(unit: TimeUnit, base: TimeBase) -> Self {
         Self { unit, base }
@@ -129,7 +129,7 @@ impl TimeKind {
 
     /// The moment `number` says, in milliseconds since 1970; `None` if it overflows.
     #[inline]
-    pub(super) fn moment(self, number: i64, now: UnixMillis) -> Option<i64> {
+    pub(crate) fn moment(self, number: i64, now: UnixMillis) -> Option<i64> {
         let millis = match self.unit {
             TimeUnit::Seconds => number.checked_mul(1_000)?,
             TimeUnit::Millis => number,
@@ -144,7 +144,7 @@ impl TimeKind {
 /// The moment an expiry option of `command` says, which must not be negative or nothing;
 /// otherwise the error is answered.
 #[inline]
-pub(super) fn expiry(
+pub(crate) fn expiry(
     arg: &[u8],
     kind: TimeKind,
     now: UnixMillis,
@@ -163,7 +163,7 @@ pub(super) fn expiry(
 }
 
 /// The kind of expiry that an option of SET or GETEX announces.
-pub(super) fn time_kind(option: &[u8]) -> Option<TimeKind> {
+pub(crate) fn time_kind(option: &[u8]) -> Option<TimeKind> {
     let kinds = [
         ("ex", TimeKind::EX),
         ("px", TimeKind::PX),

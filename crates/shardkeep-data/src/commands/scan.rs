@@ -7,8 +7,20 @@ use shardkeep::table::PartCursor;
 use shardkeep_resp::Reply;
 
 use super::glob::{Case, Glob, Pace, TooLate};
+use super::spec::RouteKind::{Cursor, WholeStore};
+use super::spec::{CommandSpec as Spec, READS};
+use super::tips;
 use super::{Args, CURSOR_SHARD_BITS, REPLY_BYTES_MAX, ShardSet, error, key, options};
 use crate::keyspace::record::Record;
+
+/// The commands of this file.
+#[rustfmt::skip]
+pub(super) const COMMANDS: &[Spec] = &[
+    Spec::on_store("scan", -2, READS, scan, Cursor).tips(tips::VARIES_SPECIAL)
+        .about("2.8.0", "O(1) per call, O(N) for all N keys", "Gives the keys, some at a time"),
+    Spec::on_store("keys", 2, READS, keys, WholeStore).dangerous().tips(tips::EVERYWHERE_ORDER_VARIES)
+        .about("1.0.0", "O(N), N keys in the store", "Gives all keys that match a pattern"),
+];
 
 /// How many keys one SCAN looks at, at least, unless it is told (Redis' default).
 const COUNT_DEFAULT: i64 = 10;
@@ -50,7 +62,7 @@ fn too_late(compared: usize, reply: &mut Reply<'_>) {
 }
 
 /// SCAN cursor [MATCH pattern] [COUNT number] [TYPE type]
-pub(super) fn scan(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<'_>) {
+fn scan(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<'_>) {
     let Some((start, place)) = cursor(args.get(1), shards.shards_total()) else {
         reply.error("ERR invalid cursor");
         return;
@@ -154,7 +166,7 @@ fn walk(
 }
 
 /// KEYS pattern
-pub(super) fn keys(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<'_>) {
+fn keys(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<'_>) {
     let Some(glob) = parsed(args.get(1), reply) else {
         return;
     };

@@ -181,6 +181,16 @@ impl Group {
     }
 }
 
+/// Flags of commands that read, write, or may make a value larger; and of those of them that take a short time.
+pub(crate) const READS: Flags = Flags::READONLY;
+pub(crate) const READS_FAST: Flags = READS.and(Flags::FAST);
+pub(crate) const WRITES: Flags = Flags::WRITE;
+pub(crate) const WRITES_FAST: Flags = WRITES.and(Flags::FAST);
+pub(crate) const GROWS: Flags = WRITES.and(Flags::DENYOOM);
+pub(crate) const GROWS_FAST: Flags = GROWS.and(Flags::FAST);
+/// Of those that run at any time.
+pub(crate) const ANYTIME: Flags = Flags::LOADING.and(Flags::STALE);
+
 /// One command, or one subcommand (`object|encoding`).
 #[derive(Clone, Copy, Debug)]
 pub struct CommandSpec {
@@ -234,22 +244,22 @@ impl Categories {
 
 impl CommandSpec {
     /// A command without keys that runs on the connection.
-    pub(super) const fn connection(
+    pub(crate) const fn connection(
         name: &'static str,
         arity: i32,
         flags: Flags,
         command: ConnectionCommand,
     ) -> Self {
-        Self::new(name, arity, flags, Action::Connection(command)).in_group(Group::Connection)
+        Self::new(name, arity, flags, Action::Connection(command))
     }
 
     /// A name that only groups its subcommands.
-    pub(super) const fn container(name: &'static str, group: Group) -> Self {
+    pub(crate) const fn container(name: &'static str, group: Group) -> Self {
         Self::new(name, -2, Flags::NONE, Action::Container).in_group(group)
     }
 
     /// A command on one key.
-    pub(super) const fn on_key(
+    pub(crate) const fn on_key(
         name: &'static str,
         arity: i32,
         flags: Flags,
@@ -264,7 +274,7 @@ impl CommandSpec {
     }
 
     /// A command on several keys.
-    pub(super) const fn on_keys(
+    pub(crate) const fn on_keys(
         name: &'static str,
         arity: i32,
         flags: Flags,
@@ -277,7 +287,7 @@ impl CommandSpec {
     }
 
     /// A command on the store.
-    pub(super) const fn on_store(
+    pub(crate) const fn on_store(
         name: &'static str,
         arity: i32,
         flags: Flags,
@@ -291,19 +301,19 @@ impl CommandSpec {
     }
 
     /// Its time depends on the size of a value that is there.
-    pub(super) const fn heavy(mut self) -> Self {
+    pub(crate) const fn heavy(mut self) -> Self {
         self.is_heavy = true;
         self
     }
 
     /// It may stand in the log, and is replayed from there.
-    pub(super) const fn logged(mut self) -> Self {
+    pub(crate) const fn logged(mut self) -> Self {
         self.is_logged = true;
         self
     }
 
     /// It changes nothing but by removing keys.
-    pub(super) const fn removing(mut self) -> Self {
+    pub(crate) const fn removing(mut self) -> Self {
         self.only_removes = true;
         self
     }
@@ -336,22 +346,40 @@ impl CommandSpec {
         self
     }
 
-    pub(super) const fn in_group(mut self, group: Group) -> Self {
+    pub(crate) const fn in_group(mut self, group: Group) -> Self {
         self.group = group;
         self
     }
 
-    pub(super) const fn in_categories(mut self, categories: Categories) -> Self {
-        self.categories = categories;
+    /// It may do harm where it is called by mistake.
+    pub(crate) const fn dangerous(self) -> Self {
+        self.in_categories(Categories::DANGEROUS)
+    }
+
+    /// As it stands in the table, under the heading of its part.
+    pub(crate) const fn under(mut self, group: Group, categories: Categories) -> Self {
+        if matches!(self.group, Group::Generic) {
+            self.group = group;
+        }
+        match self.action {
+            Action::Container => self,
+            Action::Shard(_) | Action::Shards(_) | Action::Connection(_) => {
+                self.in_categories(categories)
+            }
+        }
+    }
+
+    pub(crate) const fn in_categories(mut self, categories: Categories) -> Self {
+        self.categories = self.categories.and(categories);
         self
     }
 
-    pub(super) const fn tips(mut self, tips: &'static [&'static str]) -> Self {
+    pub(crate) const fn tips(mut self, tips: &'static [&'static str]) -> Self {
         self.tips = tips;
         self
     }
 
-    pub(super) const fn about(
+    pub(crate) const fn about(
         mut self,
         since: &'static str,
         complexity: &'static str,
@@ -383,12 +411,6 @@ impl CommandSpec {
             at += 1;
         }
         false
-    }
-
-    /// Whether this is its name, in any case of letters.
-    #[cold]
-    pub(super) fn is_named(&self, name: &[u8]) -> bool {
-        self.name.as_bytes().eq_ignore_ascii_case(name)
     }
 
     /// The keys among the arguments whose entries it may make, or make larger.

@@ -2,11 +2,29 @@
 
 use shardkeep_resp::Reply;
 
+use super::spec::RouteKind::WholeStore;
+use super::spec::{CommandSpec as Spec, Group, READS, READS_FAST, WRITES, WRITES_FAST};
+use super::tips;
 use super::{Args, NoDatabase, ShardSet, error, options};
 use crate::keyspace::Keyspace;
 
+/// The commands of this file.
+#[rustfmt::skip]
+pub(super) const COMMANDS: &[Spec] = &[
+    Spec::on_store("randomkey", 1, READS, randomkey, WholeStore).tips(tips::EVERYWHERE_VARIES)
+        .about("1.0.0", "O(1)", "Gives some key"),
+    Spec::on_store("dbsize", 1, READS_FAST, dbsize, WholeStore).tips(tips::EVERYWHERE_SUM)
+        .about("1.0.0", "O(1)", "Counts the keys"),
+    Spec::on_store("flushall", -1, WRITES, flushall, WholeStore).dangerous().removing().tips(tips::EVERYWHERE_ALL)
+        .about("1.0.0", "O(N), N keys in the store", "Removes all keys of all databases"),
+    Spec::on_store("flushdb", -1, WRITES, flushdb, WholeStore).dangerous().removing().tips(tips::EVERYWHERE_ALL)
+        .about("1.0.0", "O(N), N keys in the database", "Removes all keys of the database"),
+    Spec::on_store("swapdb", 3, WRITES_FAST, swapdb, WholeStore).dangerous().in_group(Group::Server)
+        .about("4.0.0", "O(N), N shards", "Gives two databases each other's keys"),
+];
+
 /// DBSIZE
-pub(super) fn dbsize(shards: &mut dyn ShardSet, _args: Args<'_>, reply: &mut Reply<'_>) {
+fn dbsize(shards: &mut dyn ShardSet, _args: Args<'_>, reply: &mut Reply<'_>) {
     reply.integer(entries(shards) as i64);
 }
 
@@ -16,13 +34,13 @@ fn entries(shards: &mut dyn ShardSet) -> usize {
         .sum()
 }
 
-/// FLUSHALL [ASYNC | SYNC]: empty before the reply, and freed off the shards, in either case.
-pub(super) fn flushall(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<'_>) {
+/// FLUSHALL [ASYNC | SYNC]: empty before the reply, and freed off the shards in either case.
+fn flushall(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<'_>) {
     flush(shards, args, reply, Keyspace::clear_all);
 }
 
 /// FLUSHDB [ASYNC | SYNC], as FLUSHALL.
-pub(super) fn flushdb(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<'_>) {
+fn flushdb(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<'_>) {
     flush(shards, args, reply, Keyspace::clear);
 }
 
@@ -44,7 +62,7 @@ fn flush(
 }
 
 /// SWAPDB index1 index2
-pub(super) fn swapdb(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<'_>) {
+fn swapdb(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<'_>) {
     let first = shards.first();
     let databases = shards.shard(first).databases();
     let [one, other] = [1, 2].map(|at| options::database(args.get(at), databases));
@@ -65,7 +83,7 @@ pub(super) fn swapdb(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Repl
 }
 
 /// RANDOMKEY: a shard by its share of the entries, then an entry of it.
-pub(super) fn randomkey(shards: &mut dyn ShardSet, _args: Args<'_>, reply: &mut Reply<'_>) {
+fn randomkey(shards: &mut dyn ShardSet, _args: Args<'_>, reply: &mut Reply<'_>) {
     let first = shards.first();
     // A shard may turn out to hold only what has expired; each round then removes some of it.
     for _ in 0..ROUNDS_MAX {

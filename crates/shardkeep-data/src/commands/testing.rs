@@ -10,11 +10,11 @@ use crate::keyspace::{DATABASES_DEFAULT, Keyspace, hash_key};
 const SHARD_BITS: u32 = 2;
 
 /// When tests happen (Unix milliseconds).
-pub(super) const NOW: u64 = 1_700_000_000_000;
+pub(crate) const NOW: u64 = 1_700_000_000_000;
 
-pub(super) struct Shards {
+pub(crate) struct Shards {
     /// What a look at the clock says.
-    pub(super) hour: Hour,
+    pub(crate) hour: Hour,
     hasher: ahash::RandomState,
     shards: Vec<Keyspace>,
 }
@@ -63,14 +63,14 @@ impl ShardSet for Shards {
 }
 
 /// A store and a time.
-pub(super) struct Store {
-    pub(super) shards: Shards,
+pub(crate) struct Store {
+    pub(crate) shards: Shards,
     protocol: Protocol,
     database: u32,
 }
 
 impl Store {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut store = Self {
             shards: Shards::new(),
             protocol: Protocol::Resp2,
@@ -80,21 +80,21 @@ impl Store {
         store
     }
 
-    pub(super) fn resp3() -> Self {
+    pub(crate) fn resp3() -> Self {
         Self {
             protocol: Protocol::Resp3,
             ..Self::new()
         }
     }
 
-    pub(super) fn set_now(&mut self, now: u64) {
+    pub(crate) fn set_now(&mut self, now: u64) {
         for shard in &mut self.shards.shards {
             shard.set_now(UnixMillis::new(now));
         }
     }
 
     /// The reply to these arguments.
-    pub(super) fn call(&mut self, args: &[&[u8]]) -> Vec<u8> {
+    pub(crate) fn call(&mut self, args: &[&[u8]]) -> Vec<u8> {
         let mut spans = Vec::new();
         let mut start = 0;
         for arg in args {
@@ -136,7 +136,7 @@ impl Store {
     }
 
     /// The reply to a line, split at spaces; `''` is an empty argument, `\xHH` any byte.
-    pub(super) fn line(&mut self, line: &str) -> String {
+    pub(crate) fn line(&mut self, line: &str) -> String {
         let args: Vec<Vec<u8>> = line.split(' ').map(unescaped).collect();
         let args: Vec<&[u8]> = args.iter().map(Vec::as_slice).collect();
         let reply = self.call(&args).escape_ascii().to_string();
@@ -145,7 +145,7 @@ impl Store {
 
     /// Each line gets its reply, in this order.
     #[track_caller]
-    pub(super) fn check(&mut self, dialogue: &[(&str, &str)]) {
+    pub(crate) fn check(&mut self, dialogue: &[(&str, &str)]) {
         for (line, reply) in dialogue {
             assert_eq!(&self.line(line), reply, "{line}");
         }
@@ -166,6 +166,6 @@ fn unescaped(arg: &str) -> Vec<u8> {
 
 /// Each line gets its reply from a new store, in this order, in RESP2.
 #[track_caller]
-pub(super) fn check(dialogue: &[(&str, &str)]) {
+pub(crate) fn check(dialogue: &[(&str, &str)]) {
     Store::new().check(dialogue);
 }

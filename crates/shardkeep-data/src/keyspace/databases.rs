@@ -221,12 +221,12 @@ impl Keyspace {
         }
     }
 
-    /// Removes everything from all databases. Many entries are put aside.
+    /// Removes everything from all databases. Takes as long as freeing the entries takes.
     pub fn clear_all(&mut self) {
         for database in 0..self.databases.count {
-            if let Some(resting) = self.databases.take(database) {
-                let (memory, at_cut) = (resting.memory, resting.at_cut);
-                self.accounts.clears(resting.table, memory, at_cut);
+            if let Some(mut resting) = self.databases.take(database) {
+                self.accounts.clears(&mut resting.table, resting.at_cut);
+                (self.accounts.shelf).put_table(resting.table, resting.memory);
                 self.databases.note_changed(database);
             }
         }
@@ -283,18 +283,18 @@ impl Keyspace {
         }
     }
 
-    /// Visits the selected database, and those that may have changed since the last such visit.
+    /// Whether [`Keyspace::take_changed`] may name a database.
     #[inline]
-    pub fn visit_changed(&mut self, mut visit: impl FnMut(u32, Counts)) {
-        if !self.databases.changed.is_empty() {
-            for database in std::mem::take(&mut self.databases.changed) {
-                if database != self.selected() {
-                    visit(database, self.databases.counts(database));
-                }
-            }
-        }
+    pub fn has_changed(&self) -> bool {
+        !self.databases.changed.is_empty()
+    }
+
+    /// The databases whose counts may have changed since this was last asked, beside the selected one.
+    pub fn take_changed(&mut self) -> Vec<u32> {
+        let mut changed = std::mem::take(&mut self.databases.changed);
         let selected = self.selected();
-        visit(selected, self.counts(selected));
+        changed.retain(|&database| database != selected);
+        changed
     }
 
     /// Selects the database in turn of those in which entries may have expired, if there is one; whether
@@ -421,21 +421,16 @@ mod tests {
     }
 
     #[test]
-    fn the_counts_of_what_has_changed_are_visited_once() {
-        let visit = |keyspace: &mut Keyspace| {
-            let mut visited = Vec::new();
-            keyspace.visit_changed(|database, counts| visited.push((database, counts.keys)));
-            visited
-        };
+    fn databases_whose_counts_have_changed_are_named_once() {
         let mut keyspace = keyspace();
-        assert_eq!(visit(&mut keyspace), [(0, 0)]);
+        assert_eq!(keyspace.take_changed(), [0; 0]);
         set(&mut keyspace, 2, "a", None);
         set(&mut keyspace, 1, "a", None);
         set(&mut keyspace, 2, "b", None);
-        assert_eq!(visit(&mut keyspace), [(0, 0), (1, 1), (2, 2)]);
-        assert_eq!(visit(&mut keyspace), [(2, 2)]);
+        assert_eq!(keyspace.take_changed(), [0, 1]);
+        assert_eq!(keyspace.take_changed(), [0; 0]);
         keyspace.clear_all();
-        assert_eq!(visit(&mut keyspace), [(1, 0), (2, 0)]);
+        assert_eq!(keyspace.take_changed(), [1]);
     }
 
     #[test]

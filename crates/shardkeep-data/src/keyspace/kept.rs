@@ -14,7 +14,7 @@ use std::sync::Arc;
 use shardkeep::codec::{DecodeError, EncodeError};
 use shardkeep::effect;
 use shardkeep::engine::Effects;
-use shardkeep::shard::{Change, Moment, Pressure, Saved, Slice, WalkPoint, Walks};
+use shardkeep::shard::{Change, Image, Moment, Pressure, Saved, Slice, WalkPoint, Walks};
 use shardkeep::table::UnixMillis;
 
 use super::record::{Record, STRING_BYTES_MAX};
@@ -30,13 +30,25 @@ pub(super) struct Kept {
     has_place: bool,
 }
 
-/// Appends a record as an effect. Never fails: the type is that of states whose entries may have no form.
-fn save(database: u32) -> impl FnMut(&Record, &mut Vec<u8>) -> Result<(), EncodeError> {
+/// What adds a record to an image. Never fails: the type is that of states whose entries may have no form.
+fn save(database: u32) -> impl FnMut(&Record, &mut Image) -> Result<(), EncodeError> {
     move |record, into| {
-        let expires = record.expires_at();
-        effect::set(into, database, record.key(), record.value(), expires);
+        if record.is_large() {
+            // Shared, so that no shard is in hand for as long as a large value takes.
+            let (bytes, record) = (record.value().len(), record.clone());
+            into.later(bytes, move |into| append(&record, into, database));
+        } else {
+            append(record, into.bytes(), database);
+        }
         Ok(())
     }
+}
+
+/// Appends a record as an effect.
+#[inline]
+pub(super) fn append(record: &Record, into: &mut Vec<u8>, database: u32) {
+    let expires = record.expires_at();
+    effect::set(into, database, record.key(), record.value(), expires);
 }
 
 impl Kept {
@@ -190,7 +202,7 @@ impl Keyspace {
         &mut self,
         from: WalkPoint,
         slice: Slice,
-        into: &mut Vec<u8>,
+        into: &mut Image,
     ) -> Result<Saved, EncodeError> {
         let Some(mut kept) = self.accounts.kept.take() else {
             return Ok(Saved::NOTHING);

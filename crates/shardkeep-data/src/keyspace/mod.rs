@@ -81,12 +81,12 @@ struct Accounts {
     changes: u64,
     /// What becomes of every change; `None` where nothing does.
     kept: Option<Box<Kept>>,
-    /// What is to be freed when the shard is back.
-    shelf: Shelf,
     /// Number of the selected database.
     database: u32,
     /// The number that it had at the cut of the walk under way.
     at_cut: u32,
+    /// What is to be freed when the shard is back.
+    shelf: Shelf,
 }
 
 impl Accounts {
@@ -156,13 +156,12 @@ impl Accounts {
         }
     }
 
-    /// All entries of a table are gone, which take `memory` bytes.
-    fn clears(&mut self, mut table: Table<Record>, memory: usize, at_cut: u32) {
+    /// All entries of a table are about to go.
+    fn clears(&mut self, table: &mut Table<Record>, at_cut: u32) {
         self.changes += table.len() as u64;
         if let Some(kept) = &mut self.kept {
-            kept.clears(&mut table, at_cut);
+            kept.clears(table, at_cut);
         }
-        self.shelf.put_table(table, memory);
     }
 
     /// All entries of the selected database, or of all, are gone, here and in all other shards.
@@ -207,8 +206,7 @@ impl Accounts {
 /// Writes down a record as a whole.
 #[inline]
 fn whole(record: &Record, (into, database): (&mut Vec<u8>, u32)) {
-    let expires = record.expires_at();
-    effect::set(into, database, record.key(), record.value(), expires);
+    kept::append(record, into, database);
 }
 
 /// The entries of one shard.
@@ -415,17 +413,18 @@ impl Keyspace {
         self.accounts.shelf.take()
     }
 
-    /// Removes everything from the selected database. Many entries are put aside.
+    /// Removes everything from the selected database. The entries are put aside, where they are many.
     pub fn clear(&mut self) {
         self.clear_selected();
         self.accounts.cleared(effect::FLUSHDB);
     }
 
     fn clear_selected(&mut self) {
-        let (at_cut, memory) = (self.accounts.at_cut, self.accounts.memory);
-        let table = std::mem::replace(&mut self.table, Table::new(self.shard_bits));
-        self.accounts.clears(table, memory, at_cut);
+        let at_cut = self.accounts.at_cut;
+        self.accounts.clears(&mut self.table, at_cut);
         self.accounts.at_cut = databases::AFTER_CUT;
+        let table = std::mem::replace(&mut self.table, Table::new(self.shard_bits));
+        (self.accounts.shelf).put_table(table, self.accounts.memory);
         self.accounts.memory = 0;
         self.accounts.expires = 0;
     }

@@ -89,9 +89,7 @@ impl<'k> Taken<'k> {
     /// If the value is longer than [`super::record::STRING_BYTES_MAX`].
     #[inline]
     pub fn set(&mut self, value: &[u8], expires_at: Option<UnixMillis>) {
-        let set = |record: &mut Record| record.set(value, expires_at);
-        let old = self.change(Change::Whole, set, whole);
-        self.shelve(old);
+        self.change_whole(|record| record.set(value, expires_at));
         self.slot.note_expiry(expires_at);
     }
 
@@ -102,9 +100,7 @@ impl<'k> Taken<'k> {
     /// If the value is longer than [`super::record::STRING_BYTES_MAX`].
     #[inline]
     pub fn set_value(&mut self, value: &[u8]) {
-        let set = |record: &mut Record| record.set_value(value);
-        let old = self.change(Change::Whole, set, whole);
-        self.shelve(old);
+        self.change_whole(|record| record.set_value(value));
     }
 
     /// Replaces the expiry and keeps the value. One that stays as it is is no change.
@@ -135,7 +131,8 @@ impl<'k> Taken<'k> {
     /// Puts another entry with the same key in its place.
     pub(super) fn replace(&mut self, mut record: Record) {
         self.accounts.put(self.hash, &mut record);
-        self.accounts.replaced(self.slot.replace(record));
+        let old = self.slot.replace(record);
+        self.accounts.replaced(old);
     }
 
     /// Takes the entry out, and frees it, here or when the shard is back.
@@ -164,10 +161,10 @@ impl<'k> Taken<'k> {
         record
     }
 
-    /// Frees what was replaced as a whole, here or when the shard is back.
+    /// Replaces the value as a whole; what is left of the old one is put aside.
     #[inline]
-    fn shelve(&mut self, old: Option<Record>) {
-        if let Some(old) = old {
+    fn change_whole(&mut self, change: impl FnOnce(&mut Record) -> Option<Record>) {
+        if let Some(old) = self.change(Change::Whole, change, whole) {
             self.accounts.shelf.put(old);
         }
     }
@@ -245,7 +242,8 @@ impl<'k, R: Fn(&Record) -> u64> Free<'k, R> {
             }
             Some(Room::Over(mut slot)) => {
                 // Its effect says all that is left of what was there.
-                self.accounts.replaced(slot.replace(record));
+                let old = slot.replace(record);
+                self.accounts.replaced(old);
                 self.accounts.counters.expired += 1;
             }
             None => unreachable!("a free place is used once"),

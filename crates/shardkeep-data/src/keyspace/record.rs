@@ -78,7 +78,7 @@ const CACHE_LINE_BYTES: usize = 64;
 /// Where the parts of a record are that is small or wide; of a large one, where its key is.
 #[derive(Clone, Copy)]
 struct Shape {
-    key_at: usize,
+    key_start: usize,
     key_len: usize,
     /// 0 in a large record.
     value_len: usize,
@@ -87,7 +87,7 @@ struct Shape {
 impl Shape {
     #[inline]
     fn value_at(self) -> usize {
-        self.key_at + self.key_len
+        self.key_start + self.key_len
     }
 
     #[inline]
@@ -170,7 +170,7 @@ impl Record {
         debug_assert!(key.len().max(value.len()) <= SMALL_BYTES_MAX);
         let tag = tag | expiry_tag(expires_at);
         let shape = Shape {
-            key_at: SMALL_HEADER_BYTES + expiry_bytes(tag),
+            key_start: SMALL_HEADER_BYTES + expiry_bytes(tag),
             key_len: key.len(),
             value_len: value.len(),
         };
@@ -196,7 +196,7 @@ impl Record {
         assert_length("key", key.len());
         let tag = tag | expiry_tag(expires_at) | WIDE;
         let shape = Shape {
-            key_at: HEADER_BYTES + expiry_bytes(tag),
+            key_start: HEADER_BYTES + expiry_bytes(tag),
             key_len: key.len(),
             value_len: value.len(),
         };
@@ -218,7 +218,7 @@ impl Record {
         assert_length("key", key.len());
         let tag = tag | expiry_tag(expires_at) | LARGE;
         let shape = Shape {
-            key_at: HEADER_BYTES + expiry_bytes(tag),
+            key_start: HEADER_BYTES + expiry_bytes(tag),
             key_len: key.len(),
             value_len: 0,
         };
@@ -242,7 +242,9 @@ impl Record {
         let shape = self.shape();
         // SAFETY: the key is initialised and within the allocation (invariant 1), which lives as
         // long as `self` and is not changed while `self` is borrowed.
-        unsafe { slice::from_raw_parts(self.0.start().add(shape.key_at).as_ptr(), shape.key_len) }
+        unsafe {
+            slice::from_raw_parts(self.0.start().add(shape.key_start).as_ptr(), shape.key_len)
+        }
     }
 
     /// The value.
@@ -515,13 +517,13 @@ impl Record {
         unsafe {
             if self.is_small() {
                 Shape {
-                    key_at: SMALL_HEADER_BYTES + expiry,
+                    key_start: SMALL_HEADER_BYTES + expiry,
                     key_len: usize::from(start.read()),
                     value_len: usize::from(start.add(SMALL_VALUE_LENGTH_AT).read()),
                 }
             } else {
                 Shape {
-                    key_at: HEADER_BYTES + expiry,
+                    key_start: HEADER_BYTES + expiry,
                     key_len: read_u32(start),
                     value_len: if self.is_large() {
                         0
@@ -739,7 +741,7 @@ unsafe fn fill(
     // SAFETY: all writes lie within the allocation (the caller's word), which nothing else knows, so they
     // overlap neither `key` nor `value`: the parts follow one another up to `shape.end()`.
     unsafe {
-        let at_key = start.add(shape.key_at);
+        let at_key = start.add(shape.key_start);
         if let Some(expires_at) = expires_at {
             at_key
                 .sub(EXPIRY_BYTES)

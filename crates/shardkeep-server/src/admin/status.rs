@@ -166,8 +166,8 @@ fn status(seen: &Seen<'_>) -> Status {
         sent_bytes: seen.reactors(|reactor| &reactor.output_bytes),
         latency: seen.latencies.buckets(),
         by_command: seen.commands.iter().map(command).collect(),
-        keys: seen.gauges(|gauge| &gauge.keys),
-        expiring: seen.gauges(|gauge| &gauge.expires),
+        keys: context.gauges.iter().map(Gauge::keys).sum(),
+        expiring: context.gauges.iter().map(Gauge::expires).sum(),
         expired: seen.gauges(|gauge| &gauge.expired),
         hits: seen.gauges(|gauge| &gauge.hits),
         misses: seen.gauges(|gauge| &gauge.misses),
@@ -214,7 +214,7 @@ fn command(seen: &CommandSeen) -> Command {
 fn shards(seen: &Seen<'_>) -> Vec<Shard> {
     let both = seen.shards.iter().zip(seen.context.gauges.iter());
     let shard = |(stats, gauge): (&shardkeep::engine::ShardStats, &Gauge)| Shard {
-        keys: gauge.keys.load(Relaxed),
+        keys: gauge.keys(),
         bytes: gauge.memory_bytes.load(Relaxed),
         depth: stats.depth,
         depth_max: stats.depth_max,

@@ -30,6 +30,9 @@ pub const OWNERS_MAX: usize = 1_024;
 /// shard.
 pub const REACTORS_MAX: usize = 1_024;
 
+/// Databases unless told otherwise, and at most.
+pub use shardkeep_data::keyspace::{DATABASES_DEFAULT, DATABASES_MAX};
+
 /// Connections at once unless told otherwise.
 pub const MAX_CLIENTS_DEFAULT: usize = 10_000;
 

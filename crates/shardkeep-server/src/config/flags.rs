@@ -222,6 +222,12 @@ pub(crate) struct ServeFlags {
     #[arg(long, value_name = "HOW")]
     pub(crate) overload: Option<String>,
 
+    /// Databases that clients may SELECT, from 1 to 1024 [default: 16].
+    ///
+    /// Those that nothing is written to take no memory.
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) databases: Option<String>,
+
     /// Connections at once; one more is refused [default: 10000].
     #[arg(long, value_name = "COUNT")]
     pub(crate) max_clients: Option<String>,
@@ -312,6 +318,7 @@ impl ServeFlags {
             compress_snapshots,
             disk_reserve,
             overload,
+            databases,
             max_clients,
             max_memory,
             deadline,
@@ -345,6 +352,7 @@ impl ServeFlags {
             ("compress_snapshots", compress_snapshots),
             ("disk_reserve", disk_reserve),
             ("overload", overload),
+            ("databases", databases),
             ("max_clients", max_clients),
             ("max_memory", max_memory),
             ("deadline", deadline),

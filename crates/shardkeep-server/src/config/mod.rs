@@ -200,6 +200,8 @@ pub struct Settings {
     pub disk_reserve: Option<u64>,
     /// What becomes of commands for a shard that has too much to do.
     pub overload: Overload,
+    /// Databases that clients may select.
+    pub databases: u32,
     /// Connections at once.
     pub max_clients: usize,
     /// Bytes of memory beyond which writes are refused; `None` for no limit.
@@ -249,6 +251,7 @@ impl Default for Settings {
             compress_snapshots: false,
             disk_reserve: None,
             overload: Overload::default(),
+            databases: bounds::DATABASES_DEFAULT,
             max_clients: bounds::MAX_CLIENTS_DEFAULT,
             max_memory: None,
             deadline: bounds::DEADLINE_DEFAULT,

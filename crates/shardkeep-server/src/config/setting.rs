@@ -303,6 +303,16 @@ pub(super) static SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        name: "databases",
+        allowed: || format!("1 to {}", bounds::DATABASES_MAX),
+        set: |draft, texts| {
+            let databases = count(texts, bounds::DATABASES_MAX as usize)?;
+            draft.settings.databases = u32::try_from(databases).ok()?;
+            Some(())
+        },
+        show: |draft| show_count(Some(draft.settings.databases as usize)),
+    },
+    Setting {
         name: "max_clients",
         allowed: || format!("1 to {}", bounds::MAX_CLIENTS_MAX),
         set: |draft, texts| {

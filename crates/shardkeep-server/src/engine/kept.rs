@@ -10,7 +10,7 @@ use shardkeep::codec::{DecodeError, EncodeError};
 use shardkeep::durable::Persist;
 use shardkeep::effect::Effect;
 use shardkeep::engine::fail_point;
-use shardkeep::shard::{Moment, Pressure, Saved, Slice, WalkPoint, Walks};
+use shardkeep::shard::{Image, Moment, Pressure, Saved, Slice, WalkPoint, Walks};
 
 use super::run::{Item, run_item};
 use super::{Routes, ServerKeep, ShardState};
@@ -144,7 +144,7 @@ impl Persist for ShardState {
         &mut self,
         from: WalkPoint,
         slice: Slice,
-        into: &mut Vec<u8>,
+        into: &mut Image,
     ) -> Result<Saved, EncodeError> {
         self.keyspace.slice(from, slice, into)
     }

@@ -5,6 +5,7 @@
 //! through the reactor's [`ReplyPort`].
 
 mod freeing;
+mod gauges;
 mod kept;
 mod multi;
 mod port;
@@ -12,17 +13,16 @@ mod run;
 mod work;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use ahash::RandomState;
-use crossbeam_utils::CachePadded;
 use shardkeep::Router;
 use shardkeep::durable::LogJournal;
 use shardkeep::engine::{Discard, Effects, Keep, State, Tended};
 use shardkeep::table::UnixMillis;
 
-use freeing::{Freeing, Waiting};
+use freeing::Waiting;
+use gauges::Pending;
+pub(crate) use gauges::{Gauge, Gauges};
 pub(crate) use kept::{Keeping, Needs, run_kept};
 pub(crate) use multi::{LoanSet, Patience, ShardsWork};
 pub(crate) use port::{Reply, ReplyPort};
@@ -30,7 +30,6 @@ pub(crate) use run::{Item, run_item};
 pub(crate) use work::{Claim, ShardWork};
 
 use crate::clock;
-use crate::slowlog::SlowLog;
 use shardkeep_data::keyspace::{Keyspace, hash_key};
 
 pub(crate) type ServerKeep = Keep<ShardState>;
@@ -82,98 +81,13 @@ pub(crate) struct ShardState {
     gauges: Arc<Gauges>,
     /// Every command is timed, not the heavy ones alone.
     times_all: bool,
-    /// Figures that wait for their batch to become durable, to be shown then.
-    pending: Option<(Counts, u64)>,
-}
-
-/// What INFO tells of a shard's entries.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
-    pub(crate) keys: u64,
-    pub(crate) expires: u64,
-}
-
-/// Figures of one shard that anybody may read at any time. Written by the holder alone.
-#[derive(Default)]
-pub(crate) struct Gauge {
-    pub(crate) keys: AtomicU64,
-    pub(crate) expires: AtomicU64,
-    pub(crate) memory_bytes: AtomicU64,
-    pub(crate) expired: AtomicU64,
-    pub(crate) hits: AtomicU64,
-    pub(crate) misses: AtomicU64,
-    pub(crate) changes: AtomicU64,
-    /// The batch that `keys` and `expires` depend on, or a later one; 0 for none.
-    newest: AtomicU64,
-    /// The newest counts that were known to be durable when they were last published.
-    durable_keys: AtomicU64,
-    durable_expires: AtomicU64,
-}
-
-impl Gauge {
-    fn note_durable(&self, counts: Counts) {
-        self.durable_keys.store(counts.keys, Relaxed);
-        self.durable_expires.store(counts.expires, Relaxed);
-    }
-
-    /// Keys, and keys that expire, of which a crash could take nothing back.
-    pub(crate) fn counts(&self, is_synced: impl FnOnce(u64) -> bool) -> Counts {
-        let counts = Counts {
-            keys: self.keys.load(Acquire),
-            expires: self.expires.load(Acquire),
-        };
-        // Read after the counts, and stored before them: no older than they are.
-        match self.newest.load(Relaxed) {
-            0 => counts,
-            newest if is_synced(newest) => counts,
-            _ => Counts {
-                keys: self.durable_keys.load(Relaxed),
-                expires: self.durable_expires.load(Relaxed),
-            },
-        }
-    }
-}
-
-/// The figures of all shards, and which commands were slow.
-pub(crate) struct Gauges {
-    shards: Box<[CachePadded<Gauge>]>,
-    pub(crate) slow: SlowLog,
-    pub(crate) freeing: Freeing,
-}
-
-impl Gauges {
-    pub(crate) fn new(shards: usize) -> Self {
-        Self {
-            shards: (0..shards)
-                .map(|_| CachePadded::new(Gauge::default()))
-                .collect(),
-            slow: SlowLog::default(),
-            freeing: Freeing::default(),
-        }
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Gauge> {
-        self.shards.iter().map(|gauge| &**gauge)
-    }
-
-    /// Changes of entries in all shards.
-    pub(crate) fn changes(&self) -> u64 {
-        self.iter().map(|gauge| gauge.changes.load(Relaxed)).sum()
-    }
-
-    /// Bytes of all shards: tables, keys and values with the allocator's share. What has left them and waits
-    /// to be freed does not count: a command that removes makes room at once.
-    pub(crate) fn memory_bytes(&self) -> u64 {
-        self.iter()
-            .map(|gauge| gauge.memory_bytes.load(Relaxed))
-            .sum()
-    }
+    pending: Pending,
 }
 
 impl ShardState {
     /// An empty shard, whose changes are kept as `keeping` says.
     pub(crate) fn new(shard: usize, routes: Routes, gauges: Arc<Gauges>, keeping: Keeping) -> Self {
-        let keyspace = routes.keyspace();
+        let keyspace = routes.keyspace().with_databases(gauges.databases());
         let keyspace = match keeping {
             Keeping::Nothing => keyspace,
             Keeping::Log => keyspace.keeping(Effects::new(false), shard == 0),
@@ -185,7 +99,7 @@ impl ShardState {
             routes,
             gauges,
             times_all: false,
-            pending: None,
+            pending: Pending::default(),
         }
     }
 
@@ -199,38 +113,8 @@ impl ShardState {
     /// To be called after a group of commands: figures for INFO and for the memory limit.
     #[inline]
     pub(crate) fn publish(&mut self) {
-        let gauge = &self.gauges.shards[self.shard];
-        let keyspace = &self.keyspace;
-        let counters = keyspace.counters();
-        let counts = Counts {
-            keys: keyspace.len() as u64,
-            expires: keyspace.expires() as u64,
-        };
-        if let Some(effects) = keyspace.effects() {
-            let newest = effects.needs_newest();
-            if newest > 0 {
-                if let Some((durable, number)) = self.pending
-                    && effects.is_durable(number)
-                {
-                    gauge.note_durable(durable);
-                    self.pending = None;
-                }
-                self.pending.get_or_insert((counts, newest));
-            } else {
-                gauge.note_durable(counts);
-                self.pending = None;
-            }
-            gauge.newest.store(newest, Relaxed);
-        }
-        gauge.keys.store(counts.keys, Release);
-        gauge.expires.store(counts.expires, Release);
-        gauge.changes.store(keyspace.changes(), Relaxed);
-        gauge
-            .memory_bytes
-            .store(keyspace.memory_bytes() as u64, Relaxed);
-        gauge.expired.store(counters.expired, Relaxed);
-        gauge.hits.store(counters.hits, Relaxed);
-        gauge.misses.store(counters.misses, Relaxed);
+        let gauge = self.gauges.of(self.shard);
+        gauge.publish(&mut self.keyspace, &mut self.pending);
     }
 }
 

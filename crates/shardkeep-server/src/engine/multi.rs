@@ -23,6 +23,8 @@ pub(crate) struct LoanSet<'l> {
     pub(crate) routes: &'l Routes,
     pub(crate) first: usize,
     pub(crate) last: usize,
+    /// The database that the command works on.
+    pub(crate) database: u32,
     /// Number of the connection that sent the command.
     pub(crate) client: u64,
     pub(crate) patience: Patience<'l>,
@@ -95,10 +97,11 @@ impl LoanSet<'_> {
         out: &mut Vec<u8>,
     ) -> Needs {
         let writes = spec.flags.contains(Flags::WRITE);
-        let mut kept = false;
+        let (mut kept, database) = (false, self.database);
         for loan in self.loans.iter_mut() {
             loan.change(|state| {
                 state.begin(now);
+                state.keyspace.select(database);
                 state.keyspace.begin_command(writes);
                 kept = state.keyspace.is_kept();
             });
@@ -194,6 +197,7 @@ impl ShardSet for Changing<'_> {
 pub(crate) struct ShardsWork {
     pub(crate) spec: &'static CommandSpec,
     pub(crate) shards: Vec<usize>,
+    database: u32,
     /// Number of the connection that sent it.
     client: u64,
     bytes: Vec<u8>,
@@ -224,6 +228,7 @@ impl ShardsWork {
             args,
             protocol,
             client,
+            database,
             hash: _,
         } = item;
         let mut bytes = Vec::new();
@@ -240,6 +245,7 @@ impl ShardsWork {
         Box::new(Self {
             spec,
             shards,
+            database,
             client,
             bytes,
             spans,
@@ -267,6 +273,7 @@ impl ShardsWork {
             routes: &self.routes,
             first,
             last,
+            database: self.database,
             client: self.client,
             patience: Patience {
                 live: None,

@@ -13,6 +13,8 @@ use shardkeep_data::keyspace::Keyspace;
 pub(crate) struct Item<'a> {
     pub(crate) spec: &'static CommandSpec,
     pub(crate) hash: u64,
+    /// The database it works on.
+    pub(crate) database: u32,
     pub(crate) args: Args<'a>,
     pub(crate) protocol: Protocol,
     /// Number of the connection that sent it.
@@ -63,6 +65,7 @@ fn run_timed(state: &mut ShardState, item: &Item<'_>, out: &mut Vec<u8>) {
 #[inline]
 fn run_plain(state: &mut ShardState, item: &Item<'_>, out: &mut Vec<u8>) {
     fail_point::hit_at("shard.before_apply", || item.key());
+    state.keyspace.select(item.database);
     let mut reply = Reply::new(out, item.protocol);
     match &item.spec.action {
         Action::Shard(run) => run(&mut state.keyspace, item.hash, item.args, &mut reply),

@@ -48,6 +48,7 @@ impl Claim {
 pub(crate) struct Entry {
     pub(crate) spec: &'static CommandSpec,
     pub(crate) hash: u64,
+    database: u32,
     pub(crate) protocol: Protocol,
     client: u64,
     /// It is refused if it has not begun by then.
@@ -138,6 +139,7 @@ impl ShardWork {
         self.entries.push(Entry {
             spec: item.spec,
             hash: item.hash,
+            database: item.database,
             protocol: item.protocol,
             client: item.client,
             until,
@@ -157,6 +159,7 @@ impl ShardWork {
             let item = Item {
                 spec: entry.spec,
                 hash: entry.hash,
+                database: entry.database,
                 args: Args::new(&self.bytes, spans),
                 protocol: entry.protocol,
                 client: entry.client,

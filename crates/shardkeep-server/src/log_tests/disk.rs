@@ -147,6 +147,46 @@ fn a_writer_that_stopped_for_want_of_a_place_goes_on_when_there_is_one() {
 }
 
 #[test]
+fn a_snapshot_that_is_behind_stops_writers_until_their_deadline_and_readers_not_at_all() {
+    let place = Place::new();
+    let settings = Settings {
+        deadline: Duration::from_millis(200),
+        ..settings(&place, Sync::Interval)
+    };
+    let server = start(settings, &Hand::new());
+    let mut client = Client::of(&server);
+    client.ask("SET small 1", "+OK\r\n");
+    let pressure = server.context.keep.walk_pressure();
+    let half = pressure.bound() / 2;
+    assert!(pressure.add(half + 1));
+    let mut stopped = Client::of(&server);
+    stopped.send("SET small 2\r\nDEL small\r\nMSET a 1 b 2\r\nGET small\r\n");
+    client.ask("GET small", "$1\r\n1\r\n");
+    let (bytes, bound) = (half + 1, half * 2);
+    let told = format!("-THROTTLED walk bytes={bytes} bound={bound} retry_in_ms=1\r\n");
+    stopped.expect(&told.repeat(3));
+    stopped.expect("$1\r\n1\r\n");
+    assert!(server.drain(PATIENCE).is_clean());
+}
+
+#[test]
+fn a_writer_that_stopped_for_a_snapshot_goes_on_when_that_has_caught_up() {
+    let place = Place::new();
+    let server = start(settings(&place, Sync::Interval), &Hand::new());
+    let mut client = Client::of(&server);
+    let pressure = server.context.keep.walk_pressure();
+    let bytes = pressure.bound() / 2 + 1;
+    assert!(pressure.add(bytes));
+    let mut stopped = Client::of(&server);
+    stopped.send("SET small 3\r\nMSET a 1 b 2\r\nGET small\r\n");
+    settle(&mut client);
+    assert!(!stopped.has_reply());
+    pressure.take(bytes);
+    stopped.expect("+OK\r\n+OK\r\n$1\r\n3\r\n");
+    assert!(server.drain(PATIENCE).is_clean());
+}
+
+#[test]
 fn a_disk_that_does_not_answer_cannot_hold_up_the_end_beyond_its_cap() {
     let place = Place::new();
     let hand = Hand::new();

@@ -11,6 +11,8 @@ use crossbeam_channel::{Receiver, bounded, select};
 use shardkeep::engine::CancelToken;
 use shardkeep::engine::fail_fast::{Failure, fail_fast};
 
+use shardkeep_data::keyspace::DATABASES_DEFAULT;
+
 use crate::clock::{now, unix_millis};
 use crate::config::ImportFlags;
 use crate::say::say;
@@ -112,6 +114,13 @@ fn warnings(imported: &Imported) -> Vec<String> {
                     in other files, and was not imported";
         warnings.push(text.to_owned());
     }
+    if imported.databases > DATABASES_DEFAULT {
+        warnings.push(format!(
+            "the file has keys in database {}: start the server with --databases {} or more",
+            imported.databases - 1,
+            imported.databases
+        ));
+    }
     if imported.scripts > 0 {
         warnings.push(format!(
             "{} scripts of Redis' cache (SCRIPT LOAD) were not imported",
@@ -169,16 +178,18 @@ mod tests {
         let doubtful = Imported {
             is_base: true,
             scripts: 2,
+            databases: 17,
             ..Imported::default()
         };
         let warnings = warnings(&doubtful);
         for (warning, begins) in warnings.iter().zip([
             "the file has no checksum",
             "the file is the base",
+            "the file has keys in database 16: start the server with --databases 17",
             "2 scripts",
         ]) {
             assert!(warning.starts_with(begins), "{warning}");
         }
-        assert_eq!(warnings.len(), 3);
+        assert_eq!(warnings.len(), 4);
     }
 }

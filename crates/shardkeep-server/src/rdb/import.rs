@@ -17,8 +17,8 @@ use shardkeep::engine::CancelToken;
 use shardkeep::table::UnixMillis;
 
 use crate::limits::LOGGED_KEY_BYTES_MAX;
-use shardkeep_data::keyspace::CONTENT;
 use shardkeep_data::keyspace::record::STRING_BYTES_MAX;
+use shardkeep_data::keyspace::{CONTENT, DATABASES_MAX};
 
 use super::error::ReadError;
 use super::problem::{Key, Problem, Problems};
@@ -79,6 +79,8 @@ pub struct Imported {
     pub version: u32,
     /// Keys in all.
     pub keys: u64,
+    /// How many databases a server must have for them: one more than the highest number of one with keys.
+    pub databases: u32,
     /// Keys that expire.
     pub expiring: u64,
     /// Keys that have expired already; they are in the store, and go when it is opened.
@@ -167,8 +169,9 @@ impl Seen {
     }
 
     /// Whether it is a new one.
-    fn is_new(&mut self, key: &[u8]) -> bool {
-        let [high, low] = self.hashers.each_ref().map(|hasher| hasher.hash_one(key));
+    fn is_new(&mut self, database: u32, key: &[u8]) -> bool {
+        let hashers = self.hashers.each_ref();
+        let [high, low] = hashers.map(|hasher| hasher.hash_one((database, key)));
         self.keys.insert(u128::from(high) << 64 | u128::from(low))
     }
 }
@@ -195,10 +198,11 @@ impl Importer {
             } => {
                 self.imported.keys += 1;
                 self.check_key(key, at);
+                let number = self.database(database, key);
                 let value = self.string(database, key, value);
                 let expires = self.expiry(key, expires);
-                if let (Some(value), Some(expires)) = (value, expires) {
-                    self.put(key, value, expires)?;
+                if let (Some(number), Some(value), Some(expires)) = (number, value, expires) {
+                    self.put(number, key, value, expires)?;
                 }
             }
             Item::Note { name, value } => self.note(name, value),
@@ -230,14 +234,23 @@ impl Importer {
         }
     }
 
-    /// The value, if it is a string in its place.
-    fn string<'v>(&mut self, database: u64, key: &[u8], value: Value<'v>) -> Option<&'v [u8]> {
-        if database != 0 {
+    /// The number of the database, if there can be one and the key is new in it.
+    fn database(&mut self, database: u64, key: &[u8]) -> Option<u32> {
+        let number = u32::try_from(database).ok();
+        let Some(number) = number.filter(|number| *number < DATABASES_MAX) else {
             self.problems.add_elsewhere(database, key);
-        } else if !self.seen.is_new(key) {
+            return None;
+        };
+        if !self.seen.is_new(number, key) {
             let key = Key::of(key);
             self.problems.add(Problem::Duplicate { key });
         }
+        self.imported.databases = self.imported.databases.max(number + 1);
+        Some(number)
+    }
+
+    /// The value, if it is a string.
+    fn string<'v>(&mut self, database: u64, key: &[u8], value: Value<'v>) -> Option<&'v [u8]> {
         match value {
             Value::String(value) => return Some(value),
             Value::TooLong { bytes } => self.problems.add(Problem::TooLong {
@@ -277,6 +290,7 @@ impl Importer {
 
     fn put(
         &mut self,
+        database: u32,
         key: &[u8],
         value: &[u8],
         expires: Option<UnixMillis>,
@@ -285,7 +299,7 @@ impl Importer {
             return Ok(());
         }
         self.imported.data_bytes += (key.len() + value.len()) as u64;
-        match self.store.put(0, key, value, expires) {
+        match self.store.put(database, key, value, expires) {
             Err(NewStoreError::TooLarge { bytes, limit }) => {
                 self.problems.add(Problem::TooLong {
                     key: Key::of(key),

@@ -164,6 +164,8 @@ fn all_that_cannot_be_imported_is_named_in_one_go() {
         .entry(b"k", b"w")
         .bytes(b"\xfe\x01")
         .entry(b"k", b"v")
+        .bytes(b"\xfe\x47\xd0")
+        .entry(b"k", b"v")
         .key(2, b"s")
         .bytes(b"\x00");
     refused(
@@ -173,8 +175,8 @@ fn all_that_cannot_be_imported_is_named_in_one_go() {
             "there is data of module type AAAAAAAAA; modules' data cannot be imported",
             "key \"h\\xff\" (database 0) is a hash; only strings can be imported",
             "key \"k\" is there twice",
-            "database 1 has 2 keys (the first is \"k\"); only database 0 can be imported",
-            "key \"s\" (database 1) is a set; only strings can be imported",
+            "database 2000 has 2 keys (the first is \"k\"); there can be 1024 databases",
+            "key \"s\" (database 2000) is a set; only strings can be imported",
         ],
     );
 }

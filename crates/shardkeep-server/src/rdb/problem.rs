@@ -3,6 +3,7 @@
 //! 1. Every problem is counted; the first [`PROBLEMS_SHOWN_MAX`] are told.
 //! 2. Memory is bounded whatever the file has.
 
+use shardkeep_data::keyspace::DATABASES_MAX;
 use std::fmt;
 
 use super::format::{Kind, ModuleName};
@@ -37,7 +38,7 @@ pub enum Problem {
         /// What the value is.
         kind: Kind,
     },
-    /// A database other than the first has keys, and here is only one.
+    /// A database of a number that no database can have here has keys.
     OtherDatabase {
         /// Its number.
         database: u64,
@@ -116,7 +117,7 @@ impl fmt::Display for Problem {
                 first,
             } => write!(
                 f,
-                "database {database} has a key ({first}); only database 0 can be imported"
+                "database {database} has a key ({first}); there can be {DATABASES_MAX} databases"
             ),
             Self::OtherDatabase {
                 database,
@@ -124,8 +125,8 @@ impl fmt::Display for Problem {
                 first,
             } => write!(
                 f,
-                "database {database} has {keys} keys (the first is {first}); only database 0 can be \
-                 imported"
+                "database {database} has {keys} keys (the first is {first}); there can be \
+                 {DATABASES_MAX} databases"
             ),
             Self::Duplicate { key } => write!(f, "key {key} is there twice"),
             Self::TooLong {
@@ -199,7 +200,7 @@ impl Problems {
         }
     }
 
-    /// Adds a key in another database: one problem for each database.
+    /// Adds a key in a database that there cannot be: one problem for each database.
     pub(super) fn add_elsewhere(&mut self, other: u64, key: &[u8]) {
         for problem in &mut self.shown {
             if let Problem::OtherDatabase { database, keys, .. } = problem
@@ -267,11 +268,11 @@ mod tests {
     #[test]
     fn keys_of_one_database_are_one_problem() {
         let mut problems = Problems::default();
-        for database in [1, 2, 1, 1] {
+        for database in [1_024, 2_000, 1_024, 1_024] {
             problems.add_elsewhere(database, b"k");
         }
-        let expected = "  database 1 has 3 keys (the first is \"k\"); only database 0 can be imported\n  \
-                        database 2 has a key (\"k\"); only database 0 can be imported";
+        let expected = "  database 1024 has 3 keys (the first is \"k\"); there can be 1024 databases\n  \
+                        database 2000 has a key (\"k\"); there can be 1024 databases";
         assert_eq!(problems.to_string(), expected);
     }
 

@@ -6,6 +6,7 @@
 //!    than the soft limit nothing is read.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use shardkeep_resp::{Decoder, Limits, Protocol};
@@ -27,6 +28,8 @@ pub(crate) struct Connection {
     pub(crate) client: Arc<Client>,
     pub(crate) decoder: Decoder,
     pub(crate) protocol: Protocol,
+    /// The database that its commands work on.
+    pub(crate) database: u16,
     pub(crate) authenticated: bool,
     /// It was refused MULTI, and has sent neither EXEC nor DISCARD since.
     pub(crate) multi_refused: bool,
@@ -195,6 +198,7 @@ impl Connection {
             client,
             decoder: Decoder::new(limits),
             protocol: Protocol::Resp2,
+            database: 0,
             authenticated,
             multi_refused: false,
             pending: Vec::new(),
@@ -221,6 +225,12 @@ impl Connection {
             held_back: None,
             generation,
         }
+    }
+
+    /// Selects a database: of those that the store has, which are no more than 65,536.
+    pub(crate) fn select(&mut self, database: u32) {
+        self.database = u16::try_from(database).unwrap_or(u16::MAX);
+        self.client.database.store(self.database, Relaxed);
     }
 
     pub(crate) fn authenticate(&mut self) {

@@ -442,9 +442,9 @@ impl Reactor {
         shard: usize,
         reply: Answer,
     ) {
-        let protocol = match self.connections.get(stand.token) {
-            Some(Some(connection)) => connection.protocol,
-            Some(None) | None => shardkeep_resp::Protocol::Resp2,
+        let (protocol, database) = match self.connections.get(stand.token) {
+            Some(Some(connection)) => (connection.protocol, connection.database),
+            Some(None) | None => (shardkeep_resp::Protocol::Resp2, 0),
         };
         self.round.commands.push(Command {
             id,
@@ -456,6 +456,7 @@ impl Reactor {
             hash,
             shard: shard as u32,
             protocol,
+            database,
             reply,
         });
     }

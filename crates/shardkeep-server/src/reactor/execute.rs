@@ -366,6 +366,7 @@ impl Command {
         Some(Item {
             spec: self.id?.spec(),
             hash: self.hash,
+            database: self.database.into(),
             args: Args::new(input, &spans[first..first + self.spans as usize]),
             protocol: self.protocol,
             client,

@@ -140,11 +140,10 @@ impl Reactor {
                 }
                 None
             }
-            Err(Refused::LogFull { places }) => {
-                if self.waits_for_place(stand.token) {
-                    return Some(Flow::Wait);
-                }
-                Some(self.reject(stand, id, start, &errors::log_full(places)))
+            Err(Refused::LogFull { .. } | Refused::WalkBehind { .. })
+                if self.waits_for_place(stand.token) =>
+            {
+                Some(Flow::Wait)
             }
             Err(refused) => {
                 let why = self.context.keep.log_refuses().map(|(_, why)| why);

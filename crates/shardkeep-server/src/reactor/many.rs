@@ -23,6 +23,17 @@ use crate::engine::{
 use crate::errors;
 use shardkeep_data::commands::{Args, CommandId, CommandSpec, Flags};
 
+/// What a command has from the connection that sent it.
+#[derive(Clone, Copy)]
+struct Origin {
+    /// Number of the connection.
+    client: u64,
+    protocol: Protocol,
+    database: u32,
+    /// It is refused if it has not begun by then.
+    until: Option<Instant>,
+}
+
 /// Puts one of `places`, if they are given, with the shards of a transaction.
 fn deposit<'k>(
     keep: &'k ServerKeep,
@@ -64,9 +75,13 @@ impl Reactor {
         let Some(Some(connection)) = self.connections.get(stand.token) else {
             return Flow::Hangup;
         };
-        let (protocol, generation) = (connection.protocol, connection.generation);
-        let client = connection.client.id;
-        let until = connection.begins_until();
+        let generation = connection.generation;
+        let from = Origin {
+            client: connection.client.id,
+            protocol: connection.protocol,
+            database: connection.database.into(),
+            until: connection.begins_until(),
+        };
         let is_late = self.is_too_late(stand.token);
         let stuck = |&&shard: &&usize| self.is_stuck(stand.token, shard);
         let stuck = shards.iter().find(stuck);
@@ -81,7 +96,7 @@ impl Reactor {
         let nowhere = self.context.routes.shards();
         let index = self.round.commands.len();
         if self.round.members[stand.member].sharded > 0 {
-            let mut work = self.pack(spec, args, (protocol, client, until), shards);
+            let mut work = self.pack(spec, args, from, shards);
             work.places = writes.then(|| self.log.places.split_one());
             self.add(stand, Some(id), 0, 0, nowhere, Answer::NotYet);
             self.round.held.push(Held { index, work });
@@ -90,12 +105,12 @@ impl Reactor {
         let start = self.round.replies.len();
         match self.context.keep.try_acquire(shards) {
             Ok(loans) => {
-                let needs = self.run_here(loans, spec, args, (protocol, client, until), shards);
+                let needs = self.run_here(loans, spec, args, from, shards);
                 self.round.note_needs(index, needs);
                 self.answered(stand, Some(id), start)
             }
             Err(Refused::Busy { .. }) => {
-                let mut work = self.pack(spec, args, (protocol, client, until), shards);
+                let mut work = self.pack(spec, args, from, shards);
                 work.places = writes.then(|| self.log.places.split_one());
                 let slot = index - self.round.members[stand.member].first;
                 self.add(stand, Some(id), 0, 0, nowhere, Answer::Travelling);
@@ -192,9 +207,15 @@ impl Reactor {
         mut loans: Loans<ShardState>,
         spec: &CommandSpec,
         args: Args<'_>,
-        (protocol, client, until): (Protocol, u64, Option<Instant>),
+        from: Origin,
         shards: &[usize],
     ) -> Needs {
+        let Origin {
+            client,
+            protocol,
+            database,
+            until,
+        } = from;
         let (first, last) = (shards[0], shards[shards.len() - 1]);
         let start = self.round.replies.len();
         let wall = self.wall;
@@ -211,6 +232,7 @@ impl Reactor {
                 routes,
                 first,
                 last,
+                database,
                 client,
                 patience: Patience { live, until },
             };
@@ -233,16 +255,23 @@ impl Reactor {
         &self,
         spec: &'static CommandSpec,
         args: Args<'_>,
-        (protocol, client, until): (Protocol, u64, Option<Instant>),
+        from: Origin,
         shards: &[usize],
     ) -> Box<ShardsWork> {
         let deadline = clock::later(self.now, self.context.live.deadline());
+        let Origin {
+            client,
+            protocol,
+            database,
+            until,
+        } = from;
         let deadline = Deadline::from(until.map_or(deadline, |until| until.min(deadline)));
         let routes = self.context.routes.clone();
         let port = Arc::clone(&self.port);
         let item = Item {
             spec,
             hash: 0,
+            database,
             args,
             protocol,
             client,

@@ -26,6 +26,8 @@ pub(crate) struct Command {
     /// The shard, or the number of shards for one that is answered already.
     pub(crate) shard: u32,
     pub(crate) protocol: Protocol,
+    /// The database that was selected when it came.
+    pub(crate) database: u16,
     pub(crate) reply: Answer,
 }
 

@@ -14,7 +14,7 @@ use shardkeep_log::{
 use super::journal::LogJournal;
 use crate::codec::{DecodeError, EncodeError};
 use crate::effect::{Effect, Malformed};
-use crate::shard::{Moment, Pressure, Saved, Slice, WalkPoint, Walks};
+use crate::shard::{Image, Moment, Pressure, Saved, Slice, WalkPoint, Walks};
 
 /// A state that outlives its process: its effects are kept in a log, and walks take it into snapshots.
 pub trait Persist: State<Journal = LogJournal> {
@@ -40,7 +40,7 @@ pub trait Persist: State<Journal = LogJournal> {
         &mut self,
         from: WalkPoint,
         slice: Slice,
-        into: &mut Vec<u8>,
+        into: &mut Image,
     ) -> Result<Saved, EncodeError>;
 }
 

@@ -5,7 +5,6 @@
 //!    there. Together with every record behind the cut it is the state at any later moment.
 //! 3. A walk that is overtaken begins again with shorter rests.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use shardkeep_core::{Keep, clock};
@@ -73,12 +72,16 @@ fn attempt<S: Persist>(
     let keep = walker.keep;
     keep.on_journal(&step(), |journal| end_segment(journal.log()))?
         .map_err(SnapshotError::Log)?;
-    let pressure = Arc::new(Pressure::new(limits::WALK_BUFFER_BYTES_MAX));
+    let pressure = keep.walk_pressure();
     walker.cut(Moment::WithLog, &pressure)?;
     let written = write_at_cut(walker, compression, &pressure);
-    if written.is_err() && !(walker.is_cancelled)() {
-        // A shard that cannot be had now is made ready by the next snapshot.
-        drop(walker.make_ready());
+    if written.is_err() {
+        // A shard that cannot be had now is made ready by the next snapshot. One that is cancelled is followed by
+        // the end of the store, which need not wait for more than the writers do.
+        drop(match (walker.is_cancelled)() {
+            true => walker.give_up().map(drop),
+            false => walker.make_ready(),
+        });
     }
     let (writer, entries) = written?;
     finish(keep, writer, entries, began)

@@ -13,13 +13,16 @@ use super::error::SnapshotError;
 use super::replay::Persist;
 use super::resting::rest;
 use crate::limits;
-use crate::shard::{Moment, Pressure, Saved, Slice, WalkPoint};
+use crate::shard::{Image, Moment, Pressure, Saved, Slice, WalkPoint};
 
 /// What is taken at a time.
 const SLICE: Slice = Slice {
     entries: limits::SNAPSHOT_SLICE_ENTRIES,
     bytes: limits::SNAPSHOT_SLICE_BYTES,
 };
+
+/// Bytes that the buffer of a walk keeps from one slice to the next.
+const KEPT_BYTES: usize = 2 * limits::SNAPSHOT_SLICE_BYTES;
 
 /// What a shard is gone through for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -48,18 +51,27 @@ pub(super) struct Walker<'k, S: Persist> {
 impl<S: Persist> Walker<'_, S> {
     /// Ends in silence what an earlier walk has left, so that a cut can be made.
     pub(super) fn make_ready(&self) -> Result<(), SnapshotError> {
+        for shard in self.give_up()? {
+            self.shard(shard, Purpose::Silence, &mut |_| Ok(()))?;
+        }
+        Ok(())
+    }
+
+    /// Drops what waits to be written, and hands over no more; gives the shards in which a walk is left, which goes on
+    /// in silence.
+    pub(super) fn give_up(&self) -> Result<Vec<usize>, SnapshotError> {
+        let mut left = Vec::new();
         for shard in 0..self.keep.shards() {
             let mut loans = self.borrow(shard)?;
             let is_left = loans.shard(shard).change(|state| {
                 let walks = state.walks().filter(|walks| walks.is_under_way());
                 walks.map(|walks| walks.void()).is_some()
             });
-            drop(loans);
             if is_left {
-                self.shard(shard, Purpose::Silence, &mut |_| Ok(()))?;
+                left.push(shard);
             }
         }
-        Ok(())
+        Ok(left)
     }
 
     /// Makes the cut. Blocks until it has had all shards in hand for a moment.
@@ -111,17 +123,16 @@ impl<S: Persist> Walker<'_, S> {
         first: usize,
         each: &mut dyn FnMut(&[u8]) -> Result<(), SnapshotError>,
     ) -> Result<u64, SnapshotError> {
-        let (mut entries, mut buffer) = (0, Vec::new());
+        let (mut entries, mut image) = (0, Image::default());
         for shard in first..self.keep.shards() {
             let mut loans = self.borrow(shard)?;
             entries += loans.shard(shard).change(|state| {
                 is_valid(shard, state)?;
                 let walks = state.walks();
-                Ok::<_, SnapshotError>(walks.map_or(0, |walks| walks.take_handed(&mut buffer)))
+                Ok::<_, SnapshotError>(walks.map_or(0, |walks| walks.take_handed(&mut image)))
             })?;
             drop(loans);
-            each(&buffer)?;
-            buffer.clear();
+            image.drain(KEPT_BYTES, each)?;
         }
         Ok(entries)
     }
@@ -133,18 +144,16 @@ impl<S: Persist> Walker<'_, S> {
         purpose: Purpose,
         each: &mut dyn FnMut(&[u8]) -> Result<(), SnapshotError>,
     ) -> Result<u64, SnapshotError> {
-        let (mut entries, mut buffer) = (0, Vec::new());
+        let (mut entries, mut image) = (0, Image::default());
         let (mut at, mut slice) = (Some(WalkPoint::START), SLICE);
         while let Some(from) = at {
             if (self.is_cancelled)() {
                 return Err(SnapshotError::Store(Refused::Cancelled.into()));
             }
             let began = clock::now();
-            let saved = self.slice(shard, purpose, (from, slice), &mut buffer)?;
-            each(&buffer)?;
+            let saved = self.slice(shard, purpose, (from, slice), &mut image)?;
+            image.drain(KEPT_BYTES, each)?;
             rest(began, self.rests);
-            buffer.clear();
-            buffer.shrink_to(2 * limits::SNAPSHOT_SLICE_BYTES);
             entries += saved.entries;
             at = saved.next;
             if saved.restarted {
@@ -161,14 +170,14 @@ impl<S: Persist> Walker<'_, S> {
         shard: usize,
         purpose: Purpose,
         (from, slice): (WalkPoint, Slice),
-        buffer: &mut Vec<u8>,
+        image: &mut Image,
     ) -> Result<Saved, SnapshotError> {
         let mut loans = self.borrow(shard)?;
         loans.shard(shard).change(|state| {
             if purpose == Purpose::Walk {
                 is_valid(shard, state)?;
             }
-            let saved = state.slice(from, slice, buffer);
+            let saved = state.slice(from, slice, image);
             let saved = saved.map_err(|error| SnapshotError::Unencodable(error.to_string()))?;
             if let (None, Some(walks)) = (saved.next, state.walks()) {
                 walks.end();
@@ -187,7 +196,7 @@ fn is_valid<S: Persist>(shard: usize, state: &mut S) -> Result<(), SnapshotError
     match state.walks() {
         Some(walks) if walks.is_valid() => Ok(()),
         Some(walks) if walks.is_under_way() => Err(SnapshotError::Overtaken {
-            bound: limits::WALK_BUFFER_BYTES_MAX,
+            bound: shardkeep_core::limits::WALK_BUFFER_BYTES_MAX,
         }),
         // It was made anew.
         Some(_) | None => Err(SnapshotError::ShardLost { shard }),

@@ -2,8 +2,9 @@
 //!
 //! Knows entries and their effects as bytes; neither types nor commands, neither threads nor clocks.
 
-mod pressure;
+mod image;
 mod walks;
 
-pub use pressure::Pressure;
+pub use image::Image;
+pub use shardkeep_core::Pressure;
 pub use walks::{Change, Moment, Saved, Slice, WalkPoint, Walks};

@@ -19,7 +19,7 @@ use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use super::Pressure;
+use super::{Image, Pressure};
 
 use crate::codec::EncodeError;
 use crate::table::{Entry, Table, WalkCursor, Walked};
@@ -119,8 +119,8 @@ struct Walk {
     moment: Moment,
     /// Goes on for the sake of the bits alone.
     is_void: bool,
-    /// Old states of entries that have changed, as effects.
-    handed: Vec<u8>,
+    /// Old states of entries that have changed.
+    handed: Image,
     handed_entries: u64,
     pressure: Arc<Pressure>,
 }
@@ -164,7 +164,7 @@ impl Walks {
         self.walk = Some(Box::new(Walk {
             moment,
             is_void: false,
-            handed: Vec::new(),
+            handed: Image::default(),
             handed_entries: 0,
             pressure,
         }));
@@ -190,7 +190,7 @@ impl Walks {
         &mut self,
         entry: &mut E,
         change: Change,
-        save: impl FnOnce(&E, &mut Vec<u8>) -> Result<(), EncodeError>,
+        save: impl FnOnce(&E, &mut Image) -> Result<(), EncodeError>,
     ) {
         if self.walk.is_some() && entry.walk_bits() != self.had {
             self.hand_over(entry, change, save);
@@ -202,7 +202,7 @@ impl Walks {
         &mut self,
         entry: &mut E,
         change: Change,
-        save: impl FnOnce(&E, &mut Vec<u8>) -> Result<(), EncodeError>,
+        save: impl FnOnce(&E, &mut Image) -> Result<(), EncodeError>,
     ) {
         entry.set_walk_bits(self.had);
         let Some(walk) = &mut self.walk else {
@@ -211,13 +211,14 @@ impl Walks {
         if walk.is_void || (walk.moment, change) == (Moment::WithLog, Change::Whole) {
             return;
         }
-        let before = walk.handed.len();
+        let before = walk.handed.weight();
         // One entry may be larger than the bound, which it then exceeds alone.
         let is_full = walk.pressure.bytes() > walk.pressure.bound();
         if is_full || save(entry, &mut walk.handed).is_err() {
             return walk.void();
         }
-        walk.pressure.add(walk.handed.len() - before);
+        // Beyond the bound by one entry, which is written next.
+        let _is_within = walk.pressure.add(walk.handed.weight() - before);
         walk.handed_entries += 1;
     }
 
@@ -225,7 +226,7 @@ impl Walks {
     pub fn before_clear<E: Entry>(
         &mut self,
         table: &mut Table<E>,
-        mut save: impl FnMut(&E, &mut Vec<u8>) -> Result<(), EncodeError>,
+        mut save: impl FnMut(&E, &mut Image) -> Result<(), EncodeError>,
     ) {
         if !self
             .walk
@@ -259,13 +260,13 @@ impl Walks {
         table: &mut Table<E>,
         from: WalkPoint,
         slice: Slice,
-        into: &mut Vec<u8>,
+        into: &mut Image,
         touch: impl Fn(&E),
-        mut save: impl FnMut(&E, &mut Vec<u8>) -> Result<(), EncodeError>,
+        mut save: impl FnMut(&E, &mut Image) -> Result<(), EncodeError>,
     ) -> Result<Saved, EncodeError> {
         let had = self.walk.is_some().then_some(self.had);
         let is_void = self.walk.as_ref().is_some_and(|walk| walk.is_void);
-        let (mut entries, mut met, before) = (self.take_handed(into), 0, into.len());
+        let (mut entries, mut met, before) = (self.take_handed(into), 0, into.weight());
         let mut failed = None;
         let visit = |entry: &mut E| {
             met += 1;
@@ -282,7 +283,7 @@ impl Walks {
                     entry.set_walk_bits(had);
                 }
             }
-            match slice.is_filled_by(met, into.len() - before) {
+            match slice.is_filled_by(met, into.weight() - before) {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),
             }
@@ -301,12 +302,12 @@ impl Walks {
     }
 
     /// Moves what was handed over behind `into`; says how many entries it is.
-    pub fn take_handed(&mut self, into: &mut Vec<u8>) -> u64 {
+    pub fn take_handed(&mut self, into: &mut Image) -> u64 {
         let Some(walk) = &mut self.walk else {
             return 0;
         };
-        walk.pressure.take(walk.handed.len());
-        into.append(&mut walk.handed);
+        walk.pressure.take(walk.handed.weight());
+        walk.handed.move_to(into);
         std::mem::take(&mut walk.handed_entries)
     }
 }
@@ -314,8 +315,8 @@ impl Walks {
 impl Walk {
     fn void(&mut self) {
         self.is_void = true;
-        self.pressure.take(self.handed.len());
-        self.handed = Vec::new();
+        self.pressure.take(self.handed.weight());
+        self.handed = Image::default();
         self.handed_entries = 0;
     }
 }
@@ -323,6 +324,6 @@ impl Walk {
 impl Drop for Walk {
     /// A shard that is lost gives back what its walk has counted.
     fn drop(&mut self) {
-        self.pressure.take(self.handed.len());
+        self.pressure.take(self.handed.weight());
     }
 }

@@ -1,6 +1,6 @@
 //! The connection, the server's tables, and what is no command at all.
 
-use super::pool::{integer, key, token, value};
+use super::pool::{database, integer, key, token, value};
 use super::{Line, PASSWORD};
 use crate::random::Random;
 
@@ -35,6 +35,8 @@ const KNOWN: &[&str] = &[
     "rename",
     "renamenx",
     "copy",
+    "move",
+    "swapdb",
     "randomkey",
     "dbsize",
     "scan",
@@ -77,11 +79,7 @@ pub(super) fn line(random: &mut Random) -> Line {
             _ => Line::of("AUTH").push("a").push("b").push("c"),
         },
         8 | 9 => {
-            let database = if random.percent(50) {
-                b"0".to_vec()
-            } else {
-                integer(random)
-            };
+            let database = database(random);
             Line::of("SELECT").push(database)
         }
         10 | 11 => client(random),
@@ -203,6 +201,11 @@ fn command(random: &mut Random) -> Line {
                 "rename a b",
                 "ping",
                 "set k v EX 10",
+                "set k v XX get",
+                "getex k EX 10",
+                "move k 3",
+                "swapdb 0 1",
+                "command getkeysandflags get k",
                 "nosuch k",
                 "copy a b",
                 "object encoding k",
@@ -212,7 +215,8 @@ fn command(random: &mut Random) -> Line {
                 "exists a b",
                 "client id",
             ]);
-            let line = line.option(random, "GETKEYS");
+            let subcommand = random.one(&["GETKEYS", "GETKEYSANDFLAGS"]);
+            let line = line.option(random, subcommand);
             asked.split(' ').fold(line, |line, word| line.push(word))
         }
         _ => line.push("NOSUCH"),

@@ -1,11 +1,11 @@
 //! Keys: their existence, names, types and times to live.
 
 use super::Line;
-use super::pool::{integer, key, moment, pattern, token, ttl};
+use super::pool::{database, integer, key, moment, pattern, token, ttl};
 use crate::random::Random;
 
 pub(super) fn line(random: &mut Random) -> Line {
-    match random.below(26) {
+    match random.below(29) {
         0..=2 => {
             let name = random.one(&["DEL", "UNLINK"]);
             (0..random.between(1, 3)).fold(Line::of(name), |line, _| line.push(key(random)))
@@ -29,6 +29,10 @@ pub(super) fn line(random: &mut Random) -> Line {
             Line::of(name).push(key(random))
         }
         23 | 24 => Line::of("PERSIST").push(key(random)),
+        25 | 26 => Line::of("MOVE").push(key(random)).push(database(random)),
+        27 => Line::of("SWAPDB")
+            .push(database(random))
+            .push(database(random)),
         _ => flush(random),
     }
 }
@@ -39,11 +43,7 @@ fn copy(random: &mut Random) -> Line {
         line = match random.below(3) {
             0 | 1 => line.option(random, "REPLACE"),
             _ => {
-                let database = if random.percent(60) {
-                    b"0".to_vec()
-                } else {
-                    integer(random)
-                };
+                let database = database(random);
                 line.option(random, "DB").push(database)
             }
         };

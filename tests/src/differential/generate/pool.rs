@@ -223,6 +223,18 @@ pub(super) fn key(random: &mut Random) -> Vec<u8> {
     KEYS[random.below(among)].to_vec()
 }
 
+/// The number of a database: mostly of one of a few, so that keys meet.
+pub(super) fn database(random: &mut Random) -> Vec<u8> {
+    match random.below(10) {
+        0..=4 => b"0".to_vec(),
+        5..=7 => random.one(&[&b"1"[..], b"2", b"15"]).to_vec(),
+        8 => random
+            .one(&[&b"16"[..], b"-1", b"99999999999", b"1.0"])
+            .to_vec(),
+        _ => integer(random),
+    }
+}
+
 pub(super) fn integer(random: &mut Random) -> Vec<u8> {
     match random.below(10) {
         0..=4 => (random.between(0, 40) as i64 - 20).to_string().into_bytes(),

@@ -1,5 +1,6 @@
 //! The table of metrics.
 
+use crate::engine::Gauge;
 use std::sync::atomic::Ordering::Relaxed;
 
 use shardkeep::durable::Disk;
@@ -145,12 +146,26 @@ pub(super) static FAMILIES: &[Family] = &[
         |seen, out| out.one(seen.context.live.max_memory().unwrap_or(0)),
     ),
     gauge("shardkeep_keys", "Keys in the store.", |seen, out| {
-        out.one(seen.gauges(|gauge| &gauge.keys));
+        out.one(seen.context.gauges.iter().map(Gauge::keys).sum::<u64>());
     }),
     gauge(
         "shardkeep_keys_expiring",
         "Keys in the store that have a time to live.",
-        |seen, out| out.one(seen.gauges(|gauge| &gauge.expires)),
+        |seen, out| out.one(seen.context.gauges.iter().map(Gauge::expires).sum::<u64>()),
+    ),
+    family(
+        "shardkeep_database_keys",
+        Kind::Gauge,
+        &["database"],
+        "Keys of each database that is in use.",
+        |seen, out| {
+            let databases = seen.context.gauges.by_database(|_, _| true);
+            for (database, counts) in databases.iter().enumerate() {
+                if counts.keys > 0 || database == 0 {
+                    out.with(&[&database.to_string()], counts.keys as u64);
+                }
+            }
+        },
     ),
     counter(
         "shardkeep_keys_expired_total",
@@ -350,7 +365,7 @@ pub(super) static FAMILIES: &[Family] = &[
         "Keys of the shard.",
         |seen, out| {
             for (number, gauge) in seen.context.gauges.iter().enumerate() {
-                out.with(&[&number.to_string()], gauge.keys.load(Relaxed));
+                out.with(&[&number.to_string()], gauge.keys());
             }
         },
     ),

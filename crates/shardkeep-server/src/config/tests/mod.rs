@@ -117,6 +117,7 @@ fn every_setting_can_be_given_in_three_places_alike() {
         ("disk_reserve", "0", "0"),
         ("disk_reserve", "32mb", "\"32mb\""),
         ("overload", "reject", "\"reject\""),
+        ("databases", "64", "64"),
         ("max_clients", "500", "5_00"),
         ("max_memory", "512mb", "\"512mb\""),
         ("max_memory", "1000", "1000"),
@@ -160,7 +161,7 @@ fn values_mean_what_they_say() {
         "--bind 127.0.0.1:1 --bind [::1]:2,127.0.0.1:3 --unix-socket s --admin 10.0.0.1:9 --log-format json --shards 8 --owners 8 \
          --reactors 2 --handover mail --write-window 1ms --dir data --sync interval \
          --sync-interval 20ms --commit thread --snapshot-log-bytes 64mb --compress-snapshots yes \
-         --disk-reserve 128mb --overload reject --max-clients 7 --max-memory 2gb \
+         --disk-reserve 128mb --overload reject --databases 3 --max-clients 7 --max-memory 2gb \
          --deadline 2 --idle-timeout 1m --frame-timeout 5 --login-timeout 4s --login-delay 1s --output-timeout 2m --drain-timeout 0 --pre-stop-delay 3s \
          --stall-bound 500ms --password-file pw",
         &nothing().file("pw", b"secret words\r\nnot this\n"),
@@ -188,6 +189,7 @@ fn values_mean_what_they_say() {
         compress_snapshots: true,
         disk_reserve: Some(128 << 20),
         overload: Overload::Reject,
+        databases: 3,
         max_clients: 7,
         max_memory: Some(2 << 30),
         deadline: Duration::from_secs(2),
@@ -366,6 +368,7 @@ fn the_command_line_is_sound_and_its_help_names_every_setting_and_default() {
     }
     let defaults = [
         bounds::BIND_DEFAULT.to_string(),
+        bounds::DATABASES_DEFAULT.to_string(),
         bounds::MAX_CLIENTS_DEFAULT.to_string(),
         value::show_duration(bounds::DEADLINE_DEFAULT),
         value::show_duration(bounds::DRAIN_TIMEOUT_DEFAULT),

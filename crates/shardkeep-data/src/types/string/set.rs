@@ -2,9 +2,26 @@
 
 use shardkeep_resp::Reply;
 
-use super::options::{self, TimeKind};
-use super::{Args, KeyFlags, error};
+use crate::commands::key_specs as keys;
+use crate::commands::options::{self, TimeKind};
+use crate::commands::spec::{CommandSpec as Spec, GROWS, GROWS_FAST};
+use crate::commands::{Args, KeyFlags, error};
 use crate::keyspace::{Keyspace, Place};
+
+/// The commands of this file.
+#[rustfmt::skip]
+pub(super) const COMMANDS: &[Spec] = &[
+    Spec::on_key("set", -3, GROWS, set, keys::SET).logged()
+        .about("1.0.0", "O(1)", "Gives a key a value, perhaps an expiry, perhaps on a condition"),
+    Spec::on_key("getset", 3, GROWS_FAST, getset, keys::READ_CHANGE)
+        .about("1.0.0", "O(1)", "Gives a key a value and answers the old one"),
+    Spec::on_key("setnx", 3, GROWS_FAST, setnx, keys::CREATE)
+        .about("1.0.0", "O(1)", "Gives a key a value unless it has one"),
+    Spec::on_key("setex", 4, GROWS, setex, keys::REPLACE)
+        .about("2.0.0", "O(1)", "Gives a key a value for some seconds"),
+    Spec::on_key("psetex", 4, GROWS, psetex, keys::REPLACE)
+        .about("2.6.0", "O(1)", "Gives a key a value for some milliseconds"),
+];
 
 /// What SET may depend on.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -29,7 +46,7 @@ struct SetOptions<'a> {
 }
 
 /// SET key value [NX | XX] [GET] [EX s | PX ms | EXAT s | PXAT ms | KEEPTTL]
-pub(super) fn set(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
+fn set(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
     if args.len() == 3 {
         keyspace.set(hash, args.get(1), args.get(2), None);
         reply.ok();
@@ -42,7 +59,7 @@ pub(super) fn set(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mu
 }
 
 /// How a SET uses its key: it reads it only where GET is among the options.
-pub(super) fn key_flags(args: Args<'_>) -> KeyFlags {
+pub(crate) fn key_flags(args: Args<'_>) -> KeyFlags {
     match args.iter_from(3).any(|option| options::is(option, "get")) {
         true => &["RW", "access", "update"],
         false => &["OW", "update"],
@@ -141,7 +158,7 @@ fn answer_set(done: bool, answered: bool, reply: &mut Reply<'_>) {
 }
 
 /// SETNX key value
-pub(super) fn setnx(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
+fn setnx(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
     let key = args.get(1);
     let done = match keyspace.place(hash, key) {
         Place::Taken(_) => false,
@@ -154,12 +171,12 @@ pub(super) fn setnx(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &
 }
 
 /// SETEX key seconds value
-pub(super) fn setex(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
+fn setex(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
     set_until(keyspace, hash, args, (TimeKind::EX, "setex"), reply);
 }
 
 /// PSETEX key milliseconds value
-pub(super) fn psetex(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
+fn psetex(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
     set_until(keyspace, hash, args, (TimeKind::PX, "psetex"), reply);
 }
 
@@ -178,7 +195,7 @@ fn set_until(
 }
 
 /// GETSET key value
-pub(super) fn getset(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
+fn getset(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
     let (key, value) = (args.get(1), args.get(2));
     let found = match keyspace.place(hash, key) {
         Place::Taken(mut taken) => {
@@ -197,7 +214,7 @@ pub(super) fn getset(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: 
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{NOW, Store, check};
+    use crate::commands::testing::{NOW, Store, check};
 
     const INVALID: &str = "-ERR invalid expire time in 'set' command\r\n";
     const SYNTAX: &str = "-ERR syntax error\r\n";

@@ -2,10 +2,24 @@
 
 use shardkeep_resp::Reply;
 
-use super::{Args, REPLY_BYTES_MAX, ShardSet, error};
+use crate::commands::key_specs as keys;
+use crate::commands::spec::{CommandSpec as Spec, GROWS, READS_FAST};
+use crate::commands::tips;
+use crate::commands::{Args, REPLY_BYTES_MAX, ShardSet, error};
+
+/// The commands of this file.
+#[rustfmt::skip]
+pub(super) const COMMANDS: &[Spec] = &[
+    Spec::on_keys("mget", -2, READS_FAST, mget, keys::READ_ALL).tips(tips::SPLIT)
+        .about("1.0.0", "O(N), N keys", "Gives the values of keys, all of one moment"),
+    Spec::on_keys("mset", -3, GROWS, mset, keys::REPLACE_PAIRS).tips(tips::SPLIT_ALL)
+        .about("1.0.1", "O(N), N keys", "Gives keys values, all at once"),
+    Spec::on_keys("msetnx", -3, GROWS, msetnx, keys::CREATE_PAIRS).tips(tips::SPLIT_MIN)
+        .about("1.0.1", "O(N), N keys", "Gives keys values, unless one of them has one"),
+];
 
 /// MGET key [key ...]
-pub(super) fn mget(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<'_>) {
+fn mget(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<'_>) {
     let start = reply.written();
     reply.array(args.len() - 1);
     for key in args.iter_from(1) {
@@ -22,7 +36,7 @@ pub(super) fn mget(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<
 }
 
 /// MSET key value [key value ...]
-pub(super) fn mset(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<'_>) {
+fn mset(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<'_>) {
     if is_paired(args, "mset", reply) {
         set_all(shards, args);
         reply.ok();
@@ -30,7 +44,7 @@ pub(super) fn mset(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<
 }
 
 /// MSETNX key value [key value ...]: all of them, or none if one of the keys is there.
-pub(super) fn msetnx(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<'_>) {
+fn msetnx(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<'_>) {
     if !is_paired(args, "msetnx", reply) {
         return;
     }
@@ -64,7 +78,7 @@ fn set_all(shards: &mut dyn ShardSet, args: Args<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::check;
+    use crate::commands::testing::check;
 
     #[test]
     fn mget_answers_each_key_in_order() {

@@ -1,21 +1,13 @@
 //! The table of all commands, and finding one in it.
 //!
-//! The entries themselves lie in one file per group. Subcommands follow their container.
-//!
-//! 1. Names of commands are lower case letters and `_`, and no two are the same: checked when this is
-//!    compiled.
-//! 2. A name of 2 to [`PLAIN_BYTES_MAX`] letters is found by one comparison of two words; the others are
-//!    compared byte by byte.
-
-mod connection;
-mod key;
-mod key_specs;
-mod operate;
-mod string;
+//! The entries themselves lie beside the code of their commands; the registry has them all. Subcommands follow
+//! their container.
 
 use shardkeep_resp::Reply;
 
+use super::index::{self, Index};
 use super::{Args, CommandSpec, error};
+use crate::registry::{PARTS, Part};
 
 /// Number of a command: its index in [`TABLE`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,18 +27,14 @@ impl CommandId {
     }
 }
 
-const PARTS: [&[CommandSpec]; 4] = [
-    &string::SPECS,
-    &key::SPECS,
-    &connection::SPECS,
-    &operate::SPECS,
-];
-
 const COMMANDS: usize = {
-    let mut count = 0;
-    let mut part = 0;
+    let (mut count, mut part) = (0, 0);
     while part < PARTS.len() {
-        count += PARTS[part].len();
+        let mut file = 0;
+        while file < PARTS[part].commands.len() {
+            count += PARTS[part].commands[file].len();
+            file += 1;
+        }
         part += 1;
     }
     count
@@ -56,140 +44,41 @@ const COMMANDS: usize = {
 pub static TABLE: &[CommandSpec] = &ENTRIES;
 
 static ENTRIES: [CommandSpec; COMMANDS] = {
-    let mut entries = [PARTS[0][0]; COMMANDS];
+    let mut entries = [PARTS[0].commands[0][0]; COMMANDS];
     let (mut part, mut at) = (0, 0);
     while part < PARTS.len() {
-        let mut entry = 0;
-        while entry < PARTS[part].len() {
-            entries[at] = PARTS[part][entry];
-            entry += 1;
-            at += 1;
+        let Part {
+            group,
+            categories,
+            commands,
+        } = PARTS[part];
+        let mut file = 0;
+        while file < commands.len() {
+            let mut entry = 0;
+            while entry < commands[file].len() {
+                entries[at] = commands[file][entry].under(group, categories);
+                entry += 1;
+                at += 1;
+            }
+            file += 1;
         }
         part += 1;
     }
     entries
 };
 
-/// Longest name of a command that two words hold (bytes).
-const PLAIN_BYTES_MAX: usize = 16;
-
-/// A name of a command, in lower case, in two words: its first and its last bytes, which together
-/// are all of one of up to [`PLAIN_BYTES_MAX`] bytes. Only letters become other letters by this, so with
-/// the length it is exact for one of letters.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct PackedName {
-    head: u64,
-    tail: u64,
-    len: usize,
-}
-
-/// Sets the bit that makes ASCII letters lower case in each byte.
-const LOWER_CASE: u64 = 0x2020_2020_2020_2020;
-
-#[inline]
-const fn pack(name: &[u8]) -> Option<PackedName> {
-    let (head, tail) =
-        if let (Some(head), Some(tail)) = (name.first_chunk::<8>(), name.last_chunk::<8>()) {
-            (u64::from_le_bytes(*head), u64::from_le_bytes(*tail))
-        } else if let (Some(head), Some(tail)) = (name.first_chunk::<4>(), name.last_chunk::<4>()) {
-            (
-                u32::from_le_bytes(*head) as u64,
-                u32::from_le_bytes(*tail) as u64,
-            )
-        } else if let (Some(head), Some(tail)) = (name.first_chunk::<2>(), name.last_chunk::<2>()) {
-            (
-                u16::from_le_bytes(*head) as u64,
-                u16::from_le_bytes(*tail) as u64,
-            )
-        } else {
-            return None;
-        };
-    Some(PackedName {
-        head: head | LOWER_CASE,
-        tail: tail | LOWER_CASE,
-        len: name.len(),
-    })
-}
-
-/// Places in the index, a power of two; enough that most names are found at first sight.
-const PLACES: usize = (COMMANDS * 4).next_power_of_two();
-
-/// In the index: no command here.
-const NONE: u16 = u16::MAX;
-const _: () = assert!(COMMANDS < NONE as usize);
-
-/// The length in the index of a name that two words do not hold exactly: no name has it.
-const INEXACT: usize = usize::MAX;
-
-impl PackedName {
-    const NONE: Self = Self {
-        head: 0,
-        tail: 0,
-        len: 0,
-    };
-
-    #[inline]
-    const fn place(self) -> usize {
-        let mixed = (self.head ^ self.tail.rotate_left(29) ^ self.len as u64)
-            .wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        (mixed >> (64 - PLACES.trailing_zeros())) as usize
-    }
-
-    #[inline]
-    const fn is(self, other: Self) -> bool {
-        self.head == other.head && self.tail == other.tail && self.len == other.len
-    }
-}
-
-/// Whether two words hold it exactly.
-const fn is_plain(name: &[u8]) -> bool {
-    let mut byte = 0;
-    let mut has_letters_alone = true;
-    while byte < name.len() {
-        let is_letter = name[byte].is_ascii_lowercase();
-        assert!(
-            is_letter || name[byte] == b'_',
-            "a name is lower case letters and `_`"
-        );
-        has_letters_alone = has_letters_alone && is_letter;
-        byte += 1;
-    }
-    has_letters_alone && name.len() <= PLAIN_BYTES_MAX
-}
-
-struct Index {
-    names: [PackedName; COMMANDS],
-    places: [u16; PLACES],
-}
-
-static INDEX: Index = {
-    let mut index = Index {
-        names: [PackedName::NONE; COMMANDS],
-        places: [NONE; PLACES],
-    };
+static INDEX: Index<COMMANDS, PLACES> = {
+    let mut names = [""; COMMANDS];
     let mut at = 0;
     while at < COMMANDS {
-        if !ENTRIES[at].is_subcommand() {
-            let name = ENTRIES[at].name.as_bytes();
-            let Some(mut packed) = pack(name) else {
-                panic!("a name has at least 2 letters");
-            };
-            let mut place = packed.place();
-            while index.places[place] != NONE {
-                let other = ENTRIES[index.places[place] as usize].name.as_bytes();
-                assert!(!name.eq_ignore_ascii_case(other), "names differ");
-                place = (place + 1) % PLACES;
-            }
-            if !is_plain(name) {
-                packed.len = INEXACT;
-            }
-            index.names[at] = packed;
-            index.places[place] = at as u16;
-        }
+        names[at] = ENTRIES[at].name;
         at += 1;
     }
-    index
+    Index::new(names)
 };
+
+/// Places in the index: most names are found at first sight.
+const PLACES: usize = index::places(COMMANDS);
 
 /// The command with this name, in any case of letters; not subcommands, see [`resolve`].
 ///
@@ -201,19 +90,8 @@ static INDEX: Index = {
 /// ```
 #[inline]
 pub fn lookup(name: &[u8]) -> Option<(CommandId, &'static CommandSpec)> {
-    let packed = pack(name)?;
-    let mut place = packed.place();
-    loop {
-        let at = INDEX.places[place];
-        if at == NONE {
-            return None;
-        }
-        let known = INDEX.names[at as usize];
-        if known.is(packed) || known.len == INEXACT && ENTRIES[at as usize].is_named(name) {
-            return Some((CommandId(at), &ENTRIES[at as usize]));
-        }
-        place = (place + 1) % PLACES;
-    }
+    let at = INDEX.find(name)?;
+    Some((CommandId(at), &ENTRIES[usize::from(at)]))
 }
 
 /// The subcommands of a command, with their numbers.

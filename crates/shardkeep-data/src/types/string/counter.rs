@@ -3,28 +3,45 @@
 use shardkeep_resp::{Reply, parse_i64};
 
 use super::extended::Extended;
-use super::{Args, error, options};
+use crate::commands::key_specs as keys;
+use crate::commands::spec::{CommandSpec as Spec, GROWS_FAST};
+use crate::commands::{Args, error, options};
 use crate::keyspace::{Keyspace, Place};
 
+/// The commands of this file.
+#[rustfmt::skip]
+pub(super) const COMMANDS: &[Spec] = &[
+    Spec::on_key("incr", 2, GROWS_FAST, incr, keys::READ_CHANGE)
+        .about("1.0.0", "O(1)", "Adds one to a number"),
+    Spec::on_key("decr", 2, GROWS_FAST, decr, keys::READ_CHANGE)
+        .about("1.0.0", "O(1)", "Takes one from a number"),
+    Spec::on_key("incrby", 3, GROWS_FAST, incrby, keys::READ_CHANGE)
+        .about("1.0.0", "O(1)", "Adds to a number"),
+    Spec::on_key("decrby", 3, GROWS_FAST, decrby, keys::READ_CHANGE)
+        .about("1.0.0", "O(1)", "Takes from a number"),
+    Spec::on_key("incrbyfloat", 3, GROWS_FAST, incrbyfloat, keys::READ_CHANGE)
+        .about("2.6.0", "O(1)", "Adds to a number with a fraction"),
+];
+
 /// INCR key
-pub(super) fn incr(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
+fn incr(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
     add(keyspace, hash, args.get(1), 1, reply);
 }
 
 /// DECR key
-pub(super) fn decr(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
+fn decr(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
     add(keyspace, hash, args.get(1), -1, reply);
 }
 
 /// INCRBY key number
-pub(super) fn incrby(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
+fn incrby(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
     if let Some(number) = options::integer(args.get(2), reply) {
         add(keyspace, hash, args.get(1), number, reply);
     }
 }
 
 /// DECRBY key number
-pub(super) fn decrby(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
+fn decrby(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
     let Some(number) = options::integer(args.get(2), reply) else {
         return;
     };
@@ -55,12 +72,7 @@ fn add(keyspace: &mut Keyspace, hash: u64, key: &[u8], number: i64, reply: &mut 
 }
 
 /// INCRBYFLOAT key number
-pub(super) fn incrbyfloat(
-    keyspace: &mut Keyspace,
-    hash: u64,
-    args: Args<'_>,
-    reply: &mut Reply<'_>,
-) {
+fn incrbyfloat(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
     let (key, number) = (args.get(1), Extended::parse(args.get(2)));
     let mut text = Vec::new();
     match keyspace.place(hash, key) {
@@ -101,7 +113,7 @@ fn add_extended(
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::check;
+    use crate::commands::testing::check;
 
     const NOT_AN_INTEGER: &str = "-ERR value is not an integer or out of range\r\n";
     const OVERFLOW: &str = "-ERR increment or decrement would overflow\r\n";

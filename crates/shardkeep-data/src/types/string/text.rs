@@ -2,13 +2,37 @@
 
 use shardkeep_resp::Reply;
 
-use super::options::{self, TimeKind};
-use super::{Args, error};
+use crate::commands::key_specs as keys;
+use crate::commands::options::{self, TimeKind};
+use crate::commands::spec::{
+    CommandSpec as Spec, GROWS, GROWS_FAST, READS, READS_FAST, WRITES_FAST,
+};
+use crate::commands::{Args, error};
 use crate::keyspace::record::STRING_BYTES_MAX;
 use crate::keyspace::{Keyspace, Place};
 
+/// The commands of this file.
+#[rustfmt::skip]
+pub(super) const COMMANDS: &[Spec] = &[
+    Spec::on_key("get", 2, READS_FAST, get, keys::READ).about("1.0.0", "O(1)", "Gives the value of a key"),
+    Spec::on_key("getdel", 2, WRITES_FAST, getdel, keys::READ_REMOVE).removing()
+        .about("6.2.0", "O(1)", "Answers the value of a key and removes it"),
+    Spec::on_key("getex", -2, WRITES_FAST, getex, keys::GETEX)
+        .about("6.2.0", "O(1)", "Answers the value of a key and changes its expiry"),
+    Spec::on_key("append", 3, GROWS_FAST, append, keys::ADD).heavy().logged()
+        .about("2.0.0", "O(1) amortized", "Adds bytes at the end of a value"),
+    Spec::on_key("strlen", 2, READS_FAST, strlen, keys::INSPECT)
+        .about("2.2.0", "O(1)", "Tells the length of a value"),
+    Spec::on_key("getrange", 4, READS, getrange, keys::READ).heavy()
+        .about("2.4.0", "O(N), N bytes answered", "Gives a part of a value"),
+    Spec::on_key("substr", 4, READS, getrange, keys::READ).heavy()
+        .about("1.0.0", "O(N), N bytes answered", "Gives a part of a value; the old name of GETRANGE"),
+    Spec::on_key("setrange", 4, GROWS, setrange, keys::CHANGE).heavy().logged()
+        .about("2.2.0", "O(N), N bytes written", "Overwrites a part of a value"),
+];
+
 /// GET key
-pub(super) fn get(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
+fn get(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
     match keyspace.get(hash, args.get(1)) {
         Some(record) => reply.bulk(record.value()),
         None => reply.null(),
@@ -16,7 +40,7 @@ pub(super) fn get(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mu
 }
 
 /// GETDEL key
-pub(super) fn getdel(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
+fn getdel(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
     let found = match keyspace.place(hash, args.get(1)) {
         Place::Taken(taken) => {
             reply.bulk(taken.value());
@@ -40,7 +64,7 @@ enum Lifetime<'a> {
 }
 
 /// GETEX key [EX s | PX ms | EXAT s | PXAT ms | PERSIST]
-pub(super) fn getex(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
+fn getex(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
     let Some(lifetime) = getex_options(args) else {
         reply.error(error::SYNTAX);
         return;
@@ -92,13 +116,13 @@ fn getex_options(args: Args<'_>) -> Option<Lifetime<'_>> {
 }
 
 /// STRLEN key
-pub(super) fn strlen(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
+fn strlen(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
     let record = keyspace.get(hash, args.get(1));
     reply.integer(record.map_or(0, |record| record.value().len()) as i64);
 }
 
 /// GETRANGE key start end, and SUBSTR: both ends included, counted from the end if negative.
-pub(super) fn getrange(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
+fn getrange(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
     let Some(start) = options::integer(args.get(2), reply) else {
         return;
     };
@@ -132,7 +156,7 @@ fn part(value: &[u8], start: i64, end: i64) -> &[u8] {
 }
 
 /// APPEND key value
-pub(super) fn append(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
+fn append(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
     let (key, bytes) = (args.get(1), args.get(2));
     match keyspace.place(hash, key) {
         Place::Taken(mut taken) => {
@@ -152,7 +176,7 @@ pub(super) fn append(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: 
 }
 
 /// SETRANGE key offset value: zeroes fill the gap, if there is one.
-pub(super) fn setrange(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
+fn setrange(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
     let (key, bytes) = (args.get(1), args.get(3));
     let Some(offset) = options::integer(args.get(2), reply) else {
         return;
@@ -191,7 +215,7 @@ pub(super) fn setrange(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::check;
+    use crate::commands::testing::check;
 
     #[test]
     fn getdel_answers_the_value_and_removes_it() {

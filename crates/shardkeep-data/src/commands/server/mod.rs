@@ -1,0 +1,9 @@
+//! The entries of the commands that concern the connection or the server: what they do is the server's.
+
+mod connection;
+mod operate;
+
+use super::spec::CommandSpec;
+
+/// These commands.
+pub(crate) const COMMANDS: &[&[CommandSpec]] = &[connection::COMMANDS, operate::COMMANDS];

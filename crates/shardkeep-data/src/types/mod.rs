@@ -1,0 +1,3 @@
+//! The types of values, a folder each: their commands, and what these need.
+
+pub(crate) mod string;
