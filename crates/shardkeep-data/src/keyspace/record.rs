@@ -250,7 +250,7 @@ impl Record {
     /// The value.
     #[inline]
     pub fn value(&self) -> &[u8] {
-        if self.is_large() {
+        if !self.is_small() && self.is_large() {
             return self.large_value();
         }
         let shape = self.shape();
@@ -500,16 +500,11 @@ impl Record {
     /// Bytes the record takes from the allocator. A large value counts in each record that shares it.
     #[inline]
     pub fn allocated_bytes(&self) -> usize {
-        let own = self.allocation_size();
-        if self.is_large() {
-            return own + self.large_bytes();
+        if self.is_small() {
+            return self.allocation_size();
         }
-        own
-    }
-
-    #[cold]
-    fn large_bytes(&self) -> usize {
-        self.large().map_or(0, |large| large.allocated_bytes())
+        let value = self.large().map(|large| large.allocated_bytes());
+        self.allocation_size() + value.unwrap_or(0)
     }
 
     #[inline]
@@ -563,7 +558,7 @@ impl Record {
     /// The size the allocation was made with.
     #[inline]
     fn allocation_size(&self) -> usize {
-        if self.0.tag() & WIDE != 0 {
+        if !self.is_small() && !self.is_large() {
             // SAFETY: the tag says that the size is there (invariant 1).
             return unsafe { read_u32(self.0.start().add(SIZE_AT)) };
         }
@@ -677,7 +672,7 @@ impl Clone for Record {
 impl Drop for Record {
     #[inline]
     fn drop(&mut self) {
-        if self.is_large() {
+        if !self.is_small() && self.is_large() {
             self.drop_large();
         }
         let layout = layout(self.allocation_size());

@@ -34,7 +34,14 @@ mod packed {
                 start.addr().get() <= ADDRESS_MASK,
                 "an address of more than 48 bits"
             );
-            Self(start).with_tag(tag)
+            Self::put(start, tag)
+        }
+
+        /// `start` has no bits of a tag.
+        #[inline]
+        fn put(start: NonNull<u8>, tag: u16) -> Self {
+            let bits = usize::from(tag) << ADDRESS_BITS;
+            Self(start.map_addr(|address| address | bits))
         }
 
         #[inline]
@@ -51,8 +58,7 @@ mod packed {
 
         #[inline]
         pub(in super::super) fn with_tag(self, tag: u16) -> Self {
-            let bits = usize::from(tag) << ADDRESS_BITS;
-            Self(self.start().map_addr(|address| address | bits))
+            Self::put(self.start(), tag)
         }
     }
 }
