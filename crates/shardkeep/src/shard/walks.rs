@@ -234,8 +234,8 @@ impl Walks {
         table: &mut Table<E>,
         mut save: impl FnMut(&E, &mut Image) -> Result<(), EncodeError>,
     ) {
-        let needs_all = |walk: &Box<Walk>| walk.moment == Moment::Exact;
-        if !self.walk.as_ref().is_some_and(needs_all) || is_planted(Fault::FlushForgotten) {
+        let needs_all = |walk: &Walk| walk.moment == Moment::Exact;
+        if !self.walk.as_deref().is_some_and(needs_all) || is_planted(Fault::FlushForgotten) {
             return;
         }
         let mut at = Some(WalkCursor::START);
