@@ -656,6 +656,7 @@ fn the_log_says_what_changed_and_no_more() {
 
 #[test]
 #[cfg(debug_assertions)]
+#[expect(clippy::print_stdout, reason = "`.ci/planted` says what noticed each")]
 fn each_planted_bug_of_walks_is_noticed() {
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
