@@ -12,7 +12,8 @@ use shardkeep_core::{Effects, Refused};
 
 use crate::codec::{Codec, EncodeError};
 use crate::effect;
-use crate::shard::{Change, Image, Walks};
+use crate::prefetch::prefetch;
+use crate::shard::{Change, Image, Saved, Slice, WalkPoint, Walks};
 use crate::state::Entry;
 use crate::table::{Table, UnixMillis};
 
@@ -226,15 +227,18 @@ impl<K: 'static, V: 'static> Ledger<K, V> {
         Some(&mut self.kept.as_mut()?.walks)
     }
 
-    /// As [`Ledger::walks`], and what gives an entry its form as an effect.
-    pub(crate) fn walker(
+    /// One slice of a walk.
+    pub(crate) fn slice(
         &mut self,
-    ) -> Option<(
-        &mut Walks,
-        impl FnMut(&Entry<K, V>, &mut Image) -> Result<(), EncodeError>,
-    )> {
-        let kept = self.kept.as_mut()?;
-        Some((&mut kept.walks, kept.codecs.saver()))
+        table: &mut Table<Entry<K, V>>,
+        from: WalkPoint,
+        slice: Slice,
+        into: &mut Image,
+    ) -> Result<Saved, EncodeError> {
+        let Some(Kept { walks, codecs, .. }) = &mut self.kept else {
+            return Ok(Saved::NOTHING);
+        };
+        walks.slice(table, from, slice, into, prefetch, codecs.saver())
     }
 
     /// Lets everything in, until [`Ledger::limit`]; returns what was allowed.

@@ -526,21 +526,22 @@ impl<K: Key, V: Value> ShardState<K, V> {
 impl<K: Key, V: Value> Persist for ShardState<K, V> {
     fn replay(&mut self, effect: &Effect<'_>) -> Result<(), DecodeError> {
         let codecs = self.ledger.as_ref().and_then(|ledger| ledger.codecs());
-        let Some(codecs) = codecs.map(Arc::clone) else {
+        let Some(codecs) = codecs else {
             return Ok(());
         };
         let Some(key) = effect.key else {
-            return match effect.verb {
-                effect::FLUSHALL => Ok(self.restore_clear()),
-                _ => Err(effect.unknown()),
-            };
+            if effect.verb != effect::FLUSHALL {
+                return Err(effect.unknown());
+            }
+            self.restore_clear();
+            return Ok(());
         };
+        let key = codecs.key.decode(key)?;
         if let Some((value, expires)) = effect.as_set() {
-            let (key, value) = (codecs.key.decode(key)?, codecs.value.decode(value)?);
+            let value = codecs.value.decode(value)?;
             self.restore_entry(key, value, expires);
             return Ok(());
         }
-        let key = codecs.key.decode(key)?;
         match effect.as_expiry() {
             Some(expires) => self.restore_expiry(&key, expires),
             None if effect.verb == effect::DEL && effect.is_empty() => self.restore_removal(&key),
@@ -566,8 +567,8 @@ impl<K: Key, V: Value> Persist for ShardState<K, V> {
         slice: Slice,
         into: &mut Image,
     ) -> Result<Saved, EncodeError> {
-        match self.ledger.as_mut().and_then(|ledger| ledger.walker()) {
-            Some((walks, save)) => walks.slice(&mut self.table, from, slice, into, prefetch, save),
+        match &mut self.ledger {
+            Some(ledger) => ledger.slice(&mut self.table, from, slice, into),
             None => Ok(Saved::NOTHING),
         }
     }

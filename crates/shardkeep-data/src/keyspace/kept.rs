@@ -14,6 +14,7 @@ use std::sync::Arc;
 use shardkeep::codec::{DecodeError, EncodeError};
 use shardkeep::effect;
 use shardkeep::engine::Effects;
+use shardkeep::shard::fault::{Fault, is_planted};
 use shardkeep::shard::{Change, Image, Moment, Pressure, Saved, Slice, WalkPoint, Walks};
 use shardkeep::table::UnixMillis;
 
@@ -62,7 +63,9 @@ impl Kept {
     /// A record is about to be put in.
     #[inline]
     pub(super) fn born(&self, record: &mut Record) {
-        record.set_walk_bits(self.walks.had());
+        if !is_planted(Fault::BornMissing) {
+            record.set_walk_bits(self.walks.had());
+        }
     }
 
     /// Where the effect of a change of the key with this hash is written.

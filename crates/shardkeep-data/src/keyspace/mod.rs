@@ -28,6 +28,7 @@ use core::hash::{BuildHasher, Hasher};
 
 use shardkeep::effect;
 use shardkeep::shard::Change;
+use shardkeep::shard::fault::{Fault, is_planted};
 use shardkeep::table::{PartCursor, Slot, Table, UnixMillis};
 
 use aside::Shelf;
@@ -111,8 +112,9 @@ impl Accounts {
         change: impl FnOnce(&mut Record) -> T,
         effect: impl FnOnce(&Record, (&mut Vec<u8>, u32)),
     ) -> T {
+        let number = self.number();
         if let Some(kept) = &mut self.kept {
-            kept.before(record, how, self.at_cut);
+            kept.before(record, how, number);
         }
         self.leave(record);
         let changed = change(record);
@@ -122,6 +124,14 @@ impl Accounts {
             effect(record, (kept.effect(hash), self.database));
         }
         changed
+    }
+
+    /// Replaces a value by one as long, where nothing hears of it but the count of changes; whether it could.
+    #[inline]
+    fn set_alike(&mut self, record: &mut Record, value: &[u8]) -> bool {
+        let is_set = self.kept.is_none() && record.set_alike(value);
+        self.changes += u64::from(is_set);
+        is_set
     }
 
     /// An entry is about to be put in where none is, or none whose time has not come.
@@ -139,8 +149,9 @@ impl Accounts {
     #[inline]
     fn replaced(&mut self, mut old: Record) {
         self.leave(&old);
+        let number = self.number();
         if let Some(kept) = &mut self.kept {
-            kept.before(&mut old, Change::Whole, self.at_cut);
+            kept.before(&mut old, Change::Whole, number);
         }
         self.shelf.put(old);
     }
@@ -150,8 +161,9 @@ impl Accounts {
     fn removed(&mut self, hash: u64, record: &mut Record) {
         self.leave(record);
         self.changes += 1;
+        let number = self.number();
         if let Some(kept) = &mut self.kept {
-            kept.before(record, Change::Whole, self.at_cut);
+            kept.before(record, Change::Whole, number);
             effect::del(kept.effect(hash), self.database, record.key());
         }
     }
@@ -191,7 +203,10 @@ impl Accounts {
     #[inline]
     fn expired(&mut self, hash: u64, mut record: Record) {
         self.counters.expired += 1;
-        self.removed(hash, &mut record);
+        match is_planted(Fault::ExpiryUnlogged) || is_planted(Fault::SilentExpiry) {
+            true => self.leave(&record),
+            false => self.removed(hash, &mut record),
+        }
         self.shelf.put(record);
     }
 
@@ -199,7 +214,17 @@ impl Accounts {
     /// keep.
     #[inline]
     fn may_expire(&self) -> bool {
-        self.kept.as_ref().is_none_or(|kept| kept.has_place())
+        let has_place = self.kept.as_ref().is_none_or(|kept| kept.has_place());
+        has_place || is_planted(Fault::SilentExpiry)
+    }
+
+    /// The number under which a walk has the entries of the selected database.
+    #[inline]
+    fn number(&self) -> u32 {
+        match is_planted(Fault::NumberOfNow) {
+            true => self.database,
+            false => self.at_cut,
+        }
     }
 }
 

@@ -364,6 +364,26 @@ impl Record {
         None
     }
 
+    /// Replaces a small value by one as long, of a record without expiry: the frequent case, which needs no look at
+    /// sizes. Whether it was one.
+    #[inline]
+    pub fn set_alike(&mut self, value: &[u8]) -> bool {
+        let start = self.0.start();
+        // SAFETY: every record has more bytes of header than this (invariant 1).
+        let value_len = usize::from(unsafe { start.add(SMALL_VALUE_LENGTH_AT).read() });
+        if self.0.tag() & (WIDE | LARGE | EXPIRES) != 0 || value_len != value.len() {
+            return false;
+        }
+        // SAFETY: a small record without expiry: this is its value (invariant 1), and `value` cannot lie in it, which
+        // is borrowed exclusively.
+        unsafe {
+            let key_len = usize::from(start.read());
+            let place = start.add(SMALL_HEADER_BYTES + key_len);
+            place.copy_from_nonoverlapping(pointer_to(value), value_len);
+        }
+        true
+    }
+
     #[cold]
     fn replace_large(&mut self, value: &[u8]) -> Option<Self> {
         assert_length("value", value.len());

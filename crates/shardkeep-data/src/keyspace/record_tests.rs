@@ -325,3 +325,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_value_as_long_is_written_over_the_old_one_where_nothing_else_changes() {
+    let mut record = Record::new(b"key", b"abc", None);
+    assert!(record.set_alike(b"xyz") && record.value() == b"xyz" && record.key() == b"key");
+    assert!(!record.set_alike(b"longer") && record.value() == b"xyz");
+    record.set_expires_at(Some(UnixMillis::new(7)));
+    assert!(!record.set_alike(b"abc") && record.value() == b"xyz");
+    for len in [300, LARGE_BYTES_MIN + 44] {
+        let mut record = Record::new(b"k", &vec![1; len], None);
+        assert!(!record.set_alike(&vec![2; len]));
+        assert!(!record.set_alike(&vec![2; len % 256]));
+        assert_eq!(record.value(), vec![1; len]);
+    }
+}

@@ -160,7 +160,7 @@ fn play(steps: &[(u8, Step)]) {
                 model.clear();
             }
             Step::Cut(moment) => {
-                if walk.is_none() {
+                if !keyspace.walks().unwrap().is_under_way() {
                     (walk, is_void) = (Some(Walk::cut(&mut keyspace, *moment)), false);
                 }
             }
@@ -652,4 +652,30 @@ fn the_log_says_what_changed_and_no_more() {
     assert_eq!(grown(&mut keyspace, |taken| taken.set_expires_at(None)), 24);
     assert_eq!(grown(&mut keyspace, |taken| taken.set_expires_at(None)), 0);
     keyspace.end_command();
+}
+
+#[test]
+#[cfg(debug_assertions)]
+#[expect(clippy::print_stdout, reason = "`.ci/planted` says what noticed each")]
+fn each_planted_bug_of_walks_is_noticed() {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use proptest::strategy::ValueTree as _;
+    use proptest::test_runner::TestRunner;
+    use shardkeep::shard::fault::{ALL, plant};
+
+    const HISTORIES_MAX: usize = 20_000;
+    let histories = proptest::collection::vec((0..4_u8, step()), 1..60);
+    for fault in ALL {
+        let mut runner = TestRunner::deterministic();
+        let noticed = (1..=HISTORIES_MAX).find(|_| {
+            let steps = histories.new_tree(&mut runner).unwrap().current();
+            plant(Some(fault));
+            let played = catch_unwind(AssertUnwindSafe(|| play(&steps)));
+            plant(None);
+            played.is_err()
+        });
+        let history = noticed.unwrap_or_else(|| panic!("{fault:?} is NOT noticed"));
+        println!("{fault:?}: noticed in history {history}");
+    }
 }

@@ -2,6 +2,8 @@
 //!
 //! Knows entries and their effects as bytes; neither types nor commands, neither threads nor clocks.
 
+#[doc(hidden)]
+pub mod fault;
 mod image;
 mod walks;
 

@@ -19,6 +19,7 @@ use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use super::fault::{Fault, is_planted};
 use super::{Image, Pressure};
 
 use crate::codec::EncodeError;
@@ -175,6 +176,9 @@ impl Walks {
         if let Some(walk) = &mut self.walk {
             walk.void();
         }
+        if is_planted(Fault::VoidBitReused) {
+            self.walk = None;
+        }
     }
 
     /// The walk has met every entry.
@@ -192,7 +196,8 @@ impl Walks {
         change: Change,
         save: impl FnOnce(&E, &mut Image) -> Result<(), EncodeError>,
     ) {
-        if self.walk.is_some() && entry.walk_bits() != self.had {
+        if self.walk.is_some() && entry.walk_bits() != self.had && !is_planted(Fault::NotHandedOver)
+        {
             self.hand_over(entry, change, save);
         }
     }
@@ -208,7 +213,8 @@ impl Walks {
         let Some(walk) = &mut self.walk else {
             return;
         };
-        if walk.is_void || (walk.moment, change) == (Moment::WithLog, Change::Whole) {
+        let is_told_by_log = change == Change::Whole || is_planted(Fault::RelativeAsWhole);
+        if walk.is_void || walk.moment == Moment::WithLog && is_told_by_log {
             return;
         }
         let before = walk.handed.weight();
@@ -228,11 +234,8 @@ impl Walks {
         table: &mut Table<E>,
         mut save: impl FnMut(&E, &mut Image) -> Result<(), EncodeError>,
     ) {
-        if !self
-            .walk
-            .as_ref()
-            .is_some_and(|walk| walk.moment == Moment::Exact)
-        {
+        let needs_all = |walk: &Walk| walk.moment == Moment::Exact;
+        if !self.walk.as_deref().is_some_and(needs_all) || is_planted(Fault::FlushForgotten) {
             return;
         }
         let mut at = Some(WalkCursor::START);
