@@ -2,7 +2,7 @@
 
 use shardkeep_tests::harness::{Client, Scratch, request, resident_bytes};
 
-use crate::support::{MIB, ask, eventually, start};
+use crate::support::{MIB, ask, eventually, figure, start};
 
 #[test]
 fn beyond_the_memory_limit_writes_are_refused_while_reads_and_deletions_go_on() {
@@ -246,16 +246,6 @@ fn buffers_of_a_connection_that_rests_are_given_back() {
     }
     let [input, output, held] = buffers(&mut watcher, &client);
     assert!(input + output == 0 && held <= SLACK, "{held}");
-}
-
-/// A figure of INFO in bytes.
-fn figure(client: &mut Client, name: &str) -> u64 {
-    let info = ask(client, "INFO memory");
-    let line = info.lines().find_map(|line| line.strip_prefix(name));
-    line.and_then(|rest| rest.strip_prefix(':'))
-        .unwrap()
-        .parse()
-        .unwrap()
 }
 
 #[test]

@@ -130,6 +130,25 @@ pub(crate) fn eventually(what: &str, mut met: impl FnMut() -> bool) {
     }
 }
 
+/// A figure of INFO memory.
+pub(crate) fn figure(client: &mut Client, name: &str) -> u64 {
+    let info = ask(client, "INFO memory");
+    let line = info.lines().find_map(|line| line.strip_prefix(name));
+    line.and_then(|rest| rest.strip_prefix(':'))
+        .unwrap()
+        .parse()
+        .unwrap()
+}
+
+/// Removes a large value: the thread that frees such values is there from the first of them on.
+pub(crate) fn frees_a_large_value(client: &mut Client) {
+    assert_eq!(ask(client, "SETRANGE large 100000 v"), "100001");
+    assert_eq!(ask(client, "DEL large"), "1");
+    eventually("a large value is freed", || {
+        figure(client, "lazyfreed_objects") > 0
+    });
+}
+
 /// `count` times the same request.
 pub(crate) fn repeated(args: &[&str], count: usize) -> Vec<u8> {
     request(args).repeat(count)

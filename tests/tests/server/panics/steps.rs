@@ -8,7 +8,7 @@ use shardkeep_tests::clock::PATIENCE;
 use shardkeep_tests::harness::{Client, Scratch, Signal, open_files, run_to_end, threads};
 
 use super::bench::{Bench, KEYS, Told, key, open, told};
-use crate::support::{ask, eventually, program, serves_others, shown};
+use crate::support::{ask, eventually, frees_a_large_value, program, serves_others, shown};
 
 /// Where it panics, what a client is told whose SET came there, and what its key holds then.
 type Step = (&'static str, Told, &'static str);
@@ -102,6 +102,7 @@ fn among_others(bench: &mut Bench, act: impl FnOnce(&mut Bench)) -> (u64, Vec<u6
 
 /// Panics at `step`, and looks what is there then, and after the next start.
 fn step(bench: &mut Bench, dir: &Path, flags: &[&str], (place, wanted, left): Step) {
+    frees_a_large_value(&mut bench.client);
     let before = (threads(bench.server.pid()), open_files(bench.server.pid()));
     let poison = bench.poison.clone();
     assert_eq!(bench.value(&poison), "old", "{place}");
