@@ -11,6 +11,7 @@
 
 use crate::borrowing::check_queued;
 use crate::config::Handover;
+use crate::discard::Discarded;
 use crate::fail_point;
 use crate::keep::Keep;
 use crate::loan::{Loan, Shard};
@@ -129,6 +130,10 @@ fn put_back<S: State, T, const CHANGING: bool>(
     result: Option<T>,
 ) -> T {
     match (passing.shard.take(), result) {
+        (Some(shard), Some(result)) if S::DISCARDS && shard.state.has_discarded() => {
+            passing.shared.put_and_discard(passing.index, shard);
+            result
+        }
         (Some(mut shard), Some(result)) => {
             check_queued(&mut shard);
             if CHANGING {
@@ -176,6 +181,8 @@ struct Hand<'k, S: State> {
     first: usize,
     len: usize,
     ops: usize,
+    /// To be dropped when none is in hand any more.
+    discarded: Vec<(usize, Discarded)>,
 }
 
 impl<S: State> Keep<S> {
@@ -193,6 +200,7 @@ impl<S: State> Keep<S> {
             first: 0,
             len: 0,
             ops: 0,
+            discarded: Vec::new(),
         };
         for at in groups {
             let index = visit.shard(at);
@@ -211,6 +219,9 @@ impl<S: State> Keep<S> {
         }
         while hand.len > 0 {
             hand.run_oldest(visit);
+        }
+        for (index, discarded) in hand.discarded {
+            shared.discard(index, discarded);
         }
     }
 }
@@ -245,9 +256,17 @@ impl<S: State> Hand<'_, S> {
                 !shard.discards,
                 "it was taken idle, and no mail was served since"
             );
+            if S::DISCARDS && shard.state.has_discarded() {
+                self.discard(index, &mut shard);
+            }
             shared.see_to_tending(index, &mut shard);
             spot.desk.put(shard);
             shared.look_again_at(spot, index);
         }
+    }
+
+    #[cold]
+    fn discard(&mut self, index: usize, shard: &mut Shard<S>) {
+        self.discarded.push((index, shard.take_discarded()));
     }
 }

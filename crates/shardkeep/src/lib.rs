@@ -53,7 +53,9 @@ pub use ahash::RandomState;
 pub use builder::Builder;
 pub use clock::{Clock, SystemClock};
 pub use codec::{Codec, Encode};
-pub use durable::{Durable, RecoverError, RecoveryProgress, SnapshotError, SnapshotReport};
+pub use durable::{
+    BackupError, Durable, RecoverError, RecoveryProgress, SnapshotError, SnapshotReport,
+};
 pub use load::LoadError;
 pub use pipeline::Pipeline;
 pub use reply::{Insert, Inserted, Reply, Ttl, Update};

@@ -5,6 +5,7 @@
 use std::cell::LazyCell;
 use std::fmt;
 use std::hash::Hash;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,9 @@ use shardkeep_core::{
 
 use crate::builder::Builder;
 use crate::clock::Clock;
-use crate::durable::{self, Automatic, Compression, SnapshotError, SnapshotReport};
+use crate::durable::{
+    self, Automatic, BackupError, Compression, NewStoreReport, SnapshotError, SnapshotReport,
+};
 use crate::router::Router;
 use crate::state::ShardState;
 use crate::{Key, Value, closure};
@@ -297,6 +300,35 @@ impl<K: Key, V: Value> Store<K, V> {
         self.admit().map_err(Error::from)?;
         let keep = &self.inner.keep;
         durable::snapshot(keep, self.inner.compression, &|| false)
+    }
+
+    /// Writes a backup: a new store at `place` (free, or an empty directory) with what this one, which must be durable,
+    /// holds at one moment; it goes on meanwhile. What changes hands over what it was, so writers may wait where the
+    /// disk of the backup is slower than they are. Blocks for that disk, for as long as it takes.
+    ///
+    /// ```
+    /// use shardkeep::{Durable, Store};
+    ///
+    /// # let dir = std::env::temp_dir().join(format!("shardkeep-doc-backup-{}", std::process::id()));
+    /// # std::fs::create_dir_all(&dir)?;
+    /// let store = Store::builder().durable(dir.join("store"), Durable::new()).open()?;
+    /// store.insert("desk".to_owned(), 1_u64)?;
+    /// store.backup(dir.join("backup"))?;
+    /// store.clear()?;
+    ///
+    /// let durable = Durable::new().must_exist();
+    /// let then = Store::<String, u64>::builder().durable(dir.join("backup"), durable).open()?;
+    /// assert_eq!(then.get("desk")?, Some(1));
+    /// # drop((store, then));
+    /// # std::fs::remove_dir_all(&dir)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// See [`BackupError`]; then nothing is at the place.
+    pub fn backup(&self, place: impl AsRef<Path>) -> Result<NewStoreReport, BackupError> {
+        self.admit().map_err(Error::from)?;
+        durable::backup(&self.inner.keep, place.as_ref())
     }
 
     /// What the log has seen; `None` of a store that is not durable.

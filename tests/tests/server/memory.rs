@@ -294,7 +294,7 @@ fn what_was_deleted_goes_back_to_the_system_by_itself_and_the_figures_say_so() {
 
 #[test]
 fn memory_that_is_free_goes_back_at_once_on_request() {
-    let server = start(&[]);
+    let server = start(&["--shards", "4"]);
     let mut client = server.client().unwrap();
     assert!(ask(&mut client, "INFO memory").contains("mem_allocator:jemalloc-5."));
     let before = resident_bytes(server.pid()).unwrap();
@@ -303,6 +303,9 @@ fn memory_that_is_free_goes_back_at_once_on_request() {
         assert_eq!(ask(&mut client, &format!("SET k:{number} {value}")), "OK");
     }
     assert_eq!(ask(&mut client, "FLUSHALL"), "OK");
+    eventually("the keys are freed", || {
+        figure(&mut client, "lazyfreed_objects") == 4_000
+    });
     assert_eq!(ask(&mut client, "MEMORY PURGE"), "OK");
     let left = resident_bytes(server.pid()).unwrap().saturating_sub(before);
     assert!(left < 16 * MIB, "{} MiB", left / MIB);

@@ -6,6 +6,7 @@ use std::io;
 use shardkeep_core::Error;
 use shardkeep_log::{AdoptError, Directory, DirectoryError, OpenError};
 
+use super::new_store::NewStoreError;
 use super::replay::Unreadable;
 
 /// A store was not recovered; nothing of it was changed.
@@ -176,5 +177,51 @@ impl std::error::Error for SnapshotError {
 impl From<Error> for SnapshotError {
     fn from(error: Error) -> Self {
         Self::Store(error)
+    }
+}
+
+/// A backup was not taken. The store goes on.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum BackupError {
+    /// The store was not walked through.
+    Walk(SnapshotError),
+    /// The new store was not written.
+    New(NewStoreError),
+}
+
+impl fmt::Display for BackupError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Walk(error) => error.fmt(f),
+            Self::New(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for BackupError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Walk(error) => error.source(),
+            Self::New(error) => error.source(),
+        }
+    }
+}
+
+impl From<SnapshotError> for BackupError {
+    fn from(error: SnapshotError) -> Self {
+        Self::Walk(error)
+    }
+}
+
+impl From<NewStoreError> for BackupError {
+    fn from(error: NewStoreError) -> Self {
+        Self::New(error)
+    }
+}
+
+impl From<Error> for BackupError {
+    fn from(error: Error) -> Self {
+        Self::Walk(error.into())
     }
 }

@@ -3,8 +3,8 @@
 //! 1. Nothing here decides anything: it translates.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use shardkeep_core::{DetachedSync, Journal, JournalError, Room};
 use shardkeep_log::{
@@ -22,12 +22,16 @@ pub struct LogJournal {
     bytes: Arc<AtomicU64>,
     gate: Option<Gate>,
     known: Arc<Known>,
+    /// What the store holds, as it is noted there.
+    content: Option<String>,
+    /// Alive while a walk is under way.
+    turn: Weak<()>,
     /// What an append met; told by the write that follows.
     failed: Option<AppendError>,
 }
 
 impl LogJournal {
-    pub(super) fn new(log: Log<Directory>, gate: Option<Gate>) -> Self {
+    pub(super) fn new(log: Log<Directory>, gate: Option<Gate>, content: Option<String>) -> Self {
         let known = Known::default();
         known
             .reserve_bytes
@@ -37,6 +41,8 @@ impl LogJournal {
             known: Arc::new(known),
             bytes: Arc::new(AtomicU64::new(0)),
             gate,
+            content,
+            turn: Weak::new(),
             failed: None,
         }
     }
@@ -44,6 +50,21 @@ impl LogJournal {
     /// The log itself.
     pub(super) fn log(&mut self) -> &mut Log<Directory> {
         &mut self.log
+    }
+
+    /// The turn to walk through the store; `None` while another has it.
+    pub(super) fn begin_turn(&mut self) -> Option<Arc<()>> {
+        if self.turn.strong_count() > 0 {
+            return None;
+        }
+        let turn = Arc::new(());
+        self.turn = Arc::downgrade(&turn);
+        Some(turn)
+    }
+
+    /// What the store holds, as it is noted there.
+    pub(super) fn content(&self) -> Option<String> {
+        self.content.clone()
     }
 
     /// Begins the snapshot at the cut that was appended last.

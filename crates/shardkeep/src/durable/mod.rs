@@ -9,6 +9,7 @@
 //!    record behind the cut, once. It counts only when the log is durable up to there.
 
 mod automatic;
+mod backup;
 mod disk;
 mod error;
 mod journal;
@@ -23,8 +24,9 @@ mod snapshot;
 mod walker;
 
 pub use automatic::Automatic;
+pub use backup::backup;
 pub use disk::Disk;
-pub use error::{RecoverError, SnapshotError};
+pub use error::{BackupError, RecoverError, SnapshotError};
 pub use journal::LogJournal;
 pub use new_store::{NewStore, NewStoreError, NewStoreReport};
 pub use options::{DiskStep, Durable};

@@ -200,7 +200,7 @@ impl NewStore {
         Self::begin_as(place.as_ref(), Some(within_limit(content.into())))
     }
 
-    fn begin_as(place: &Path, content: Option<String>) -> Result<Self, NewStoreError> {
+    pub(super) fn begin_as(place: &Path, content: Option<String>) -> Result<Self, NewStoreError> {
         let place = find(place)?;
         let unfinished = make_beside(&place)?;
         let options = Options {
@@ -248,6 +248,23 @@ impl NewStore {
         effect::set(&mut self.frame, database, key, value, expires);
         self.entries += 1;
         Ok(())
+    }
+
+    /// Adds whole effects, of entries that are not counted here.
+    pub(super) fn put_effects(&mut self, effects: &[u8]) -> Result<(), NewStoreError> {
+        for part in effect::parts(effects, PAYLOAD_BYTES_MAX) {
+            if self.frame.len() + part.len() > NEW_STORE_FRAME_BYTES {
+                self.write()?;
+            }
+            self.frame.extend_from_slice(part);
+        }
+        Ok(())
+    }
+
+    /// As [`NewStore::finish`], with entries that were added as effects.
+    pub(super) fn finish_with(mut self, entries: u64) -> Result<NewStoreReport, NewStoreError> {
+        self.entries += entries;
+        self.finish()
     }
 
     /// Bytes that a key and its value may have together.

@@ -100,7 +100,7 @@ pub fn recover<S: Persist>(
     let mut recovery = Recovery::open(directory, options)?;
     let effects = replay(keep, &mut recovery, route, cancel, progress)?;
     let (log, warnings) = recovery.into_log()?;
-    let journal = LogJournal::new(log, durable.gate.clone());
+    let journal = LogJournal::new(log, durable.gate.clone(), durable.content.clone());
     let (grown, disk) = (journal.bytes(), Disk::new(beside, journal.known()));
     let installed = keep.install_journal(journal);
     installed.map_err(|error| match error {

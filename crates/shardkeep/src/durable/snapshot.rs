@@ -5,6 +5,7 @@
 //!    there. Together with every record behind the cut it is the state at any later moment.
 //! 3. A walk that is overtaken begins again with shorter rests.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use shardkeep_core::{Keep, clock};
@@ -44,10 +45,8 @@ pub fn snapshot<S: Persist>(
     compression: Compression,
     is_cancelled: &dyn Fn() -> bool,
 ) -> Result<SnapshotReport, SnapshotError> {
-    if keep.log_stats().is_none() {
-        return Err(SnapshotError::NotDurable);
-    }
     let began = clock::now();
+    let _turn = begin_turn(keep)?;
     let mut walker = Walker {
         keep,
         is_cancelled,
@@ -61,6 +60,18 @@ pub fn snapshot<S: Persist>(
             done => return done,
         }
     }
+}
+
+/// The right to walk through a store, which one snapshot or backup has at a time.
+pub(super) type Turn = Arc<()>;
+
+/// Takes the turn, if no other walk is under way.
+pub(super) fn begin_turn<S: Persist>(keep: &Keep<S>) -> Result<Turn, SnapshotError> {
+    if keep.log_stats().is_none() {
+        return Err(SnapshotError::NotDurable);
+    }
+    let turn = keep.on_journal(&step(), LogJournal::begin_turn)?;
+    turn.ok_or(SnapshotError::Log(shardkeep_log::SnapshotError::InProgress))
 }
 
 /// Begins a new segment, makes the cut, and gathers what stands at it.

@@ -28,6 +28,9 @@ use crate::table::{Entry, Table, WalkCursor, Walked};
 /// The bit of the walk that a snapshot is. A second walk, for what a replica is sent, has the other.
 const SNAPSHOT: u8 = 1;
 
+/// Entries of a table that a walk gets when all of them are removed at once: some milliseconds with the shard in hand.
+const FLUSH_ENTRIES_MAX: usize = 16_384;
+
 /// What a change does to the entry that is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
@@ -228,7 +231,8 @@ impl Walks {
         walk.handed_entries += 1;
     }
 
-    /// All entries are about to be removed at once: the walk that misses some of them gets them.
+    /// All entries are about to be removed at once: the walk that misses some of them gets them. A table that takes too
+    /// long for that makes it void, and it begins again.
     pub fn before_clear<E: Entry>(
         &mut self,
         table: &mut Table<E>,
@@ -237,6 +241,9 @@ impl Walks {
         let needs_all = |walk: &Walk| walk.moment == Moment::Exact;
         if !self.walk.as_deref().is_some_and(needs_all) || is_planted(Fault::FlushForgotten) {
             return;
+        }
+        if table.len() > FLUSH_ENTRIES_MAX {
+            return self.void();
         }
         let mut at = Some(WalkCursor::START);
         while let Some(from) = at {

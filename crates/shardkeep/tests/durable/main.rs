@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "a test may wait")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod backup;
 mod closing;
 mod making;
 mod opening;
