@@ -219,31 +219,26 @@ type Left<S> = (Arc<Shared<S>>, usize, Discarded);
 /// The shards of one transaction, all in hand, in ascending order.
 pub struct Loans<S: State> {
     loans: Vec<Loan<S>>,
-    /// A place in the log's queue is taken for what is done to all of them.
-    place: bool,
-    /// Which of them is changed now, while it is.
-    turns: Turns,
+    /// Where a place in the log's queue is taken for what is done to all of them: which of them is changed now.
+    place: Option<Box<Turns>>,
 }
 
 impl<S: State> Loans<S> {
     pub(crate) fn new(loans: Vec<Loan<S>>) -> Self {
         debug_assert!(loans.windows(2).all(|pair| pair[0].index < pair[1].index));
-        Self {
-            loans,
-            place: false,
-            turns: Turns::new(),
-        }
+        Self { loans, place: None }
     }
 
     /// The loan of shard `index`.
     ///
     /// # Panics
     /// When the transaction did not ask for that shard.
+    #[inline]
     pub fn shard(&mut self, index: usize) -> &mut Loan<S> {
         match self.loans.binary_search_by_key(&index, Loan::index) {
             Ok(at) => {
-                if self.place {
-                    self.turns.turn_to(at, &mut self.loans);
+                if self.place.is_some() {
+                    self.turn_to(at);
                 }
                 &mut self.loans[at]
             }
@@ -251,10 +246,19 @@ impl<S: State> Loans<S> {
         }
     }
 
+    /// What is gathered from here on is gathered by the shard at `at`.
+    #[cold]
+    #[inline(never)]
+    fn turn_to(&mut self, at: usize) {
+        if let Some(turns) = &mut self.place {
+            turns.turn_to(at, &mut self.loans);
+        }
+    }
+
     /// All of them.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Loan<S>> {
-        if self.place {
-            self.turns.turn_to_all(&mut self.loans);
+        if let Some(turns) = &mut self.place {
+            turns.turn_to_all(&mut self.loans);
         }
         self.loans.iter_mut()
     }
@@ -265,10 +269,10 @@ impl<S: State> Loans<S> {
         let Some(log) = self.loans.first().and_then(|loan| loan.shared.log.clone()) else {
             return;
         };
-        if self.place {
+        if self.place.is_some() {
             return log.give_places(1);
         }
-        self.place = true;
+        self.place = Some(Box::new(Turns::new()));
         self.settle_each();
         for loan in &mut self.loans {
             let (shared, index) = (Arc::clone(&loan.shared), loan.index);
@@ -294,7 +298,7 @@ impl<S: State> Loans<S> {
     /// Queues what was done to all of them. If a change did not end, nothing of it is kept, and what
     /// the transaction has changed is lost with it: a map that the log knows nothing of must not be
     /// used. So it is after a panic in here, which is then to go on.
-    fn settle_place(&mut self) -> Result<(), Panic> {
+    fn settle_place(&mut self, turns: &mut Turns) -> Result<(), Panic> {
         let Some(log) = self.loans.first().and_then(|loan| loan.shared.log.clone()) else {
             return Ok(());
         };
@@ -303,11 +307,11 @@ impl<S: State> Loans<S> {
             log.give_places(1);
             return Ok(());
         }
-        let queued = catch_unwind(AssertUnwindSafe(|| self.queue(&log)));
+        let queued = catch_unwind(AssertUnwindSafe(|| self.queue(&log, turns)));
         queued.inspect_err(|_| self.loans.iter_mut().for_each(Loan::begin_change))
     }
 
-    fn queue(&mut self, log: &Log<S::Journal>) {
+    fn queue(&mut self, log: &Log<S::Journal>, turns: &mut Turns) {
         let first = self.loans.first();
         let name = first.map(|loan| (Arc::clone(&loan.shared), loan.index));
         let name = || {
@@ -315,11 +319,11 @@ impl<S: State> Loans<S> {
                 .map(|(shared, index)| shared.place_name(*index))
         };
         fail_point::hit_at("log.queue", || name().unwrap_or_default());
-        self.queue_record(log);
+        self.queue_record(log, turns);
         fail_point::hit_at("log.queued", || name().unwrap_or_default());
     }
 
-    fn queue_record(&mut self, log: &Log<S::Journal>) {
+    fn queue_record(&mut self, log: &Log<S::Journal>, turns: &mut Turns) {
         let mut dirty = self.dirty();
         match (dirty.next(), dirty.next()) {
             (None, _) => log.give_places(1),
@@ -327,7 +331,7 @@ impl<S: State> Loans<S> {
             (Some(_), Some(_)) => {
                 drop(dirty);
                 let mut record = log.spare_buffer();
-                self.turns.merge(&mut self.loans, &mut record);
+                turns.merge(&mut self.loans, &mut record);
                 let number = |(index, effects): (usize, &mut Effects)| {
                     effects.abandon();
                     (index, log.take_number(index))
@@ -377,6 +381,7 @@ impl<S: State> Loans<S> {
     }
 
     /// Puts all of them back on their desks, or reports them lost; returns what was discarded in them.
+    #[inline]
     fn put_all(&mut self) -> Vec<Left<S>> {
         let mut discarded = Vec::new();
         for loan in &mut self.loans {
@@ -397,6 +402,7 @@ impl<S: State> Loans<S> {
     }
 
     /// Serves what was mailed meanwhile, and drops what was discarded.
+    #[inline]
     fn look_again(&mut self, discarded: Vec<Left<S>>) {
         for loan in self.loans.drain(..) {
             // A lost shard's flag is its owner's business; looking at it does no harm.
@@ -409,7 +415,7 @@ impl<S: State> Loans<S> {
 
     /// Returns all of them, as a drop does; says when the last was back.
     pub(crate) fn give_back(mut self) -> Instant {
-        debug_assert!(!self.place, "a transaction is settled by its drop");
+        debug_assert!(self.place.is_none(), "a transaction is settled by its drop");
         let discarded = self.put_all();
         let back = clock::now();
         self.look_again(discarded);
@@ -420,6 +426,7 @@ impl<S: State> Loans<S> {
     ///
     /// # Panics
     /// When the transaction did not ask for that shard.
+    #[inline]
     pub fn state(&mut self, index: usize) -> &mut S {
         &mut self.shard(index).shard_mut().state
     }
@@ -429,9 +436,9 @@ impl<S: State> Drop for Loans<S> {
     /// Returns all of them before serving mail for any: nobody waits for one shard while this thread
     /// serves another.
     fn drop(&mut self) {
-        let settled = match std::mem::take(&mut self.place) {
-            true => self.settle_place(),
-            false => Ok(()),
+        let settled = match self.place.take() {
+            Some(mut turns) => self.settle_place(&mut turns),
+            None => Ok(()),
         };
         // What was discarded is dropped when all of them are back.
         let discarded = self.put_all();
