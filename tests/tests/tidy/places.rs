@@ -1,8 +1,9 @@
-//! Fail points: the code, the table in `tests/README.md`, and the tests that plant something there, held
-//! together.
+//! Places: the fail points of the code with their table in `tests/README.md` and the tests that plant something
+//! there; and the paths that `crates/ARCHITECTURE.md` names, with the tree.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::path::Path;
 
 use crate::source::{files, root};
 
@@ -87,4 +88,83 @@ fn something_is_planted_at_every_fail_point() {
         .filter(|place| !is_planted(place))
         .collect();
     assert_eq!(idle, [""; 0], "nothing is planted there");
+}
+
+/// The page that leads through the crates.
+const ARCHITECTURE: &str = "crates/ARCHITECTURE.md";
+
+fn looks_like_a_path(word: &str) -> bool {
+    let is_name = |c: char| c.is_alphanumeric() || "/._-".contains(c);
+    word.chars().all(is_name) && (word.contains('/') || word.ends_with(".rs"))
+}
+
+/// What the pictures of `page` name: the first column of each row, two blanks before the next one. A row that
+/// begins with a folder is the place of the rows behind it that are indented.
+fn in_pictures(page: &str) -> BTreeSet<String> {
+    let (mut named, mut folder) = (BTreeSet::new(), "");
+    let pictures = page.split("```text\n").skip(1);
+    for row in pictures.flat_map(|rest| rest.split("```").next().unwrap_or_default().lines()) {
+        let column = row.trim_start().split("  ").next().unwrap_or_default();
+        let names = column.split(' ').filter(|name| looks_like_a_path(name));
+        if row.starts_with(' ') {
+            named.extend(names.map(|name| format!("{folder}{name}")));
+        } else {
+            folder = column;
+            named.extend(names.map(str::to_owned));
+        }
+    }
+    named
+}
+
+/// What the words of `page` name: paths in backquotes.
+fn in_words(page: &str) -> BTreeSet<String> {
+    let quoted = page
+        .lines()
+        .flat_map(|line| line.split('`').skip(1).step_by(2));
+    quoted
+        .filter(|word| looks_like_a_path(word))
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn the_map_of_the_code_names_nothing_that_is_not_there() {
+    let page = fs::read_to_string(root().join(ARCHITECTURE)).unwrap();
+    let named = &in_pictures(&page) | &in_words(&page);
+    assert!(named.len() > 60, "the page was not understood: {named:?}");
+    let gone: Vec<&String> = named
+        .iter()
+        .filter(|path| !root().join("crates").join(path).exists())
+        .collect();
+    assert_eq!(gone, [""; 0]);
+}
+
+#[test]
+fn every_crate_and_each_folder_of_one_stands_on_the_map_of_the_code() {
+    let folders = |path: &Path| {
+        let entries = fs::read_dir(path).unwrap().map(|entry| entry.unwrap());
+        let folders = entries.filter(|entry| entry.file_type().unwrap().is_dir());
+        folders.map(|folder| folder.file_name().into_string().unwrap())
+    };
+    let crates = root().join("crates");
+    let mut there = BTreeSet::new();
+    for name in folders(&crates) {
+        let source = format!("{name}/src/");
+        let inside = folders(&crates.join(&source));
+        there.extend(inside.map(|folder| format!("{source}{folder}/")));
+        there.insert(source);
+    }
+    let page = fs::read_to_string(root().join(ARCHITECTURE)).unwrap();
+    let missing: Vec<_> = there.difference(&in_pictures(&page)).cloned().collect();
+    assert_eq!(missing, [""; 0]);
+}
+
+#[test]
+fn paths_are_found_in_pictures_and_in_words() {
+    let page = "`a/src/b.rs` and `--flag x/y`,\n`GET`\n```text\n  box ──▶ a/b\na/src/  a crate / one\n  \
+                c.rs d/   d/e and x.rs\n```\n";
+    let names = |set: BTreeSet<String>| set.into_iter().collect::<Vec<_>>();
+    assert_eq!(names(in_words(page)), ["a/src/b.rs"]);
+    let expected = ["a/b", "a/src/", "a/src/c.rs", "a/src/d/"];
+    assert_eq!(names(in_pictures(page)), expected);
 }
