@@ -154,4 +154,18 @@ fn log(context: &Context, out: &mut String) {
     for (name, figure) in figures {
         line(out, format_args!("log_{name}:{figure}"));
     }
+    let pressure = context.keep.walk_pressure();
+    let figures = [
+        ("cuts", stats.cuts),
+        ("cut_attempts", stats.cut_attempts),
+        ("cut_attempts_max", stats.cut_attempts_max),
+        ("cut_held_usec", stats.cut_held.as_micros() as u64),
+        ("cut_held_usec_max", stats.cut_held_max.as_micros() as u64),
+        ("buffer_bytes", pressure.bytes() as u64),
+        ("buffer_limit_bytes", pressure.bound() as u64),
+        ("refused", stats.walk_refused),
+    ];
+    for (name, figure) in figures {
+        line(out, format_args!("walk_{name}:{figure}"));
+    }
 }

@@ -514,6 +514,31 @@ pub(super) static FAMILIES: &[Family] = &[
         "Time of the longest sync of the log, since the start.",
         |seen, out| of_log(seen, |log| out.one(log.sync_time_max.as_secs_f64())),
     ),
+    counter(
+        "shardkeep_walk_cuts_total",
+        "Cuts of snapshots: moments at which all shards were in hand.",
+        |seen, out| of_log(seen, |log| out.one(log.cuts)),
+    ),
+    gauge(
+        "shardkeep_walk_cut_attempts",
+        "Attempts that the last cut took.",
+        |seen, out| of_log(seen, |log| out.one(log.cut_attempts)),
+    ),
+    gauge(
+        "shardkeep_walk_cut_held_max_seconds",
+        "Longest time that a cut had shards in hand, since the start.",
+        |seen, out| of_log(seen, |log| out.one(log.cut_held_max.as_secs_f64())),
+    ),
+    gauge(
+        "shardkeep_walk_buffer_bytes",
+        "Bytes of old states that wait to be written into a snapshot.",
+        |seen, out| of_log(seen, |_| out.one(seen.context.keep.walk_pressure().bytes())),
+    ),
+    counter(
+        "shardkeep_walk_refused_total",
+        "Writes refused because a snapshot was behind.",
+        |seen, out| of_log(seen, |log| out.one(log.walk_refused)),
+    ),
     gauge(
         "shardkeep_disk_free_bytes",
         "Bytes that are free on the disk under the log, beside the reserve.",
