@@ -12,3 +12,4 @@ mod reopening;
 mod room;
 mod types;
 mod unsynced;
+mod walking;
