@@ -15,6 +15,8 @@ mod error;
 mod journal;
 mod new_store;
 mod options;
+#[cfg(test)]
+mod overtaken_tests;
 mod recover;
 mod remake;
 mod replay;

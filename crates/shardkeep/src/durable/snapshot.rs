@@ -56,7 +56,11 @@ pub fn snapshot<S: Persist>(
     fits(&walker, compression)?;
     loop {
         match attempt(&walker, compression, began) {
-            Err(SnapshotError::Overtaken { .. }) if walker.rests > 0 => walker.rests /= 2,
+            Err(SnapshotError::Overtaken { .. }) if walker.rests > 0 => {
+                walker.rests /= 2;
+                // What the attempt has left of its walk, if it was cancelled or a shard was away.
+                walker.make_ready()?;
+            }
             done => return done,
         }
     }

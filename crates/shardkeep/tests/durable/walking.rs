@@ -443,6 +443,7 @@ const fn steps(sync: SyncMode) -> usize {
     }
 }
 
+#[expect(clippy::print_stdout, reason = "a seed that failed is wanted again")]
 #[test]
 fn a_backup_beside_a_history_is_one_of_its_moments_and_what_is_opened_next_is_what_was_left() {
     for (seed, sync) in [
