@@ -9,7 +9,7 @@ use shardkeep_data::keyspace::DATABASES_DEFAULT;
 use shardkeep_resp::Value;
 use shardkeep_tests::clock::{self, PATIENCE};
 use shardkeep_tests::differential::{Request, Step, episode};
-use shardkeep_tests::harness::{Client, Scratch, ServerProcess, Signal, run_to_end};
+use shardkeep_tests::harness::{Client, Scratch, ServerProcess, Signal, request, run_to_end};
 use shardkeep_tests::killing::{Campaign, Promise};
 
 use crate::support::{ask, eventually, program, shown, start};
@@ -21,7 +21,7 @@ const REFUSAL: Duration = Duration::from_secs(10);
 const EPISODE_COMMANDS: usize = 600;
 
 /// The server on `dir`, ready.
-fn open(dir: &Path, sync: &str, more: &[&str]) -> ServerProcess {
+pub(super) fn open(dir: &Path, sync: &str, more: &[&str]) -> ServerProcess {
     let dir = dir.to_string_lossy();
     let mut flags = vec!["--dir", &dir, "--sync", sync];
     flags.extend_from_slice(more);
@@ -34,16 +34,16 @@ fn end(server: &mut ServerProcess) {
     assert_eq!(status.code(), Some(0), "{:?}", server.output());
 }
 
-fn kill(server: &mut ServerProcess) {
+pub(super) fn kill(server: &mut ServerProcess) {
     server.signal(Signal::KILL).unwrap();
     server.wait(PATIENCE).unwrap();
 }
 
 /// Keys by their database, with value and the moment of their expiry (Unix milliseconds), -1 for none.
-type Everything = BTreeMap<(u32, Vec<u8>), (Vec<u8>, i64)>;
+pub(super) type Everything = BTreeMap<(u32, Vec<u8>), (Vec<u8>, i64)>;
 
 /// Every key of every database.
-fn everything(server: &ServerProcess) -> Everything {
+pub(super) fn everything(server: &ServerProcess) -> Everything {
     let mut client = server.client().unwrap();
     let mut all = BTreeMap::new();
     for database in 0..DATABASES_DEFAULT {
@@ -51,13 +51,18 @@ fn everything(server: &ServerProcess) -> Everything {
         let Value::Array(keys) = client.call(&["KEYS", "*"]).unwrap() else {
             panic!("KEYS without an array");
         };
+        let keys: Vec<_> = keys.iter().map(|key| key.bytes().unwrap()).collect();
+        let both = |key| {
+            let get = request(&[b"GET".as_slice(), key]);
+            [get, request(&[b"PEXPIRETIME".as_slice(), key])].concat()
+        };
+        let requests: Vec<u8> = keys.iter().flat_map(|key| both(key)).collect();
+        client.send(&requests).unwrap();
         for key in keys {
-            let key = key.bytes().unwrap().to_vec();
-            let value = client.call(&[b"GET".as_slice(), &key]).unwrap();
-            let expires = client.call(&[b"PEXPIRETIME".as_slice(), &key]).unwrap();
+            let (value, expires) = (client.reply().unwrap(), client.reply().unwrap());
             // One that has expired in between is in neither list.
             if let (Some(value), Value::Integer(expires)) = (value.bytes(), expires) {
-                all.insert((database, key), (value.to_vec(), expires));
+                all.insert((database, key.to_vec()), (value.to_vec(), expires));
             }
         }
     }
@@ -65,7 +70,7 @@ fn everything(server: &ServerProcess) -> Everything {
 }
 
 /// The same, without what has expired by now.
-fn alive(all: Everything, now_seconds: u64) -> Everything {
+pub(super) fn alive(all: Everything, now_seconds: u64) -> Everything {
     let now = (now_seconds as i64 + 1) * 1_000;
     all.into_iter()
         .filter(|(_, (_, expires))| *expires == -1 || *expires > now)
@@ -442,9 +447,7 @@ fn shutdown_saves_if_it_is_told_to_and_never_loses() {
         let mut client = server.client().unwrap();
         ask(&mut client, "SET k v");
         let words: Vec<&str> = line.split(' ').collect();
-        client
-            .send(&shardkeep_tests::harness::request(&words))
-            .unwrap();
+        client.send(&request(&words)).unwrap();
         assert_eq!(server.wait(PATIENCE).unwrap().code(), Some(0), "{line}");
         let report = server.output().join("\n");
         assert!(report.contains(" unsynced=0 "), "{report}");

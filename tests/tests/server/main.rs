@@ -60,3 +60,5 @@ mod sockets;
 mod strangers;
 #[cfg(test)]
 mod supervision;
+#[cfg(test)]
+mod walks;
