@@ -9,6 +9,7 @@ mod number;
 mod partial;
 mod reply;
 mod scan;
+mod shared;
 #[cfg(test)]
 mod twin;
 mod value;
@@ -24,4 +25,5 @@ pub use limits::{
 pub use number::{format_f64, parse_i64};
 pub use reply::{NIL_RESP2, NIL_RESP3, OK, PONG, Protocol, QUEUED, Reply};
 pub use scan::ReplyScanner;
+pub use shared::{Segment, Segments};
 pub use value::{ReplyDecoder, Value};

@@ -7,9 +7,12 @@
 //! 2. No text, whatever it quotes, can end a line early (no reply injection).
 //! 3. What exists only in RESP3 is written to a RESP2 client as Redis writes it there.
 
+use std::sync::Arc;
+
 use crate::error::ProtocolError;
 use crate::limits::ERROR_BYTES_MAX;
 use crate::number::format_f64;
+use crate::shared::Segments;
 
 /// The reply `+OK`, the same in both dialects.
 pub const OK: &[u8] = b"+OK\r\n";
@@ -63,6 +66,7 @@ impl Protocol {
 #[derive(Debug)]
 pub struct Reply<'a> {
     out: &'a mut Vec<u8>,
+    segments: Option<&'a mut Segments>,
     protocol: Protocol,
 }
 
@@ -70,7 +74,21 @@ impl<'a> Reply<'a> {
     /// An encoder that appends to `out`.
     #[inline]
     pub fn new(out: &'a mut Vec<u8>, protocol: Protocol) -> Self {
-        Self { out, protocol }
+        Self {
+            out,
+            segments: None,
+            protocol,
+        }
+    }
+
+    /// An encoder that appends to `out` and notes in `segments` what is shared instead.
+    #[inline]
+    pub fn sharing(out: &'a mut Vec<u8>, segments: &'a mut Segments, protocol: Protocol) -> Self {
+        Self {
+            out,
+            segments: Some(segments),
+            protocol,
+        }
     }
 
     /// The dialect replies are written in.
@@ -87,9 +105,22 @@ impl<'a> Reply<'a> {
         self.out.len()
     }
 
+    /// As [`Reply::written`], with the bytes of shared values.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let shared = self
+            .segments
+            .as_ref()
+            .map_or(0, |segments| segments.bytes());
+        self.out.len() + shared
+    }
+
     /// Takes back what was written since [`Reply::written`] said `to`.
     pub fn take_back(&mut self, to: usize) {
         self.out.truncate(to);
+        if let Some(segments) = &mut self.segments {
+            drop(segments.split_off(to));
+        }
     }
 
     /// Appends one or more replies already encoded, such as [`OK`].
@@ -172,6 +203,20 @@ impl<'a> Reply<'a> {
         self.out.reserve(bytes.len() + BULK_OVERHEAD_MAX);
         self.length(b'$', bytes.len());
         self.out.extend_from_slice(bytes);
+        self.out.extend_from_slice(b"\r\n");
+    }
+
+    /// As [`Reply::bulk`], without a copy of the bytes where the buffer can do without.
+    #[cold]
+    pub fn shared(&mut self, value: Arc<Vec<u8>>) {
+        let Some(segments) = &mut self.segments else {
+            return self.bulk(&value);
+        };
+        let mut length = itoa::Buffer::new();
+        self.out.push(b'$');
+        (self.out).extend_from_slice(length.format(value.len()).as_bytes());
+        self.out.extend_from_slice(b"\r\n");
+        segments.push(self.out.len(), value);
         self.out.extend_from_slice(b"\r\n");
     }
 

@@ -15,6 +15,7 @@
 //! ```
 
 mod admin;
+mod buffer;
 pub mod cli;
 mod clients;
 mod clock;
@@ -37,6 +38,7 @@ mod notify;
 mod opening;
 mod operate;
 mod operator;
+mod output;
 mod panicking;
 mod parameters;
 mod persistence;

@@ -45,7 +45,7 @@ impl Reactor {
             return Flow::Hangup;
         };
         let context = &*self.context;
-        let replies = &mut self.round.replies;
+        let replies = &mut self.round.replies.bytes;
         if command == ConnectionCommand::Hello {
             hello(context, connection, args, replies);
             return self.hold_back(token);

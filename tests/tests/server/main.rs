@@ -55,6 +55,8 @@ mod recovery;
 #[cfg(test)]
 mod replayed;
 #[cfg(test)]
+mod shared_replies;
+#[cfg(test)]
 mod sockets;
 #[cfg(test)]
 mod strangers;

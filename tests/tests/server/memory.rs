@@ -124,7 +124,7 @@ fn copies_and_new_names_of_a_large_value_take_no_memory_for_it() {
 
 /// What `CLIENT LIST` says of the client at the other end of `of`: bytes of its requests, bytes of its
 /// replies, and bytes of memory that these take.
-fn buffers(watcher: &mut Client, of: &Client) -> [u64; 3] {
+pub(crate) fn buffers(watcher: &mut Client, of: &Client) -> [u64; 3] {
     let address = of.stream().local_addr().unwrap();
     let list = ask(watcher, "CLIENT LIST");
     let marked = format!(" addr={address} ");

@@ -58,6 +58,12 @@ impl Large {
         &self.0
     }
 
+    /// The bytes, held by what is returned as well.
+    #[must_use]
+    pub fn share(self) -> Arc<Vec<u8>> {
+        self.0
+    }
+
     /// Bytes it takes from the allocator, whether others hold it as well or not.
     #[must_use]
     pub fn allocated_bytes(&self) -> usize {

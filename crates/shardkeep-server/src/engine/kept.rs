@@ -14,6 +14,7 @@ use shardkeep::shard::{Image, Moment, Pressure, Saved, Slice, WalkPoint, Walks};
 
 use super::run::{Item, run_item};
 use super::{Routes, ServerKeep, ShardState};
+use crate::output::Output;
 use shardkeep_data::commands::{Args, CommandSpec, Flags, RouteKind, replay};
 use shardkeep_data::keyspace::Keyspace;
 
@@ -75,7 +76,7 @@ impl Needs {
 
 /// Runs one command on a shard whose effects are kept; the reply is appended to `out`. Gives the number
 /// of the batch that the reply needs, 0 for none.
-pub(crate) fn run_kept(state: &mut ShardState, item: &Item<'_>, out: &mut Vec<u8>) -> u64 {
+pub(crate) fn run_kept(state: &mut ShardState, item: &Item<'_>, out: &mut Output) -> u64 {
     let writes = item.spec.flags.contains(Flags::WRITE);
     state.keyspace.begin_command(writes);
     run_item(state, item, out);

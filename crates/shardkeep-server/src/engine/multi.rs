@@ -6,7 +6,7 @@ use std::time::Instant;
 use shardkeep::engine::fail_point;
 use shardkeep::engine::{Deadline, Loans, Outcome, Transaction};
 use shardkeep::table::UnixMillis;
-use shardkeep_resp::{Protocol, Reply as Encoder, Span};
+use shardkeep_resp::{Protocol, Span};
 
 use super::kept::{Needs, needed_of_all};
 use super::port::{Reply, ReplyPort};
@@ -14,6 +14,7 @@ use super::{Claim, Item, Places, Routes, ShardState};
 use crate::clock;
 use crate::limits;
 use crate::live::Live;
+use crate::output::Output;
 use shardkeep_data::commands::{Action, Args, CommandSpec, Flags, Hour, ShardSet};
 use shardkeep_data::keyspace::Keyspace;
 
@@ -70,7 +71,7 @@ impl LoanSet<'_> {
         args: Args<'_>,
         protocol: Protocol,
         now: UnixMillis,
-        out: &mut Vec<u8>,
+        out: &mut Output,
     ) -> Needs {
         let first = self.first;
         let times_all = (self.loans.shard(first)).look(|state| state.gauges.slow.times_all());
@@ -94,7 +95,7 @@ impl LoanSet<'_> {
         args: Args<'_>,
         protocol: Protocol,
         now: UnixMillis,
-        out: &mut Vec<u8>,
+        out: &mut Output,
     ) -> Needs {
         let writes = spec.flags.contains(Flags::WRITE);
         let (mut kept, database) = (false, self.database);
@@ -114,7 +115,7 @@ impl LoanSet<'_> {
                 last: self.last,
                 patience: self.patience,
             };
-            let mut reply = Encoder::new(out, protocol);
+            let mut reply = out.reply(protocol);
             let key = || args.iter_from(1).next().unwrap_or_default();
             fail_point::hit_at("shard.before_apply", key);
             match &spec.action {
@@ -203,7 +204,7 @@ pub(crate) struct ShardsWork {
     bytes: Vec<u8>,
     spans: Vec<Span>,
     pub(crate) protocol: Protocol,
-    pub(crate) reply: Vec<u8>,
+    pub(crate) reply: Output,
     pub(crate) deadline: Deadline,
     pub(crate) claim: Arc<Claim>,
     pub(crate) outcome: Outcome,
@@ -250,7 +251,7 @@ impl ShardsWork {
             bytes,
             spans,
             protocol,
-            reply: Vec::new(),
+            reply: Output::default(),
             deadline,
             claim: Arc::new(Claim::default()),
             outcome: Outcome::Done,

@@ -1,11 +1,12 @@
 //! One command on one shard in hand.
 
 use shardkeep::engine::fail_point;
-use shardkeep_resp::{Protocol, Reply};
+use shardkeep_resp::Protocol;
 
 use super::ShardState;
 use crate::clock;
 use crate::limits;
+use crate::output::Output;
 use shardkeep_data::commands::{Action, Args, CommandSpec, Hour, ShardSet};
 use shardkeep_data::keyspace::Keyspace;
 
@@ -39,7 +40,7 @@ impl Item<'_> {
 
 /// Runs it; the reply is appended to `out`.
 #[inline]
-pub(crate) fn run_item(state: &mut ShardState, item: &Item<'_>, out: &mut Vec<u8>) {
+pub(crate) fn run_item(state: &mut ShardState, item: &Item<'_>, out: &mut Output) {
     if state.times_all || item.is_heavy() {
         run_timed(state, item, out);
     } else {
@@ -48,7 +49,7 @@ pub(crate) fn run_item(state: &mut ShardState, item: &Item<'_>, out: &mut Vec<u8
 }
 
 #[cold]
-fn run_timed(state: &mut ShardState, item: &Item<'_>, out: &mut Vec<u8>) {
+fn run_timed(state: &mut ShardState, item: &Item<'_>, out: &mut Output) {
     let began = clock::now();
     run_plain(state, item, out);
     let took = clock::now().saturating_duration_since(began);
@@ -63,10 +64,10 @@ fn run_timed(state: &mut ShardState, item: &Item<'_>, out: &mut Vec<u8>) {
 }
 
 #[inline]
-fn run_plain(state: &mut ShardState, item: &Item<'_>, out: &mut Vec<u8>) {
+fn run_plain(state: &mut ShardState, item: &Item<'_>, out: &mut Output) {
     fail_point::hit_at("shard.before_apply", || item.key());
     state.keyspace.select(item.database);
-    let mut reply = Reply::new(out, item.protocol);
+    let mut reply = out.reply(item.protocol);
     match &item.spec.action {
         Action::Shard(run) => run(&mut state.keyspace, item.hash, item.args, &mut reply),
         Action::Shards(run) => run(&mut OneShard { state }, item.args, &mut reply),

@@ -18,6 +18,7 @@ use super::port::{Reply, ReplyPort};
 use super::run::{Item, run_item};
 use super::{Needs, Places, ShardState};
 use crate::clock;
+use crate::output::{Output, Piece};
 use crate::{errors, limits};
 use shardkeep_data::commands::{Args, CommandSpec, Flags};
 
@@ -63,7 +64,7 @@ pub(crate) struct ShardWork {
     pub(crate) entries: Vec<Entry>,
     bytes: Vec<u8>,
     spans: Vec<Span>,
-    pub(crate) replies: Vec<u8>,
+    pub(crate) replies: Output,
     /// Where each reply ends; as many as entries when the work was done.
     pub(crate) reply_ends: Vec<usize>,
     /// The batch of the log that each reply needs; empty where none does.
@@ -84,7 +85,7 @@ impl ShardWork {
             entries: Vec::new(),
             bytes: Vec::new(),
             spans: Vec::new(),
-            replies: Vec::new(),
+            replies: Output::default(),
             reply_ends: Vec::new(),
             needs: Vec::new(),
             places: None,
@@ -117,7 +118,7 @@ impl ShardWork {
 
     /// Bytes its buffers hold on to.
     pub(crate) fn capacity(&self) -> usize {
-        self.bytes.capacity() + self.replies.capacity()
+        self.bytes.capacity() + self.replies.bytes.capacity()
     }
 
     /// Whether a command may be added to those that wait.
@@ -170,7 +171,7 @@ impl ShardWork {
             if is_late || self.has_replies_enough() {
                 errors::encode(
                     &errors::throttled(self.shard, 0, Duration::ZERO),
-                    &mut self.replies,
+                    &mut self.replies.bytes,
                 );
             } else if kept {
                 needs = run_kept(state, &item, &mut self.replies);
@@ -187,18 +188,18 @@ impl ShardWork {
 
     /// Whether the replies come to more than a work may bring back. One alone never does.
     fn has_replies_enough(&self) -> bool {
-        let has_many = self.replies.len() > limits::WORK_REPLY_BYTES_MAX;
+        let has_many = self.replies.size() > limits::WORK_REPLY_BYTES_MAX;
         has_many && {
-            let sizes = (0..self.reply_ends.len()).map(|at| self.reply(at).len());
+            let sizes = (0..self.reply_ends.len()).map(|at| self.reply(at).size());
             let largest = sizes.max().unwrap_or(0);
-            self.replies.len() - largest > limits::WORK_REPLY_BYTES_MAX
+            self.replies.size() - largest > limits::WORK_REPLY_BYTES_MAX
         }
     }
 
     /// The reply of the `at`-th command, if the work was done.
-    pub(crate) fn reply(&self, at: usize) -> &[u8] {
+    pub(crate) fn reply(&self, at: usize) -> Piece<'_> {
         let start = if at == 0 { 0 } else { self.reply_ends[at - 1] };
-        &self.replies[start..self.reply_ends[at]]
+        self.replies.piece(start, self.reply_ends[at])
     }
 
     /// What must be durable before that reply may leave.

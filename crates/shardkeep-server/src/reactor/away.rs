@@ -261,7 +261,7 @@ impl Reactor {
         self.answer_turned_back();
     }
 
-    fn take_work(&mut self, work: Box<ShardWork>) {
+    fn take_work(&mut self, mut work: Box<ShardWork>) {
         let shard = work.shard;
         self.away.stuck[shard] = None;
         if let Some(trip) = self.away.out[shard].take()
@@ -283,6 +283,8 @@ impl Reactor {
                 }
             }
         }
+        // The values in them are let go.
+        work.replies.clear();
         self.away.recycle(work);
         if self.away.waits(shard) {
             self.run_waiting(shard);
@@ -294,7 +296,7 @@ impl Reactor {
     fn answer_with(&mut self, trip: &Trip, work: &ShardWork) {
         for (at, to) in trip.recipients.iter().enumerate() {
             let reply = Late {
-                bytes: work.reply(at),
+                reply: work.reply(at),
                 needs: work.needs(at),
                 writes: work.entries[at].spec.flags.contains(Flags::WRITE),
             };
@@ -361,7 +363,7 @@ impl Reactor {
                 Outcome::Done => {
                     for to in &trip.recipients {
                         let reply = Late {
-                            bytes: &work.reply,
+                            reply: work.reply.piece(0, work.reply.len()),
                             needs: work.needs.clone(),
                             writes: work.spec.flags.contains(Flags::WRITE),
                         };

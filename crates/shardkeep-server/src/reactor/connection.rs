@@ -12,15 +12,16 @@ use std::time::{Duration, Instant};
 use shardkeep_resp::{Decoder, Limits, Protocol};
 
 use super::backlog::Backlog;
-use super::buffer;
 use super::held::{Held, Part};
 use super::progress::{Progress, Unread};
 use super::stream::Stream;
+use crate::buffer;
 use crate::clients::Client;
 use crate::clock;
 use crate::engine::{Needs, ShardsWork};
 use crate::fault::{Fault, is_planted};
 use crate::limits;
+use crate::output::{Output, Piece};
 use shardkeep_data::commands::CommandId;
 
 pub(crate) struct Connection {
@@ -34,7 +35,7 @@ pub(crate) struct Connection {
     /// It was refused MULTI, and has sent neither EXEC nor DISCARD since.
     pub(crate) multi_refused: bool,
     pub(crate) pending: Vec<u8>,
-    pub(crate) out: Vec<u8>,
+    pub(crate) out: Output,
     pub(crate) sent: usize,
     /// The replies at the end of `out` that wait for the log.
     pub(crate) held: Held,
@@ -98,7 +99,7 @@ pub(crate) struct HeldBack {
 /// A round whose replies are not all there: some of its commands are on their way.
 pub(crate) struct Stalled {
     pub(crate) slots: Vec<Slot>,
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) replies: Output,
     pub(crate) missing: usize,
     /// Which commands they answer, and when these arrived.
     pub(crate) commands: Vec<Option<CommandId>>,
@@ -120,7 +121,7 @@ pub(crate) enum Slot {
 
 /// A reply that comes after its round.
 pub(crate) struct Late<'r> {
-    pub(crate) bytes: &'r [u8],
+    pub(crate) reply: Piece<'r>,
     pub(crate) needs: Needs,
     /// Whether its command may have changed something.
     pub(crate) writes: bool,
@@ -130,7 +131,7 @@ impl<'r> Late<'r> {
     /// One that shows nothing of what is kept.
     pub(crate) fn free(bytes: &'r [u8]) -> Self {
         Self {
-            bytes,
+            reply: bytes.into(),
             needs: Needs::Nothing,
             writes: false,
         }
@@ -143,11 +144,11 @@ impl Stalled {
         let Some(slot @ Slot::Missing) = self.slots.get_mut(at) else {
             return;
         };
-        let start = self.bytes.len();
-        self.bytes.extend_from_slice(reply.bytes);
+        let start = self.replies.len();
+        self.replies.append(reply.reply);
         *slot = Slot::Here {
             start,
-            end: self.bytes.len(),
+            end: self.replies.len(),
             needs: reply.needs,
             writes: reply.writes,
         };
@@ -155,7 +156,7 @@ impl Stalled {
     }
 
     /// All replies, in order, each to become an error at `until`.
-    pub(crate) fn replies(self, until: Instant, mut each: impl FnMut(&[u8], Part)) {
+    pub(crate) fn replies(self, until: Instant, mut each: impl FnMut(Piece<'_>, Part)) {
         for (slot, command) in self.slots.into_iter().zip(self.commands) {
             match slot {
                 Slot::Here {
@@ -164,7 +165,7 @@ impl Stalled {
                     needs,
                     writes,
                 } => each(
-                    &self.bytes[start..end],
+                    self.replies.piece(start, end),
                     Part {
                         bytes: end - start,
                         needs,
@@ -202,7 +203,7 @@ impl Connection {
             authenticated,
             multi_refused: false,
             pending: Vec::new(),
-            out: Vec::new(),
+            out: Output::default(),
             sent: 0,
             held: Held::default(),
             is_holding: false,
@@ -252,7 +253,7 @@ impl Connection {
 
     /// Adds bytes that wait to be sent.
     pub(super) fn keep_output(&mut self, bytes: &[u8]) {
-        buffer::append(&mut self.out, bytes);
+        buffer::append(&mut self.out.bytes, bytes);
     }
 
     /// The round has taken its requests: gives back what is not needed for what is left of them, and tells
@@ -271,7 +272,7 @@ impl Connection {
     }
 
     pub(crate) fn unsent(&self) -> usize {
-        self.out.len() - self.sent
+        self.out.size() - self.sent
     }
 
     /// Whether the peer has something to read that the kernel had no room for.

@@ -153,7 +153,7 @@ impl Reactor {
                         first_span,
                     };
                     let reply = self.round.replies.len();
-                    Reply::new(&mut self.round.replies, protocol).protocol_error(error);
+                    Reply::new(&mut self.round.replies.bytes, protocol).protocol_error(error);
                     self.stats.protocol_errors.add(1);
                     self.answered(stand, None, reply);
                     stop.end = true;
@@ -257,8 +257,10 @@ impl Reactor {
         let protocol = connection.protocol;
         let is_free = connection.authenticated & !connection.multi_refused;
         let start = self.round.replies.len();
-        let Some((id, spec)) = resolve(args, &mut Reply::new(&mut self.round.replies, protocol))
-        else {
+        let Some((id, spec)) = resolve(
+            args,
+            &mut Reply::new(&mut self.round.replies.bytes, protocol),
+        ) else {
             return self.unresolved(stand, args, start);
         };
         if !is_free && let Some(flow) = self.refuse_by_standing(stand, (id, spec), start) {
@@ -411,7 +413,7 @@ impl Reactor {
         if !self.round.repeat_throttled(shard) {
             let depth = self.context.keep.depth(shard);
             let text = errors::throttled(shard, depth, self.stats.service());
-            errors::encode(&text, &mut self.round.replies);
+            errors::encode(&text, &mut self.round.replies.bytes);
             self.round.note_throttled(shard, start);
         }
         self.answered(stand, None, start)
@@ -420,14 +422,14 @@ impl Reactor {
     pub(super) fn reject(&mut self, stand: Stand, id: CommandId, start: usize, text: &str) -> Flow {
         self.stats.command(id).rejected.add(1);
         self.stats.note_told(text.as_bytes());
-        errors::encode(text, &mut self.round.replies);
+        errors::encode(text, &mut self.round.replies.bytes);
         self.answered(stand, None, start)
     }
 
     /// A command whose reply is there already, from `start` on.
     pub(super) fn answered(&mut self, stand: Stand, id: Option<CommandId>, start: usize) -> Flow {
         let end = self.round.replies.len();
-        self.round.members[stand.member].reply_bytes += end - start;
+        self.round.members[stand.member].reply_bytes += self.round.replies.piece(start, end).size();
         let none = self.context.routes.shards();
         self.add(stand, id, 0, 0, none, Answer::Here { start, end });
         Flow::Next

@@ -1,6 +1,6 @@
 //! Writing the replies of a round, in request order.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -8,13 +8,14 @@ use shardkeep::engine::fail_point;
 
 use super::Reactor;
 use super::away::Recipient;
-use super::buffer;
 use super::connection::{Connection, Late, Life, Slot, Stalled};
 use super::held::Part;
 use super::progress::Unread;
 use super::round::{Answer, Command, From};
+use crate::buffer;
 use crate::clock;
 use crate::limits;
+use crate::output::{Output, PARTS};
 use shardkeep_data::commands::Args;
 
 /// A round that was shorter has nothing that is slow.
@@ -43,6 +44,8 @@ impl Reactor {
             }
         }
         self.count_latency();
+        // A value is held by those alone that have yet to send it.
+        self.round.replies.segments.clear();
         self.answer_turned_back();
     }
 
@@ -68,7 +71,7 @@ impl Reactor {
     #[cold]
     fn note_slow(&self, took: Duration) {
         let slow = &self.context.gauges.slow;
-        let size = |command: &Command| command.reply.bytes();
+        let size = |command: &Command| command.reply.size(&self.round.replies);
         let largest = self
             .round
             .commands
@@ -134,10 +137,13 @@ impl Reactor {
         if self.waits_for_log(token, first, end) {
             return self.hold(at, token, first, end);
         }
+        if !self.round.replies.segments.is_empty() {
+            return self.deliver_shared(at);
+        }
         match self.replies_in_one_piece(first, end) {
             Replies::Piece { start, end } => {
                 let replies = std::mem::take(&mut self.round.replies);
-                self.send(token, &replies[start..end]);
+                self.send(token, &replies.bytes[start..end]);
                 self.round.replies = replies;
             }
             Replies::Scattered => {
@@ -145,7 +151,7 @@ impl Reactor {
                 gathered.clear();
                 for command in &self.round.commands[first..end] {
                     if let Answer::Here { start, end } = command.reply {
-                        gathered.extend_from_slice(&self.round.replies[start..end]);
+                        gathered.extend_from_slice(&self.round.replies.bytes[start..end]);
                     }
                 }
                 self.send(token, &gathered);
@@ -153,6 +159,33 @@ impl Reactor {
             }
             Replies::Missing => return self.stall(at, token, first, end),
         }
+        self.after_delivery(token);
+    }
+
+    /// Delivers the replies of a round in which a value is shared.
+    #[cold]
+    fn deliver_shared(&mut self, at: usize) {
+        let member = &self.round.members[at];
+        let (token, first, end) = (member.token, member.first, member.end);
+        let commands = &self.round.commands[first..end];
+        let is_missing = |command: &Command| !matches!(command.reply, Answer::Here { .. });
+        if commands.iter().any(is_missing) {
+            return self.stall(at, token, first, end);
+        }
+        let Some(Some(connection)) = self.connections.get_mut(token) else {
+            return;
+        };
+        for command in commands {
+            if let Answer::Here { start, end } = command.reply {
+                let reply = self.round.replies.piece(start, end);
+                self.stats.output_bytes.add(reply.size() as u64);
+                connection.out.append(reply);
+            }
+        }
+        if connection.held_back.is_none() {
+            return self.flush(token);
+        }
+        self.note_output(token);
         self.after_delivery(token);
     }
 
@@ -180,10 +213,10 @@ impl Reactor {
                 return;
             };
             if let Answer::Here { start, end } = command.reply {
-                let reply = &self.round.replies[start..end];
-                self.stats.output_bytes.add(reply.len() as u64);
+                let reply = self.round.replies.piece(start, end);
+                self.stats.output_bytes.add(reply.size() as u64);
                 let part = Part {
-                    bytes: reply.len(),
+                    bytes: end - start,
                     needs,
                     writes: command.writes(),
                     until,
@@ -230,7 +263,7 @@ impl Reactor {
         let after = self.round.members[at].after.take();
         let mut stalled = Stalled {
             slots: Vec::new(),
-            bytes: Vec::new(),
+            replies: Output::default(),
             missing: 0,
             commands: Vec::new(),
             since: self.now,
@@ -241,13 +274,11 @@ impl Reactor {
             let command = &mut self.round.commands[index];
             stalled.slots.push(match command.reply {
                 Answer::Here { start, end } => {
-                    let at = stalled.bytes.len();
-                    stalled
-                        .bytes
-                        .extend_from_slice(&self.round.replies[start..end]);
+                    let at = stalled.replies.len();
+                    stalled.replies.append(self.round.replies.piece(start, end));
                     Slot::Here {
                         start: at,
-                        end: stalled.bytes.len(),
+                        end: stalled.replies.len(),
                         needs,
                         writes: command.writes(),
                     }
@@ -279,8 +310,8 @@ impl Reactor {
         let Some(stalled) = &mut connection.stalled else {
             return;
         };
-        if reply.bytes.first() == Some(&b'-') {
-            self.stats.note_told(&reply.bytes[1..]);
+        if reply.reply.bytes.first() == Some(&b'-') {
+            self.stats.note_told(&reply.reply.bytes[1..]);
             if let Some(&Some(id)) = stalled.commands.get(slot) {
                 self.stats.command(id).failed.add(1);
             }
@@ -305,7 +336,7 @@ impl Reactor {
         let Some(stalled) = connection.stalled.take() else {
             return;
         };
-        let before = connection.out.len();
+        let before = connection.out.size();
         let until = clock::later(self.now, self.context.live.deadline());
         let (stats, left_at) = (&self.stats, clock::now());
         stalled.replies(until, |reply, part| {
@@ -313,7 +344,7 @@ impl Reactor {
                 stats.note_latency(part.command, part.since, left_at);
             }
         });
-        let bytes = connection.out.len() - before;
+        let bytes = connection.out.size() - before;
         let holds = !connection.held.is_empty();
         self.stats.output_bytes.add(bytes as u64);
         if holds {
@@ -354,16 +385,8 @@ impl Reactor {
         if connection.held_back.is_some() {
             return;
         }
-        let out = std::mem::take(&mut connection.out);
-        let (sent, free_end) = (connection.sent, out.len() - connection.held.bytes());
-        let written = write_all(connection, &out[sent..free_end]);
-        let Some(Some(connection)) = self.connections.get_mut(token) else {
-            return;
-        };
-        match written {
+        match write_kept(connection) {
             Ok(n) => {
-                connection.out = out;
-                connection.sent += n;
                 if let Some(unread) = &mut connection.unread {
                     unread.give(n);
                 }
@@ -375,10 +398,10 @@ impl Reactor {
             connection.sent = 0;
             connection.out.clear();
         } else if connection.sent > connection.out.len() / 2 {
-            connection.out.drain(..connection.sent);
+            connection.out.cut(connection.sent);
             connection.sent = 0;
         }
-        buffer::fit(&mut connection.out);
+        buffer::fit(&mut connection.out.bytes);
         self.note_output(token);
         self.after_delivery(token);
     }
@@ -388,7 +411,9 @@ impl Reactor {
         let Some(Some(connection)) = self.connections.get_mut(token) else {
             return;
         };
-        let held = connection.out.capacity() + connection.held.held_bytes();
+        let out = &connection.out;
+        let shared = out.segments.held_bytes() + out.segments.bytes();
+        let held = out.bytes.capacity() + shared + connection.held.held_bytes();
         let unsent = connection.unsent();
         connection.client.note_output(unsent, held);
         let unauthenticated = !connection.authenticated;
@@ -445,6 +470,41 @@ fn write_all(connection: &mut Connection, bytes: &[u8]) -> io::Result<usize> {
         match connection.stream.write(&bytes[sent..]) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(n) => sent += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(sent)
+}
+
+/// As [`write_all`], of what the connection keeps and what may leave.
+fn write_kept(connection: &mut Connection) -> io::Result<usize> {
+    if !connection.out.segments.is_empty() {
+        return write_shared(connection);
+    }
+    let out = std::mem::take(&mut connection.out);
+    let (sent, free_end) = (connection.sent, out.len() - connection.held.bytes());
+    let written = write_all(connection, &out.bytes[sent..free_end]);
+    connection.out = out;
+    connection.sent += *written.as_ref().unwrap_or(&0);
+    written
+}
+
+/// As [`write_kept`], with the values that stand in it.
+#[cold]
+fn write_shared(connection: &mut Connection) -> io::Result<usize> {
+    let mut sent = 0;
+    while connection.owes_reading() {
+        let mut parts = [IoSlice::new(&[]); PARTS];
+        let end = connection.free_end();
+        let count = connection.out.parts(connection.sent, end, &mut parts);
+        match connection.stream.write_vectored(&parts[..count]) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(n) => {
+                connection.sent = connection.out.advance(connection.sent, n);
+                sent += n;
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
             Err(error) => return Err(error),

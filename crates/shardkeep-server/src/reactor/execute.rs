@@ -18,6 +18,7 @@ use crate::clock;
 use crate::engine::{Item, Needs, Reservation, ShardState, run_item, run_kept};
 use crate::errors;
 use crate::limits;
+use crate::output::Output;
 use shardkeep_data::commands::Args;
 use shardkeep_data::commands::REPLY_BYTES_MAX;
 
@@ -231,7 +232,7 @@ impl Reactor {
             let Some(id) = command.id else { continue };
             let figures = self.stats.command(id);
             if let Answer::Here { start, .. } = command.reply
-                && self.round.replies.get(start) == Some(&b'-')
+                && self.round.replies.bytes.get(start) == Some(&b'-')
             {
                 figures.failed.add(1);
             }
@@ -324,17 +325,17 @@ fn run_members<'c>(
     let kept = state.keyspace.is_kept();
     for &index in groups.group(group).members {
         let member = &mut members[commands[index as usize].member as usize];
-        let has_too_much =
-            member.reply_bytes > limits::PIPELINE_REPLY_BYTES_MAX && member.has_too_much(commands);
+        let has_too_much = member.reply_bytes > limits::PIPELINE_REPLY_BYTES_MAX
+            && member.has_too_much(commands, replies);
         let command = &mut commands[index as usize];
         let input = match command.from {
             From::Arena => &arena[command.base..],
             From::Connection => &pending(member.token)[command.base..],
         };
-        let start = replies.len();
+        let (start, size) = (replies.len(), replies.size());
         if has_too_much {
             member.has_too_much = true;
-            errors::encode(errors::OUTPUT_LIMIT, replies);
+            errors::encode(errors::OUTPUT_LIMIT, &mut replies.bytes);
         } else {
             let item = command.item(input, spans, member.client);
             fail_point::hit_at("batch.next", || item.as_ref().map_or(&[][..], Item::key));
@@ -348,7 +349,7 @@ fn run_members<'c>(
             }
         }
         let end = replies.len();
-        member.reply_bytes += end - start;
+        member.reply_bytes += replies.size() - size;
         command.reply = Answer::Here { start, end };
     }
 }
@@ -377,9 +378,9 @@ impl Command {
 impl Member {
     /// Whether its replies come to more than those of a pipeline may. One alone never does.
     #[cold]
-    fn has_too_much(&self, commands: &[Command]) -> bool {
+    fn has_too_much(&self, commands: &[Command], replies: &Output) -> bool {
         let commands = commands[self.first..self.end].iter();
-        let largest = commands.map(|command| command.reply.bytes()).max();
+        let largest = commands.map(|command| command.reply.size(replies)).max();
         self.reply_bytes - largest.unwrap_or(0) > limits::PIPELINE_REPLY_BYTES_MAX
             || self.reply_bytes > REPLY_BYTES_MAX
     }
@@ -403,7 +404,7 @@ impl Round {
     pub(crate) fn answer(&mut self, index: usize, text: &str) {
         self.take_needs(index);
         let start = self.replies.len();
-        errors::encode(text, &mut self.replies);
+        errors::encode(text, &mut self.replies.bytes);
         self.commands[index].reply = Answer::Here {
             start,
             end: self.replies.len(),

@@ -1,6 +1,6 @@
 //! Replies that wait for the log: they stand in the connection's output already, behind what may leave.
 //!
-//! 1. `out[sent..free_end()]` may leave; the rest of `out` is the bytes of `held.parts`, in order.
+//! 1. `out[sent..free_end()]` may leave; the rest of `out` is the bytes of `held.parts`, in order, with the values that stand in them.
 //! 2. Replies leave in request order: behind one that waits everything waits.
 //! 3. A reply that cannot leave becomes an error, in its place.
 
@@ -10,6 +10,7 @@ use std::time::Instant;
 use super::connection::Connection;
 use crate::engine::Needs;
 use crate::errors;
+use crate::output::Piece;
 use shardkeep_data::commands::CommandId;
 
 /// Replies of which a connection keeps room for, when none waits.
@@ -83,8 +84,8 @@ impl Connection {
     }
 
     /// Adds a reply, to leave when it may. `Some` is one that may leave at once.
-    pub(crate) fn hold(&mut self, reply: &[u8], part: Part) -> Option<Part> {
-        self.keep_output(reply);
+    pub(crate) fn hold(&mut self, reply: Piece<'_>, part: Part) -> Option<Part> {
+        self.out.append(reply);
         if self.held.is_empty() && part.needs == Needs::Nothing {
             return Some(part);
         }
@@ -118,17 +119,17 @@ impl Connection {
         while let Some(part) = self.held.parts.front() {
             let end = at + part.bytes;
             match judge(part) {
-                Verdict::Leaves => self.out.extend_from_slice(&tail[at..end]),
+                Verdict::Leaves => self.out.append(tail.piece(at, end)),
                 Verdict::Waits => break,
                 Verdict::Fails(text) => {
-                    errors::encode(&text, &mut self.out);
+                    errors::encode(&text, &mut self.out.bytes);
                     lost += u64::from(text.starts_with("LOST"));
                 }
             }
             at = end;
             self.held.parts.pop_front();
         }
-        self.out.extend_from_slice(&tail[at..]);
+        self.out.append(tail.piece(at, tail.len()));
         self.held.bytes = tail.len() - at;
         lost
     }

@@ -162,14 +162,15 @@ impl Reactor {
                     }));
                     leave(reserved);
                     if ran.is_ok() {
-                        if let [b'-', error @ ..] = &work.reply[..] {
+                        if let [b'-', error @ ..] = &work.reply.bytes[..] {
                             self.stats.note_told(error);
                         }
                         let needs = std::mem::take(&mut work.needs);
                         self.round.note_needs(index, needs);
-                        self.round.replies.extend_from_slice(&work.reply);
+                        let reply = work.reply.piece(0, work.reply.len());
+                        self.round.replies.append(reply);
                         let end = self.round.replies.len();
-                        self.round.members[member].reply_bytes += end - start;
+                        self.round.members[member].reply_bytes += work.reply.size();
                         self.round.commands[index].reply = Answer::Here { start, end };
                     } else {
                         let text = errors::lost(work.shards[0]);
@@ -239,14 +240,14 @@ impl Reactor {
             set.run(spec, args, protocol, wall, replies)
         }));
         leave(reserved);
-        if let (Ok(_), [b'-', error @ ..]) = (&ran, &self.round.replies[start..]) {
+        if let (Ok(_), [b'-', error @ ..]) = (&ran, &self.round.replies.bytes[start..]) {
             self.stats.note_told(error);
         }
         ran.unwrap_or_else(|_| {
             self.round.replies.truncate(start);
             let text = errors::lost(first);
             self.stats.note_told(text.as_bytes());
-            errors::encode(&text, &mut self.round.replies);
+            errors::encode(&text, &mut self.round.replies.bytes);
             Needs::Nothing
         })
     }

@@ -17,7 +17,6 @@
 mod accept;
 mod away;
 mod backlog;
-mod buffer;
 mod connection;
 mod decode;
 mod deliver;

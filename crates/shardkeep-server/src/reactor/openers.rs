@@ -89,7 +89,7 @@ impl Reactor {
             let (text, ends) = behind_multi(Word::of(args));
             connection.multi_refused = !ends;
             self.round.replies.truncate(start);
-            errors::encode(text, &mut self.round.replies);
+            errors::encode(text, &mut self.round.replies.bytes);
         } else {
             connection.multi_refused = Word::of(args) == Word::Multi;
         }

@@ -9,6 +9,7 @@ use shardkeep_resp::{Protocol, Span};
 
 use crate::engine::{Needs, ShardsWork};
 use crate::limits;
+use crate::output::Output;
 use shardkeep_data::commands::{CommandId, Flags};
 
 /// One command of a round.
@@ -51,10 +52,10 @@ pub(crate) enum Answer {
 }
 
 impl Answer {
-    /// Bytes of it that are there.
-    pub(crate) fn bytes(self) -> usize {
+    /// Bytes of it that are there, among `replies`.
+    pub(crate) fn size(self, replies: &Output) -> usize {
         match self {
-            Self::Here { start, end } => end - start,
+            Self::Here { start, end } => replies.piece(start, end).size(),
             Self::NotYet | Self::Travelling => 0,
         }
     }
@@ -139,7 +140,7 @@ pub(crate) struct Round {
     pub(crate) spans: Vec<Span>,
     pub(crate) commands: Vec<Command>,
     pub(crate) members: Vec<Member>,
-    pub(crate) replies: Vec<u8>,
+    pub(crate) replies: Output,
     /// Replies of one connection, put in request order.
     pub(crate) gathered: Vec<u8>,
     pub(crate) groups: Groups,
@@ -181,7 +182,7 @@ impl Round {
             spans: Vec::new(),
             commands: Vec::new(),
             members: Vec::new(),
-            replies: Vec::new(),
+            replies: Output::default(),
             gathered: Vec::new(),
             groups: Groups::new(shards + 1),
             sharded: 0,
@@ -225,7 +226,7 @@ impl Round {
     pub(crate) fn repeat_throttled(&mut self, shard: usize) -> bool {
         let told = self.throttled.get(shard).cloned().unwrap_or(0..0);
         let is_told = !told.is_empty();
-        self.replies.extend_from_within(told);
+        self.replies.bytes.extend_from_within(told);
         is_told
     }
 
@@ -249,7 +250,7 @@ impl Round {
         self.held.clear();
         self.placed.clear();
         self.needs.clear();
-        for buffer in [&mut self.replies, &mut self.gathered] {
+        for buffer in [&mut self.replies.bytes, &mut self.gathered] {
             if buffer.capacity() > limits::ARENA_BYTES {
                 buffer.shrink_to(limits::ARENA_BYTES);
             }

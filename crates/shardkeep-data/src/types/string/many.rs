@@ -2,6 +2,8 @@
 
 use shardkeep_resp::Reply;
 
+use super::text::answer;
+
 use crate::commands::key_specs as keys;
 use crate::commands::spec::{CommandSpec as Spec, GROWS, READS_FAST};
 use crate::commands::tips;
@@ -21,14 +23,15 @@ pub(super) const COMMANDS: &[Spec] = &[
 /// MGET key [key ...]
 fn mget(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<'_>) {
     let start = reply.written();
+    let size = reply.size();
     reply.array(args.len() - 1);
     for key in args.iter_from(1) {
         let (hash, keyspace) = shards.of(key);
         match keyspace.get(hash, key) {
-            Some(record) => reply.bulk(record.value()),
+            Some(record) => answer(record, reply),
             None => reply.null(),
         }
-        if reply.written() - start > REPLY_BYTES_MAX {
+        if reply.size() - size > REPLY_BYTES_MAX {
             reply.take_back(start);
             return reply.error(error::REPLY_LIMIT);
         }

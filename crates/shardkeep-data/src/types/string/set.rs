@@ -2,6 +2,8 @@
 
 use shardkeep_resp::Reply;
 
+use super::text::answer;
+
 use crate::commands::key_specs as keys;
 use crate::commands::options::{self, TimeKind};
 use crate::commands::spec::{CommandSpec as Spec, GROWS, GROWS_FAST};
@@ -118,7 +120,7 @@ fn set_with(
     let found = match keyspace.place(hash, key) {
         Place::Taken(mut taken) => {
             if options.get {
-                reply.bulk(taken.value());
+                answer(taken.record(), reply);
             }
             let goes_ahead = options.condition != Condition::IfAbsent;
             if goes_ahead {
@@ -199,7 +201,7 @@ fn getset(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<
     let (key, value) = (args.get(1), args.get(2));
     let found = match keyspace.place(hash, key) {
         Place::Taken(mut taken) => {
-            reply.bulk(taken.value());
+            answer(taken.record(), reply);
             taken.set(value, None);
             true
         }

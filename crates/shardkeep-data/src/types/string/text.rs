@@ -8,7 +8,7 @@ use crate::commands::spec::{
     CommandSpec as Spec, GROWS, GROWS_FAST, READS, READS_FAST, WRITES_FAST,
 };
 use crate::commands::{Args, error};
-use crate::keyspace::record::STRING_BYTES_MAX;
+use crate::keyspace::record::{Record, STRING_BYTES_MAX};
 use crate::keyspace::{Keyspace, Place};
 
 /// The commands of this file.
@@ -31,10 +31,31 @@ pub(super) const COMMANDS: &[Spec] = &[
         .about("2.2.0", "O(N), N bytes written", "Overwrites a part of a value"),
 ];
 
+/// A value of this size (bytes) and more is answered without a copy: from here on the copy costs more than
+/// one part more in the write to the socket.
+const SHARED_BYTES_MIN: usize = 64 * 1024;
+
+/// Answers the value of an entry.
+#[inline]
+pub(super) fn answer(record: &Record, reply: &mut Reply<'_>) {
+    if record.is_large() {
+        return answer_large(record, reply);
+    }
+    reply.bulk(record.value());
+}
+
+#[cold]
+fn answer_large(record: &Record, reply: &mut Reply<'_>) {
+    match record.large() {
+        Some(large) if large.bytes().len() >= SHARED_BYTES_MIN => reply.shared(large.share()),
+        Some(_) | None => reply.bulk(record.value()),
+    }
+}
+
 /// GET key
 fn get(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
     match keyspace.get(hash, args.get(1)) {
-        Some(record) => reply.bulk(record.value()),
+        Some(record) => answer(record, reply),
         None => reply.null(),
     }
 }
@@ -43,7 +64,7 @@ fn get(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>
 fn getdel(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
     let found = match keyspace.place(hash, args.get(1)) {
         Place::Taken(taken) => {
-            reply.bulk(taken.value());
+            answer(taken.record(), reply);
             taken.discard();
             true
         }
@@ -82,7 +103,7 @@ fn getex(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'
                     }
                 }
             };
-            reply.bulk(taken.value());
+            answer(taken.record(), reply);
             if expiry.is_some_and(|moment| moment <= now) {
                 taken.discard();
             } else {

@@ -12,7 +12,7 @@ const LARGE_BYTES: usize = 1024 * 1024;
 
 /// What a buffer of a resting connection keeps beside its room: a usual request or
 /// its reply, so that a client that sends one after the other costs no allocation for each.
-pub(super) const KEPT_BYTES: usize = 4 * 1024;
+pub(crate) const KEPT_BYTES: usize = 4 * 1024;
 
 const _: () = assert!(ROOM_BYTES_MIN < KEPT_BYTES);
 
@@ -28,7 +28,7 @@ fn room(bytes: usize) -> usize {
 
 /// Appends, where a `Vec` by itself would take as much again.
 #[inline]
-pub(super) fn append(buffer: &mut Vec<u8>, bytes: &[u8]) {
+pub(crate) fn append(buffer: &mut Vec<u8>, bytes: &[u8]) {
     if buffer.capacity() - buffer.len() < bytes.len() {
         // The first bytes may be all: one reply.
         let more = match buffer.is_empty() {
@@ -42,7 +42,7 @@ pub(super) fn append(buffer: &mut Vec<u8>, bytes: &[u8]) {
 
 /// Gives back what a resting buffer does not need.
 #[inline]
-pub(super) fn fit(buffer: &mut Vec<u8>) {
+pub(crate) fn fit(buffer: &mut Vec<u8>) {
     if buffer.capacity() <= buffer.len() + room(buffer.len()) + KEPT_BYTES {
         return;
     }
