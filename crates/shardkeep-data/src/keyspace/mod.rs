@@ -126,12 +126,22 @@ impl Accounts {
         changed
     }
 
-    /// Replaces a value by one as long, where nothing hears of it but the count of changes; whether it could.
+    /// Replaces a value by one as long, which changes neither memory nor expiry; whether it could.
     #[inline]
-    fn set_alike(&mut self, record: &mut Record, value: &[u8]) -> bool {
-        let is_set = self.kept.is_none() && record.set_alike(value);
-        self.changes += u64::from(is_set);
-        is_set
+    fn set_alike(&mut self, (hash, record): (u64, &mut Record), value: &[u8]) -> bool {
+        let number = self.number();
+        if let Some(kept) = &mut self.kept {
+            // Where it could not, it is replaced in another way right after.
+            kept.before(record, Change::Whole, number);
+        }
+        if !record.set_alike(value) {
+            return false;
+        }
+        self.changes += 1;
+        if let Some(kept) = &mut self.kept {
+            whole(record, (kept.effect(hash), self.database));
+        }
+        true
     }
 
     /// An entry is about to be put in where none is, or none whose time has not come.
