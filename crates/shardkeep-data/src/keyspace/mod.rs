@@ -1,7 +1,7 @@
 //! What the server keeps in a shard: its entries and the accounts about them.
 //!
 //! Only the holder of the shard touches it. No clock (the time comes in), no threads, no commands.
-//! Values are strings so far; other kinds will join in the record's kind. Commands work on the selected
+//! Values are strings: the kind of a record has room for others. Commands work on the selected
 //! database ([`Keyspace::select`]); the others rest beside it.
 //!
 //! 1. An entry whose time has come is never shown; a command that may change entries removes and counts it.
