@@ -145,12 +145,11 @@ impl Keyspace {
         }
     }
 
-    /// Makes the cut of a walk.
-    ///
-    /// # Panics
-    /// While one is under way.
+    /// Makes the cut of a walk, as [`Walks::cut`] does.
     pub fn cut(&mut self, moment: Moment, pressure: Arc<Pressure>) {
-        self.note_cut();
+        if self.walks().is_some_and(|walks| !walks.is_under_way()) {
+            self.note_cut();
+        }
         if let Some(walks) = self.walks() {
             walks.cut(moment, pressure);
         }
