@@ -22,6 +22,8 @@ mod disk;
 mod health;
 mod recovery;
 mod waiting;
+#[cfg(debug_assertions)]
+mod walks;
 
 /// Nothing in here takes longer, unless it hangs.
 const PATIENCE: Duration = Duration::from_secs(30);

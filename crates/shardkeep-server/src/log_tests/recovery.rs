@@ -29,7 +29,7 @@ fn while_the_store_is_read_commands_on_keys_are_told_that_it_loads() {
     client.send("INFO persistence\r\n");
     while client.line() != "loading:1\r\n" {}
     while !client.line().starts_with("loading_eta_seconds:") {}
-    while client.line() != "log_refused:0\r\n" {}
+    while client.line() != "walk_refused:0\r\n" {}
     client.expect("\r\n");
     assert!(server.ready().is_empty());
     drop(open);
