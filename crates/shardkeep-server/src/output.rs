@@ -61,6 +61,15 @@ impl Output {
         self.bytes.len() + self.segments.bytes()
     }
 
+    /// Bytes that the client gets of the replies between two bytes.
+    #[inline]
+    pub(crate) fn size_of(&self, start: usize, end: usize) -> usize {
+        match self.segments.is_empty() {
+            true => end - start,
+            false => self.piece(start, end).size(),
+        }
+    }
+
     #[inline]
     pub(crate) fn piece(&self, start: usize, end: usize) -> Piece<'_> {
         Piece {

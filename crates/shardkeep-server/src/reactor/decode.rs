@@ -429,7 +429,7 @@ impl Reactor {
     /// A command whose reply is there already, from `start` on.
     pub(super) fn answered(&mut self, stand: Stand, id: Option<CommandId>, start: usize) -> Flow {
         let end = self.round.replies.len();
-        self.round.members[stand.member].reply_bytes += self.round.replies.piece(start, end).size();
+        self.round.members[stand.member].reply_bytes += self.round.replies.size_of(start, end);
         let none = self.context.routes.shards();
         self.add(stand, id, 0, 0, none, Answer::Here { start, end });
         Flow::Next

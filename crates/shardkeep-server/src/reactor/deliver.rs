@@ -142,9 +142,9 @@ impl Reactor {
         }
         match self.replies_in_one_piece(first, end) {
             Replies::Piece { start, end } => {
-                let replies = std::mem::take(&mut self.round.replies);
-                self.send(token, &replies.bytes[start..end]);
-                self.round.replies = replies;
+                let replies = std::mem::take(&mut self.round.replies.bytes);
+                self.send(token, &replies[start..end]);
+                self.round.replies.bytes = replies;
             }
             Replies::Scattered => {
                 let mut gathered = std::mem::take(&mut self.round.gathered);
@@ -483,10 +483,10 @@ fn write_kept(connection: &mut Connection) -> io::Result<usize> {
     if !connection.out.segments.is_empty() {
         return write_shared(connection);
     }
-    let out = std::mem::take(&mut connection.out);
-    let (sent, free_end) = (connection.sent, out.len() - connection.held.bytes());
-    let written = write_all(connection, &out.bytes[sent..free_end]);
-    connection.out = out;
+    let (sent, free_end) = (connection.sent, connection.free_end());
+    let out = std::mem::take(&mut connection.out.bytes);
+    let written = write_all(connection, &out[sent..free_end]);
+    connection.out.bytes = out;
     connection.sent += *written.as_ref().unwrap_or(&0);
     written
 }

@@ -332,7 +332,7 @@ fn run_members<'c>(
             From::Arena => &arena[command.base..],
             From::Connection => &pending(member.token)[command.base..],
         };
-        let (start, size) = (replies.len(), replies.size());
+        let start = replies.len();
         if has_too_much {
             member.has_too_much = true;
             errors::encode(errors::OUTPUT_LIMIT, &mut replies.bytes);
@@ -349,7 +349,7 @@ fn run_members<'c>(
             }
         }
         let end = replies.len();
-        member.reply_bytes += replies.size() - size;
+        member.reply_bytes += replies.size_of(start, end);
         command.reply = Answer::Here { start, end };
     }
 }

@@ -49,11 +49,6 @@ impl Held {
         self.parts.is_empty()
     }
 
-    /// Bytes of the replies.
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
     /// Bytes of memory that it takes.
     pub(crate) fn held_bytes(&self) -> usize {
         self.parts.capacity() * size_of::<Part>()

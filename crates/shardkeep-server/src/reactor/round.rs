@@ -55,7 +55,7 @@ impl Answer {
     /// Bytes of it that are there, among `replies`.
     pub(crate) fn size(self, replies: &Output) -> usize {
         match self {
-            Self::Here { start, end } => replies.piece(start, end).size(),
+            Self::Here { start, end } => replies.size_of(start, end),
             Self::NotYet | Self::Travelling => 0,
         }
     }

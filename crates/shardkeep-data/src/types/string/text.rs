@@ -55,7 +55,8 @@ fn answer_large(record: &Record, reply: &mut Reply<'_>) {
 /// GET key
 fn get(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
     match keyspace.get(hash, args.get(1)) {
-        Some(record) => answer(record, reply),
+        Some(record) if record.is_large() => answer_large(record, reply),
+        Some(record) => reply.bulk(record.value()),
         None => reply.null(),
     }
 }
