@@ -38,25 +38,25 @@ const SHARED_BYTES_MIN: usize = 64 * 1024;
 /// Answers the value of an entry.
 #[inline]
 pub(super) fn answer(record: &Record, reply: &mut Reply<'_>) {
-    if record.is_large() {
+    let value = record.value();
+    if value.len() >= SHARED_BYTES_MIN {
         return answer_large(record, reply);
     }
-    reply.bulk(record.value());
+    reply.bulk(value);
 }
 
 #[cold]
 fn answer_large(record: &Record, reply: &mut Reply<'_>) {
     match record.large() {
-        Some(large) if large.bytes().len() >= SHARED_BYTES_MIN => reply.shared(large.share()),
-        Some(_) | None => reply.bulk(record.value()),
+        Some(large) => reply.shared(large.share()),
+        None => reply.bulk(record.value()),
     }
 }
 
 /// GET key
 fn get(keyspace: &mut Keyspace, hash: u64, args: Args<'_>, reply: &mut Reply<'_>) {
     match keyspace.get(hash, args.get(1)) {
-        Some(record) if record.is_large() => answer_large(record, reply),
-        Some(record) => reply.bulk(record.value()),
+        Some(record) => answer(record, reply),
         None => reply.null(),
     }
 }
