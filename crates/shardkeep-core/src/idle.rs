@@ -220,8 +220,8 @@ impl<S: State> Keep<S> {
         while hand.len > 0 {
             hand.run_oldest(visit);
         }
-        for (index, discarded) in hand.discarded {
-            shared.discard(index, discarded);
+        if !hand.discarded.is_empty() {
+            hand.give_away(shared);
         }
     }
 }
@@ -268,5 +268,14 @@ impl<S: State> Hand<'_, S> {
     #[cold]
     fn discard(&mut self, index: usize, shard: &mut Shard<S>) {
         self.discarded.push((index, shard.take_discarded()));
+    }
+
+    /// Drops what was discarded, with none in hand.
+    #[cold]
+    #[inline(never)]
+    fn give_away(&mut self, shared: &Shared<S>) {
+        for (index, discarded) in self.discarded.drain(..) {
+            shared.discard(index, discarded);
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! What the server keeps in a shard: its entries and the accounts about them.
 //!
 //! Only the holder of the shard touches it. No clock (the time comes in), no threads, no commands.
-//! Values are strings so far; other kinds will join in the record's kind. Commands work on the selected
+//! Values are strings: the kind of a record has room for others. Commands work on the selected
 //! database ([`Keyspace::select`]); the others rest beside it.
 //!
 //! 1. An entry whose time has come is never shown; a command that may change entries removes and counts it.
@@ -126,12 +126,22 @@ impl Accounts {
         changed
     }
 
-    /// Replaces a value by one as long, where nothing hears of it but the count of changes; whether it could.
+    /// Replaces a value by one as long, which changes neither memory nor expiry; whether it could.
     #[inline]
-    fn set_alike(&mut self, record: &mut Record, value: &[u8]) -> bool {
-        let is_set = self.kept.is_none() && record.set_alike(value);
-        self.changes += u64::from(is_set);
-        is_set
+    fn set_alike(&mut self, (hash, record): (u64, &mut Record), value: &[u8]) -> bool {
+        let number = self.number();
+        if let Some(kept) = &mut self.kept {
+            // Where it could not, it is replaced in another way right after.
+            kept.before(record, Change::Whole, number);
+        }
+        if !record.set_alike(value) {
+            return false;
+        }
+        self.changes += 1;
+        if let Some(kept) = &mut self.kept {
+            whole(record, (kept.effect(hash), self.database));
+        }
+        true
     }
 
     /// An entry is about to be put in where none is, or none whose time has not come.

@@ -89,7 +89,11 @@ impl<'k> Taken<'k> {
     /// If the value is longer than [`super::record::STRING_BYTES_MAX`].
     #[inline]
     pub fn set(&mut self, value: &[u8], expires_at: Option<UnixMillis>) {
-        if expires_at.is_none() && self.accounts.set_alike(self.slot.get_mut(), value) {
+        if expires_at.is_none()
+            && self
+                .accounts
+                .set_alike((self.hash, self.slot.get_mut()), value)
+        {
             return;
         }
         self.change_whole(|record| record.set(value, expires_at));
