@@ -89,6 +89,9 @@ fn snapshots(context: &Context, persistence: &Persistence, out: &mut String) {
     );
     line(out, format_args!("rdb_saves:{}", saves.count));
     line(out, format_args!("snapshot_failures:{}", saves.failures));
+    if let Some(why) = saves.last_error {
+        line(out, format_args!("snapshot_last_error:{}", one_line(&why)));
+    }
     if let Some(report) = saves.last_report {
         let micros = report.took.as_micros().max(1);
         let speed = u128::from(report.bytes) * 1_000_000 / micros;
@@ -131,9 +134,7 @@ fn log(context: &Context, out: &mut String) {
     line(out, format_args!("aof_last_write_status:{status}"));
     line(out, format_args!("log_state:{state}"));
     if let Some((_, why)) = context.keep.log_refuses() {
-        // A path may hold anything, and a line of its own would be another figure.
-        let why = why.replace(char::is_control, " ");
-        line(out, format_args!("log_why:{why}"));
+        line(out, format_args!("log_why:{}", one_line(&why)));
     }
     line(out, format_args!("log_sync:{sync}"));
     let Some(stats) = context.keep.log_stats() else {
@@ -168,4 +169,9 @@ fn log(context: &Context, out: &mut String) {
     for (name, figure) in figures {
         line(out, format_args!("walk_{name}:{figure}"));
     }
+}
+
+/// A text that may hold a path, which may hold anything: a line of its own would be another figure.
+fn one_line(text: &str) -> String {
+    text.replace(char::is_control, " ")
 }

@@ -212,7 +212,7 @@ impl Saver<'_> {
             let error = save(self.context, self.persistence, &|| {
                 self.persistence.is_stopping()
             });
-            let next = self.persistence.end(error.is_none());
+            let next = self.persistence.end(error.as_deref());
             if let Some(port) = told.take() {
                 port.send(Reply::Saved(error.clone()));
             }

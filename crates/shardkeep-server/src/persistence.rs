@@ -57,6 +57,8 @@ pub(crate) struct Saves {
     /// When the last good one ended (Unix seconds); when the server started if there was none yet.
     pub(crate) last_seconds: u64,
     pub(crate) last_is_good: bool,
+    /// Why it was not taken.
+    pub(crate) last_error: Option<String>,
     pub(crate) last_took: Option<Duration>,
     pub(crate) count: u64,
     /// That were not taken, for whatever reason but the end of the server.
@@ -100,6 +102,7 @@ impl Persistence {
                 ended: false,
                 last_seconds: now,
                 last_is_good: true,
+                last_error: None,
                 last_took: None,
                 count: 0,
                 failures: 0,
@@ -186,11 +189,13 @@ impl Persistence {
     }
 
     /// A snapshot has ended; says whether another was scheduled behind it, which has then begun.
-    pub(crate) fn end(&self, is_good: bool) -> bool {
+    pub(crate) fn end(&self, error: Option<&str>) -> bool {
         let now = clock::now();
         let mut saves = self.saves.lock();
         let since = saves.since.take().unwrap_or(now);
+        let is_good = error.is_none();
         saves.last_is_good = is_good;
+        saves.last_error = error.map(str::to_owned);
         saves.last_took = Some(now.saturating_duration_since(since));
         if is_good {
             saves.count += 1;
@@ -255,14 +260,15 @@ mod tests {
         assert!(!persistence.begin());
         assert_eq!(persistence.ask(None, true), Asked::Scheduled);
         assert_eq!(persistence.ask(None, true), Asked::Scheduled);
-        assert!(persistence.end(true), "the scheduled one begins");
+        assert!(persistence.end(None), "the scheduled one begins");
         assert_eq!(persistence.ask(None, false), Asked::Busy);
-        assert!(!persistence.end(false));
+        assert!(!persistence.end(Some("full")));
         let saves = persistence.saves();
         assert_eq!(
             (saves.count, saves.last_is_good, saves.since),
             (1, false, None)
         );
+        assert_eq!(saves.last_error.as_deref(), Some("full"));
         assert!(persistence.begin());
     }
 

@@ -4,6 +4,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::thread;
 
 use shardkeep::effect;
@@ -13,7 +15,7 @@ use shardkeep_tests::harness::{Client, Scratch, ServerProcess, request};
 use shardkeep_tests::random::Random;
 
 use crate::durable::{Everything, alive, everything, kill, open};
-use crate::support::{ask, shown, start};
+use crate::support::{ask, eventually, shown, start};
 
 /// Databases that are written.
 const DATABASES: usize = 5;
@@ -27,6 +29,9 @@ const FAR: usize = 4_000_000_000_000;
 /// Commands that are sent in one piece.
 const BATCH: usize = 12;
 
+/// Batches between two kills, at least.
+const BATCHES: usize = 40;
+
 type Request = Vec<String>;
 
 fn words(line: &str) -> Request {
@@ -39,7 +44,10 @@ fn key(random: &mut Random) -> String {
 
 /// Some are so large that a slice has few of them, and some are shared with a walk.
 fn value(random: &mut Random) -> String {
-    let length = random.one(&[1, 12, 300, 6_000]);
+    let length = match random.percent(5) {
+        true => 20_000,
+        false => random.one(&[1, 12, 300, 6_000]),
+    };
     random.one(&["a", "b", "7"]).repeat(length)
 }
 
@@ -104,28 +112,52 @@ fn fill(client: &mut Client) {
     assert_eq!(ask(client, "SELECT 0"), "OK");
 }
 
-fn answers(client: &mut Client, requests: &[Request]) -> Vec<Vec<u8>> {
+fn answers(client: &mut Client, requests: &[Request]) -> Vec<String> {
     client.send(&bytes(requests)).unwrap();
     let answers = requests.iter().map(|_| client.reply_bytes().unwrap());
-    answers.collect()
+    let shown = answers.map(|answer| String::from_utf8_lossy(&answer).into_owned());
+    shown.collect()
 }
 
-/// Takes one snapshot after the other until the server has gone; says how many.
-fn save_until_the_end(server: &ServerProcess) -> impl FnOnce() -> usize + Send + use<> {
-    let mut client = server.client().unwrap();
-    move || {
-        let mut saved = 0;
-        loop {
-            let line = ["SAVE", "BGSAVE"][saved % 2];
-            let Ok(answer) = client.call(&[line]) else {
-                return saved;
-            };
-            let answer = shown(&answer);
-            let is_beside_another = answer.contains("in progress") || answer.contains("already");
-            assert!(!answer.starts_with('-') || is_beside_another, "{answer}");
-            saved += 1;
-        }
+/// The server on `dir`, which tells nothing for want of time, however crowded the machine is.
+fn patient(dir: &Path, shards: &str) -> ServerProcess {
+    open(dir, "always", &["--shards", shards, "--deadline", "20s"])
+}
+
+/// Tells the thread that takes snapshots to end, whatever ends the work beside it.
+struct Ends<'s>(&'s AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, SeqCst);
     }
+}
+
+/// Does something while one snapshot after the other is taken, and counted; until it is done, or the server is gone.
+fn beside_snapshots<T>(
+    server: &mut ServerProcess,
+    work: impl FnOnce(&mut ServerProcess, &AtomicUsize) -> T,
+) -> T {
+    let mut client = server.client().unwrap();
+    let (saved, has_ended) = (AtomicUsize::new(0), AtomicBool::new(false));
+    thread::scope(|scope| {
+        let ends = Ends(&has_ended);
+        scope.spawn(|| {
+            let lines = ["SAVE", "BGSAVE"].iter().cycle();
+            let going = lines.take_while(|_| !has_ended.load(SeqCst));
+            let answers = going.map_while(|line| client.call(&[line]).ok());
+            answers.for_each(|answer| {
+                let answer = shown(&answer);
+                let is_beside_another =
+                    answer.contains("in progress") || answer.contains("already");
+                assert!(!answer.starts_with('-') || is_beside_another, "{answer}");
+                saved.fetch_add(1, SeqCst);
+            });
+        });
+        let done = work(server, &saved);
+        drop(ends);
+        done
+    })
 }
 
 /// The snapshot has each key once, and what the log says behind it is said of keys that are there.
@@ -203,40 +235,71 @@ struct Pair {
 impl Pair {
     /// Does the same to both while snapshots are taken, and kills the one in the middle of a batch; the other is done
     /// what was acknowledged. Gives what was sent beyond that.
-    fn play(&mut self, batches: usize) -> (Client, Vec<Request>) {
-        let mut client = self.server.client().unwrap();
-        let mut beside = self.reference.client().unwrap();
-        let saves = thread::spawn(save_until_the_end(&self.server));
-        for _ in 0..batches {
-            let requests = batch(&mut self.random);
-            let (ours, wanted) = (
-                answers(&mut client, &requests),
-                answers(&mut beside, &requests),
-            );
-            assert_eq!(ours, wanted, "{requests:?}");
-        }
-        let mut last = batch(&mut self.random);
-        client.send(&bytes(&last)).unwrap();
-        let read_first = self.random.below(4);
-        (0..read_first).for_each(|_| drop(client.reply_bytes().unwrap()));
-        kill(&mut self.server);
-        let acknowledged = read_first + std::iter::from_fn(|| client.reply_bytes().ok()).count();
-        let unknown = last.split_off(acknowledged);
-        answers(&mut beside, &last);
-        assert!(saves.join().unwrap() > 0);
-        (beside, unknown)
+    fn play(&mut self) -> (Client, Vec<Request>) {
+        let Self {
+            server,
+            reference,
+            random,
+        } = self;
+        let mut client = server.client().unwrap();
+        let mut beside = reference.client().unwrap();
+        beside_snapshots(server, |server, saved| {
+            let mut batches = 0;
+            eventually("a snapshot is taken", || {
+                let requests = batch(random);
+                let ours = answers(&mut client, &requests);
+                let wanted = answers(&mut beside, &requests);
+                for (at, request) in requests.iter().enumerate() {
+                    assert_eq!(ours[at], wanted[at], "{request:?}");
+                }
+                batches += 1;
+                batches >= BATCHES && saved.load(SeqCst) > 0
+            });
+            let mut last = batch(random);
+            client.send(&bytes(&last)).unwrap();
+            let first = random.below(4);
+            (0..first).for_each(|_| drop(client.reply_bytes().unwrap()));
+            kill(server);
+            let more = std::iter::from_fn(|| client.reply_bytes().ok()).count();
+            let unknown = last.split_off(first + more);
+            answers(&mut beside, &last);
+            (beside, unknown)
+        })
     }
 
-    /// The server, started again, has what was acknowledged, and some of what was under way.
+    /// The server, started again, has what was acknowledged, and of what was under way some: of each key the first
+    /// so many of its changes, since a pipeline is done shard by shard.
     fn check(&self, mut beside: Client, unknown: Vec<Request>) {
         let found = everything(&self.server);
-        let mut unknown = unknown.into_iter();
-        while everything(&self.reference) != found {
-            let Some(next) = unknown.next() else {
-                panic!("another state than any that was acknowledged");
-            };
+        let mut states = vec![everything(&self.reference)];
+        for next in unknown {
+            if states.last() == Some(&found) {
+                return;
+            }
             answers(&mut beside, &[next]);
+            states.push(everything(&self.reference));
         }
+        for key in found.keys().chain(states.iter().flat_map(Everything::keys)) {
+            let is_known = states.iter().any(|state| state.get(key) == found.get(key));
+            let name = String::from_utf8_lossy(&key.1);
+            assert!(is_known, "{name} of database {} is as it never was", key.0);
+        }
+        if states.last() != Some(&found) {
+            copy(&found, &self.reference);
+        }
+    }
+}
+
+/// Gives a server this content.
+fn copy(content: &Everything, server: &ServerProcess) {
+    let mut client = server.client().unwrap();
+    assert_eq!(ask(&mut client, "FLUSHALL"), "OK");
+    for ((database, key), (value, expires)) in content {
+        assert_eq!(ask(&mut client, &format!("SELECT {database}")), "OK");
+        let at = expires.to_string();
+        let args = [b"SET", &key[..], value, b"PXAT", at.as_bytes()];
+        let args = if *expires == -1 { &args[..3] } else { &args };
+        assert_eq!(shown(&client.call(args).unwrap()), "OK");
     }
 }
 
@@ -246,18 +309,17 @@ fn whatever_is_saved_and_killed_meanwhile_what_was_acknowledged_is_there_with_ot
     for seed in 1..=2 {
         println!("seed {seed}");
         let scratch = Scratch::new().unwrap();
-        let start_it = |shards| open(scratch.path(), "always", &["--shards", shards]);
         let mut pair = Pair {
-            server: start_it("8"),
-            reference: start(&["--shards", "4"]),
+            server: patient(scratch.path(), "8"),
+            reference: start(&["--shards", "4", "--deadline", "20s"]),
             random: Random::new(seed),
         };
         fill(&mut pair.server.client().unwrap());
         fill(&mut pair.reference.client().unwrap());
         for shards in ["16", "1", "4"] {
-            let (beside, unknown) = pair.play(40);
+            let (beside, unknown) = pair.play();
             check_files(scratch.path());
-            pair.server = start_it(shards);
+            pair.server = patient(scratch.path(), shards);
             pair.check(beside, unknown);
         }
     }
@@ -284,7 +346,7 @@ fn what_is_written_over_keys_that_expire_beside_snapshots_is_there_again() {
     let scratch = Scratch::new().unwrap();
     let mut before = Everything::new();
     for shards in ["8", "2", "16"] {
-        let mut server = open(scratch.path(), "always", &["--shards", shards]);
+        let mut server = patient(scratch.path(), shards);
         let mut client = server.client().unwrap();
         let now = clock::unix_seconds();
         assert_eq!(
@@ -292,17 +354,21 @@ fn what_is_written_over_keys_that_expire_beside_snapshots_is_there_again() {
             alive(before, now),
             "{shards}"
         );
-        let saves = thread::spawn(save_until_the_end(&server));
-        for _ in 0..100 {
-            let requests: Vec<_> = (0..BATCH).map(|_| brief_command(&mut random)).collect();
-            answers(&mut client, &requests);
-        }
-        before = everything(&server);
-        kill(&mut server);
-        assert!(saves.join().unwrap() > 0);
+        before = beside_snapshots(&mut server, |server, saved| {
+            let mut batches = 0;
+            eventually("a snapshot is taken", || {
+                let requests: Vec<_> = (0..BATCH).map(|_| brief_command(&mut random)).collect();
+                answers(&mut client, &requests);
+                batches += 1;
+                batches >= 2 * BATCHES && saved.load(SeqCst) > 0
+            });
+            let before = everything(server);
+            kill(server);
+            before
+        });
         check_files(scratch.path());
     }
-    let server = open(scratch.path(), "always", &[]);
+    let server = patient(scratch.path(), "4");
     let now = clock::unix_seconds();
     assert_eq!(alive(everything(&server), now), alive(before, now));
 }

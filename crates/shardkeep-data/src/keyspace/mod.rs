@@ -15,10 +15,10 @@
 mod aside;
 mod classes;
 mod databases;
-mod kept;
 mod large;
 mod place;
 pub mod record;
+mod sink;
 mod tagged;
 #[cfg(test)]
 mod tests;
@@ -35,9 +35,9 @@ use aside::Shelf;
 pub use aside::{Aside, Weight};
 use databases::Databases;
 pub use databases::{Counts, DATABASES_DEFAULT, DATABASES_MAX};
-use kept::Kept;
 pub use place::{Free, Place, Taken};
 use record::Record;
+use sink::ChangeSink;
 
 /// What the store of a server holds, as it is noted in its directory: a program that says something else is
 /// refused there, and so is a server in the directory of such a program.
@@ -81,7 +81,7 @@ struct Accounts {
     /// Changes since the keyspace was made, restored ones not counted.
     changes: u64,
     /// What becomes of every change; `None` where nothing does.
-    kept: Option<Box<Kept>>,
+    sink: Option<Box<ChangeSink>>,
     /// Number of the selected database.
     database: u32,
     /// The number that it had at the cut of the walk under way.
@@ -113,15 +113,15 @@ impl Accounts {
         effect: impl FnOnce(&Record, (&mut Vec<u8>, u32)),
     ) -> T {
         let number = self.number();
-        if let Some(kept) = &mut self.kept {
-            kept.before(record, how, number);
+        if let Some(sink) = &mut self.sink {
+            sink.before(record, how, number);
         }
         self.leave(record);
         let changed = change(record);
         self.enter(record);
         self.changes += 1;
-        if let Some(kept) = &mut self.kept {
-            effect(record, (kept.effect(hash), self.database));
+        if let Some(sink) = &mut self.sink {
+            effect(record, (sink.effect(hash), self.database));
         }
         changed
     }
@@ -130,16 +130,16 @@ impl Accounts {
     #[inline]
     fn set_alike(&mut self, (hash, record): (u64, &mut Record), value: &[u8]) -> bool {
         let number = self.number();
-        if let Some(kept) = &mut self.kept {
+        if let Some(sink) = &mut self.sink {
             // Where it could not, it is replaced in another way right after.
-            kept.before(record, Change::Whole, number);
+            sink.before(record, Change::Whole, number);
         }
         if !record.set_alike(value) {
             return false;
         }
         self.changes += 1;
-        if let Some(kept) = &mut self.kept {
-            whole(record, (kept.effect(hash), self.database));
+        if let Some(sink) = &mut self.sink {
+            whole(record, (sink.effect(hash), self.database));
         }
         true
     }
@@ -149,9 +149,9 @@ impl Accounts {
     fn put(&mut self, hash: u64, record: &mut Record) {
         self.enter(record);
         self.changes += 1;
-        if let Some(kept) = &mut self.kept {
-            kept.born(record);
-            whole(record, (kept.effect(hash), self.database));
+        if let Some(sink) = &mut self.sink {
+            sink.born(record);
+            whole(record, (sink.effect(hash), self.database));
         }
     }
 
@@ -160,8 +160,8 @@ impl Accounts {
     fn replaced(&mut self, mut old: Record) {
         self.leave(&old);
         let number = self.number();
-        if let Some(kept) = &mut self.kept {
-            kept.before(&mut old, Change::Whole, number);
+        if let Some(sink) = &mut self.sink {
+            sink.before(&mut old, Change::Whole, number);
         }
         self.shelf.put(old);
     }
@@ -172,33 +172,33 @@ impl Accounts {
         self.leave(record);
         self.changes += 1;
         let number = self.number();
-        if let Some(kept) = &mut self.kept {
-            kept.before(record, Change::Whole, number);
-            effect::del(kept.effect(hash), self.database, record.key());
+        if let Some(sink) = &mut self.sink {
+            sink.before(record, Change::Whole, number);
+            effect::del(sink.effect(hash), self.database, record.key());
         }
     }
 
     /// All entries of a table are about to go.
     fn clears(&mut self, table: &mut Table<Record>, at_cut: u32) {
         self.changes += table.len() as u64;
-        if let Some(kept) = &mut self.kept {
-            kept.clears(table, at_cut);
+        if let Some(sink) = &mut self.sink {
+            sink.clears(table, at_cut);
         }
     }
 
     /// All entries of the selected database, or of all, are gone, here and in all other shards.
     fn cleared(&mut self, verb: &[u8]) {
-        if let Some(kept) = &mut self.kept {
-            kept.on_all(self.database, &[verb]);
+        if let Some(sink) = &mut self.sink {
+            sink.on_all(self.database, &[verb]);
         }
     }
 
     /// Two databases have each other's entries, here and in all other shards.
     fn swapped(&mut self, one: u32, other: u32) {
-        if let Some(kept) = &mut self.kept {
+        if let Some(sink) = &mut self.sink {
             let (mut first, mut second) = (itoa::Buffer::new(), itoa::Buffer::new());
             let (one, other) = (first.format(one), second.format(other));
-            kept.on_all(0, &[effect::SWAPDB, one.as_bytes(), other.as_bytes()]);
+            sink.on_all(0, &[effect::SWAPDB, one.as_bytes(), other.as_bytes()]);
         }
     }
 
@@ -224,7 +224,7 @@ impl Accounts {
     /// keep.
     #[inline]
     fn may_expire(&self) -> bool {
-        let has_place = self.kept.as_ref().is_none_or(|kept| kept.has_place());
+        let has_place = self.sink.as_ref().is_none_or(|sink| sink.has_place());
         has_place || is_planted(Fault::SilentExpiry)
     }
 
@@ -241,7 +241,7 @@ impl Accounts {
 /// Writes down a record as a whole.
 #[inline]
 fn whole(record: &Record, (into, database): (&mut Vec<u8>, u32)) {
-    kept::append(record, into, database);
+    sink::append(record, into, database);
 }
 
 /// The entries of one shard.
@@ -552,7 +552,7 @@ impl Keyspace {
         let (accounts, hasher) = (&mut self.accounts, &self.hasher);
         let slice = self.table.expire_slice(self.now, |record| {
             // Only a keyspace whose effects are kept asks for the hash.
-            let hash = match accounts.kept {
+            let hash = match accounts.sink {
                 Some(_) => hash_key(hasher, record.key()),
                 None => 0,
             };

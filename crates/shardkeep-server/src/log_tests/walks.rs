@@ -115,7 +115,7 @@ fn a_shard_that_is_lost_beside_a_snapshot_comes_back_with_every_change_done_once
             values,
             ..
         } = watched;
-        // Nobody is waited for.
+        // The drain waits for no client.
         drop(client);
         assert!(server.drain(PATIENCE).is_clean());
         let again = Settings {

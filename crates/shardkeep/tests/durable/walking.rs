@@ -57,6 +57,8 @@ impl Chance {
 fn open(place: &Place, sync: SyncMode, shards: usize, clock: &StoppedClock) -> Store<u64, u64> {
     let durable = Durable::new().disk_reserve(0).sync(sync);
     let builder = Store::builder().shards(shards).clock(clock.clone());
+    // Nothing is told for want of time, however crowded the machine is.
+    let builder = builder.deadline(Duration::from_secs(60));
     builder.durable(place.path(), durable).open().unwrap()
 }
 

@@ -22,7 +22,7 @@ use super::record::{Record, STRING_BYTES_MAX};
 use super::{Keyspace, Table, hash_key};
 
 /// The effects of one keyspace on their way to the log, and the walks through it.
-pub(super) struct Kept {
+pub(super) struct ChangeSink {
     effects: Effects,
     walks: Walks,
     /// A clear concerns all shards, and is written down by one of them.
@@ -52,7 +52,7 @@ pub(super) fn append(record: &Record, into: &mut Vec<u8>, database: u32) {
     effect::set(into, database, record.key(), record.value(), expires);
 }
 
-impl Kept {
+impl ChangeSink {
     /// A record that is there is about to change, or was just taken out, of a table that had the number `at_cut`.
     #[inline]
     pub(super) fn before(&mut self, record: &mut Record, change: Change, at_cut: u32) {
@@ -102,7 +102,7 @@ impl Keyspace {
     /// `says_clear`.
     #[must_use]
     pub fn keeping(mut self, effects: Effects, says_clear: bool) -> Self {
-        self.accounts.kept = Some(Box::new(Kept {
+        self.accounts.sink = Some(Box::new(ChangeSink {
             effects,
             walks: Walks::default(),
             says_clear,
@@ -114,34 +114,34 @@ impl Keyspace {
     /// Whether effects are kept.
     #[inline]
     pub fn is_kept(&self) -> bool {
-        self.accounts.kept.is_some()
+        self.accounts.sink.is_some()
     }
 
     /// The effects, where they are kept.
     #[inline]
     pub fn effects(&self) -> Option<&Effects> {
-        Some(&self.accounts.kept.as_ref()?.effects)
+        Some(&self.accounts.sink.as_ref()?.effects)
     }
 
     /// The effects, where they are kept.
     #[inline]
     pub fn effects_mut(&mut self) -> Option<&mut Effects> {
-        Some(&mut self.accounts.kept.as_mut()?.effects)
+        Some(&mut self.accounts.sink.as_mut()?.effects)
     }
 
     /// What is done next has a place in the log for its effects, or changes nothing.
     pub fn begin_command(&mut self, has_place: bool) {
-        if let Some(kept) = &mut self.accounts.kept {
-            kept.has_place = has_place;
+        if let Some(sink) = &mut self.accounts.sink {
+            sink.has_place = has_place;
         }
     }
 
     /// What was done since [`Keyspace::begin_command`] is whole.
     pub fn end_command(&mut self) {
-        if let Some(kept) = &mut self.accounts.kept
-            && std::mem::take(&mut kept.has_place)
+        if let Some(sink) = &mut self.accounts.sink
+            && std::mem::take(&mut sink.has_place)
         {
-            kept.effects.mark_whole();
+            sink.effects.mark_whole();
         }
     }
 
@@ -157,17 +157,17 @@ impl Keyspace {
 
     /// What walks through this keyspace are under way, where its effects are kept.
     pub fn walks(&mut self) -> Option<&mut Walks> {
-        Some(&mut self.accounts.kept.as_mut()?.walks)
+        Some(&mut self.accounts.sink.as_mut()?.walks)
     }
 
     /// Replays: what `replay` changes leaves no effect, is no change that is counted, and expires nothing.
     pub(crate) fn replaying<T>(&mut self, replay: impl FnOnce(&mut Self) -> T) -> T {
-        let (kept, changes) = (self.accounts.kept.take(), self.accounts.changes);
+        let (sink, changes) = (self.accounts.sink.take(), self.accounts.changes);
         let now = std::mem::replace(&mut self.now, UnixMillis::new(0));
         let replayed = replay(self);
         self.now = now;
         self.accounts.changes = changes;
-        self.accounts.kept = kept;
+        self.accounts.sink = sink;
         // Nothing waits for the shard.
         drop(self.take_aside());
         replayed
@@ -206,10 +206,10 @@ impl Keyspace {
         slice: Slice,
         into: &mut Image,
     ) -> Result<Saved, EncodeError> {
-        let Some(mut kept) = self.accounts.kept.take() else {
+        let Some(mut sink) = self.accounts.sink.take() else {
             return Ok(Saved::NOTHING);
         };
-        let is_walk = kept.walks.is_under_way();
+        let is_walk = sink.walks.is_under_way();
         let numbers = from.table as u32..self.databases();
         let mut there = numbers.filter(|number| self.table_of(*number, is_walk).is_some());
         let (number, next) = (there.next(), there.next());
@@ -221,15 +221,15 @@ impl Keyspace {
         let saved = match number.and_then(|number| Some((number, self.table_of(number, is_walk)?)))
         {
             Some((number, table)) => {
-                let (walks, touch) = (&mut kept.walks, Record::prefetch);
+                let (walks, touch) = (&mut sink.walks, Record::prefetch);
                 walks.slice(table, from, slice, into, touch, save(number))
             }
             None => Ok(Saved {
-                entries: kept.walks.take_handed(into),
+                entries: sink.walks.take_handed(into),
                 ..Saved::NOTHING
             }),
         };
-        self.accounts.kept = Some(kept);
+        self.accounts.sink = Some(sink);
         saved.map(|saved| Saved {
             next: saved
                 .next
