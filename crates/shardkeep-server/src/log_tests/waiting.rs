@@ -149,6 +149,56 @@ fn by_its_deadline_a_change_that_is_not_durable_is_lost_and_a_read_is_refused() 
     patient.ask("GET key", "$1\r\n1\r\n");
 }
 
+/// The reply to a GET of a value of zeroes that is `len` bytes long.
+fn zeroes(len: usize) -> String {
+    format!("${len}\r\n{}\r\n", "\0".repeat(len))
+}
+
+/// A server whose key `z` has 300,000 zeroes.
+fn with_zeroes(place: &Place, hand: &Hand) -> (Server, Client) {
+    let server = start(settings(place, Sync::Always), hand);
+    let mut client = Client::of(&server);
+    client.send("*4\r\n$8\r\nSETRANGE\r\n$1\r\nz\r\n$6\r\n299999\r\n$1\r\n\0\r\n");
+    client.expect(":300000\r\n");
+    (server, client)
+}
+
+#[test]
+fn replies_that_share_a_value_wait_in_their_order() {
+    let place = Place::new();
+    let hand = Hand::new();
+    let (server, mut other) = with_zeroes(&place, &hand);
+    let open = hand.hold(DiskStep::Sync);
+    let mut client = Client::of(&server);
+    client.send("GET z\r\nSET key 2\r\nGET z\r\nAPPEND z w\r\nGET z\r\nPING\r\n");
+    client.expect(&zeroes(300_000));
+    settle(&mut other);
+    assert!(!client.has_reply());
+    hand.set(DiskStep::Sync, Disk::Works);
+    drop(open);
+    client.expect("+OK\r\n");
+    client.expect(&zeroes(300_000));
+    client.expect(":300001\r\n$300001\r\n");
+    client.expect(&format!("{}w\r\n+PONG\r\n", "\0".repeat(300_000)));
+}
+
+#[test]
+fn of_replies_that_share_a_value_those_fail_whose_change_is_lost() {
+    let place = Place::new();
+    let hand = Hand::new();
+    let (_server, mut client) = with_zeroes(&place, &hand);
+    client.ask("CONFIG SET deadline 200ms", "+OK\r\n");
+    let open = hand.hold(DiskStep::Sync);
+    client.send("SET key 2\r\nGET z\r\nAPPEND z w\r\nGET z\r\nPING\r\n");
+    assert!(client.line().starts_with("-LOST shard="));
+    client.expect(&zeroes(300_000));
+    assert!(client.line().starts_with("-LOST shard="));
+    assert!(client.line().starts_with("-TRYAGAIN shard="));
+    client.expect("+PONG\r\n");
+    hand.set(DiskStep::Sync, Disk::Works);
+    drop(open);
+}
+
 /// Each sync is let through within the deadline of the one before it, the last of them beyond that of the first.
 #[test]
 fn a_pipeline_of_large_values_is_waited_for_as_long_as_the_log_comes_forward() {
