@@ -6,7 +6,7 @@
 //! between them is looked for behind the one before: its leftmost match leaves the most for the others,
 //! and nothing is ever tried again.
 //!
-//! 1. A name is gone through once ([`search`] says at what cost), whatever the pattern.
+//! 1. A name is gone through once (`search.rs` says at what cost), whatever the pattern.
 //! 2. A parsed pattern takes memory in proportion to its bytes, which are [`PATTERN_BYTES_MAX`] at most.
 
 mod pace;
