@@ -286,9 +286,14 @@ impl<'l, J: Journal> Holding<'l, J> {
                     let pace = &mut shelf.pace;
                     let mut ended: Option<Instant> = None;
                     let first = pace.bytes();
+                    // What there was no space for is written from its beginning, again and again: the steps of that lead
+                    // nowhere until one attempt succeeds.
+                    let is_again = log.condition().is_short();
                     let step = &mut |bytes| {
                         let now = clock::now();
-                        log.progress.note(now);
+                        if !is_again {
+                            log.progress.note(now);
+                        }
                         // How long the first one took is not known: for a usual commit no clock is read.
                         if let Some(began) = ended.replace(now) {
                             pace.note(bytes, now.saturating_duration_since(began));

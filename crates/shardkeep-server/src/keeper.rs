@@ -26,6 +26,9 @@ use crate::server::ShutdownCause;
 /// How often a long recovery says how far it is.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
 
+/// Why a snapshot is not taken at the end.
+const STOPPING: &str = "the server is shutting down";
+
 /// Longest wait for one shard when its figures are published.
 const PUBLISH_MAX: Duration = Duration::from_secs(1);
 
@@ -143,8 +146,7 @@ impl Saver<'_> {
     fn run(&self, requests: &Receiver<Request>) {
         self.serve(requests);
         if let Some(port) = self.persistence.take_no_more(requests) {
-            let why = "the server is shutting down".to_owned();
-            port.send(Reply::Saved(Some(why)));
+            port.send(Reply::Saved(Some(STOPPING.to_owned())));
         }
         if self.persistence.save_at_end.load(Relaxed) {
             // Some commands may still be served meanwhile: what is not in a snapshot is in the log.
@@ -247,6 +249,7 @@ fn save(
             ));
             None
         }
+        Err(_) if is_cancelled() => Some(STOPPING.to_owned()),
         Err(error) => Some(error.to_string()),
     }
 }

@@ -82,6 +82,30 @@ fn a_log_that_stands_still_after_it_came_forward_loses_what_waits() {
     library.end();
 }
 
+/// Otherwise a record for which there is never space would be waited for as long as others make the attempt.
+#[test]
+fn the_steps_of_a_write_that_finds_no_space_again_and_again_are_no_progress() {
+    let library = Library::open(committed_by_thread());
+    library.paper.usual(Step::Write, Fate::NoSpace);
+    let number = library.set(1, 1).expect("a write");
+    assert!(matches!(library.hear_log(), LogEvent::NoSpace(_)));
+    let tell = library.paper.in_steps();
+    std::thread::scope(|scope| {
+        let waiting = scope
+            .spawn(|| (library.keep).wait_synced(shard_of(1), number, &Call::within(DEADLINE)));
+        while !waiting.is_finished() {
+            step(&tell);
+            std::thread::yield_now();
+        }
+        let lost = Err(Lost::NotSynced { shard: 1 });
+        assert_eq!(waiting.join().expect("a writer"), lost);
+    });
+    library.paper.usual(Step::Write, Fate::Fine);
+    drop(tell);
+    assert_eq!(library.hear_log(), LogEvent::Resumed);
+    library.end();
+}
+
 /// Otherwise a disk that hangs in a sync would be waited for as long as others write.
 #[test]
 fn writes_beside_a_sync_that_hangs_are_no_progress_of_it() {

@@ -20,7 +20,9 @@ pub fn replay(keyspace: &mut Keyspace, effect: &Effect<'_>) -> Result<(), Decode
     keyspace.replaying(|keyspace| {
         let (database, count) = (effect.database, keyspace.databases());
         if database >= count {
-            let why = format!("a key of database {database}, and there are {count} databases");
+            let why = format!(
+                "a key of database {database}, and there are {count} databases: start with more (--databases)"
+            );
             return Err(DecodeError(why));
         }
         keyspace.select(database);
