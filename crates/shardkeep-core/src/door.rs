@@ -8,10 +8,10 @@
 //!    who gives one back does that, *then* looks who waits. All four are sequentially consistent, so
 //!    one of them sees the other.
 //! 3. Each place given back wakes one sleeper, which takes it, or passes the wake-up on, or finds that
-//!    another took it; one whom something else has turned away passes it on too. Those who registered
+//!    another took it; one that something else has turned away passes it on too. Those who registered
 //!    without sleeping are all woken beside it: they may have lost interest, and must not swallow the
 //!    wake-up of one that sleeps.
-//! 4. Whoever waits for no place at all passes while no more than the bound are taken: see `pressure`,
+//! 4. A thread that waits for no place at all passes while no more than the bound are taken: see `pressure`,
 //!    whose places are bytes.
 
 use std::collections::VecDeque;
@@ -149,7 +149,7 @@ impl Door {
         self.wake_waiting(places);
     }
 
-    /// Gives places back; the caller wakes whoever can use them. Says how many were taken before.
+    /// Gives places back; the caller wakes the threads that can use them. Says how many were taken before.
     pub(crate) fn give_quietly(&self, places: usize) -> usize {
         self.taken.fetch_sub(places, SeqCst)
     }

@@ -64,7 +64,7 @@ pub enum Fault {
     PlaceTakenAfterFailure,
     /// Who waits for a place is not woken when the log fails.
     WaitersLeftAtTheDoor,
-    /// A walk has written enough, and whoever waits for that is not woken.
+    /// A walk has written enough, and the threads that wait for that are not woken.
     ReliefUnheard,
     /// What a broken change has written is kept.
     BrokenChangeKept,

@@ -319,7 +319,7 @@ impl Effects {
         self.turned = 0;
     }
 
-    /// The next turn, of so many bytes.
+    /// The next turn, of this many bytes.
     pub(crate) fn next_turn(&mut self, bytes: usize) -> &[u8] {
         let begins = self.turned;
         self.turned = self.record.len().min(begins + bytes);

@@ -96,7 +96,7 @@ pub const LOG_SPARE_BYTES_MAX: usize = 16_384;
 pub const LOG_DUTIES_MAX: usize = 16;
 
 /// Bytes of old states that wait in the buffer of a walk at most, over all shards: as many as wait in the log's
-/// queue. Beyond half of them whoever wants a place in that queue waits, so that what is under way then has the
+/// queue. Beyond half of them a thread that wants a place in that queue waits, so that what is under way then has the
 /// other half.
 pub const WALK_BUFFER_BYTES_MAX: usize = if cfg!(shuttle) { 8 } else { 64 << 20 };
 

@@ -674,7 +674,7 @@ impl<J: Journal> Log<J> {
         }
     }
 
-    /// Has whoever waits for a place look at the condition again.
+    /// Has the threads that wait for a place look at the condition again.
     fn wake_placeless(&self) {
         self.door.wake_all();
         self.pressure.wake_all();

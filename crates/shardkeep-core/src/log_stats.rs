@@ -48,7 +48,7 @@ impl LogCounters {
         self.commits.note(batches);
     }
 
-    /// A cut has ended after so many attempts; with the time for which it held shards, if it succeeded.
+    /// A cut has ended after this number of attempts; with the time for which it held shards, if it succeeded.
     pub(crate) fn cut(&self, attempts: u32, held: Option<Duration>) {
         self.cut_attempts.set(attempts.into());
         self.cut_attempts_max.at_least(attempts.into());

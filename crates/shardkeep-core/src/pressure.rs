@@ -1,12 +1,12 @@
 //! The pressure of a walk: bytes of old states that wait in its buffer.
 //!
 //! A change of an entry that the walk has not reached hands the old state over, with the shard in hand: it never
-//! waits. Whoever wants a place in the log's queue does, so that a walk under load ends: above half of the bound
+//! waits. A thread that wants a place in the log's queue does, so that a walk under load ends: above half of the bound
 //! places are given out as fast as the buffer empties.
 //!
-//! 1. Bytes are added by the holders of shards, and taken by whoever writes the walk; or when the walk is void or
+//! 1. Bytes are added by the holders of shards, and taken by the thread that writes the walk; or when the walk is void or
 //!    over, all that are left.
-//! 2. No lost wake-up: see `door`. Whoever waits passes while half of the bound or less is taken, and takes nothing;
+//! 2. No lost wake-up: see `door`. A thread that waits passes while half of the bound or less is taken, and takes nothing;
 //!    the one that brings the bytes from above half to half or less wakes all who wait.
 
 use std::sync::Arc;
@@ -45,7 +45,7 @@ impl Pressure {
         }
     }
 
-    /// Adds what is handed over; `false` when that is more than the bound allows: the walk is void, and whoever ends
+    /// Adds what is handed over; `false` when that is more than the bound allows: the walk is void, and the thread that ends
     /// it takes all that was added. Never blocks.
     #[must_use]
     pub fn add(&self, bytes: usize) -> bool {

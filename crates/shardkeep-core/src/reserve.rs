@@ -207,7 +207,7 @@ impl<S: State> Keep<S> {
 
     /// What waits in the buffer of the walk that is under way. While that is more than half of what may wait
     /// ([`WALK_BUFFER_BYTES_MAX`](crate::limits::WALK_BUFFER_BYTES_MAX)), places for changes are not given out:
-    /// whoever reserves one waits as for a full queue.
+    /// a thread that reserves one waits as for a full queue.
     #[must_use]
     pub fn walk_pressure(&self) -> Arc<Pressure> {
         Arc::clone(&self.shared.pressure)

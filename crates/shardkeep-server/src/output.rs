@@ -115,7 +115,7 @@ impl Output {
         self.segments.shift(sent);
     }
 
-    /// The parts of what stands between two bytes, as far as there is room; how many they are.
+    /// The parts of what stands between two bytes, up to the room that there is; how many they are.
     pub(crate) fn parts<'o>(
         &'o self,
         from: usize,

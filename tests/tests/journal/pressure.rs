@@ -1,4 +1,4 @@
-//! A walk that is behind: whoever wants a place in the log's queue waits until it has caught up.
+//! A walk that is behind: a thread that wants a place in the log's queue waits until it has caught up.
 
 use std::sync::Arc;
 

@@ -1,9 +1,9 @@
-//! The databases of a server: what is selected, by which connection, and what is told of them.
+//! The databases of a server: what is selected, by which connection, and what is shown of them.
 
 use shardkeep_tests::harness::{Client, ServerProcess, request};
 use shardkeep_tests::random::Random;
 
-use crate::support::{ask, start};
+use crate::support::{ask, pipeline, start};
 
 /// Keys that lie in as many shards as there may be of them.
 const KEYS: usize = 40;
@@ -80,20 +80,11 @@ fn a_pipeline_that_selects_is_run_in_its_order_whatever_carries_it() {
                 let server = &server;
                 scope.spawn(move || {
                     let (bytes, expected) = story(seed, COMMANDS, DATABASES);
-                    let mut client = server.client().unwrap();
-                    let mut sender = client.stream().try_clone().unwrap();
-                    std::thread::scope(|scope| {
-                        scope
-                            .spawn(move || std::io::Write::write_all(&mut sender, &bytes).unwrap());
-                        let mut got = Vec::with_capacity(expected.len());
-                        while got.len() < expected.len() {
-                            got.extend(client.reply_bytes().unwrap());
-                        }
-                        assert!(
-                            got == expected,
-                            "seed {seed}: replies differ from the model"
-                        );
-                    });
+                    let got = pipeline(&mut server.client().unwrap(), bytes, expected.len());
+                    assert!(
+                        got == expected,
+                        "seed {seed}: replies differ from the model"
+                    );
                 });
             }
         });

@@ -7,7 +7,7 @@ use shardkeep_tests::harness::{open_files, request, resident_bytes};
 use shardkeep_tests::random::Random;
 
 use crate::support::{
-    MIB, PROMPT, ask, eventually, narrow_client, repeated, serves_others, start, steadily,
+    MIB, PROMPT, ask, eventually, narrow_client, pipeline, repeated, serves_others, start, steadily,
 };
 
 #[test]
@@ -56,20 +56,11 @@ fn replies_come_in_the_order_of_requests_whatever_shards_they_touch() {
                             }
                         }
                     }
-                    let mut client = server.client().unwrap();
-                    let mut sender = client.stream().try_clone().unwrap();
-                    std::thread::scope(|scope| {
-                        scope
-                            .spawn(move || std::io::Write::write_all(&mut sender, &bytes).unwrap());
-                        let mut got = Vec::with_capacity(expected.len());
-                        while got.len() < expected.len() {
-                            got.extend(client.reply_bytes().unwrap());
-                        }
-                        assert!(
-                            got == expected,
-                            "seed {seed}: replies differ from the model"
-                        );
-                    });
+                    let got = pipeline(&mut server.client().unwrap(), bytes, expected.len());
+                    assert!(
+                        got == expected,
+                        "seed {seed}: replies differ from the model"
+                    );
                 });
             }
         });

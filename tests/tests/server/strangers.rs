@@ -274,7 +274,7 @@ fn who_guesses_and_closes_keeps_no_place() {
         let mut guesses = server.client().unwrap();
         let guess: &[u8] = match round % 4 {
             0 => b"AUTH bad\r\n",
-            // The right one is no different: neither is told by its place.
+            // The right one is no different: neither is known by its place.
             1 => b"HELLO 3 AUTH default secret\r\nPING\r\n",
             2 => b"AUTH bad\r\nPING\r\nAUTH worse\r\n",
             // Closed for sending more than strangers may.

@@ -153,3 +153,16 @@ pub(crate) fn frees_a_large_value(client: &mut Client) {
 pub(crate) fn repeated(args: &[&str], count: usize) -> Vec<u8> {
     request(args).repeat(count)
 }
+
+/// Sends requests while it reads their replies, of `reply_bytes` in all.
+pub(crate) fn pipeline(client: &mut Client, requests: Vec<u8>, reply_bytes: usize) -> Vec<u8> {
+    let mut sender = client.stream().try_clone().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(move || std::io::Write::write_all(&mut sender, &requests).unwrap());
+        let mut got = Vec::with_capacity(reply_bytes);
+        while got.len() < reply_bytes {
+            got.extend(client.reply_bytes().unwrap());
+        }
+        got
+    })
+}

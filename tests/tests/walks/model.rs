@@ -12,7 +12,7 @@ pub(crate) const DATABASES: usize = 16;
 /// Keys of one database.
 const KEYS: usize = 1_500;
 
-/// Below so many entries commands put in more than they remove.
+/// Below this number of entries commands put in more than they remove.
 const FEW: usize = 1_000;
 
 /// A moment that no test sees.

@@ -182,7 +182,7 @@ fn copy(shards: &mut dyn ShardSet, args: Args<'_>, reply: &mut Reply<'_>) {
     reply.integer(i64::from(done));
 }
 
-/// The options of a COPY in database `here` of so many; `None` if they are wrong, which is answered.
+/// The options of a COPY in database `here` of the number that there are; `None` if they are wrong, which is answered.
 fn copy_options(
     args: Args<'_>,
     (here, databases): (u32, u32),

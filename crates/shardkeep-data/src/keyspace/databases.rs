@@ -1,6 +1,6 @@
 //! The databases of a keyspace: the selected one lies in place, the others rest beside it.
 //!
-//! Commands work on the selected database and need no number; whoever runs one selects its database first,
+//! Commands work on the selected database and need no number; the engine selects the database of each first,
 //! which costs one comparison where it is selected already.
 //!
 //! 1. The place of the selected database among those that rest is empty.

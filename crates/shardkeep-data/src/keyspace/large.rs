@@ -1,6 +1,6 @@
 //! A large value: bytes that several records may hold at once.
 //!
-//! Whoever changes one that is shared copies it first. Knows no records.
+//! An owner that changes one that is shared copies it first. Knows no records.
 
 use std::sync::Arc;
 
@@ -144,7 +144,7 @@ mod tests {
     const MAX: usize = 1 << 20;
 
     #[test]
-    fn whoever_changes_a_shared_value_copies_it_first() {
+    fn an_owner_that_changes_a_shared_value_copies_it_first() {
         let changes: [fn(&mut Large); 4] = [
             |large| large.append(b"!", MAX),
             |large| large.resize(5, MAX),

@@ -96,7 +96,7 @@ fn play(steps: &[(u8, Step)]) {
     let (mut now, mut selected) = (NOW, 0);
     let (mut walk, mut is_void): (Option<Walk>, bool) = (None, false);
     for (name, step) in steps {
-        // As whoever runs commands: a read may change nothing but what has expired.
+        // As the engine runs commands: a read may change nothing but what has expired.
         keyspace.begin_command(!matches!(step, Step::Get | Step::LookAway | Step::Slice));
         keyspace.select(selected);
         let key = [b'k', *name];
@@ -229,7 +229,7 @@ fn log(keyspace: &mut Keyspace) -> Vec<u8> {
     keyspace.effects_mut().unwrap().of_key(0).clone()
 }
 
-/// Whoever replays the effects of everything that was done has the same entries.
+/// Replaying the effects of everything that was done gives the same entries.
 #[track_caller]
 fn check_effects(keyspace: &mut Keyspace) {
     let log = log(keyspace);

@@ -74,7 +74,7 @@ impl LogJournal {
     ) -> Result<SnapshotWriter<Directory>, SnapshotError> {
         match self.log.last_cut() {
             Some(cut) => self.log.snapshot_at(cut, compression),
-            // Whoever asks has made one; the newest record is as good.
+            // The caller has made one; the newest record is as good.
             None => self.log.snapshot(compression),
         }
     }

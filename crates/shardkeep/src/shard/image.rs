@@ -21,7 +21,7 @@ impl Image {
         &mut self.bytes
     }
 
-    /// Adds an entry of about so many bytes that `write` appends as an effect, when no shard is in hand.
+    /// Adds an entry of about this many bytes, which `write` appends as an effect, when no shard is in hand.
     pub fn later(&mut self, bytes: usize, write: impl FnOnce(&mut Vec<u8>) + Send + 'static) {
         self.later.push(Box::new(write));
         self.later_bytes += bytes;

@@ -14,7 +14,7 @@ use shardkeep::{Clock, Durable, Insert, Inserted, KeyNotNamed, Store, SyncMode, 
 
 use crate::place::Place;
 
-/// Keys of a store: so many that a walk takes some slices for each shard.
+/// Keys of a store: enough that a walk takes some slices for each shard.
 const KEYS: u64 = 4_000;
 
 /// Backups beside one history.
@@ -57,7 +57,7 @@ impl Chance {
 fn open(place: &Place, sync: SyncMode, shards: usize, clock: &StoppedClock) -> Store<u64, u64> {
     let durable = Durable::new().disk_reserve(0).sync(sync);
     let builder = Store::builder().shards(shards).clock(clock.clone());
-    // Nothing is told for want of time, however crowded the machine is.
+    // No call ends for want of time, however crowded the machine is.
     let builder = builder.deadline(Duration::from_secs(60));
     builder.durable(place.path(), durable).open().unwrap()
 }

@@ -499,7 +499,7 @@ fn every_value_is_dropped_when_several_of_those_that_are_cleared_or_swept_panic(
         };
         fill(Insert::new());
         let cleared = catch_unwind(AssertUnwindSafe(|| full.store.clear()));
-        std::mem::forget(cleared.expect_err("the caller is told"));
+        std::mem::forget(cleared.expect_err("the caller hears of it"));
         assert_eq!(dropped.load(SeqCst), 4);
         fill(Insert::new().ttl(MINUTE));
         full.jump();
