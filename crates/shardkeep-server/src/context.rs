@@ -11,10 +11,9 @@ use shardkeep::engine::supervisor::{ChildState, Supervisor};
 use shardkeep::engine::watch::Watch;
 
 use crate::clients::Clients;
-use crate::config::{Secret, Settings};
+use crate::config::{Runtime, Secret, Settings};
 use crate::engine::{Gauges, Routes, ServerKeep};
 use crate::figures::Figures;
-use crate::live::Live;
 use crate::logins::Logins;
 use crate::notify::Notifier;
 use crate::persistence::Persistence;
@@ -36,7 +35,7 @@ pub(crate) struct Context {
     /// From which some of the settings were read.
     pub(crate) config_file: OnceLock<PathBuf>,
     /// What of the settings can change.
-    pub(crate) live: Live,
+    pub(crate) runtime: Runtime,
     pub(crate) started: Instant,
     /// 40 hexadecimal digits, new for each start.
     pub(crate) run_id: String,
@@ -86,7 +85,7 @@ impl Context {
             port,
             shutdown,
         } = parts;
-        Self {
+        let context = Self {
             keep,
             routes,
             gauges,
@@ -96,7 +95,7 @@ impl Context {
             password: settings.password.clone(),
             logins: Logins::new(settings.login_delay),
             config_file: OnceLock::new(),
-            live: Live::new(&settings),
+            runtime: Runtime::new(&settings),
             figures: Figures::default(),
             watch: Watch::new(settings.stall_bound),
             supervisors: OnceLock::new(),
@@ -109,7 +108,17 @@ impl Context {
             shutdown,
             drain: OnceLock::new(),
             accepting: AtomicBool::new(true),
-        }
+        };
+        context.put_in_force();
+        context
+    }
+
+    /// Has the parts that keep a copy of a setting that can change take the present one.
+    pub(crate) fn put_in_force(&self) {
+        self.clients.set_max(self.runtime.max_clients());
+        let slow = &self.gauges.slow;
+        slow.set_threshold_us(self.runtime.slowlog_threshold_us());
+        slow.set_max(self.runtime.slowlog_max_len());
     }
 
     /// Set once the server drains: the moment by which it must have ended.
@@ -144,7 +153,7 @@ impl Context {
 
     /// Whether writes that need memory are refused.
     pub(crate) fn is_out_of_memory(&self) -> bool {
-        self.live
+        self.runtime
             .max_memory()
             .is_some_and(|max| self.gauges.memory_bytes() > max)
     }

@@ -170,7 +170,7 @@ fn memory(context: &Context, out: &mut String) {
     );
     let ratio = resident as f64 / used.max(1) as f64;
     line(out, format_args!("mem_fragmentation_ratio:{ratio:.2}"));
-    let max = context.live.max_memory().unwrap_or(0);
+    let max = context.runtime.max_memory().unwrap_or(0);
     line(out, format_args!("maxmemory:{max}"));
     line(out, format_args!("maxmemory_human:{}", human(max)));
     line(out, format_args!("maxmemory_policy:noeviction"));

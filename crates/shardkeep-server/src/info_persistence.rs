@@ -2,6 +2,7 @@
 
 use crate::admin::log_state;
 use crate::clock;
+use crate::config::Named as _;
 use crate::context::Context;
 use crate::info::line;
 use crate::persistence::Persistence;

@@ -32,7 +32,6 @@ mod keeper;
 mod latency;
 pub mod limits;
 mod listening;
-mod live;
 mod logins;
 mod notify;
 mod opening;

@@ -148,7 +148,7 @@ pub(crate) fn memory_stats(context: &Context, reply: &mut Reply<'_>) {
         // All that is known of another allocator is what the process has.
         None => figures.push(("allocator.resident", process.resident_bytes)),
     }
-    figures.push(("maxmemory", context.live.max_memory().unwrap_or(0)));
+    figures.push(("maxmemory", context.runtime.max_memory().unwrap_or(0)));
     reply.map(figures.len());
     for (name, figure) in figures {
         reply.bulk(name.as_bytes());

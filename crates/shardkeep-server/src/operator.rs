@@ -22,6 +22,7 @@ use crate::clock;
 use crate::config::{Machine, Resolved, ServeFlags};
 use crate::context::Context;
 use crate::engine::Gauge;
+use crate::parameters;
 use crate::say::{is_taken, say};
 
 /// How long the end waits for the signal that is attended to: enough for a file, and for a slow reader.
@@ -46,9 +47,9 @@ impl Operator {
             Ok(wanted) => wanted,
             Err(error) => return say(&format!("error: nothing was reloaded: {error}")),
         };
-        self.context.live.take(&wanted.settings());
+        let restart_needed = parameters::reload(&self.context, in_force, &wanted);
         say("reloaded: the settings that can change are in force");
-        for name in in_force.restart_needed(&wanted) {
+        for name in restart_needed {
             say(&format!(
                 "warning: {name} has changed, and takes a restart to be in force"
             ));

@@ -5,11 +5,11 @@
 //! the clock twice would cost more than a hundredth of what they take: they are timed too while the
 //! threshold is below [`TIMES_ALL_BELOW_US`], where it is the operator who asks for it.
 //!
-//! 1. At most [`ENTRIES_MAX`] entries, each of [`ARGS_MAX`] arguments of [`ARG_BYTES_MAX`] bytes.
+//! 1. At most [`SLOWLOG_ENTRIES_MAX`](crate::config::bounds::SLOWLOG_ENTRIES_MAX) entries, each of [`ARGS_MAX`] arguments of [`ARG_BYTES_MAX`] bytes.
 
 use std::collections::VecDeque;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -17,27 +17,15 @@ use parking_lot::Mutex;
 use crate::clock;
 use shardkeep_data::commands::Args;
 
-/// Slower commands are noted, in microseconds, unless told otherwise; as in Redis.
-const THRESHOLD_US: u64 = 10_000;
-
 /// Below it every command is timed: what is not timed above has no way to take that long, but to be kept
 /// waiting by the machine.
 const TIMES_ALL_BELOW_US: u64 = 1_000;
-
-/// Entries kept unless told otherwise; as in Redis.
-const ENTRIES: u64 = 128;
-
-/// Entries kept at most: four megabytes of arguments.
-pub(crate) const ENTRIES_MAX: u64 = 1_024;
 
 /// Arguments kept of a command; as in Redis.
 const ARGS_MAX: usize = 32;
 
 /// Bytes kept of an argument; as in Redis.
 const ARG_BYTES_MAX: usize = 128;
-
-/// The threshold that nothing reaches.
-pub(crate) const NEVER: u64 = u64::MAX;
 
 /// One slow command.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,22 +41,13 @@ pub(crate) struct Slow {
     pub(crate) client: u64,
 }
 
+/// Notes nothing before it is told what to note.
+#[derive(Default)]
 pub(crate) struct SlowLog {
     threshold_us: AtomicU64,
-    max: AtomicU64,
+    max: AtomicUsize,
     total: AtomicU64,
     entries: Mutex<VecDeque<Slow>>,
-}
-
-impl Default for SlowLog {
-    fn default() -> Self {
-        Self {
-            threshold_us: AtomicU64::new(THRESHOLD_US),
-            max: AtomicU64::new(ENTRIES),
-            total: AtomicU64::new(0),
-            entries: Mutex::new(VecDeque::new()),
-        }
-    }
 }
 
 impl SlowLog {
@@ -77,7 +56,7 @@ impl SlowLog {
         if took.as_micros() < u128::from(self.threshold_us()) {
             return;
         }
-        let max = self.max.load(Relaxed) as usize;
+        let max = self.max.load(Relaxed);
         let unix_seconds = clock::unix_micros() / 1_000_000;
         let (arguments, args) = (args.len(), shortened(args));
         let mut entries = self.entries.lock();
@@ -126,15 +105,10 @@ impl SlowLog {
         self.threshold_us.store(us, Relaxed);
     }
 
-    pub(crate) fn max(&self) -> u64 {
-        self.max.load(Relaxed)
-    }
-
-    /// Keeps so many at most, and no more than [`ENTRIES_MAX`].
-    pub(crate) fn set_max(&self, max: u64) {
-        let max = max.min(ENTRIES_MAX);
+    /// Keeps so many at most.
+    pub(crate) fn set_max(&self, max: usize) {
         self.max.store(max, Relaxed);
-        self.entries.lock().truncate(max as usize);
+        self.entries.lock().truncate(max);
     }
 }
 
@@ -163,6 +137,14 @@ fn shortened_arg(arg: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// As a server has it unless told otherwise.
+    fn log() -> SlowLog {
+        let log = SlowLog::default();
+        log.set_threshold_us(10_000);
+        log.set_max(128);
+        log
+    }
     use shardkeep_resp::Span;
 
     fn note(log: &SlowLog, ms: u64, args: &[&str]) {
@@ -185,7 +167,7 @@ mod tests {
 
     #[test]
     fn what_is_slow_enough_is_kept_newest_first_and_no_more_than_asked_for() {
-        let log = SlowLog::default();
+        let log = log();
         log.set_max(2);
         for (ms, pattern) in [(9, "fast"), (10, "a"), (11, "b"), (12, "c")] {
             note(&log, ms, &["KEYS", pattern]);
@@ -203,7 +185,7 @@ mod tests {
 
     #[test]
     fn many_and_long_arguments_are_shortened() {
-        let log = SlowLog::default();
+        let log = log();
         let long = "x".repeat(ARG_BYTES_MAX + 5);
         let mut args = vec!["DEL", &long];
         args.extend(vec!["k"; 40]);
@@ -216,8 +198,8 @@ mod tests {
 
     #[test]
     fn a_threshold_of_never_keeps_nothing() {
-        let log = SlowLog::default();
-        log.set_threshold_us(NEVER);
+        let log = log();
+        log.set_threshold_us(u64::MAX);
         note(&log, u64::from(u32::MAX), &["KEYS", "*"]);
         assert_eq!(log.len(), 0);
     }

@@ -86,7 +86,7 @@ impl Health {
         }
         if context.is_out_of_memory() {
             let used = context.gauges.memory_bytes();
-            let max = context.live.max_memory().unwrap_or(0);
+            let max = context.runtime.max_memory().unwrap_or(0);
             problems.push((Reason::OutOfMemory, format!("{used} of {max} bytes used")));
         }
         if context.draining().is_none() {

@@ -8,6 +8,7 @@ use shardkeep::engine::supervisor::ChildState;
 
 use super::seen::{CommandSeen, Seen};
 use crate::clock;
+use crate::config::Named as _;
 use crate::engine::Gauge;
 
 /// Slow commands that are shown.
@@ -172,7 +173,7 @@ fn status(seen: &Seen<'_>) -> Status {
         hits: seen.gauges(|gauge| &gauge.hits),
         misses: seen.gauges(|gauge| &gauge.misses),
         memory_bytes: context.gauges.memory_bytes(),
-        memory_max_bytes: context.live.max_memory(),
+        memory_max_bytes: context.runtime.max_memory(),
         resident_bytes: process.resident_bytes,
         cpu_seconds: process.cpu_user_seconds + process.cpu_system_seconds,
         threads: process.threads,

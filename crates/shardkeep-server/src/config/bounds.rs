@@ -116,6 +116,15 @@ pub const SNAPSHOT_LOG_BYTES_DEFAULT: u64 = shardkeep::limits::SNAPSHOT_LOG_BYTE
 /// Bytes of the disk that are kept for when it is full, at least, where any are.
 pub const DISK_RESERVE_BYTES_MIN: u64 = shardkeep::limits::DISK_RESERVE_BYTES_MIN;
 
+/// A command that takes longer is noted in SLOWLOG unless told otherwise; as in Redis.
+pub const SLOWLOG_SLOWER_THAN_DEFAULT: Duration = Duration::from_millis(10);
+
+/// Entries that SLOWLOG keeps unless told otherwise; as in Redis.
+pub const SLOWLOG_ENTRIES_DEFAULT: usize = 128;
+
+/// Entries that SLOWLOG keeps at most: four megabytes of arguments.
+pub const SLOWLOG_ENTRIES_MAX: usize = 1_024;
+
 /// Bytes of a password at most. AUTH comes over connections that may hold 64 KiB before they are
 /// known; this leaves room for the rest of the command many times over.
 pub const PASSWORD_BYTES_MAX: usize = 4_096;
@@ -127,6 +136,7 @@ pub const CONFIG_FILE_BYTES_MAX: usize = 1024 * 1024;
 pub const ECHO_CHARACTERS_MAX: usize = 80;
 
 const _: () = assert!(SHARDS_MAX.is_power_of_two());
+const _: () = assert!(SLOWLOG_ENTRIES_DEFAULT <= SLOWLOG_ENTRIES_MAX);
 const _: () = assert!(MAX_CLIENTS_DEFAULT <= MAX_CLIENTS_MAX);
 const _: () = assert!(PASSWORD_BYTES_MAX <= CONFIG_FILE_BYTES_MAX);
 const _: () = assert!(DEADLINE_MIN.as_nanos() < DEADLINE_DEFAULT.as_nanos());

@@ -5,8 +5,8 @@
 
 use std::fmt::Write as _;
 
-use super::Resolved;
-use super::setting::SETTINGS;
+use super::resolve::Resolved;
+use super::table::SETTINGS;
 
 /// Column where the comments begin, if the assignment leaves room.
 const COMMENT_COLUMN: usize = 36;
@@ -16,7 +16,7 @@ pub(super) fn to_toml(resolved: &Resolved) -> String {
     let mut text = String::new();
     for setting in SETTINGS {
         let origin = resolved.origin(setting.name);
-        let line = match (setting.show)(&resolved.draft) {
+        let line = match setting.show(&resolved.draft) {
             Ok(value) => format!("{} = {value}", setting.name),
             Err(why) => format!("# {}: {why}", setting.name),
         };

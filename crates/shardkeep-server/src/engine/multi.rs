@@ -12,8 +12,8 @@ use super::kept::{Needs, needed_of_all};
 use super::port::{Reply, ReplyPort};
 use super::{Claim, Item, Places, Routes, ShardState};
 use crate::clock;
+use crate::config::Runtime;
 use crate::limits;
-use crate::live::Live;
 use crate::output::Output;
 use shardkeep_data::commands::{Action, Args, CommandSpec, Flags, Hour, ShardSet};
 use shardkeep_data::keyspace::Keyspace;
@@ -35,7 +35,7 @@ pub(crate) struct LoanSet<'l> {
 #[derive(Clone, Copy)]
 pub(crate) struct Patience<'l> {
     /// The server's deadline, for a command that begins now.
-    pub(crate) live: Option<&'l Live>,
+    pub(crate) runtime: Option<&'l Runtime>,
     /// The command's own.
     pub(crate) until: Option<Instant>,
 }
@@ -45,7 +45,9 @@ impl Patience<'_> {
     /// waited for the shards since.
     fn clock(self) -> Box<dyn Fn() -> Hour> {
         let began = clock::now();
-        let deadline = self.live.map(|live| clock::later(began, live.deadline()));
+        let deadline = self
+            .runtime
+            .map(|runtime| clock::later(began, runtime.deadline()));
         let late = self.until.into_iter().chain(deadline).min();
         let late =
             late.map(|late| clock::later(began, late.saturating_duration_since(began) / 4 * 3));
@@ -277,7 +279,7 @@ impl ShardsWork {
             database: self.database,
             client: self.client,
             patience: Patience {
-                live: None,
+                runtime: None,
                 until: Some(self.deadline.instant()),
             },
         }

@@ -128,7 +128,7 @@ impl Acceptor {
         let Some(client) = self.context.clients.admit(peer, local, fd, clock::now()) else {
             return refuse(stream);
         };
-        let output_timeout = self.context.live.output_timeout();
+        let output_timeout = self.context.runtime.output_timeout();
         if stream.prepare(output_timeout).is_err() {
             return self.context.clients.leave(client.id);
         }

@@ -14,6 +14,7 @@ use super::Reactor;
 use super::connection::Late;
 use super::round::{Answer, From};
 use crate::clock;
+use crate::config::Overload;
 use crate::engine::{Claim, Reply, Reservation, ShardWork, ShardsWork};
 use crate::errors;
 use crate::limits;
@@ -123,7 +124,7 @@ impl Reactor {
     /// Packs a group of the round and sends it after its shard.
     pub(crate) fn send_group(&mut self, group: usize, reserved: Option<&mut Reservation<'_>>) {
         let shard = self.round.groups.group(group).shard;
-        let latest = clock::later(self.now, self.context.live.deadline());
+        let latest = clock::later(self.now, self.context.runtime.deadline());
         let (mut trip, mut work) = match self.away.waiting[shard].take() {
             Some(waiting) => waiting,
             None => {
@@ -162,8 +163,8 @@ impl Reactor {
             let Some(item) = command.item(input, &self.round.spans, member.client) else {
                 continue;
             };
-            let rejects =
-                self.context.live.rejects() && work.entries.len() >= limits::REJECT_COMMANDS;
+            let rejects = self.context.runtime.overload() == Overload::Reject
+                && work.entries.len() >= limits::REJECT_COMMANDS;
             if rejects || !work.has_room_for(&item) {
                 let depth = self.context.keep.depth(shard) + work.entries.len();
                 let text = errors::throttled(shard, depth, self.stats.service());

@@ -398,7 +398,7 @@ impl Reactor {
         self.away.stuck_since(shard).is_some_and(|since| {
             let connection = self.connections.get(token).and_then(Option::as_ref);
             let patience = connection.and_then(|connection| connection.patience);
-            let deadline = self.context.live.deadline();
+            let deadline = self.context.runtime.deadline();
             let waited = self.round_at.saturating_duration_since(since);
             waited >= patience.unwrap_or(deadline).min(deadline)
         })

@@ -205,7 +205,7 @@ impl Reactor {
         if commands.iter().any(is_missing) {
             return self.stall(at, token, first, end);
         }
-        let until = clock::later(self.now, self.context.live.deadline());
+        let until = clock::later(self.now, self.context.runtime.deadline());
         for index in first..end {
             let needs = self.round.take_needs(index);
             let command = &mut self.round.commands[index];
@@ -337,7 +337,7 @@ impl Reactor {
             return;
         };
         let before = connection.out.size();
-        let until = clock::later(self.now, self.context.live.deadline());
+        let until = clock::later(self.now, self.context.runtime.deadline());
         let (stats, left_at) = (&self.stats, clock::now());
         stalled.replies(until, |reply, part| {
             if let Some(part) = connection.hold(reply, part) {

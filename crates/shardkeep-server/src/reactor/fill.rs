@@ -65,7 +65,7 @@ impl Reactor {
                         connection.arrived_at = connection.backlog.read(n, self.round_at);
                     }
                     if n == limits::READ_BYTES || connection.backlog.is_short() {
-                        let deadline = self.context.live.deadline();
+                        let deadline = self.context.runtime.deadline();
                         let is_full = n == limits::READ_BYTES;
                         watch_queue(connection, is_full, self.round_at, deadline);
                     }
@@ -109,7 +109,7 @@ impl Reactor {
                 connection.active_at = self.now;
                 connection.arrived_at = connection.backlog.read(got, self.round_at);
                 if connection.backlog.is_short() {
-                    let deadline = self.context.live.deadline();
+                    let deadline = self.context.runtime.deadline();
                     let is_full = got == limits::LARGE_READ_BYTES;
                     watch_queue(connection, is_full, self.round_at, deadline);
                 }

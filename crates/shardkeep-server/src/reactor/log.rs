@@ -160,7 +160,7 @@ impl Reactor {
             return false;
         };
         let since = *connection.placeless_since.get_or_insert(now);
-        let latest = clock::later(since, self.context.live.deadline());
+        let latest = clock::later(since, self.context.runtime.deadline());
         let until = (connection.begins_until()).map_or(latest, |until| until.min(latest));
         if until <= now || self.refusing_since.is_some() {
             return false;
@@ -285,7 +285,7 @@ impl Reactor {
         let (now, stats) = (self.now, Arc::clone(&self.stats));
         // As long as the log gets on, what waits for it waits.
         let patient_until =
-            (keep.log_progress()).map(|last| clock::later(last, self.context.live.deadline()));
+            (keep.log_progress()).map(|last| clock::later(last, self.context.runtime.deadline()));
         let ends = |until: Instant| patient_until.map_or(until, |patient| patient.max(until));
         let Some(Some(connection)) = self.connections.get_mut(token) else {
             return false;

@@ -224,7 +224,7 @@ impl Reactor {
         let places = writes.then_some(&mut self.log.places);
         let reserved = deposit(&self.context.keep, places, &mut loans);
         let routes = &self.context.routes;
-        let live = Some(&self.context.live);
+        let runtime = Some(&self.context.runtime);
         let replies = &mut self.round.replies;
         // The shards go back in here: what was done is queued then.
         let ran = catch_unwind(AssertUnwindSafe(move || {
@@ -235,7 +235,7 @@ impl Reactor {
                 last,
                 database,
                 client,
-                patience: Patience { live, until },
+                patience: Patience { runtime, until },
             };
             set.run(spec, args, protocol, wall, replies)
         }));
@@ -259,7 +259,7 @@ impl Reactor {
         from: Origin,
         shards: &[usize],
     ) -> Box<ShardsWork> {
-        let deadline = clock::later(self.now, self.context.live.deadline());
+        let deadline = clock::later(self.now, self.context.runtime.deadline());
         let Origin {
             client,
             protocol,

@@ -96,24 +96,24 @@ impl Reactor {
         if self.is_given_up(connection) {
             return Verdict::GiveUp;
         }
-        let live = &self.context.live;
+        let runtime = &self.context.runtime;
         let output = connection
             .unread
             .as_ref()
-            .map(|unread| unread.progress.is_over(self.now, live.output_timeout()));
+            .map(|unread| unread.progress.is_over(self.now, runtime.output_timeout()));
         let frame = connection
             .frame
             .as_ref()
             .filter(|_| connection.life.is_open())
-            .map(|frame| frame.is_over(self.now, live.frame_timeout()));
+            .map(|frame| frame.is_over(self.now, runtime.frame_timeout()));
         // A client whose requests wait for us is not the one that keeps us waiting.
-        let idle = live
+        let idle = runtime
             .idle_timeout()
             .filter(|_| connection.may_decode() && connection.held.is_empty())
             .map(|allowed| past(connection.active_at, allowed));
         let login = connection
             .login_since
-            .zip(live.login_timeout())
+            .zip(runtime.login_timeout())
             .map(|(since, allowed)| past(since, allowed));
         // A login may be given less time meanwhile.
         let is_watched = connection.held_back.is_some() || connection.login_since.is_some();

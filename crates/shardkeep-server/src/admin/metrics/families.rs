@@ -143,7 +143,7 @@ pub(super) static FAMILIES: &[Family] = &[
     gauge(
         "shardkeep_memory_limit_bytes",
         "Memory of the data beyond which writes are refused; 0 for no limit.",
-        |seen, out| out.one(seen.context.live.max_memory().unwrap_or(0)),
+        |seen, out| out.one(seen.context.runtime.max_memory().unwrap_or(0)),
     ),
     gauge("shardkeep_keys", "Keys in the store.", |seen, out| {
         out.one(seen.context.gauges.iter().map(Gauge::keys).sum::<u64>());

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
 use clap::{CommandFactory as _, Parser as _};
 
 use super::outside::Contents;
-use super::setting::SETTINGS;
+use super::resolve::is_service_link;
+use super::settings::Settings;
+use super::table::{Needs, SETTINGS};
 use super::*;
 
 mod refused;
@@ -130,13 +133,16 @@ fn every_setting_can_be_given_in_three_places_alike() {
         ("drain_timeout", "2m", "\"2m\""),
         ("pre_stop_delay", "3s", "\"3s\""),
         ("stall_bound", "500ms", "\"500ms\""),
+        ("slowlog_slower_than", "never", "\"never\""),
+        ("slowlog_slower_than", "0", "0"),
+        ("slowlog_max_len", "7", "7"),
         ("password_file", "pw", "\"pw\""),
     ];
     for (name, text, in_file) in cases {
-        let needs = if OF_THE_LOG.contains(&name) {
-            "--dir d"
-        } else {
-            ""
+        let row = table::find(name).unwrap();
+        let needs = match row.needs {
+            Needs::Nothing => "",
+            Needs::Log | Needs::SyncInterval => "--dir d",
         };
         let machine = || nothing().file("pw", b"hunter2\n");
         let flag = format!("{needs} --{}={text}", name.replace('_', "-"));
@@ -163,7 +169,7 @@ fn values_mean_what_they_say() {
          --sync-interval 20ms --commit thread --snapshot-log-bytes 64mb --compress-snapshots yes \
          --disk-reserve 128mb --overload reject --databases 3 --max-clients 7 --max-memory 2gb \
          --deadline 2 --idle-timeout 1m --frame-timeout 5 --login-timeout 4s --login-delay 1s --output-timeout 2m --drain-timeout 0 --pre-stop-delay 3s \
-         --stall-bound 500ms --password-file pw",
+         --stall-bound 500ms --slowlog-slower-than 3ms --slowlog-max-len 0 --password-file pw",
         &nothing().file("pw", b"secret words\r\nnot this\n"),
     );
     let address = |text: &str| text.parse::<SocketAddr>().unwrap();
@@ -201,6 +207,8 @@ fn values_mean_what_they_say() {
         drain_timeout: Duration::ZERO,
         pre_stop_delay: Duration::from_secs(3),
         stall_bound: Duration::from_millis(500),
+        slowlog_slower_than: Some(Duration::from_millis(3)),
+        slowlog_max_len: 0,
         password: Secret::new(b"secret words"),
     };
     assert_eq!(all, expected);
@@ -366,26 +374,84 @@ fn the_command_line_is_sound_and_its_help_names_every_setting_and_default() {
         let flag = format!("--{} ", setting.name.replace('_', "-"));
         assert!(help.contains(&flag), "{flag}\n{help}");
     }
-    let defaults = [
-        bounds::BIND_DEFAULT.to_string(),
-        bounds::DATABASES_DEFAULT.to_string(),
-        bounds::MAX_CLIENTS_DEFAULT.to_string(),
-        value::show_duration(bounds::DEADLINE_DEFAULT),
-        value::show_duration(bounds::DRAIN_TIMEOUT_DEFAULT),
-    ];
-    for default in defaults {
-        assert!(
-            help.contains(&format!("[default: {default}]")),
-            "{default}\n{help}"
-        );
+    for setting in SETTINGS {
+        let default = format!("{} [default: {}]", setting.help, setting.default_shown());
+        assert!(help.contains(&default), "{default}\n{help}");
+    }
+    for default in [
+        "127.0.0.1:6379",
+        "by the number of cores",
+        "10000",
+        "1s",
+        "10ms",
+    ] {
+        assert!(help.contains(&format!("[default: {default}]")), "{default}");
     }
 }
 
 #[test]
 fn a_change_that_takes_a_restart_is_named_and_one_that_does_not_is_not() {
     let before = resolve("--shards 4 --deadline 1s --max-clients 9", &nothing()).unwrap();
-    let same = resolve("--shards 4 --deadline 2s --max-clients 9", &nothing()).unwrap();
+    let same = resolve("--shards 4 --deadline 2s --max-clients 7", &nothing()).unwrap();
     assert_eq!(before.restart_needed(&same), [""; 0]);
-    let other = resolve("--shards 8 --deadline 2s --max-clients 7", &nothing()).unwrap();
-    assert_eq!(before.restart_needed(&other), ["shards", "max_clients"]);
+    let other = resolve("--shards 8 --deadline 2s --handover mail", &nothing()).unwrap();
+    assert_eq!(before.restart_needed(&other), ["shards", "handover"]);
+}
+
+#[test]
+fn what_can_change_goes_through_its_number_and_back() {
+    let changed = "--overload reject --max-clients 7 --max-memory 3mb --deadline 2s --idle-timeout 5 \
+                   --frame-timeout 6s --login-timeout 0 --output-timeout 7s --slowlog-slower-than never \
+                   --slowlog-max-len 9";
+    let changed = resolve(changed, &nothing()).unwrap();
+    let runtime = Runtime::new(&Settings::default());
+    assert_eq!(
+        runtime.draft(&Settings::default()).settings,
+        Settings::default()
+    );
+    runtime.take(&mut changed.draft());
+    assert_eq!(
+        runtime.draft(&Settings::default()).settings,
+        changed.settings()
+    );
+    let untouched = SETTINGS.iter().filter(|row| row.can_change);
+    for row in untouched {
+        let default = row.show(&Draft::default());
+        assert_ne!(
+            row.show(&changed.draft()),
+            default,
+            "{} is not tried",
+            row.name
+        );
+    }
+}
+
+#[test]
+fn what_config_shows_it_takes() {
+    let all = "--bind 10.0.0.1:1,127.0.0.1:2 --password-file pw --unix-socket s --dir d --sync never \
+               --max-memory 2gb --idle-timeout 90 --slowlog-slower-than 3ms --disk-reserve 2mb";
+    for flags in ["", all] {
+        let machine = nothing().file("pw", b"x");
+        let draft = resolve(flags, &machine).unwrap().draft();
+        for known in known().filter(Known::can_change) {
+            let mut read = Draft::default();
+            known.read(&mut read, &known.show(&draft)).unwrap();
+            assert_eq!(known.show(&read), known.show(&draft), "{}", known.name());
+        }
+    }
+    let draft = resolve(all, &nothing().file("pw", b"x")).unwrap().draft();
+    let shown = |name: &str| {
+        known()
+            .find(|known| known.name() == name)
+            .unwrap()
+            .show(&draft)
+    };
+    assert_eq!(shown("bind"), "10.0.0.1 127.0.0.1");
+    assert_eq!(shown("maxmemory"), "2147483648");
+    assert_eq!(shown("timeout"), "90");
+    assert_eq!(shown("slowlog-log-slower-than"), "3000");
+    assert_eq!(shown("appendfsync"), "no");
+    assert_eq!(shown("disk-reserve"), "2097152");
+    assert!(Path::new(&shown("dir")).is_absolute(), "{}", shown("dir"));
+    assert!(known().all(|known| !known.name().contains("password")));
 }
