@@ -170,9 +170,11 @@ fn answer(
 
 /// From the start of the server to its end.
 fn start(resolved: Resolved, flags: ServeFlags) -> Result<Exit, Box<dyn std::error::Error>> {
-    let settings = resolved.settings();
+    let mut settings = resolved.settings();
     say::set_format(settings.log_format);
-    rlimit::raise_open_files(rlimit::needed_for(&settings))?;
+    if let Some(warning) = rlimit::fit(&mut settings)? {
+        say(&format!("warning: {warning}"));
+    }
     let for_operator = operator::take_over()?;
     let signals = SignalWatch::start(exit_at_once)?;
     let (drain_timeout, pre_stop_delay) = (settings.drain_timeout, settings.pre_stop_delay);

@@ -10,7 +10,7 @@
 //! threads     server    reactor    acceptor        context: what they share; tree: who is restarted how
 //!             keeper                               opening, persistence: a store with a directory
 //! execution   engine                               works, transactions, reply ports
-//! commands    session   info   parameters   operate   live       those on keys: `shardkeep_data`
+//! commands    session   info   parameters   operate              those on keys: `shardkeep_data`
 //! looking     admin                                latency, slowlog, stats, process
 //! ```
 

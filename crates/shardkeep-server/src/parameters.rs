@@ -82,9 +82,12 @@ pub(crate) fn reload(
 ) -> Vec<&'static str> {
     let mut draft = wanted.draft();
     let mut restart_needed = in_force.restart_needed(wanted);
-    if draft.max_clients() > context.clients.most() {
-        restart_needed.push("max_clients");
-        draft.set_max_clients(context.clients.most());
+    let most = context.clients.most();
+    if draft.max_clients() > most {
+        if draft.max_clients() != in_force.draft().max_clients() {
+            restart_needed.push("max_clients");
+        }
+        draft.set_max_clients(most);
     }
     put_in_force(context, &mut draft);
     restart_needed

@@ -1,6 +1,7 @@
 //! How many files the process may have open: a connection is one of them.
 //!
-//! Raises the limit, never lowers it, and says what is missing when it cannot.
+//! Raises the limit, never lowers it. Where it cannot be raised enough fewer clients are admitted; where there is
+//! no room for one, it says what is missing.
 
 use std::error::Error;
 use std::fmt;
@@ -105,6 +106,37 @@ pub fn raise_open_files(needed: u64) -> Result<(), OpenFilesError> {
     })
 }
 
+/// Lets the process have the open files that a server with `settings` needs. Where the hard limit is lower, as
+/// many clients are admitted as it has room for: the line that says so is returned. Does not block.
+///
+/// ```
+/// use shardkeep_server::{config::Settings, rlimit};
+///
+/// let mut settings = Settings { max_clients: 10, ..Settings::default() };
+/// assert_eq!(rlimit::fit(&mut settings)?, None);
+/// # Ok::<(), rlimit::OpenFilesError>(())
+/// ```
+///
+/// # Errors
+/// The hard limit has no room for a single client, and cannot be raised.
+pub fn fit(settings: &mut Settings) -> Result<Option<String>, OpenFilesError> {
+    let needed = needed_for(settings);
+    let Err(error) = raise_open_files(needed) else {
+        return Ok(None);
+    };
+    let others = needed - settings.max_clients as u64;
+    let room = error.hard.and_then(|hard| hard.checked_sub(others));
+    let (Some(hard), Some(room @ 1..)) = (error.hard, room) else {
+        return Err(error);
+    };
+    raise_open_files(hard)?;
+    let wanted = std::mem::replace(&mut settings.max_clients, room as usize);
+    Ok(Some(format!(
+        "{room} clients are admitted at once, not {wanted} (max_clients): the hard limit of open files is {hard}, \
+         and {needed} would be needed (`ulimit -Hn {needed}`, or LimitNOFILE={needed} in a unit file)"
+    )))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,6 +152,23 @@ mod tests {
         {
             raise_open_files(soft + 1).unwrap();
             assert_eq!(getrlimit(Resource::Nofile).current, Some(soft + 1));
+        }
+    }
+
+    #[test]
+    fn as_many_clients_are_admitted_as_there_are_files_for() {
+        // More than the kernel allows any process, however privileged.
+        let mut settings = Settings {
+            max_clients: 1 << 40,
+            ..Settings::default()
+        };
+        let warning = fit(&mut settings).unwrap();
+        let hard = getrlimit(Resource::Nofile).maximum;
+        assert_eq!(warning.is_some(), hard.is_some(), "{warning:?}");
+        if let (Some(warning), Some(hard)) = (warning, hard) {
+            assert_eq!(needed_for(&settings), hard);
+            let admitted = format!("{} clients are admitted at once, not", settings.max_clients);
+            assert!(warning.starts_with(&admitted), "{warning}");
         }
     }
 
