@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU16, AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU16, AtomicU64, AtomicUsize};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -32,6 +32,9 @@ pub(crate) struct Client {
     /// Bytes of replies that were not sent, and what the buffers for them take.
     pub(crate) output_bytes: AtomicUsize,
     pub(crate) output_held: AtomicUsize,
+    /// Commands that it has queued since MULTI, -1 outside of a transaction; and what they take.
+    pub(crate) queued: AtomicI64,
+    pub(crate) queued_bytes: AtomicUsize,
     pub(crate) labels: Mutex<Labels>,
     /// It is to end.
     killed: AtomicBool,
@@ -49,9 +52,10 @@ impl Client {
         self.killed.load(SeqCst)
     }
 
-    /// Bytes that the buffers for its requests and replies take.
+    /// Bytes that the buffers for its requests and replies take, and its transaction.
     pub(crate) fn buffer_bytes(&self) -> usize {
-        self.input_held.load(Relaxed) + self.output_held.load(Relaxed)
+        let queued = self.queued_bytes.load(Relaxed);
+        self.input_held.load(Relaxed) + self.output_held.load(Relaxed) + queued
     }
 
     /// Notes what is kept of its requests, and what that takes.
@@ -65,6 +69,13 @@ impl Client {
     pub(crate) fn note_output(&self, bytes: usize, held: usize) {
         self.output_bytes.store(bytes, Relaxed);
         self.output_held.store(held, Relaxed);
+    }
+
+    /// Notes how many commands its transaction holds, and what they take; `None` where there is none.
+    pub(crate) fn note_transaction(&self, queue: Option<(usize, usize)>) {
+        let (queued, bytes) = queue.map_or((-1, 0), |(queued, bytes)| (queued as i64, bytes));
+        self.queued.store(queued, Relaxed);
+        self.queued_bytes.store(bytes, Relaxed);
     }
 
     /// Notes what it did last.
@@ -161,6 +172,8 @@ impl Clients {
             input_held: AtomicUsize::new(0),
             output_bytes: AtomicUsize::new(0),
             output_held: AtomicUsize::new(0),
+            queued: AtomicI64::new(-1),
+            queued_bytes: AtomicUsize::new(0),
             labels: Mutex::new(Labels::default()),
             killed: AtomicBool::new(false),
             home: OnceLock::new(),

@@ -19,23 +19,39 @@ pub(crate) const OUT_OF_MEMORY: &str = "OOM command not allowed when used memory
 
 pub(crate) const NO_AUTH: &str = "NOAUTH Authentication required.";
 
-/// What stands between a MULTI that was refused and its EXEC or DISCARD.
-pub(crate) const BEHIND_MULTI: &str = "ERR the command was not applied: MULTI, which this server does not know, was refused before it; \
-     all up to EXEC or DISCARD is refused with it";
+pub(crate) const EXEC_WITHOUT_MULTI: &str = "ERR EXEC without MULTI";
 
-pub(crate) const EXEC_ARITY: &str = "ERR wrong number of arguments for 'exec' command";
-
-pub(crate) const DISCARD_ARITY: &str = "ERR wrong number of arguments for 'discard' command";
-
-pub(crate) const EXEC_REFUSED: &str = "EXECABORT Transaction discarded because MULTI, which this server does not know, was refused; \
-     nothing of it was applied";
-
-pub(crate) const DISCARD_REFUSED: &str = "ERR DISCARD without MULTI: MULTI, which this server does not know, was refused, and all behind it; \
-     nothing of it was applied";
+pub(crate) const DISCARD_WITHOUT_MULTI: &str = "ERR DISCARD without MULTI";
 
 pub(crate) const MULTI_NESTED: &str = "ERR MULTI calls can not be nested";
 
 pub(crate) const WATCH_INSIDE: &str = "ERR WATCH inside MULTI is not allowed";
+
+pub(crate) const NOT_IN_MULTI: &str = "ERR Command not allowed inside a transaction";
+
+/// A command was refused while the transaction was queued.
+pub(crate) const EXEC_ABORT: &str = "EXECABORT Transaction discarded because of previous errors.";
+
+/// More was queued than a transaction may hold.
+pub(crate) const TRANSACTION_FULL: &str =
+    "ERR a transaction holds 536870912 bytes of commands at most, this one was not queued";
+
+/// More keys are watched than one connection may watch.
+pub(crate) const WATCHES_FULL: &str =
+    "ERR a connection watches 65536 keys at most, none of these is watched";
+
+/// A command of a transaction whose replies have become too long.
+pub(crate) const TRANSACTION_REPLY: &str = "ERR the replies of this transaction exceed 1073741824 bytes: the command was applied, its \
+     reply is left out";
+
+const _: () = assert!(limits::TRANSACTION_BYTES_MAX == 536_870_912);
+const _: () = assert!(limits::WATCHED_KEYS_MAX == 65_536);
+const _: () = assert!(shardkeep_data::commands::REPLY_BYTES_MAX == 1_073_741_824);
+
+/// What EXEC is answered with where it cannot be run now; `why` is an error of its own.
+pub(crate) fn exec_refused(why: &str) -> String {
+    format!("EXECABORT Transaction discarded because of: {why}")
+}
 
 /// While the store is being recovered; the words that clients know.
 pub(crate) const LOADING: &str = "LOADING Redis is loading the dataset in memory";

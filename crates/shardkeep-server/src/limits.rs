@@ -42,6 +42,13 @@ pub const WORK_REPLY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// request is at most as large again.
 pub const WORK_BYTES_MAX: usize = 1024 * 1024 * 1024;
 
+/// Bytes of commands that one transaction may hold: as many as one request, which may have a largest value. Also
+/// keeps offsets within 32 bits.
+pub const TRANSACTION_BYTES_MAX: usize = 512 * 1024 * 1024;
+
+/// Keys that one connection may watch: each costs some hundred bytes in a shard.
+pub const WATCHED_KEYS_MAX: usize = 65_536;
+
 /// While draining, a client that goes on sending is told goodbye after this long all the same.
 pub const GOODBYE_AFTER: Duration = Duration::from_secs(1);
 

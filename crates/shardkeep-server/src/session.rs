@@ -53,8 +53,20 @@ impl Reactor {
         let reply = &mut Reply::new(replies, connection.protocol);
         match command {
             ConnectionCommand::Hello => {}
-            // The reactor keeps it waiting.
-            ConnectionCommand::Save => {}
+            // The reactor keeps it waiting, or has it run on shards.
+            ConnectionCommand::Save | ConnectionCommand::Exec | ConnectionCommand::Watch => {}
+            ConnectionCommand::Multi => match connection.open_transaction() {
+                true => reply.ok(),
+                false => reply.error(errors::MULTI_NESTED),
+            },
+            ConnectionCommand::Discard => match connection.discard_transaction() {
+                true => reply.ok(),
+                false => reply.error(errors::DISCARD_WITHOUT_MULTI),
+            },
+            ConnectionCommand::Unwatch => {
+                connection.watching = None;
+                reply.ok();
+            }
             ConnectionCommand::Bgsave => bgsave(context, args, reply),
             ConnectionCommand::Bgrewriteaof => rewrite(context, reply),
             ConnectionCommand::Lastsave => reply.integer(last_save(context).cast_signed()),
@@ -289,7 +301,7 @@ fn auth(context: &Context, connection: &mut Connection, args: Args<'_>, reply: &
 fn reset(context: &Context, connection: &mut Connection, reply: &mut Reply<'_>) {
     connection.protocol = Protocol::Resp2;
     connection.patience = None;
-    connection.multi_refused = false;
+    connection.discard_transaction();
     connection.client.protocol.store(2, Relaxed);
     connection.select(0);
     if context.password.is_some() {
@@ -463,13 +475,15 @@ fn client_line(client: &Client) -> String {
     let input = client.pending_bytes.load(Relaxed);
     let output = client.output_bytes.load(Relaxed);
     // Whose address is a path has come by a unix socket.
-    let kind = match client.address.starts_with('/') {
-        true => "U",
-        false => "N",
+    let kind = match (client.address.starts_with('/'), client.queued.load(Relaxed)) {
+        (true, ..0) => "U",
+        (false, ..0) => "N",
+        (true, 0..) => "xU",
+        (false, 0..) => "x",
     };
     format!(
         "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={kind} db={} sub=0 psub=0 ssub=0 \
-         multi=-1 qbuf={} qbuf-free={} argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=0 oll={} omem={} \
+         multi={} qbuf={} qbuf-free={} argv-mem=0 multi-mem={} rbs=0 rbp=0 obl=0 oll={} omem={} \
          tot-mem={} events=r cmd={command} user=default redir=-1 resp={} lib-name={} lib-ver={}",
         client.id,
         client.address,
@@ -479,8 +493,10 @@ fn client_line(client: &Client) -> String {
         age.as_secs(),
         idle.as_secs(),
         client.database.load(Relaxed),
+        client.queued.load(Relaxed),
         input,
         client.input_held.load(Relaxed).saturating_sub(input),
+        client.queued_bytes.load(Relaxed),
         u8::from(output > 0),
         output,
         client.buffer_bytes(),

@@ -34,8 +34,6 @@ mod liveness;
 #[cfg(test)]
 mod memory;
 #[cfg(test)]
-mod openers;
-#[cfg(test)]
 mod operating;
 #[cfg(test)]
 #[cfg(debug_assertions)]
@@ -57,10 +55,14 @@ mod replayed;
 #[cfg(test)]
 mod shared_replies;
 #[cfg(test)]
+mod silenced;
+#[cfg(test)]
 mod sockets;
 #[cfg(test)]
 mod strangers;
 #[cfg(test)]
 mod supervision;
+#[cfg(test)]
+mod transactions;
 #[cfg(test)]
 mod walks;

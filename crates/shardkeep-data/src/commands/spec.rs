@@ -48,7 +48,9 @@ pub enum ConnectionCommand {
     ConfigResetstat,
     ConfigRewrite,
     ConfigSet,
+    Discard,
     Echo,
+    Exec,
     Hello,
     Info,
     Lastsave,
@@ -57,6 +59,7 @@ pub enum ConnectionCommand {
     LatencyHistogram,
     MemoryPurge,
     MemoryStats,
+    Multi,
     Ping,
     Quit,
     Reset,
@@ -67,6 +70,8 @@ pub enum ConnectionCommand {
     SlowlogLen,
     SlowlogReset,
     Time,
+    Unwatch,
+    Watch,
 }
 
 /// Which shards a command needs.
@@ -138,6 +143,7 @@ bit_set! {
         NO_MULTI = 9, "no_multi";
         ALLOW_BUSY = 10, "allow_busy";
         MOVABLE_KEYS = 12, "movablekeys";
+        SKIP_SLOWLOG = 13, "skip_slowlog";
     }
 }
 
@@ -153,6 +159,7 @@ bit_set! {
         SLOW = 6, "@slow";
         DANGEROUS = 7, "@dangerous";
         CONNECTION = 8, "@connection";
+        TRANSACTION = 9, "@transaction";
     }
 }
 
@@ -167,6 +174,8 @@ pub enum Group {
     Connection,
     /// Commands on the server.
     Server,
+    /// Commands that open, end and guard transactions.
+    Transactions,
 }
 
 impl Group {
@@ -177,6 +186,7 @@ impl Group {
             Self::Generic => "generic",
             Self::Connection => "connection",
             Self::Server => "server",
+            Self::Transactions => "transactions",
         }
     }
 }
@@ -340,7 +350,7 @@ impl CommandSpec {
         }
     }
 
-    const fn with_keys(mut self, key_specs: &'static [KeySpec]) -> Self {
+    pub(crate) const fn with_keys(mut self, key_specs: &'static [KeySpec]) -> Self {
         self.keys = KeyPositions::new(key_specs);
         self.key_specs = key_specs;
         self

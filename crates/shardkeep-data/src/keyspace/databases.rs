@@ -215,6 +215,7 @@ impl Keyspace {
     pub fn swap(&mut self, one: u32, other: u32) {
         self.select(one);
         if one != other {
+            self.watches_swap(one, other);
             self.accounts.swapped(one, other);
             let entries = self.exchange(other);
             self.databases.put(other, entries);
@@ -225,6 +226,9 @@ impl Keyspace {
     pub fn clear_all(&mut self) {
         for database in 0..self.databases.count {
             if let Some(mut resting) = self.databases.take(database) {
+                if let Some(watches) = &mut self.accounts.watches {
+                    watches.leaving(database, &resting.table, self.now);
+                }
                 self.accounts.clears(&mut resting.table, resting.at_cut);
                 (self.accounts.shelf).put_table(resting.table, resting.memory);
                 self.databases.note_changed(database);

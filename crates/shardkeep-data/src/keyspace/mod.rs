@@ -22,6 +22,7 @@ mod sink;
 mod tagged;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use core::fmt;
 use core::hash::{BuildHasher, Hasher};
@@ -38,6 +39,8 @@ pub use databases::{Counts, DATABASES_DEFAULT, DATABASES_MAX};
 pub use place::{Free, Place, Taken};
 use record::Record;
 use sink::ChangeSink;
+pub use watch::WatchFlag;
+use watch::Watches;
 
 /// What the store of a server holds, as it is noted in its directory: a program that says something else is
 /// refused there, and so is a server in the directory of such a program.
@@ -88,6 +91,8 @@ struct Accounts {
     at_cut: u32,
     /// What is to be freed when the shard is back.
     shelf: Shelf,
+    /// Keys that connections watch; `None` where none is.
+    watches: Option<Box<Watches>>,
 }
 
 impl Accounts {
@@ -119,11 +124,28 @@ impl Accounts {
         self.leave(record);
         let changed = change(record);
         self.enter(record);
-        self.changes += 1;
+        self.changed(hash, record);
         if let Some(sink) = &mut self.sink {
             effect(record, (sink.effect(hash), self.database));
         }
         changed
+    }
+
+    /// An entry is another than before.
+    #[inline]
+    fn changed(&mut self, hash: u64, record: &Record) {
+        self.changes += 1;
+        if self.watches.is_some() {
+            self.tell_watches(hash, record.key());
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn tell_watches(&mut self, hash: u64, key: &[u8]) {
+        let database = self.database;
+        self.watches
+            .take_if(|watches| !watches.changed(database, hash, key));
     }
 
     /// Replaces a value by one as long, which changes neither memory nor expiry; whether it could.
@@ -137,7 +159,7 @@ impl Accounts {
         if !record.set_alike(value) {
             return false;
         }
-        self.changes += 1;
+        self.changed(hash, record);
         if let Some(sink) = &mut self.sink {
             whole(record, (sink.effect(hash), self.database));
         }
@@ -148,7 +170,7 @@ impl Accounts {
     #[inline]
     fn put(&mut self, hash: u64, record: &mut Record) {
         self.enter(record);
-        self.changes += 1;
+        self.changed(hash, record);
         if let Some(sink) = &mut self.sink {
             sink.born(record);
             whole(record, (sink.effect(hash), self.database));
@@ -169,8 +191,13 @@ impl Accounts {
     /// An entry was taken out.
     #[inline]
     fn removed(&mut self, hash: u64, record: &mut Record) {
+        self.changed(hash, record);
+        self.taken_out(hash, record);
+    }
+
+    #[inline]
+    fn taken_out(&mut self, hash: u64, record: &mut Record) {
         self.leave(record);
-        self.changes += 1;
         let number = self.number();
         if let Some(sink) = &mut self.sink {
             sink.before(record, Change::Whole, number);
@@ -215,7 +242,13 @@ impl Accounts {
         self.counters.expired += 1;
         match is_planted(Fault::ExpiryUnlogged) || is_planted(Fault::SilentExpiry) {
             true => self.leave(&record),
-            false => self.removed(hash, &mut record),
+            false => {
+                self.changes += 1;
+                self.taken_out(hash, &mut record);
+            }
+        }
+        if let Some(watches) = &mut self.watches {
+            watches.expired(self.database, hash, record.key());
         }
         self.shelf.put(record);
     }
@@ -455,7 +488,12 @@ impl Keyspace {
     }
 
     fn clear_selected(&mut self) {
-        let at_cut = self.accounts.at_cut;
+        let Accounts {
+            at_cut, database, ..
+        } = self.accounts;
+        if let Some(watches) = &mut self.accounts.watches {
+            watches.leaving(database, &self.table, self.now);
+        }
         self.accounts.clears(&mut self.table, at_cut);
         self.accounts.at_cut = databases::AFTER_CUT;
         let table = std::mem::replace(&mut self.table, Table::new(self.shard_bits));
@@ -551,10 +589,10 @@ impl Keyspace {
         let more_databases = self.select_due();
         let (accounts, hasher) = (&mut self.accounts, &self.hasher);
         let slice = self.table.expire_slice(self.now, |record| {
-            // Only a keyspace whose effects are kept asks for the hash.
-            let hash = match accounts.sink {
-                Some(_) => hash_key(hasher, record.key()),
-                None => 0,
+            // Only a keyspace whose effects are kept, or whose keys are watched, asks for the hash.
+            let hash = match (&accounts.sink, &accounts.watches) {
+                (None, None) => 0,
+                (_, _) => hash_key(hasher, record.key()),
             };
             accounts.expired(hash, record);
         });

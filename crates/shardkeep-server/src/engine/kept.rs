@@ -12,7 +12,7 @@ use shardkeep::effect::Effect;
 use shardkeep::engine::fail_point;
 use shardkeep::shard::{Image, Moment, Pressure, Saved, Slice, WalkPoint, Walks};
 
-use super::run::{Item, run_item};
+use super::run::{Item, run_item, step_needed};
 use super::{Routes, ServerKeep, ShardState};
 use crate::output::Output;
 use shardkeep_data::commands::{Args, CommandSpec, Flags, RouteKind, replay};
@@ -81,7 +81,10 @@ pub(crate) fn run_kept(state: &mut ShardState, item: &Item<'_>, out: &mut Output
     state.keyspace.begin_command(writes);
     run_item(state, item, out);
     state.keyspace.end_command();
-    needed(&state.keyspace, &state.routes, item)
+    match item.spec.route {
+        RouteKind::None => step_needed(state, item),
+        _ => needed(&state.keyspace, &state.routes, item),
+    }
 }
 
 fn needed(keyspace: &Keyspace, routes: &Routes, item: &Item<'_>) -> u64 {

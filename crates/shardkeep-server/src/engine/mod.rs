@@ -10,6 +10,7 @@ mod kept;
 mod multi;
 mod port;
 mod run;
+mod transaction;
 mod work;
 
 use std::sync::Arc;
@@ -27,6 +28,7 @@ pub(crate) use kept::{Keeping, Needs, run_kept};
 pub(crate) use multi::{LoanSet, Patience, ShardsWork};
 pub(crate) use port::{Reply, ReplyPort};
 pub(crate) use run::{Item, run_item};
+pub(crate) use transaction::{Queue, Surroundings, TransactionStep, WatchedKey, Watching};
 pub(crate) use work::{Claim, ShardWork};
 
 use crate::clock;

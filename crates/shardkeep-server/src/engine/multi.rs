@@ -10,7 +10,7 @@ use shardkeep_resp::{Protocol, Span};
 
 use super::kept::{Needs, needed_of_all};
 use super::port::{Reply, ReplyPort};
-use super::{Claim, Item, Places, Routes, ShardState};
+use super::{Claim, Gauges, Item, Places, Routes, ShardState, Surroundings, TransactionStep};
 use crate::clock;
 use crate::config::Runtime;
 use crate::limits;
@@ -22,12 +22,9 @@ use shardkeep_data::keyspace::Keyspace;
 pub(crate) struct LoanSet<'l> {
     pub(crate) loans: &'l mut Loans<ShardState>,
     pub(crate) routes: &'l Routes,
-    pub(crate) first: usize,
-    pub(crate) last: usize,
-    /// The database that the command works on.
-    pub(crate) database: u32,
-    /// Number of the connection that sent the command.
-    pub(crate) client: u64,
+    /// Their numbers, ascending: at least one.
+    pub(crate) shards: &'l [usize],
+    pub(crate) gauges: &'l Gauges,
     pub(crate) patience: Patience<'l>,
 }
 
@@ -65,68 +62,57 @@ impl Patience<'_> {
 }
 
 impl LoanSet<'_> {
-    /// Runs `spec` on them; the reply is appended to `out`. Gives what must be durable before it may
+    fn ends(&self) -> (usize, usize) {
+        match self.shards {
+            [first, .., last] => (*first, *last),
+            [only] => (*only, *only),
+            [] => unreachable!("a command over shards has at least one"),
+        }
+    }
+
+    /// Runs a command on them; the reply is appended to `out`. Gives what must be durable before it may
     /// leave.
-    pub(crate) fn run(
-        &mut self,
-        spec: &CommandSpec,
-        args: Args<'_>,
-        protocol: Protocol,
-        now: UnixMillis,
-        out: &mut Output,
-    ) -> Needs {
-        let first = self.first;
-        let times_all = (self.loans.shard(first)).look(|state| state.gauges.slow.times_all());
-        if !times_all && !spec.is_heavy && args.len() <= limits::TIMED_ARGS {
-            return self.run_plain(spec, args, protocol, now, out);
+    pub(crate) fn run(&mut self, item: &Item<'_>, now: UnixMillis, out: &mut Output) -> Needs {
+        let gauges = self.gauges;
+        let is_timed =
+            gauges.slow.times_all() || item.spec.is_heavy || item.args.len() > limits::TIMED_ARGS;
+        // The commands of a transaction are timed one by one.
+        if !is_timed || item.step.is_some() {
+            return self.run_plain(item, now, out);
         }
         let began = clock::now();
-        let needs = self.run_plain(spec, args, protocol, now, out);
+        let needs = self.run_plain(item, now, out);
         let took = clock::now().saturating_duration_since(began);
-        let client = self.client;
-        self.loans.shard(first).look(|state| {
-            let slow = &state.gauges.slow;
-            slow.note(took, spec.name, args, client);
-        });
+        gauges
+            .slow
+            .note(took, item.spec.name, item.args, item.client);
         needs
     }
 
-    fn run_plain(
-        &mut self,
-        spec: &CommandSpec,
-        args: Args<'_>,
-        protocol: Protocol,
-        now: UnixMillis,
-        out: &mut Output,
-    ) -> Needs {
-        let writes = spec.flags.contains(Flags::WRITE);
-        let (mut kept, database) = (false, self.database);
+    fn run_plain(&mut self, item: &Item<'_>, now: UnixMillis, out: &mut Output) -> Needs {
+        let writes = item.spec.flags.contains(Flags::WRITE);
+        let mut kept = false;
         for loan in self.loans.iter_mut() {
             loan.change(|state| {
                 state.begin(now);
-                state.keyspace.select(database);
+                state.keyspace.select(item.database);
                 state.keyspace.begin_command(writes);
                 kept = state.keyspace.is_kept();
             });
         }
-        self.loans.change(|loans| {
-            let mut set = Changing {
-                loans,
-                routes: self.routes,
-                first: self.first,
-                last: self.last,
-                patience: self.patience,
-            };
-            let mut reply = out.reply(protocol);
-            let key = || args.iter_from(1).next().unwrap_or_default();
-            fail_point::hit_at("shard.before_apply", key);
-            match &spec.action {
-                Action::Shards(run) => run(&mut set, args, &mut reply),
-                Action::Shard(_) | Action::Connection(_) | Action::Container => {
+        self.change(|set, gauges| {
+            fail_point::hit_at("shard.before_apply", || item.key());
+            match (&item.spec.action, item.step) {
+                (_, Some(step)) => {
+                    let (routes, shards) = (set.routes, set.shards);
+                    step.run(set, &surroundings(item, routes, shards, gauges), out);
+                }
+                (Action::Shards(run), None) => run(set, item.args, &mut out.reply(item.protocol)),
+                (Action::Shard(_) | Action::Connection(_) | Action::Container, None) => {
                     unreachable!("only commands over several shards come here")
                 }
             }
-            fail_point::hit_at("shard.after_apply", key);
+            fail_point::hit_at("shard.after_apply", || item.key());
         });
         for loan in self.loans.iter_mut() {
             loan.change(|state| {
@@ -135,31 +121,67 @@ impl LoanSet<'_> {
             });
         }
         if kept {
-            self.needed(spec, args)
+            self.needed(item)
         } else {
             Needs::Nothing
         }
     }
 
-    fn needed(&mut self, spec: &CommandSpec, args: Args<'_>) -> Needs {
-        let mut all = Vec::new();
-        let (shards, routes) = (self.first..=self.last, self.routes);
+    /// Changes the shards as one.
+    fn change<T>(&mut self, change: impl FnOnce(&mut Changing<'_>, &Gauges) -> T) -> T {
+        let (first, last) = self.ends();
+        let (routes, shards, patience) = (self.routes, self.shards, self.patience);
+        let gauges = self.gauges;
         self.loans.change(|loans| {
-            all = needed_of_all(spec, args, routes, shards, |hash, shard| {
-                let effects = loans.state(shard).keyspace.effects();
-                effects.map_or(0, |effects| match hash {
-                    Some(hash) => effects.needs(hash),
-                    None => effects.needs_newest(),
-                })
-            });
-        });
-        Needs::of_many(all)
+            let mut set = Changing {
+                loans,
+                routes,
+                shards,
+                first,
+                last,
+                patience,
+            };
+            change(&mut set, gauges)
+        })
+    }
+
+    fn needed(&mut self, item: &Item<'_>) -> Needs {
+        let (first, last) = self.ends();
+        Needs::of_many(self.change(|set, gauges| {
+            let (routes, shards) = (set.routes, set.shards);
+            match item.step {
+                Some(step) => step.needed(set, &surroundings(item, routes, shards, gauges)),
+                None => needed_of_all(item.spec, item.args, routes, first..=last, |hash, shard| {
+                    let effects = set.shard(shard).effects();
+                    effects.map_or(0, |effects| match hash {
+                        Some(hash) => effects.needs(hash),
+                        None => effects.needs_newest(),
+                    })
+                }),
+            }
+        }))
+    }
+}
+
+fn surroundings<'s>(
+    item: &Item<'_>,
+    routes: &'s Routes,
+    shards: &'s [usize],
+    gauges: &'s Gauges,
+) -> Surroundings<'s> {
+    Surroundings {
+        shards,
+        routes,
+        slow: &gauges.slow,
+        client: item.client,
+        protocol: item.protocol,
     }
 }
 
 struct Changing<'l> {
     loans: &'l mut Loans<ShardState>,
     routes: &'l Routes,
+    shards: &'l [usize],
     first: usize,
     last: usize,
     patience: Patience<'l>,
@@ -198,14 +220,15 @@ impl ShardSet for Changing<'_> {
 
 /// A command over several shards that an owner thread carries, because a reactor never waits.
 pub(crate) struct ShardsWork {
-    pub(crate) spec: &'static CommandSpec,
+    spec: &'static CommandSpec,
     pub(crate) shards: Vec<usize>,
     database: u32,
     /// Number of the connection that sent it.
     client: u64,
     bytes: Vec<u8>,
     spans: Vec<Span>,
-    pub(crate) protocol: Protocol,
+    protocol: Protocol,
+    step: Option<Arc<TransactionStep>>,
     pub(crate) reply: Output,
     pub(crate) deadline: Deadline,
     pub(crate) claim: Arc<Claim>,
@@ -233,6 +256,7 @@ impl ShardsWork {
             client,
             database,
             hash: _,
+            step,
         } = item;
         let mut bytes = Vec::new();
         let mut spans = Vec::new();
@@ -253,6 +277,7 @@ impl ShardsWork {
             bytes,
             spans,
             protocol,
+            step: step.cloned(),
             reply: Output::default(),
             deadline,
             claim: Arc::new(Claim::default()),
@@ -266,30 +291,34 @@ impl ShardsWork {
 
     /// Runs it on loans that its reactor, or an owner, has got.
     pub(crate) fn run_on(&mut self, loans: &mut Loans<ShardState>) {
-        let (first, last) = match (self.shards.first(), self.shards.last()) {
-            (Some(&first), Some(&last)) => (first, last),
-            (_, _) => unreachable!("a command over shards has at least one"),
-        };
-        let args = Args::new(&self.bytes, &self.spans);
-        self.needs = LoanSet {
+        let first = self.shards.first().copied().unwrap_or_default();
+        let gauges = loans.shard(first).look(|state| Arc::clone(&state.gauges));
+        let mut set = LoanSet {
             loans,
             routes: &self.routes,
-            first,
-            last,
-            database: self.database,
-            client: self.client,
+            shards: &self.shards,
+            gauges: &gauges,
             patience: Patience {
                 runtime: None,
                 until: Some(self.deadline.instant()),
             },
-        }
-        .run(
-            self.spec,
-            args,
-            self.protocol,
-            clock::unix_millis(),
-            &mut self.reply,
-        );
+        };
+        let item = Item {
+            spec: self.spec,
+            hash: 0,
+            database: self.database,
+            args: Args::new(&self.bytes, &self.spans),
+            protocol: self.protocol,
+            client: self.client,
+            step: self.step.as_ref(),
+        };
+        self.needs = set.run(&item, clock::unix_millis(), &mut self.reply);
+    }
+
+    /// Whether it may change something.
+    pub(crate) fn writes(&self) -> bool {
+        self.spec.flags.contains(Flags::WRITE)
+            || self.step.as_ref().is_some_and(|step| step.writes())
     }
 }
 

@@ -1,9 +1,11 @@
 //! One command on one shard in hand.
 
+use std::sync::Arc;
+
 use shardkeep::engine::fail_point;
 use shardkeep_resp::Protocol;
 
-use super::ShardState;
+use super::{ShardState, Surroundings, TransactionStep};
 use crate::clock;
 use crate::limits;
 use crate::output::Output;
@@ -20,6 +22,8 @@ pub(crate) struct Item<'a> {
     pub(crate) protocol: Protocol,
     /// Number of the connection that sent it.
     pub(crate) client: u64,
+    /// What there is to do, where it is a step of a transaction.
+    pub(crate) step: Option<&'a Arc<TransactionStep>>,
 }
 
 impl Item<'_> {
@@ -71,11 +75,44 @@ fn run_plain(state: &mut ShardState, item: &Item<'_>, out: &mut Output) {
     match &item.spec.action {
         Action::Shard(run) => run(&mut state.keyspace, item.hash, item.args, &mut reply),
         Action::Shards(run) => run(&mut OneShard { state }, item.args, &mut reply),
-        Action::Connection(_) | Action::Container => {
-            unreachable!("connection commands do not travel to shards")
-        }
+        Action::Connection(_) | Action::Container => run_step(state, item, out),
     }
     fail_point::hit_at("shard.after_apply", || item.key());
+}
+
+/// A step of a transaction whose keys all lie in one shard.
+#[cold]
+fn run_step(state: &mut ShardState, item: &Item<'_>, out: &mut Output) {
+    let Some(step) = item.step else {
+        unreachable!("of the commands on the connection only steps of transactions come to shards")
+    };
+    with_surroundings(state, item, |set, with| step.run(set, with, out));
+}
+
+/// The batch of the log that the reply of a step needs; 0 for none.
+#[cold]
+pub(super) fn step_needed(state: &mut ShardState, item: &Item<'_>) -> u64 {
+    let Some(step) = item.step else {
+        return 0;
+    };
+    let needed = with_surroundings(state, item, |set, with| step.needed(set, with));
+    needed.first().map_or(0, |&(_, number)| number)
+}
+
+fn with_surroundings<T>(
+    state: &mut ShardState,
+    item: &Item<'_>,
+    run: impl FnOnce(&mut OneShard<'_>, &Surroundings<'_>) -> T,
+) -> T {
+    let (gauges, routes, shard) = (Arc::clone(&state.gauges), state.routes.clone(), state.shard);
+    let with = Surroundings {
+        shards: &[shard],
+        routes: &routes,
+        slow: &gauges.slow,
+        client: item.client,
+        protocol: item.protocol,
+    };
+    run(&mut OneShard { state }, &with)
 }
 
 /// A command over several keys that happen to lie in one shard.

@@ -16,7 +16,7 @@ use shardkeep_resp::{Protocol, Span};
 use super::kept::run_kept;
 use super::port::{Reply, ReplyPort};
 use super::run::{Item, run_item};
-use super::{Needs, Places, ShardState};
+use super::{Needs, Places, ShardState, TransactionStep};
 use crate::clock;
 use crate::output::{Output, Piece};
 use crate::{errors, limits};
@@ -56,6 +56,15 @@ pub(crate) struct Entry {
     until: Option<Instant>,
     first_span: usize,
     spans: usize,
+    step: Option<Arc<TransactionStep>>,
+}
+
+impl Entry {
+    /// Whether it may change something.
+    pub(crate) fn writes(&self) -> bool {
+        self.spec.flags.contains(Flags::WRITE)
+            || self.step.as_ref().is_some_and(|step| step.writes())
+    }
 }
 
 /// Commands for one shard, with their buffers and their reply address.
@@ -136,7 +145,6 @@ impl ShardWork {
             self.spans.push(Span { start, len });
             self.bytes.extend_from_slice(arg);
         }
-        self.writes |= item.spec.flags.contains(Flags::WRITE);
         self.entries.push(Entry {
             spec: item.spec,
             hash: item.hash,
@@ -146,8 +154,11 @@ impl ShardWork {
             until,
             first_span,
             spans: item.args.len(),
+            step: item.step.cloned(),
         });
-        self.entries.len() - 1
+        let at = self.entries.len() - 1;
+        self.writes |= self.entries[at].writes();
+        at
     }
 
     /// Runs every command. Also used by a reactor that gets the shard in hand after all.
@@ -164,6 +175,7 @@ impl ShardWork {
                 args: Args::new(&self.bytes, spans),
                 protocol: entry.protocol,
                 client: entry.client,
+                step: entry.step.as_ref(),
             };
             fail_point::hit_at("batch.next", || item.key());
             let mut needs = 0;

@@ -18,7 +18,6 @@ use crate::config::Overload;
 use crate::engine::{Claim, Reply, Reservation, ShardWork, ShardsWork};
 use crate::errors;
 use crate::limits;
-use shardkeep_data::commands::Flags;
 
 /// Whom a reply is for.
 #[derive(Clone, Copy)]
@@ -160,7 +159,9 @@ impl Reactor {
                 From::Arena => &self.round.arena[command.base..],
                 From::Connection => &connection.pending[command.base..],
             };
-            let Some(item) = command.item(input, &self.round.spans, member.client) else {
+            let Some(item) =
+                command.item(input, &self.round.spans, &self.round.steps, member.client)
+            else {
                 continue;
             };
             let rejects = self.context.runtime.overload() == Overload::Reject
@@ -299,7 +300,7 @@ impl Reactor {
             let reply = Late {
                 reply: work.reply(at),
                 needs: work.needs(at),
-                writes: work.entries[at].spec.flags.contains(Flags::WRITE),
+                writes: work.entries[at].writes(),
             };
             self.fill_slot(*to, reply);
         }
@@ -366,7 +367,7 @@ impl Reactor {
                         let reply = Late {
                             reply: work.reply.piece(0, work.reply.len()),
                             needs: work.needs.clone(),
-                            writes: work.spec.flags.contains(Flags::WRITE),
+                            writes: work.writes(),
                         };
                         self.fill_slot(*to, reply);
                     }

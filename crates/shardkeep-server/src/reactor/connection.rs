@@ -15,10 +15,11 @@ use super::backlog::Backlog;
 use super::held::{Held, Part};
 use super::progress::{Progress, Unread};
 use super::stream::Stream;
+use super::transaction::OpenTransaction;
 use crate::buffer;
 use crate::clients::Client;
 use crate::clock;
-use crate::engine::{Needs, ShardsWork};
+use crate::engine::{Needs, ShardsWork, Watching};
 use crate::fault::{Fault, is_planted};
 use crate::limits;
 use crate::output::{Output, Piece};
@@ -32,8 +33,10 @@ pub(crate) struct Connection {
     /// The database that its commands work on.
     pub(crate) database: u16,
     pub(crate) authenticated: bool,
-    /// It was refused MULTI, and has sent neither EXEC nor DISCARD since.
-    pub(crate) multi_refused: bool,
+    /// What it has queued since MULTI.
+    pub(crate) transaction: Option<Box<OpenTransaction>>,
+    /// The keys that it watches.
+    pub(crate) watching: Option<Box<Watching>>,
     pub(crate) pending: Vec<u8>,
     pub(crate) out: Output,
     pub(crate) sent: usize,
@@ -201,7 +204,8 @@ impl Connection {
             protocol: Protocol::Resp2,
             database: 0,
             authenticated,
-            multi_refused: false,
+            transaction: None,
+            watching: None,
             pending: Vec::new(),
             out: Output::default(),
             sent: 0,

@@ -255,7 +255,7 @@ impl Reactor {
             return Flow::Hangup;
         };
         let protocol = connection.protocol;
-        let is_free = connection.authenticated & !connection.multi_refused;
+        let is_free = connection.authenticated & connection.transaction.is_none();
         let start = self.round.replies.len();
         let Some((id, spec)) = resolve(
             args,
@@ -263,7 +263,7 @@ impl Reactor {
         ) else {
             return self.unresolved(stand, args, start);
         };
-        if !is_free && let Some(flow) = self.refuse_by_standing(stand, (id, spec), start) {
+        if !is_free && let Some(flow) = self.by_standing(stand, (id, spec), args, start) {
             return flow;
         }
         if self.loading && !spec.flags.contains(Flags::LOADING) {
@@ -273,8 +273,11 @@ impl Reactor {
             self.loading = false;
         }
         if let Action::Connection(command) = spec.action {
-            if command == ConnectionCommand::Save {
-                return self.save(stand, id);
+            match command {
+                ConnectionCommand::Save => return self.save(stand, id),
+                ConnectionCommand::Exec => return self.exec(stand, id, args),
+                ConnectionCommand::Watch => return self.watch(stand, id, args),
+                _ => {}
             }
             self.stats.command(id).calls.add(1);
             let flow = self.connection_command_timed(stand.token, spec, command, args);
@@ -296,7 +299,7 @@ impl Reactor {
 
     /// As [`Reactor::connection_command`]; those that look at the whole server are noted where they are
     /// slow, and where that is asked for all others, except those that carry a password.
-    fn connection_command_timed(
+    pub(super) fn connection_command_timed(
         &mut self,
         token: usize,
         spec: &CommandSpec,
@@ -371,7 +374,7 @@ impl Reactor {
         }
         if self.log.is_on
             && id.spec().flags.contains(Flags::WRITE)
-            && let Some(flow) = self.take_place(stand, id, Some(shard))
+            && let Some(flow) = self.take_place(stand, id, Some(shard), id.spec().only_removes)
         {
             return flow;
         }

@@ -218,7 +218,7 @@ impl Reactor {
                 let part = Part {
                     bytes: end - start,
                     needs,
-                    writes: command.writes(),
+                    writes: command.writes(&self.round.steps),
                     until,
                     command: command.id,
                     since: self.now,
@@ -280,7 +280,7 @@ impl Reactor {
                         start: at,
                         end: stalled.replies.len(),
                         needs,
-                        writes: command.writes(),
+                        writes: command.writes(&self.round.steps),
                     }
                 }
                 Answer::NotYet | Answer::Travelling => {

@@ -15,7 +15,7 @@ use super::connection::Connection;
 use super::log::leave;
 use super::round::{Answer, Command, From, Member, Round, note_needs};
 use crate::clock;
-use crate::engine::{Item, Needs, Reservation, ShardState, run_item, run_kept};
+use crate::engine::{Item, Needs, Reservation, ShardState, TransactionStep, run_item, run_kept};
 use crate::errors;
 use crate::limits;
 use crate::output::Output;
@@ -320,6 +320,7 @@ fn run_members<'c>(
         replies,
         groups,
         needs,
+        steps,
         ..
     } = round;
     let kept = state.keyspace.is_kept();
@@ -337,7 +338,7 @@ fn run_members<'c>(
             member.has_too_much = true;
             errors::encode(errors::OUTPUT_LIMIT, &mut replies.bytes);
         } else {
-            let item = command.item(input, spans, member.client);
+            let item = command.item(input, spans, steps, member.client);
             fail_point::hit_at("batch.next", || item.as_ref().map_or(&[][..], Item::key));
             match item {
                 Some(item) if kept => {
@@ -361,6 +362,7 @@ impl Command {
         &self,
         input: &'a [u8],
         spans: &'a [shardkeep_resp::Span],
+        steps: &'a [Arc<TransactionStep>],
         client: u64,
     ) -> Option<Item<'a>> {
         let first = self.first_span as usize;
@@ -371,6 +373,7 @@ impl Command {
             args: Args::new(input, &spans[first..first + self.spans as usize]),
             protocol: self.protocol,
             client,
+            step: self.step(steps),
         })
     }
 }

@@ -110,8 +110,8 @@ impl Reactor {
         stand: Stand,
         id: CommandId,
         shard: Option<usize>,
+        only_removes: bool,
     ) -> Option<Flow> {
-        let only_removes = id.spec().only_removes;
         if shard.is_some_and(|shard| self.round.placed.contains(shard))
             && self.round.placed.admits(only_removes)
         {
@@ -120,8 +120,10 @@ impl Reactor {
         let start = self.round.replies.len();
         let mut taken = self.log.places.try_take(&self.log.place_wake);
         if only_removes && taken == Err(Refused::LogHasNoSpace) {
-            // What removes without naming keys removes everything.
-            taken = match shard.is_none() && id.spec().keys.is_none() {
+            // What removes without naming keys removes everything, unless it is a transaction.
+            let spec = id.spec();
+            let clears = spec.keys.is_none() && spec.flags.contains(Flags::WRITE);
+            taken = match shard.is_none() && clears {
                 true => self.log.places.try_take_for_clear(&self.log.place_wake),
                 false => self.log.places.try_take_for_removal(&self.log.place_wake),
             };

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use shardkeep::engine::{Deadline, Error, Loans, Refused};
-use shardkeep_resp::Protocol;
 
 use super::Reactor;
 use super::away::Recipient;
@@ -19,19 +18,20 @@ use super::round::{Answer, Held};
 use crate::clock;
 use crate::engine::{
     Item, LoanSet, Needs, Patience, Places, Reservation, ServerKeep, ShardState, ShardsWork,
+    TransactionStep,
 };
 use crate::errors;
 use shardkeep_data::commands::{Args, CommandId, CommandSpec, Flags};
 
-/// What a command has from the connection that sent it.
-#[derive(Clone, Copy)]
-struct Origin {
-    /// Number of the connection.
-    client: u64,
-    protocol: Protocol,
-    database: u32,
-    /// It is refused if it has not begun by then.
-    until: Option<Instant>,
+/// A command over several shards.
+pub(super) struct Request<'r> {
+    pub(super) id: CommandId,
+    pub(super) args: Args<'r>,
+    /// What there is to do, where it is a step of a transaction, and its place among those of the round from 1.
+    pub(super) step: Option<&'r Arc<TransactionStep>>,
+    pub(super) mark: u64,
+    /// It has a place in the log's queue.
+    pub(super) writes: bool,
 }
 
 /// Puts one of `places`, if they are given, with the shards of a transaction.
@@ -72,48 +72,92 @@ impl Reactor {
         args: Args<'_>,
         shards: &[usize],
     ) -> Flow {
-        let Some(Some(connection)) = self.connections.get(stand.token) else {
-            return Flow::Hangup;
+        let writes = spec.flags.contains(Flags::WRITE);
+        if let Some(flow) = self.admit(stand, id, shards, writes, spec.only_removes) {
+            return flow;
+        }
+        let request = Request {
+            id,
+            args,
+            step: None,
+            mark: 0,
+            writes: writes && self.log.is_on,
         };
-        let generation = connection.generation;
-        let from = Origin {
-            client: connection.client.id,
-            protocol: connection.protocol,
-            database: connection.database.into(),
-            until: connection.begins_until(),
-        };
+        self.begin_many(stand, &request, shards)
+    }
+
+    /// What keeps a command from running on these shards now: it is late, one of them is not to be had, or there is
+    /// no place in the log's queue for what it writes. Takes that place.
+    pub(super) fn admit(
+        &mut self,
+        stand: Stand,
+        id: CommandId,
+        shards: &[usize],
+        writes: bool,
+        only_removes: bool,
+    ) -> Option<Flow> {
         let is_late = self.is_too_late(stand.token);
         let stuck = |&&shard: &&usize| self.is_stuck(stand.token, shard);
         let stuck = shards.iter().find(stuck);
         if let Some(&shard) = stuck.or(shards.first().filter(|_| is_late)) {
-            return self.throttle_one(stand, id, shard);
+            return Some(self.throttle_one(stand, id, shard));
         }
-        let writes = self.log.is_on && spec.flags.contains(Flags::WRITE);
-        if writes && let Some(flow) = self.take_place(stand, id, None) {
-            return flow;
+        if !writes || !self.log.is_on {
+            return None;
         }
+        let only = match *shards {
+            [shard] => Some(shard),
+            [..] => None,
+        };
+        self.take_place(stand, id, only, only_removes)
+    }
+
+    /// Begins a command over several shards that was admitted.
+    pub(super) fn begin_many(
+        &mut self,
+        stand: Stand,
+        request: &Request<'_>,
+        shards: &[usize],
+    ) -> Flow {
+        let Some(Some(connection)) = self.connections.get(stand.token) else {
+            return Flow::Hangup;
+        };
+        let (id, mark, writes) = (request.id, request.mark, request.writes);
+        let generation = connection.generation;
+        let until = connection.begins_until();
+        let item = Item {
+            spec: id.spec(),
+            hash: 0,
+            database: connection.database.into(),
+            args: request.args,
+            protocol: connection.protocol,
+            client: connection.client.id,
+            step: request.step,
+        };
         self.stats.command(id).calls.add(1);
         let nowhere = self.context.routes.shards();
         let index = self.round.commands.len();
         if self.round.members[stand.member].sharded > 0 {
-            let mut work = self.pack(spec, args, from, shards);
+            let mut work = self.pack(&item, until, shards);
             work.places = writes.then(|| self.log.places.split_one());
-            self.add(stand, Some(id), 0, 0, nowhere, Answer::NotYet);
+            self.add(stand, Some(id), 0, mark, nowhere, Answer::NotYet);
             self.round.held.push(Held { index, work });
             return Flow::Stall;
         }
         let start = self.round.replies.len();
         match self.context.keep.try_acquire(shards) {
             Ok(loans) => {
-                let needs = self.run_here(loans, spec, args, from, shards);
+                let needs = self.run_here(loans, &item, until, shards, writes);
                 self.round.note_needs(index, needs);
-                self.answered(stand, Some(id), start)
+                let flow = self.answered(stand, Some(id), start);
+                self.round.commands[index].hash = mark;
+                flow
             }
             Err(Refused::Busy { .. }) => {
-                let mut work = self.pack(spec, args, from, shards);
+                let mut work = self.pack(&item, until, shards);
                 work.places = writes.then(|| self.log.places.split_one());
                 let slot = index - self.round.members[stand.member].first;
-                self.add(stand, Some(id), 0, 0, nowhere, Answer::Travelling);
+                self.add(stand, Some(id), 0, mark, nowhere, Answer::Travelling);
                 let token = stand.token;
                 self.send_transaction(
                     work,
@@ -206,24 +250,17 @@ impl Reactor {
     fn run_here(
         &mut self,
         mut loans: Loans<ShardState>,
-        spec: &CommandSpec,
-        args: Args<'_>,
-        from: Origin,
+        item: &Item<'_>,
+        until: Option<Instant>,
         shards: &[usize],
+        writes: bool,
     ) -> Needs {
-        let Origin {
-            client,
-            protocol,
-            database,
-            until,
-        } = from;
-        let (first, last) = (shards[0], shards[shards.len() - 1]);
         let start = self.round.replies.len();
         let wall = self.wall;
-        let writes = self.log.is_on && spec.flags.contains(Flags::WRITE);
         let places = writes.then_some(&mut self.log.places);
         let reserved = deposit(&self.context.keep, places, &mut loans);
         let routes = &self.context.routes;
+        let gauges = &*self.context.gauges;
         let runtime = Some(&self.context.runtime);
         let replies = &mut self.round.replies;
         // The shards go back in here: what was done is queued then.
@@ -231,13 +268,11 @@ impl Reactor {
             let mut set = LoanSet {
                 loans: &mut loans,
                 routes,
-                first,
-                last,
-                database,
-                client,
+                shards,
+                gauges,
                 patience: Patience { runtime, until },
             };
-            set.run(spec, args, protocol, wall, replies)
+            set.run(item, wall, replies)
         }));
         leave(reserved);
         if let (Ok(_), [b'-', error @ ..]) = (&ran, &self.round.replies.bytes[start..]) {
@@ -245,38 +280,18 @@ impl Reactor {
         }
         ran.unwrap_or_else(|_| {
             self.round.replies.truncate(start);
-            let text = errors::lost(first);
+            let text = errors::lost(shards[0]);
             self.stats.note_told(text.as_bytes());
             errors::encode(&text, &mut self.round.replies.bytes);
             Needs::Nothing
         })
     }
 
-    fn pack(
-        &self,
-        spec: &'static CommandSpec,
-        args: Args<'_>,
-        from: Origin,
-        shards: &[usize],
-    ) -> Box<ShardsWork> {
+    fn pack(&self, item: &Item<'_>, until: Option<Instant>, shards: &[usize]) -> Box<ShardsWork> {
         let deadline = clock::later(self.now, self.context.runtime.deadline());
-        let Origin {
-            client,
-            protocol,
-            database,
-            until,
-        } = from;
         let deadline = Deadline::from(until.map_or(deadline, |until| until.min(deadline)));
         let routes = self.context.routes.clone();
         let port = Arc::clone(&self.port);
-        let item = Item {
-            spec,
-            hash: 0,
-            database,
-            args,
-            protocol,
-            client,
-        };
-        ShardsWork::new(&item, shards.to_vec(), deadline, routes, port)
+        ShardsWork::new(item, shards.to_vec(), deadline, routes, port)
     }
 }

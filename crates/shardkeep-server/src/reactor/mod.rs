@@ -34,6 +34,7 @@ mod save;
 mod socket;
 mod stream;
 mod sweep;
+mod transaction;
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};

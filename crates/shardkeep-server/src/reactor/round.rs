@@ -4,10 +4,12 @@
 //! 2. A command's bytes lie in the arena, or (large requests) in its connection's own buffer, until
 //!    the round has ended.
 
+use std::sync::Arc;
+
 use shardkeep::engine::group::Groups;
 use shardkeep_resp::{Protocol, Span};
 
-use crate::engine::{Needs, ShardsWork};
+use crate::engine::{Needs, ShardsWork, TransactionStep};
 use crate::limits;
 use crate::output::Output;
 use shardkeep_data::commands::{CommandId, Flags};
@@ -148,6 +150,8 @@ pub(crate) struct Round {
     pub(crate) sharded: usize,
     pub(crate) held: Vec<Held>,
     pub(crate) placed: Placed,
+    /// Steps of transactions: a command without arguments has the place of its step, from 1, for its hash.
+    pub(crate) steps: Vec<Arc<TransactionStep>>,
     /// Where the replies refuse a command, by shard, as far as any does.
     throttled: Vec<std::ops::Range<usize>>,
     /// What the replies need, by command, as far as any does.
@@ -166,10 +170,22 @@ pub(crate) fn note_needs(all: &mut Vec<Needs>, index: usize, needs: Needs) {
 }
 
 impl Command {
-    /// Whether it may have changed something.
-    pub(crate) fn writes(&self) -> bool {
-        self.id
-            .is_some_and(|id| id.spec().flags.contains(Flags::WRITE))
+    /// Whether it may have changed something; `steps` are those of its round.
+    pub(crate) fn writes(&self, steps: &[Arc<TransactionStep>]) -> bool {
+        let writes = |id: CommandId| id.spec().flags.contains(Flags::WRITE);
+        self.id.is_some_and(writes) || self.step(steps).is_some_and(|step| step.writes())
+    }
+
+    /// What there is to do, where it is a step of a transaction.
+    #[inline]
+    pub(crate) fn step<'s>(
+        &self,
+        steps: &'s [Arc<TransactionStep>],
+    ) -> Option<&'s Arc<TransactionStep>> {
+        match self.spans {
+            0 => steps.get((self.hash as usize).wrapping_sub(1)),
+            _ => None,
+        }
     }
 }
 
@@ -188,6 +204,7 @@ impl Round {
             sharded: 0,
             held: Vec::new(),
             placed: Placed::new(shards),
+            steps: Vec::new(),
             throttled: Vec::new(),
             needs: Vec::new(),
         }
@@ -249,6 +266,7 @@ impl Round {
         self.sharded = 0;
         self.held.clear();
         self.placed.clear();
+        self.steps.clear();
         self.needs.clear();
         for buffer in [&mut self.replies.bytes, &mut self.gathered] {
             if buffer.capacity() > limits::ARENA_BYTES {

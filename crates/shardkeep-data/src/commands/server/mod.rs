@@ -2,8 +2,13 @@
 
 mod connection;
 mod operate;
+mod transaction;
 
 use super::spec::CommandSpec;
 
 /// These commands.
-pub(crate) const COMMANDS: &[&[CommandSpec]] = &[connection::COMMANDS, operate::COMMANDS];
+pub(crate) const COMMANDS: &[&[CommandSpec]] = &[
+    connection::COMMANDS,
+    operate::COMMANDS,
+    transaction::COMMANDS,
+];
