@@ -73,7 +73,11 @@ impl Reactor {
         shards: &[usize],
     ) -> Flow {
         let writes = spec.flags.contains(Flags::WRITE);
-        if let Some(flow) = self.admit(stand, id, shards, writes, spec.only_removes) {
+        if let Some(flow) = self.throttle_many(stand, id, shards) {
+            return flow;
+        }
+        let writes = writes && self.log.is_on;
+        if writes && let Some(flow) = self.take_place(stand, id, None, spec.only_removes) {
             return flow;
         }
         let request = Request {
@@ -81,35 +85,23 @@ impl Reactor {
             args,
             step: None,
             mark: 0,
-            writes: writes && self.log.is_on,
+            writes,
         };
         self.begin_many(stand, &request, shards)
     }
 
-    /// What keeps a command from running on these shards now: it is late, one of them is not to be had, or there is
-    /// no place in the log's queue for what it writes. Takes that place.
-    pub(super) fn admit(
+    /// Refuses a command that is late, or one of whose shards is not to be had.
+    pub(super) fn throttle_many(
         &mut self,
         stand: Stand,
         id: CommandId,
         shards: &[usize],
-        writes: bool,
-        only_removes: bool,
     ) -> Option<Flow> {
         let is_late = self.is_too_late(stand.token);
         let stuck = |&&shard: &&usize| self.is_stuck(stand.token, shard);
         let stuck = shards.iter().find(stuck);
-        if let Some(&shard) = stuck.or(shards.first().filter(|_| is_late)) {
-            return Some(self.throttle_one(stand, id, shard));
-        }
-        if !writes || !self.log.is_on {
-            return None;
-        }
-        let only = match *shards {
-            [shard] => Some(shard),
-            [..] => None,
-        };
-        self.take_place(stand, id, only, only_removes)
+        let shard = *stuck.or(shards.first().filter(|_| is_late))?;
+        Some(self.throttle_one(stand, id, shard))
     }
 
     /// Begins a command over several shards that was admitted.

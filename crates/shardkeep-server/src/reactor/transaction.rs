@@ -216,7 +216,7 @@ impl Reactor {
         shards.sort_unstable();
         shards.dedup();
         let flag = Arc::clone(&watching.flag);
-        if let Some(flow) = self.admit(stand, id, &shards, false, false) {
+        if let Some(flow) = self.throttle_many(stand, id, &shards) {
             return flow;
         }
         if let Some(Some(connection)) = self.connections.get_mut(stand.token) {
@@ -278,6 +278,28 @@ impl Reactor {
         self.reject(stand, id, start, text)
     }
 
+    /// What keeps an EXEC from running on these shards now: it is late, one of them is not to be had, or there is no
+    /// place in the log's queue for what it writes. Takes that place.
+    fn admit(
+        &mut self,
+        stand: Stand,
+        id: CommandId,
+        shards: &[usize],
+        (writes, only_removes): (bool, bool),
+    ) -> Option<Flow> {
+        if let Some(flow) = self.throttle_many(stand, id, shards) {
+            return Some(flow);
+        }
+        if !writes || !self.log.is_on {
+            return None;
+        }
+        let only = match *shards {
+            [shard] => Some(shard),
+            [..] => None,
+        };
+        self.take_place(stand, id, only, only_removes)
+    }
+
     /// Begins what is queued on these shards, if nothing refuses it or keeps it waiting.
     fn exec_on(
         &mut self,
@@ -285,9 +307,9 @@ impl Reactor {
         id: CommandId,
         args: Args<'_>,
         shards: &[usize],
-        (writes, only_removes): (bool, bool),
+        needs: (bool, bool),
     ) -> Flow {
-        if let Some(flow) = self.admit(stand, id, shards, writes, only_removes) {
+        if let Some(flow) = self.admit(stand, id, shards, needs) {
             let waits = flow == Flow::Wait;
             if !waits && let Some(Some(connection)) = self.connections.get_mut(stand.token) {
                 connection.discard_transaction();
