@@ -42,6 +42,10 @@ pub const WORK_REPLY_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// request is at most as large again.
 pub const WORK_BYTES_MAX: usize = 1024 * 1024 * 1024;
 
+/// Commands over several shards of one reactor that owners carry at once: enough that one which waits for a shard in
+/// use does not keep the others waiting.
+pub const TRANSACTIONS_OUT_MAX: usize = 16;
+
 /// Bytes of commands that one transaction may hold: as many as one request, which may have a largest value. Also
 /// keeps offsets within 32 bits.
 pub const TRANSACTION_BYTES_MAX: usize = 512 * 1024 * 1024;

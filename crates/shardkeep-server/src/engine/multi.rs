@@ -237,6 +237,8 @@ pub(crate) struct ShardsWork {
     pub(crate) needs: Needs,
     /// The place in the log's queue of one that writes, until it is sent.
     pub(crate) places: Option<Places>,
+    /// Its place among those of its reactor that are out.
+    pub(crate) trip: usize,
     routes: Routes,
     port: Arc<ReplyPort>,
 }
@@ -284,6 +286,7 @@ impl ShardsWork {
             outcome: Outcome::Done,
             needs: Needs::Nothing,
             places: None,
+            trip: 0,
             routes,
             port,
         })

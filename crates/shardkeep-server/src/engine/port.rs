@@ -1,7 +1,7 @@
 //! Where works come back to a reactor.
 //!
-//! 1. The queue has a place for everything its reactor can have out: one work for each shard, one
-//!    transaction and one snapshot. So nobody who settles ever finds it full.
+//! 1. The queue has a place for everything its reactor can have out: one work for each shard,
+//!    [`TRANSACTIONS_OUT_MAX`] transactions and one snapshot. So nobody who settles ever finds it full.
 //! 2. Whoever settles has published first, then rings; the reactor marks itself asleep by the same
 //!    cell after it has looked. The waker's system call happens only if the reactor sleeps.
 
@@ -13,6 +13,7 @@ use mio::Waker;
 use shardkeep::engine::Wake;
 
 use super::{ShardWork, ShardsWork};
+use crate::limits::TRANSACTIONS_OUT_MAX;
 
 /// A work that has come back, settled.
 pub(crate) enum Reply {
@@ -42,7 +43,7 @@ impl Wake for ReplyPort {
 
 impl ReplyPort {
     pub(crate) fn new(shards: usize, waker: Waker) -> Self {
-        let (sender, receiver) = crossbeam_channel::bounded(shards + 2);
+        let (sender, receiver) = crossbeam_channel::bounded(shards + TRANSACTIONS_OUT_MAX + 1);
         Self {
             sender,
             receiver,

@@ -1,6 +1,6 @@
 //! Commands whose shard was away: works out by mail, and works that wait here for their turn.
 //!
-//! 1. At most one work is out for each shard, and one transaction in all.
+//! 1. At most one work is out for each shard, and [`TRANSACTIONS_OUT_MAX`] transactions in all.
 //! 2. What is out or waits is answered by its deadline, one way or the other: *throttled* if it had
 //!    not begun, *lost* if it had.
 
@@ -17,7 +17,7 @@ use crate::clock;
 use crate::config::Overload;
 use crate::engine::{Claim, Reply, Reservation, ShardWork, ShardsWork};
 use crate::errors;
-use crate::limits;
+use crate::limits::{self, TRANSACTIONS_OUT_MAX};
 
 /// Whom a reply is for.
 #[derive(Clone, Copy)]
@@ -46,7 +46,8 @@ pub(crate) struct Away {
     stuck: Vec<Option<Instant>>,
     /// Shards with a work out or waiting.
     active: Vec<usize>,
-    transaction: Option<Trip>,
+    /// Those that are out, each in its place for the time; the last place is taken, where there is one.
+    transactions: Vec<Option<Trip>>,
     transactions_waiting: VecDeque<(Trip, Box<ShardsWork>)>,
     #[expect(
         clippy::vec_box,
@@ -64,7 +65,7 @@ impl Away {
             waiting: (0..shards).map(|_| None).collect(),
             stuck: vec![None; shards],
             active: Vec::new(),
-            transaction: None,
+            transactions: Vec::new(),
             transactions_waiting: VecDeque::new(),
             pool: Vec::new(),
             turned_back: Vec::new(),
@@ -82,8 +83,34 @@ impl Away {
 
     pub(crate) fn has_out(&self) -> bool {
         !self.active.is_empty()
-            || self.transaction.is_some()
+            || self.has_transactions_out()
             || !self.transactions_waiting.is_empty()
+    }
+
+    fn has_transactions_out(&self) -> bool {
+        !self.transactions.is_empty()
+    }
+
+    /// A place for one more transaction that is out.
+    fn free_place(&self) -> Option<usize> {
+        let free = self.transactions.iter().position(Option::is_none);
+        let place = free.unwrap_or(self.transactions.len());
+        (place < TRANSACTIONS_OUT_MAX).then_some(place)
+    }
+
+    fn take_out(&mut self, place: usize, trip: Trip) {
+        if place == self.transactions.len() {
+            self.transactions.push(None);
+        }
+        self.transactions[place] = Some(trip);
+    }
+
+    fn take_in(&mut self, place: usize) -> Option<Trip> {
+        let trip = self.transactions.get_mut(place)?.take();
+        while let Some(None) = self.transactions.last() {
+            self.transactions.pop();
+        }
+        trip
     }
 
     /// When the next of them must be answered.
@@ -98,7 +125,7 @@ impl Away {
             .filter_map(|&shard| self.waiting[shard].as_ref());
         let transactions = self.transactions_waiting.iter().map(|(trip, _)| trip);
         out.chain(waiting.map(|(trip, _)| trip))
-            .chain(&self.transaction)
+            .chain(self.transactions.iter().flatten())
             .chain(transactions)
             .filter(|trip| !trip.answered)
             .map(|trip| trip.deadline)
@@ -327,21 +354,45 @@ impl Reactor {
             answered: false,
         };
         self.away.transactions_waiting.push_back((trip, work));
-        self.next_transaction();
+        self.next_transactions();
     }
 
-    fn next_transaction(&mut self) {
-        while self.away.transaction.is_none() {
-            let Some((trip, mut work)) = self.away.transactions_waiting.pop_front() else {
+    /// Sends those that wait, while there are places for them.
+    fn next_transactions(&mut self) {
+        while let Some(place) = self.away.free_place() {
+            let Some((trip, work)) = self.away.transactions_waiting.pop_front() else {
                 return;
             };
-            self.stats.mailed.add(1);
-            let keep = &self.context.keep;
-            let mut places = work.places.take();
-            let mut reserved = places.as_mut().map(|places| keep.reserve_from(places, 1));
-            match keep.send_transaction(work, reserved.as_mut()) {
-                Ok(()) => self.away.transaction = Some(trip),
-                Err((_, refused)) => self.away.turned_back.push((trip, refused)),
+            if let Some(waits) = self.send_one(place, trip, work) {
+                return self.away.transactions_waiting.push_front(waits);
+            }
+        }
+    }
+
+    /// Sends one; gives it back where the owner has no place for it, and one that is out will come back.
+    fn send_one(
+        &mut self,
+        place: usize,
+        trip: Trip,
+        mut work: Box<ShardsWork>,
+    ) -> Option<(Trip, Box<ShardsWork>)> {
+        let keep = &self.context.keep;
+        work.trip = place;
+        let mut places = work.places.take();
+        let mut reserved = places.as_mut().map(|places| keep.reserve_from(places, 1));
+        match keep.send_transaction(work, reserved.as_mut()) {
+            Ok(()) => {
+                self.stats.mailed.add(1);
+                self.away.take_out(place, trip);
+                None
+            }
+            Err((mut work, Refused::MailboxFull { .. })) if self.away.has_transactions_out() => {
+                work.places = reserved.map(|mut reserved| reserved.put_aside());
+                Some((trip, work))
+            }
+            Err((_, refused)) => {
+                self.away.turned_back.push((trip, refused));
+                None
             }
         }
     }
@@ -358,7 +409,7 @@ impl Reactor {
     }
 
     fn take_transaction(&mut self, work: ShardsWork) {
-        if let Some(trip) = self.away.transaction.take()
+        if let Some(trip) = self.away.take_in(work.trip)
             && !trip.answered
         {
             match &work.outcome {
@@ -386,7 +437,7 @@ impl Reactor {
                 }
             }
         }
-        self.next_transaction();
+        self.next_transactions();
     }
 
     /// Answers everything whose deadline has passed.
@@ -414,11 +465,13 @@ impl Reactor {
             }
             self.away.settle_activity(shard);
         }
-        if let Some(mut trip) = self.away.transaction.take() {
-            if !trip.answered && trip.deadline <= now {
-                self.give_up(&mut trip, 0);
+        for place in 0..self.away.transactions.len() {
+            if let Some(mut trip) = self.away.transactions[place].take() {
+                if !trip.answered && trip.deadline <= now {
+                    self.give_up(&mut trip, 0);
+                }
+                self.away.transactions[place] = Some(trip);
             }
-            self.away.transaction = Some(trip);
         }
         for (trip, work) in std::mem::take(&mut self.away.transactions_waiting) {
             if trip.deadline <= now {

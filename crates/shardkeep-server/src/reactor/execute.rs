@@ -365,16 +365,26 @@ impl Command {
         steps: &'a [Arc<TransactionStep>],
         client: u64,
     ) -> Option<Item<'a>> {
+        let spec = self.id?.spec();
         let first = self.first_span as usize;
-        Some(Item {
-            spec: self.id?.spec(),
+        let mut item = Item {
+            spec,
             hash: self.hash,
             database: self.database.into(),
             args: Args::new(input, &spans[first..first + self.spans as usize]),
             protocol: self.protocol,
             client,
-            step: self.step(steps),
-        })
+            step: None,
+        };
+        if self.spans == 0 {
+            self.add_step(&mut item, steps);
+        }
+        Some(item)
+    }
+
+    #[cold]
+    fn add_step<'a>(&self, item: &mut Item<'a>, steps: &'a [Arc<TransactionStep>]) {
+        item.step = self.step(steps);
     }
 }
 

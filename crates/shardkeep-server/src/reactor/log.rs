@@ -96,11 +96,12 @@ impl LogSide {
 impl Reactor {
     /// What can be said of a write before it is routed. A key that is there already, however it came, can
     /// always be removed, and its time changed: that makes no entry larger.
+    #[inline(always)]
     pub(super) fn refuse_write(&self, spec: &CommandSpec, args: Args<'_>) -> Option<String> {
-        let is_long = |key: &[u8]| key.len() > limits::LOGGED_KEY_BYTES_MAX;
-        let concerned = self.log.is_on && spec.flags.contains(Flags::WRITE);
-        let may_write_long = concerned && spec.keys.of(args).any(is_long);
-        (may_write_long && spec.written_keys(args).any(is_long)).then(errors::key_too_long)
+        match self.log.is_on && spec.flags.contains(Flags::WRITE) {
+            true => refuse_long_keys(spec, args),
+            false => None,
+        }
     }
 
     /// Takes a place for one more write: on shard `shard`, or over several. `Some` says what follows from
@@ -318,6 +319,13 @@ impl Reactor {
         }
         until.is_some()
     }
+}
+
+#[inline(never)]
+fn refuse_long_keys(spec: &CommandSpec, args: Args<'_>) -> Option<String> {
+    let is_long = |key: &[u8]| key.len() > limits::LOGGED_KEY_BYTES_MAX;
+    let may_write_long = spec.keys.of(args).any(is_long);
+    (may_write_long && spec.written_keys(args).any(is_long)).then(errors::key_too_long)
 }
 
 /// Gives back what nobody has used; the end of the tick sees to what was queued.

@@ -6,9 +6,9 @@
 //!
 //! 1. One blocking call: the poll. It ends by a socket, by the reply port's waker, or by the next
 //!    duty.
-//! 2. At most one work is out for each shard and one transaction in all; later commands for the same
-//!    shard wait here, packed into the next work. So mailboxes keep one place for each reactor, and
-//!    the reply port one for each shard.
+//! 2. At most one work is out for each shard; later commands for the same shard wait here, packed into the
+//!    next work. So mailboxes keep one place for each reactor, and the reply port one for each shard. Commands
+//!    over several shards that are out have places of their own.
 //! 3. Replies of one connection leave in request order; while some are missing nothing more of it is
 //!    decoded.
 //! 4. With a log: no write runs without a place for its effects, and no reply leaves that shows what is

@@ -98,6 +98,60 @@ fn a_panic_between_two_keys_of_a_command_leaves_none_of_it() {
 }
 
 #[test]
+fn a_panic_in_the_middle_of_a_transaction_leaves_none_of_it_and_keeps_watched_ones_from_running() {
+    for handover in ["lend", "mail"] {
+        // On one shard, and over two.
+        for over_two in [false, true] {
+            let scratch = Scratch::new().unwrap();
+            let dir = scratch.path().join("store");
+            let text = dir.to_string_lossy();
+            let flags = ["--dir", &text, "--sync", "always", "--handover", handover];
+            let mut bench = Bench::new(&flags);
+            let (first, poison) = (bench.first.clone(), bench.poison.clone());
+            let other = if over_two {
+                &bench.elsewhere
+            } else {
+                &bench.last
+            };
+            let other = other.clone();
+            let mut watcher = bench.server.client().unwrap();
+            assert_eq!(ask(&mut watcher, &format!("WATCH {first}")), "OK");
+            bench.plant("exec.next@POISON=panic");
+            let lines = [
+                "MULTI".to_owned(),
+                format!("SET {first} new"),
+                format!("APPEND {other} er"),
+                format!("SET {poison} new"),
+            ];
+            for line in &lines {
+                bench.tell(line);
+            }
+            assert_eq!(
+                told(&bench.tell("EXEC")),
+                Told::Lost,
+                "{handover} {over_two}"
+            );
+            for key in [&first, &other, &poison] {
+                assert_eq!(bench.value(key), "old", "{handover} {over_two} {key}");
+            }
+            assert_eq!(ask(&mut watcher, "MULTI"), "OK");
+            assert_eq!(ask(&mut watcher, "EXEC"), "nil", "{handover} {over_two}");
+            for line in &lines {
+                bench.tell(line);
+            }
+            assert_eq!(bench.tell("EXEC"), "[OK 5 OK]");
+            bench.server.signal(Signal::KILL).unwrap();
+            bench.server.wait(PATIENCE).unwrap();
+            bench.server = open(&flags);
+            bench.client = bench.server.client().unwrap();
+            for (key, value) in [(&first, "new"), (&other, "older"), (&poison, "new")] {
+                assert_eq!(bench.value(key), value, "{handover} {over_two} {key}");
+            }
+        }
+    }
+}
+
+#[test]
 fn in_memory_a_panic_empties_one_shard_says_so_and_takes_nothing_of_the_others() {
     for handover in ["lend", "mail"] {
         for place in ["shard.before_apply", "shard.after_apply", "batch.next"] {
